@@ -4,3 +4,7 @@
 //! parameters. Only the crates around this one know Kubernetes clients or Git.
 
 pub mod object;
+pub mod diff;
+pub mod digest;
+pub mod ownership;
+pub mod path;
