@@ -1,0 +1,189 @@
+//! The one error type of the crate. Each message names the repository (without credentials) or the path, why it failed, and what to do.
+//! Texts of servers and programs have been through `redact` before they get here.
+
+use std::path::PathBuf;
+
+/// Why a Git operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GitError {
+    /// The URL is malformed or of a kind that is not allowed.
+    #[error("repository URL `{url}` cannot be used: {reason}")]
+    InvalidUrl {
+        /// Without user information.
+        url: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// DNS, connection, proxy, or a server that says it cannot answer now.
+    #[error(
+        "cannot reach {url}: {reason}; check the URL, DNS, network policies and the proxy, the next poll tries again"
+    )]
+    Unreachable {
+        /// Without user information.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The server's TLS certificate is not trusted.
+    #[error(
+        "cannot trust the TLS certificate of {url}: {reason}; add its CA to the ConfigMap argocd-tls-certs-cm (key: the host name), or set `insecure: \"true\"` in the repository Secret"
+    )]
+    Certificate {
+        /// Without user information.
+        url: String,
+        /// What the verification said.
+        reason: String,
+    },
+    /// The server knows us and says no, or wants credentials it did not get.
+    #[error(
+        "access to {url} denied: {reason}; check the credentials in its repository Secret and what they may read"
+    )]
+    Authentication {
+        /// Without user information.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The ssh host key is unknown or has changed.
+    #[error(
+        "the ssh host key of {url} is not trusted: {reason}; add the right key to the ConfigMap argocd-ssh-known-hosts-cm (`ssh-keyscan` prints it; compare it with what the host publishes)"
+    )]
+    HostKey {
+        /// Without user information.
+        url: String,
+        /// What ssh said.
+        reason: String,
+    },
+    /// There is no repository here, or none these credentials may see.
+    #[error(
+        "no repository at {url}: {reason}; check the URL, and that the credentials may read it (servers answer the same when they may not)"
+    )]
+    RepositoryNotFound {
+        /// Without user information.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("{url} has no revision `{revision}`{}", suggestion(.nearest))]
+    RevisionNotFound {
+        /// Without user information.
+        url: String,
+        /// What was asked for.
+        revision: String,
+        /// Names the repository has that look like it, best first.
+        nearest: Vec<String>,
+    },
+    /// A shortened commit id matches more than one commit.
+    #[error("`{revision}` matches several commits of {url} ({}); give more digits", .candidates.join(", "))]
+    AmbiguousRevision {
+        /// Without user information.
+        url: String,
+        /// What was asked for.
+        revision: String,
+        /// The commits that match.
+        candidates: Vec<String>,
+    },
+    /// The server did not answer in time.
+    #[error("{url} did not answer in time: {reason}; the next poll tries again")]
+    Timeout {
+        /// Without user information.
+        url: String,
+        /// What was waited for, and how long.
+        reason: String,
+    },
+    /// What answers is not a Git server, or speaks a dialect that is not supported.
+    #[error(
+        "{url} does not answer like a Git server: {reason}; check that the URL is the one `git clone` takes"
+    )]
+    Protocol {
+        /// Without user information.
+        url: String,
+        /// What was unexpected.
+        reason: String,
+    },
+    /// Objects of the mirror cannot be read; the next fetch replaces it.
+    #[error("the mirror of {url} is damaged: {reason}; the next fetch replaces it")]
+    Corrupt {
+        /// Without user information.
+        url: String,
+        /// Which object, and what is wrong with it.
+        reason: String,
+    },
+    /// The answer needs history that a shallow mirror does not have.
+    #[error(
+        "the mirror of {url} holds only part of the history, and `{revision}` needs more; raise or remove `depth` in the repository Secret"
+    )]
+    HistoryTooShallow {
+        /// Without user information.
+        url: String,
+        /// The revision that was asked about.
+        revision: String,
+    },
+    /// The path cannot name anything inside a repository.
+    #[error("path `{path}` cannot be used: {reason}")]
+    InvalidPath {
+        /// As given.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nothing at this path.
+    #[error("`{path}` does not exist at {revision} of {url}")]
+    PathNotFound {
+        /// Without user information.
+        url: String,
+        /// The commit.
+        revision: String,
+        /// As given.
+        path: String,
+    },
+    /// Something else than expected at this path.
+    #[error("`{path}` is {found} at {revision} of {url}, not {expected}")]
+    UnexpectedKind {
+        /// Without user information.
+        url: String,
+        /// The commit.
+        revision: String,
+        /// As given.
+        path: String,
+        /// What the caller wants.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The folder of the mirror cannot be read or written.
+    #[error("cannot use {}: {reason}; check free space and permissions of the cache volume", .path.display())]
+    Storage {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl GitError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Corrupt { .. }
+        )
+    }
+
+    pub(crate) fn storage(path: impl Into<PathBuf>, error: &dyn std::fmt::Display) -> Self {
+        Self::Storage {
+            path: path.into(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    if nearest.is_empty() {
+        "; check targetRevision against the repository's branches and tags".to_owned()
+    } else {
+        format!("; did you mean {}?", nearest.join(", "))
+    }
+}

@@ -1,0 +1,557 @@
+//! Smart HTTP for gix: its `Http` trait over a blocking client. Decides where credentials go (only to the repository's own host), which redirects are
+//! followed (the first request's, never from https to http), and what a status or a broken connection means. Never parses the Git protocol.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use gix::error::{ErrorExt as _, message};
+use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
+
+use crate::access::{Credentials, RepositoryAccess};
+
+/// Redirects followed for one request.
+const MOST_REDIRECTS: usize = 5;
+/// How much of an error page is read for its message.
+const LONGEST_ERROR_PAGE: u64 = 4096;
+
+/// Why a transport failed, in terms the protocol layer above cannot know. Texts may still hold secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Unreachable(String),
+    Certificate(String),
+    Authentication(String),
+    HostKey(String),
+    NotFound(String),
+    Timeout(String),
+    Protocol(String),
+}
+
+/// Where a transport leaves the reason of its last failure.
+pub(crate) type FailureSlot = Rc<RefCell<Option<Failure>>>;
+
+/// The HTTP side of one exchange.
+pub(crate) struct HttpClient {
+    agent: ureq::Agent,
+    /// The repository's URL as configured: the only host that gets credentials.
+    own: url::Url,
+    authorization: Option<String>,
+    redirected: Option<String>,
+    started: Instant,
+    total: Duration,
+    failure: FailureSlot,
+}
+
+impl HttpClient {
+    pub(crate) fn new(
+        agent: ureq::Agent,
+        own: url::Url,
+        access: &RepositoryAccess,
+        user_information: Option<&(String, String)>,
+        failure: FailureSlot,
+    ) -> Self {
+        let basic = |user: &str, password: &str| {
+            let pair = format!("{user}:{password}");
+            format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode(pair)
+            )
+        };
+        let authorization = match &access.credentials {
+            Credentials::Basic { username, password } => Some(basic(username, password)),
+            Credentials::Bearer(token) => Some(format!("Bearer {token}")),
+            Credentials::None | Credentials::SshKey(_) => {
+                user_information.map(|(user, password)| basic(user, password))
+            }
+        };
+        let total = access.limits.total;
+        Self {
+            agent,
+            own,
+            authorization,
+            redirected: None,
+            started: Instant::now(),
+            total,
+            failure,
+        }
+    }
+
+    /// Sends one request without following redirects.
+    fn send(
+        &self,
+        url: &url::Url,
+        headers: &[(String, String)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, Failure> {
+        let left = self.total.saturating_sub(self.started.elapsed());
+        if left.is_zero() {
+            return Err(Failure::Timeout(format!(
+                "the exchange took longer than {} s",
+                self.total.as_secs()
+            )));
+        }
+        let authorization = self
+            .authorization
+            .as_ref()
+            .filter(|_| may_have_credentials(&self.own, url));
+        let own = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let all = own.chain(authorization.map(|value| ("Authorization", value.as_str())));
+        let result = match body {
+            None => {
+                let mut request = self.agent.get(url.as_str());
+                for (name, value) in all {
+                    request = request.header(name, value);
+                }
+                request.config().timeout_global(Some(left)).build().call()
+            }
+            Some(body) => {
+                let mut request = self.agent.post(url.as_str());
+                for (name, value) in all {
+                    request = request.header(name, value);
+                }
+                request
+                    .config()
+                    .timeout_global(Some(left))
+                    .build()
+                    .send(body)
+            }
+        };
+        result.map_err(|error| failure_of(&error))
+    }
+
+    /// Sends a GET whose URL ends in `tail`, following redirects that keep this tail.
+    fn get_following(
+        &mut self,
+        url: &str,
+        tail: &str,
+        headers: &[(String, String)],
+    ) -> Result<Answer, Failure> {
+        let mut url = url::Url::parse(url).map_err(|error| Failure::Protocol(error.to_string()))?;
+        for _ in 0..=MOST_REDIRECTS {
+            let answer = self.send(&url, headers, None)?;
+            let status = answer.status().as_u16();
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                return accept(answer);
+            }
+            let target = answer
+                .headers()
+                .get("location")
+                .and_then(|value| value.to_str().ok());
+            let target = target
+                .and_then(|target| url.join(target).ok())
+                .ok_or_else(|| {
+                    Failure::Protocol(format!("it answers {status} without saying where to go"))
+                })?;
+            url = check_redirect(&url, target, tail)?;
+            self.redirected = url.as_str().strip_suffix(tail).map(str::to_owned);
+        }
+        Err(Failure::Protocol(format!(
+            "more than {MOST_REDIRECTS} redirects"
+        )))
+    }
+
+    fn fail(&self, failure: Failure) -> gix::Error {
+        let error = io::Error::other(format!("{failure:?}"));
+        *self.failure.borrow_mut() = Some(failure);
+        error.and_raise(message("HTTP request failed"))
+    }
+}
+
+type Answer = ureq::http::Response<ureq::Body>;
+
+/// Whether `url` is the repository's own host: same origin, or the same host one redirect from http to https away.
+fn may_have_credentials(own: &url::Url, url: &url::Url) -> bool {
+    let upgraded = own.scheme() == "http"
+        && url.scheme() == "https"
+        && own.port_or_known_default() == Some(80)
+        && url.port_or_known_default() == Some(443);
+    own.host() == url.host() && (own.origin() == url.origin() || upgraded)
+}
+
+fn check_redirect(from: &url::Url, mut to: url::Url, tail: &str) -> Result<url::Url, Failure> {
+    // User information in a Location header would become credentials nobody configured.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    let shown = to.as_str().to_owned();
+    match (from.scheme(), to.scheme()) {
+        ("https", "https") | ("http", "http" | "https") => {}
+        ("https", "http") => {
+            return Err(Failure::Protocol(format!(
+                "it redirects from https to plain http ({shown}), which is refused"
+            )));
+        }
+        _ => return Err(Failure::Protocol(format!("it redirects to {shown}"))),
+    }
+    if to.as_str().ends_with(tail) {
+        Ok(to)
+    } else {
+        Err(Failure::Protocol(format!(
+            "it redirects to {shown}, which looks like a page for people (a login?)"
+        )))
+    }
+}
+
+/// Turns a status other than 200 into what it means for a repository.
+fn accept(answer: Answer) -> Result<Answer, Failure> {
+    let status = answer.status();
+    if status.as_u16() == 200 {
+        return Ok(answer);
+    }
+    let plain_text = answer
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let mut page = String::new();
+    if plain_text {
+        // Only to explain the status better: an unreadable page changes nothing.
+        let _ = answer
+            .into_body()
+            .into_reader()
+            .take(LONGEST_ERROR_PAGE)
+            .read_to_string(&mut page);
+    }
+    let said = if page.trim().is_empty() {
+        String::new()
+    } else {
+        format!(": {}", page.trim())
+    };
+    let text = format!("the server answers {status}{said}");
+    Err(match status.as_u16() {
+        401 | 403 => Failure::Authentication(text),
+        404 | 410 => Failure::NotFound(text),
+        407 => Failure::Unreachable(format!(
+            "the proxy wants a user name and password ({status})"
+        )),
+        408 | 425 | 429 | 500..=599 => Failure::Unreachable(text),
+        _ => Failure::Protocol(text),
+    })
+}
+
+/// What an error of the HTTP client means.
+fn failure_of(error: &ureq::Error) -> Failure {
+    match error {
+        ureq::Error::Timeout(what) => Failure::Timeout(format!("limit for `{what}` reached")),
+        ureq::Error::Rustls(error) => failure_of_tls(error),
+        ureq::Error::HostNotFound => {
+            Failure::Unreachable("the host name cannot be resolved".to_owned())
+        }
+        ureq::Error::Io(error) => failure_of_io(error),
+        ureq::Error::Protocol(error) => Failure::Protocol(format!("not HTTP: {error}")),
+        other => Failure::Unreachable(other.to_string()),
+    }
+}
+
+fn failure_of_io(error: &io::Error) -> Failure {
+    let inner = error.get_ref();
+    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return failure_of_tls(tls);
+    }
+    if let Some(client) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        return failure_of(client);
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::Timeout(error.to_string()),
+        io::ErrorKind::UnexpectedEof => {
+            Failure::Unreachable("the connection was closed in the middle".to_owned())
+        }
+        _ => Failure::Unreachable(error.to_string()),
+    }
+}
+
+fn failure_of_tls(error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Failure::Certificate(error.to_string())
+        }
+        // What servers send when they want a (better) client certificate.
+        rustls::Error::AlertReceived(alert) if format!("{alert:?}").contains("Certificate") => {
+            Failure::Authentication(format!(
+                "the server refuses the TLS client certificate ({alert:?})"
+            ))
+        }
+        _ => Failure::Unreachable(error.to_string()),
+    }
+}
+
+/// Splits gix's header lines; its own user agent is left out in favour of the client's.
+fn split_headers(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<(String, String)> {
+    let split = |line: &str| {
+        line.split_once(':')
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+    };
+    let pairs = lines.into_iter().filter_map(|line| split(line.as_ref()));
+    pairs
+        .filter(|(name, _)| !name.eq_ignore_ascii_case("user-agent"))
+        .collect()
+}
+
+fn header_lines(answer: &Answer) -> Cursor<Vec<u8>> {
+    let mut lines = Vec::new();
+    for (name, value) in answer.headers() {
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.push(b'\n');
+    }
+    Cursor::new(lines)
+}
+
+/// A POST in its stages: collected, sent when its answer is first read (requests are small: names and ids), then streaming.
+enum Stage {
+    Collecting {
+        client: Box<HttpClient>,
+        url: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
+    Streaming {
+        headers: Cursor<Vec<u8>>,
+        body: BufReader<ureq::BodyReader<'static>>,
+    },
+    Failed,
+}
+
+/// A handle on an exchange; the request's writer, the answer's headers and its body are three of them.
+pub(crate) struct Part {
+    stage: Rc<RefCell<Stage>>,
+    failure: FailureSlot,
+    /// What was read and not consumed yet: `BufRead` lends from here.
+    buffer: Vec<u8>,
+    position: usize,
+}
+
+/// Size of one read of an answer.
+const READ_SIZE: usize = 64 * 1024;
+
+impl Part {
+    fn new(stage: &Rc<RefCell<Stage>>, failure: &FailureSlot) -> Self {
+        Self {
+            stage: stage.clone(),
+            failure: failure.clone(),
+            buffer: Vec::new(),
+            position: 0,
+        }
+    }
+
+    fn record(&self, failure: Failure) -> io::Error {
+        let error = io::Error::other(format!("{failure:?}"));
+        *self.failure.borrow_mut() = Some(failure);
+        error
+    }
+
+    /// Makes sure the request has been sent, then reads through `read`.
+    fn read_through(
+        &self,
+        read: impl FnOnce(&mut Stage) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut stage = self.stage.borrow_mut();
+        if matches!(*stage, Stage::Collecting { .. })
+            && let Stage::Collecting {
+                client,
+                url,
+                headers,
+                body,
+            } = std::mem::replace(&mut *stage, Stage::Failed)
+        {
+            let url = url::Url::parse(&url).map_err(io::Error::other)?;
+            let answer = client.send(&url, &headers, Some(&body)).and_then(accept);
+            let answer = answer.map_err(|failure| self.record(failure))?;
+            let headers = header_lines(&answer);
+            let body = BufReader::with_capacity(READ_SIZE, answer.into_body().into_reader());
+            *stage = Stage::Streaming { headers, body };
+        }
+        match read(&mut stage) {
+            Err(error) if self.failure.borrow().is_none() => {
+                Err(self.record(failure_of_io(&error)))
+            }
+            result => result,
+        }
+    }
+}
+
+/// The headers of an answer, a line each.
+pub(crate) struct Headers(Part);
+/// The body of an answer.
+pub(crate) struct Body(Part);
+/// Takes the body of a request.
+pub(crate) struct RequestBody(Part);
+
+fn ended() -> io::Error {
+    io::Error::other("the request failed before")
+}
+
+macro_rules! buffered {
+    ($name:ident, $field:ident) => {
+        impl Read for $name {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let available = self.fill_buf()?;
+                let length = available.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&available[..length]);
+                self.consume(length);
+                Ok(length)
+            }
+        }
+
+        impl BufRead for $name {
+            fn fill_buf(&mut self) -> io::Result<&[u8]> {
+                let part = &mut self.0;
+                if part.position == part.buffer.len() {
+                    let mut buffer = std::mem::take(&mut part.buffer);
+                    buffer.resize(READ_SIZE, 0);
+                    let length = part.read_through(|stage| match stage {
+                        Stage::Streaming { $field, .. } => $field.read(&mut buffer),
+                        Stage::Collecting { .. } | Stage::Failed => Err(ended()),
+                    })?;
+                    buffer.truncate(length);
+                    (part.buffer, part.position) = (buffer, 0);
+                }
+                Ok(&part.buffer[part.position..])
+            }
+
+            fn consume(&mut self, amount: usize) {
+                self.0.position = (self.0.position + amount).min(self.0.buffer.len());
+            }
+        }
+    };
+}
+
+buffered!(Headers, headers);
+buffered!(Body, body);
+
+impl Write for RequestBody {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.stage.borrow_mut() {
+            Stage::Collecting { body, .. } => body.extend_from_slice(bytes),
+            Stage::Streaming { .. } | Stage::Failed => return Err(ended()),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Http for HttpClient {
+    type Headers = Headers;
+    type ResponseBody = Body;
+    type PostBody = RequestBody;
+
+    fn get(
+        &mut self,
+        url: &str,
+        base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> gix::Result<GetResponse<Headers, Body>> {
+        let tail = url.strip_prefix(base_url).unwrap_or(url);
+        let answer = self.get_following(url, tail, &split_headers(headers));
+        let answer = answer.map_err(|failure| self.fail(failure))?;
+        let headers = header_lines(&answer);
+        let body = BufReader::new(answer.into_body().into_reader());
+        let stage = Rc::new(RefCell::new(Stage::Streaming { headers, body }));
+        let part = || Part::new(&stage, &self.failure);
+        Ok(GetResponse {
+            headers: Headers(part()),
+            body: Body(part()),
+        })
+    }
+
+    fn post(
+        &mut self,
+        url: &str,
+        _base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+        _body: PostBodyDataKind,
+    ) -> gix::Result<PostResponse<Headers, Body, RequestBody>> {
+        let client = Self {
+            agent: self.agent.clone(),
+            own: self.own.clone(),
+            authorization: self.authorization.clone(),
+            redirected: None,
+            started: self.started,
+            total: self.total,
+            failure: self.failure.clone(),
+        };
+        let stage = Stage::Collecting {
+            client: Box::new(client),
+            url: url.to_owned(),
+            headers: split_headers(headers),
+            body: Vec::new(),
+        };
+        let stage = Rc::new(RefCell::new(stage));
+        let part = || Part::new(&stage, &self.failure);
+        Ok(PostResponse {
+            post_body: RequestBody(part()),
+            headers: Headers(part()),
+            body: Body(part()),
+        })
+    }
+
+    fn configure(&mut self, _config: &dyn std::any::Any) -> gix::Result<()> {
+        // Everything is known at construction; Git configuration does not reach this client.
+        Ok(())
+    }
+
+    fn redirected_base_url(&self) -> Option<String> {
+        self.redirected.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_stay_with_their_host() {
+        let cases = [
+            ("https://a.example/r", "https://a.example/x", true),
+            ("https://a.example/r", "https://a.example:443/x", true),
+            ("https://a.example/r", "https://a.example:8443/x", false),
+            ("https://a.example/r", "https://b.example/r", false),
+            ("https://a.example/r", "https://a.example.evil/r", false),
+            ("https://a.example/r", "http://a.example/r", false),
+            ("http://a.example/r", "https://a.example/r", true),
+            ("http://a.example:8080/r", "https://a.example/r", false),
+        ];
+        for (own, url, expected) in cases {
+            let parse = |text| url::Url::parse(text).unwrap();
+            assert_eq!(
+                may_have_credentials(&parse(own), &parse(url)),
+                expected,
+                "{own} {url}"
+            );
+        }
+    }
+
+    #[test]
+    fn redirects_that_lead_elsewhere_are_refused() {
+        let tail = "/info/refs?service=git-upload-pack";
+        let check = |from: &str, to: &str| {
+            let from = url::Url::parse(from).unwrap();
+            check_redirect(&from, url::Url::parse(to).unwrap(), tail).map(|url| url.to_string())
+        };
+        let moved = format!("https://b.example/new{tail}");
+        assert_eq!(check("https://a.example/r", &moved), Ok(moved.clone()));
+        assert_eq!(
+            check(
+                "https://a.example/r",
+                &format!("https://u:p@b.example/new{tail}")
+            ),
+            Ok(moved)
+        );
+        for to in [
+            "http://a.example/r/info/refs?service=git-upload-pack",
+            "https://a.example/login",
+            "file:///etc/passwd",
+        ] {
+            assert!(
+                matches!(check("https://a.example/r", to), Err(Failure::Protocol(_))),
+                "{to}"
+            );
+        }
+    }
+}

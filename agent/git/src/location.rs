@@ -1,0 +1,290 @@
+//! Reads a repository URL into where to connect and what to ask for there. Refuses what could become a program option or reach the machine's files.
+//! Never connects.
+
+use std::path::PathBuf;
+
+use crate::error::GitError;
+use crate::redact::without_user_information;
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// Smart HTTP at this URL, which has no user information and no trailing slash.
+    Http(url::Url),
+    /// `git-upload-pack` through `ssh`.
+    Ssh {
+        user: String,
+        host: String,
+        port: Option<u16>,
+        path: String,
+    },
+    /// A repository on this machine.
+    File(PathBuf),
+}
+
+/// A parsed repository URL.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RemoteUrl {
+    pub(crate) location: Location,
+    /// User name and password found inside an HTTP URL, decoded.
+    pub(crate) user_information: Option<(String, String)>,
+    /// For messages: without user information.
+    pub(crate) display: String,
+}
+
+impl RemoteUrl {
+    pub(crate) fn parse(text: &str, allow_file: bool) -> Result<Self, GitError> {
+        let text = text.trim();
+        let display = without_user_information(text);
+        let invalid = |reason: &str| GitError::InvalidUrl {
+            url: display.clone(),
+            reason: reason.to_owned(),
+        };
+        let (location, user_information) = if text.contains("://") {
+            parse_url(text).map_err(|reason| invalid(&reason))?
+        } else if let Some((host, path)) = split_scp(text) {
+            let (user, host) = host.rsplit_once('@').unwrap_or(("git", host));
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let location = Location::Ssh {
+                user: user.into(),
+                host: host.into(),
+                port: None,
+                path: path.into(),
+            };
+            (location, None)
+        } else if text.starts_with('/') {
+            (Location::File(PathBuf::from(text)), None)
+        } else {
+            return Err(invalid(
+                "use https://HOST/PATH, ssh://git@HOST/PATH or git@HOST:PATH",
+            ));
+        };
+        match &location {
+            Location::File(_) if !allow_file => {
+                return Err(invalid(
+                    "repositories on the agent's own disk are not allowed; use https:// or ssh",
+                ));
+            }
+            Location::Ssh {
+                user, host, path, ..
+            } => {
+                if host.is_empty() || path.trim_matches('/').is_empty() {
+                    return Err(invalid("host and path must both be given"));
+                }
+                if [user, host, path]
+                    .iter()
+                    .any(|part| part.starts_with('-') || part.contains(['\0', '\n']))
+                {
+                    return Err(invalid("user, host and path must not begin with `-`"));
+                }
+            }
+            Location::File(_) | Location::Http(_) => {}
+        }
+        Ok(Self {
+            location,
+            user_information,
+            display,
+        })
+    }
+}
+
+type Parsed = (Location, Option<(String, String)>);
+
+fn parse_url(text: &str) -> Result<Parsed, String> {
+    let mut url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" => {
+            let user_information =
+                (!url.username().is_empty() || url.password().is_some()).then(|| {
+                    (
+                        percent_decode(url.username()),
+                        percent_decode(url.password().unwrap_or_default()),
+                    )
+                });
+            // Cannot fail: http URLs always have a host.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.set_fragment(None);
+            if url.query().is_some() {
+                return Err("a repository URL has no `?`".to_owned());
+            }
+            let path = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&path);
+            Ok((Location::Http(url), user_information))
+        }
+        "ssh" | "git+ssh" | "ssh+git" => {
+            let host = url.host_str().unwrap_or_default();
+            let host = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned();
+            let user = if url.username().is_empty() {
+                "git".to_owned()
+            } else {
+                percent_decode(url.username())
+            };
+            let path = percent_decode(url.path());
+            // As git: `ssh://host/~joe/repo` is in joe's home.
+            let path = if path.starts_with("/~") {
+                path[1..].to_owned()
+            } else {
+                path
+            };
+            Ok((
+                Location::Ssh {
+                    user,
+                    host: percent_decode(&host),
+                    port: url.port(),
+                    path,
+                },
+                None,
+            ))
+        }
+        "file" => {
+            let path = url
+                .to_file_path()
+                .map_err(|()| "file:// needs an absolute path".to_owned())?;
+            Ok((Location::File(path), None))
+        }
+        scheme => Err(format!(
+            "scheme `{scheme}` is not supported; use https or ssh"
+        )),
+    }
+}
+
+/// `[user@]host:path`, the host possibly an IPv6 address in brackets; a slash before the colon makes it a path instead.
+fn split_scp(text: &str) -> Option<(&str, &str)> {
+    let colon = match text.find(']') {
+        Some(bracket) if text.contains('[') => bracket + 1,
+        _ => text.find(':')?,
+    };
+    let (host, path) = text.split_at_checked(colon)?;
+    let path = path.strip_prefix(':')?;
+    (!host.contains('/')).then_some((host, path))
+}
+
+/// Replaces `%XX` by the byte it stands for; anything malformed stays as it is.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut position = 0;
+    while let Some(&byte) = bytes.get(position) {
+        let digit = |offset: usize| {
+            bytes
+                .get(position + offset)
+                .and_then(|c| char::from(*c).to_digit(16))
+        };
+        if let (b'%', Some(high), Some(low)) = (byte, digit(1), digit(2)) {
+            decoded.push((high << 4 | low) as u8);
+            position += 3;
+        } else {
+            decoded.push(byte);
+            position += 1;
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssh(user: &str, host: &str, port: Option<u16>, path: &str) -> Location {
+        Location::Ssh {
+            user: user.into(),
+            host: host.into(),
+            port,
+            path: path.into(),
+        }
+    }
+
+    #[test]
+    fn urls_people_write() {
+        let http = |url: &str| Location::Http(url::Url::parse(url).unwrap());
+        let cases = [
+            (
+                "https://example.com/a/b.git",
+                http("https://example.com/a/b.git"),
+            ),
+            (
+                " https://example.com/a/b/ ",
+                http("https://example.com/a/b"),
+            ),
+            (
+                "https://u:p@example.com:8443/a",
+                http("https://example.com:8443/a"),
+            ),
+            (
+                "git@example.com:a/b.git",
+                ssh("git", "example.com", None, "a/b.git"),
+            ),
+            (
+                "example.com:a/b.git",
+                ssh("git", "example.com", None, "a/b.git"),
+            ),
+            (
+                "joe@[::1]:/srv/b.git",
+                ssh("joe", "::1", None, "/srv/b.git"),
+            ),
+            (
+                "ssh://git@example.com:2222/a%20b.git",
+                ssh("git", "example.com", Some(2222), "/a b.git"),
+            ),
+            (
+                "ssh://example.com/~joe/b",
+                ssh("git", "example.com", None, "~joe/b"),
+            ),
+            ("file:///srv/a.git", Location::File("/srv/a.git".into())),
+            ("/srv/a.git", Location::File("/srv/a.git".into())),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                RemoteUrl::parse(text, true).unwrap().location,
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn user_information_is_kept_apart() {
+        let remote = RemoteUrl::parse("https://joe%40x:p%2Fw@example.com/a", false).unwrap();
+        assert_eq!(
+            remote.user_information,
+            Some(("joe@x".into(), "p/w".into()))
+        );
+        assert_eq!(remote.display, "https://***@example.com/a");
+    }
+
+    #[test]
+    fn dangerous_and_malformed_urls_are_refused() {
+        let cases = [
+            ("file:///etc", "agent's own disk"),
+            ("/etc", "agent's own disk"),
+            ("ssh://-oProxyCommand=x/a", "must not begin with `-`"),
+            ("-oProxyCommand=x:a", "must not begin with `-`"),
+            ("git@host:-x", "must not begin with `-`"),
+            ("ssh://host/", "host and path"),
+            ("ext::sh -c id", "must not begin with `-`"),
+            ("git://example.com/a", "scheme `git`"),
+            ("https://example.com/a?b=c", "no `?`"),
+            ("justaname", "use https://"),
+            ("https://", "empty host"),
+        ];
+        for (text, reason) in cases {
+            if text.starts_with("ext::") {
+                // Reads as host `ext`: nothing is executed, ssh just fails to find it.
+                assert!(matches!(
+                    RemoteUrl::parse(text, false).unwrap().location,
+                    Location::Ssh { .. }
+                ));
+                continue;
+            }
+            let error = RemoteUrl::parse(text, false)
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

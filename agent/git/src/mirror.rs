@@ -1,0 +1,374 @@
+//! The mirror of one repository: lists refs, fetches what is wanted and not there yet, and replaces itself when its objects turn out damaged.
+//! One fetch at a time for a folder, across threads and processes; reading never waits. Never decides when to fetch or which revision an application wants.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::access::RepositoryAccess;
+use crate::error::GitError;
+use crate::exchange::{Server, Want};
+use crate::generation::{Generation, Storage};
+use crate::refs::Refs;
+use crate::snapshot::Snapshot;
+
+/// A bare mirror of one repository. Share it between threads behind an `Arc`.
+pub struct Mirror {
+    pub(crate) server: Server,
+    storage: Storage,
+    fetching: Mutex<()>,
+    generation: RwLock<Arc<Generation>>,
+}
+
+/// What one fetch did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchReport {
+    /// Whether the server was asked at all; false when everything was there.
+    pub contacted: bool,
+    /// Objects received, with those repeated to make the pack complete in itself.
+    pub objects: usize,
+    /// Bytes of packs received.
+    pub bytes: u64,
+    /// What each wanted ref points to (the commit, also for annotated tags).
+    pub refs: BTreeMap<String, String>,
+    /// Why the mirror was built anew, when it was.
+    pub recreated: Option<String>,
+}
+
+const HEADS_TAGS_AND_HEAD: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
+
+impl Mirror {
+    /// Opens the mirror in `directory`, which nothing else may use; creates it, or starts anew when what is there is unusable, of another repository, or
+    /// shallow although all history is wanted. Contacts nobody.
+    pub fn open(directory: &Path, access: RepositoryAccess) -> Result<Self, GitError> {
+        let server = Server::new(access)?;
+        let storage = Storage::open(directory)?;
+        let _lock = storage.lock()?;
+        let generation = match Self::open_current(&storage, &server) {
+            Ok(generation) => generation,
+            Err(reason) => {
+                if let Some(reason) = reason {
+                    tracing::warn!(
+                        repository = server.url(),
+                        reason,
+                        "unusable mirror: starting anew"
+                    );
+                }
+                let generation = storage.create(server.url())?;
+                storage.make_current(&generation)?;
+                generation
+            }
+        };
+        storage.sweep();
+        Ok(Self {
+            server,
+            storage,
+            fetching: Mutex::new(()),
+            generation: RwLock::new(generation),
+        })
+    }
+
+    /// The generation in use, or why it cannot be (nothing when there is none).
+    fn open_current(storage: &Storage, server: &Server) -> Result<Arc<Generation>, Option<String>> {
+        let path = storage.current().ok_or(None)?;
+        let generation = Generation::open(&path).map_err(Some)?;
+        if generation.url().as_deref() != Some(server.url()) {
+            return Err(Some("it was fetched from another URL".to_owned()));
+        }
+        if server.access.depth.is_none() && generation.is_shallow() {
+            return Err(Some(
+                "it is shallow, and all history is wanted now".to_owned(),
+            ));
+        }
+        Ok(Arc::new(generation))
+    }
+
+    /// The repository's URL without credentials.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Asks the server for its branches, tags and HEAD. Fetches nothing and waits for nobody.
+    pub fn list_refs(&self) -> Result<Refs, GitError> {
+        let (_, refs) = self.server.connect()?.list(&HEADS_TAGS_AND_HEAD)?;
+        Ok(refs)
+    }
+
+    /// Makes sure everything in `wants` is in the mirror, asking the server only for what is missing. When objects turn out damaged, builds the mirror anew
+    /// and says so in the report.
+    pub fn fetch(&self, wants: &[Want]) -> Result<FetchReport, GitError> {
+        let _fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.storage.lock()?;
+        self.follow_other_processes();
+        let generation = self.generation();
+        let mut report = FetchReport::default();
+        let damage = match generation.damage() {
+            Some(reason) => reason,
+            None => match self.fetch_into(&generation, wants, &mut report) {
+                Err(GitError::Corrupt { reason, .. }) => reason,
+                result => return result.map(|()| report),
+            },
+        };
+        tracing::warn!(
+            repository = self.url(),
+            reason = damage,
+            "damaged mirror: building it anew"
+        );
+        let mut report = FetchReport {
+            recreated: Some(damage),
+            ..FetchReport::default()
+        };
+        let fresh = self.storage.create(self.url())?;
+        let result = self
+            .fetch_into(&fresh, wants, &mut report)
+            .and_then(|()| self.storage.make_current(&fresh));
+        if let Err(error) = result {
+            fresh.retire();
+            return Err(error);
+        }
+        generation.retire();
+        *self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(report)
+    }
+
+    /// Uses the generation another process has put into use, if one has.
+    fn follow_other_processes(&self) {
+        let generation = self.generation();
+        if self.storage.current().as_ref() == Some(&generation.path) && generation.path.exists() {
+            return;
+        }
+        match Self::open_current(&self.storage, &self.server) {
+            Ok(current) => {
+                *self
+                    .generation
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = current
+            }
+            Err(reason) => {
+                let reason = reason.unwrap_or_else(|| "its folder is gone".to_owned());
+                generation.report_damage(self.url(), &reason);
+            }
+        }
+    }
+
+    fn fetch_into(
+        &self,
+        generation: &Generation,
+        wants: &[Want],
+        report: &mut FetchReport,
+    ) -> Result<(), GitError> {
+        let mut ids = Vec::new();
+        let mut names = Vec::new();
+        let mut all = false;
+        for want in wants {
+            match want {
+                Want::Sha(sha) => ids.push(self.parse_sha(sha)?),
+                Want::Ref(name) => names.push(name.as_str()),
+                Want::AllHeadsAndTags => all = true,
+            }
+        }
+        let shas = ids.clone();
+        let missing = |ids: &[gix::ObjectId]| self.missing(generation, ids);
+        if names.is_empty() && !all && missing(&ids)?.is_empty() {
+            return Ok(());
+        }
+        report.contacted = true;
+        let mut exchange = self.server.connect()?;
+        if all || !names.is_empty() {
+            let prefixes: Vec<&str> = if all {
+                HEADS_TAGS_AND_HEAD.to_vec()
+            } else {
+                names.clone()
+            };
+            let (listed, refs) = exchange.list(&prefixes)?;
+            exchange = listed;
+            for name in &names {
+                let Some((sha, advertised)) = find(&refs, name) else {
+                    let (_, refs) = exchange.list(&HEADS_TAGS_AND_HEAD)?;
+                    return Err(self.revision_not_found(name, refs.nearest(name)));
+                };
+                report.refs.insert((*name).to_owned(), sha.to_owned());
+                ids.push(self.parse_sha(advertised)?);
+            }
+            if all {
+                for (name, target) in &refs.by_name {
+                    report.refs.insert(name.clone(), target.sha.clone());
+                    ids.push(self.parse_sha(target.advertised())?);
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let wanted = missing(&ids)?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match exchange.fetch(generation, &wanted) {
+            Ok(received) => {
+                report.objects += received.objects;
+                report.bytes += received.bytes;
+            }
+            // Some servers give out advertised commits only: the one we want may be in their history.
+            Err(GitError::RevisionNotFound { .. })
+                if !all && !shas.is_empty() && self.server.access.depth.is_none() =>
+            {
+                self.fetch_into(generation, &[Want::AllHeadsAndTags], report)?;
+            }
+            Err(error) => return Err(self.unless_damaged(generation, error)),
+        }
+        generation.reopen()?;
+        if let Some(id) = missing(&ids)?.first() {
+            return Err(self.revision_not_found(&id.to_string(), Vec::new()));
+        }
+        let commits: Vec<_> = wanted
+            .iter()
+            .filter_map(|id| self.peel(generation, *id).ok().flatten())
+            .collect();
+        generation.add_tips(&commits)
+    }
+
+    /// An exchange may fail because of what it read from disk: then the disk is to blame.
+    fn unless_damaged(&self, generation: &Generation, error: GitError) -> GitError {
+        if !matches!(error, GitError::Protocol { .. }) {
+            return error;
+        }
+        let repository = generation.repository();
+        for tip in generation.tips() {
+            if let Err(damage) = repository.find_commit(tip).and_then(|commit| commit.tree()) {
+                return generation.read_error(self.url(), &format!("commit {tip}"), &damage);
+            }
+        }
+        error
+    }
+
+    /// Those of `ids` whose object, or (for commits and tags of commits) whose folder listing, is not here.
+    fn missing(
+        &self,
+        generation: &Generation,
+        ids: &[gix::ObjectId],
+    ) -> Result<Vec<gix::ObjectId>, GitError> {
+        let mut missing = Vec::new();
+        let repository = generation.repository();
+        for id in ids {
+            let Some(commit) = self.peel(generation, *id)? else {
+                let unknown = !matches!(repository.try_find_header(*id), Ok(Some(_)));
+                missing.extend(unknown.then_some(*id));
+                continue;
+            };
+            let commit_error = |error: &gix::Error| {
+                generation.read_error(self.url(), &format!("commit {commit}"), error)
+            };
+            let tree = repository
+                .find_commit(commit)
+                .and_then(|commit| commit.tree_id().map(gix::Id::detach));
+            let tree = tree.map_err(|error| commit_error(&error))?;
+            if repository
+                .try_find_object(tree)
+                .map_err(|error| commit_error(&error))?
+                .is_none()
+            {
+                let reason = format!("commit {commit}: its folder listing {tree} is missing");
+                return Err(generation.report_damage(self.url(), &reason));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The commit `id` is or (as a tag) points to; none when it is not here or something else.
+    pub(crate) fn peel(
+        &self,
+        generation: &Generation,
+        id: gix::ObjectId,
+    ) -> Result<Option<gix::ObjectId>, GitError> {
+        let repository = generation.repository();
+        let damaged =
+            |error: &gix::Error| generation.read_error(self.url(), &format!("object {id}"), error);
+        let mut id = id;
+        // Tags of tags of tags exist; endless ones do not.
+        for _ in 0..8 {
+            let Some(object) = repository
+                .try_find_object(id)
+                .map_err(|error| damaged(&error))?
+            else {
+                return Ok(None);
+            };
+            match object.kind {
+                gix::object::Kind::Commit => return Ok(Some(id)),
+                gix::object::Kind::Tag => {
+                    let tag = object
+                        .try_into_tag()
+                        .map_err(|error| damaged(&error.into()))?;
+                    id = tag.target_id().map_err(|error| damaged(&error))?.detach();
+                }
+                gix::object::Kind::Tree | gix::object::Kind::Blob => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether this commit (or tag object) can be read from the mirror. False once the mirror is known to be damaged, so that callers fetch.
+    pub fn contains(&self, sha: &str) -> Result<bool, GitError> {
+        let generation = self.generation();
+        if generation.damage().is_some() {
+            return Ok(false);
+        }
+        match self.missing(&generation, &[self.parse_sha(sha)?]) {
+            Ok(missing) => Ok(missing.is_empty()),
+            Err(GitError::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tree of one commit, for reading. Cheap; keeps what it needs even when the mirror is built anew meanwhile.
+    pub fn snapshot(&self, sha: &str) -> Result<Snapshot, GitError> {
+        let generation = self.generation();
+        let commit = self.existing_commit(&generation, sha)?;
+        Snapshot::new(generation, self.url(), commit)
+    }
+
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The commit that `sha` names, which must be here.
+    pub(crate) fn existing_commit(
+        &self,
+        generation: &Generation,
+        sha: &str,
+    ) -> Result<gix::ObjectId, GitError> {
+        let id = self.parse_sha(sha)?;
+        self.peel(generation, id)?
+            .ok_or_else(|| self.revision_not_found(sha, Vec::new()))
+    }
+
+    fn parse_sha(&self, sha: &str) -> Result<gix::ObjectId, GitError> {
+        let parsed = sha.parse::<crate::object_id::ObjectId>();
+        parsed
+            .map(crate::object_id::ObjectId::to_gix)
+            .map_err(|_| self.revision_not_found(sha, Vec::new()))
+    }
+
+    pub(crate) fn revision_not_found(&self, revision: &str, nearest: Vec<String>) -> GitError {
+        GitError::RevisionNotFound {
+            url: self.url().to_owned(),
+            revision: revision.to_owned(),
+            nearest,
+        }
+    }
+}
+
+/// The commit a ref points to, and the object to ask for.
+fn find<'a>(refs: &'a Refs, name: &str) -> Option<(&'a str, &'a str)> {
+    if name == "HEAD" {
+        return refs.head_sha.as_deref().map(|sha| (sha, sha));
+    }
+    refs.by_name
+        .get(name)
+        .map(|target| (target.sha.as_str(), target.advertised()))
+}
