@@ -1,0 +1,51 @@
+//! Helm charts from where charts are published: chart repositories (`index.yaml` and archives over
+//! HTTP) and OCI registries.
+//!
+//! Decides which published version a range means, as Helm decides it; downloads that version with
+//! the repository's own credentials, certificate authority and proxy; verifies its digest; unpacks
+//! it in memory, within limits; and says which charts a chart folder depends on. It never renders
+//! a chart, never writes an archive's files to disk, and never sends a repository's credentials to
+//! another host unless that repository says `passCredentials`.
+//!
+//! The protocol of registries is spoken here, with the same HTTP client as for chart repositories,
+//! instead of through a registry client library. Pulling a chart is three requests (manifest,
+//! blob, sometimes a token), while what matters is the edge they share with chart repositories:
+//! one rule for where credentials may go, one for redirects, one for size limits, one per-repository
+//! TLS set-up and one wording of errors. A library has its own of each, most of them not adjustable,
+//! and brings another two dozen crates.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`repository`] | what a person configures: URL, kind, credentials, TLS, proxy |
+//! | [`version`] | versions and ranges |
+//! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
+//! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
+//! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
+//! | `http` | requests: redirects, credentials, limits, TLS |
+//! | `store` | the folder with downloaded indexes and archives; always safe to delete |
+//! | [`archive`] | an archive as a tree in memory |
+//! | [`dependency`] | `Chart.yaml` and `Chart.lock`: the charts a chart needs |
+//! | [`error`] | every way this can fail |
+
+pub mod archive;
+pub mod dependency;
+mod download;
+pub mod error;
+pub mod fetcher;
+mod http;
+mod index;
+mod published;
+mod registry;
+pub mod repository;
+mod store;
+mod token;
+pub mod version;
+
+pub use archive::{ArchiveEntry, ArchiveLimits, ChartArchive};
+pub use dependency::{ChartDependency, DependencySource, chart_dependencies};
+pub use error::ChartError;
+pub use fetcher::{ChartFetcher, FetcherConfig};
+pub use repository::{
+    BasicCredentials, ChartRepository, ClientCertificate, RepositoryKind, RepositoryProxy,
+};
+pub use version::VersionRange;
