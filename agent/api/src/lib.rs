@@ -10,20 +10,25 @@
 mod shape;
 
 pub mod application;
+pub mod application_set;
 pub mod codes;
 pub mod constants;
+pub mod crd;
 pub mod operation;
+pub mod project;
 pub mod source;
 pub mod status;
 pub mod sync_policy;
 
 pub use application::{Application, ApplicationDestination, ApplicationSpec};
+pub use application_set::ApplicationSet;
 pub use codes::{
     HealthStatusCode, HookType, OperationPhase, ResultCode, SyncPhase, SyncStatusCode,
 };
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use operation::{Operation, OperationInitiator, SyncOperation};
+pub use project::{AppProject, AppProjectSpec};
 pub use source::ApplicationSource;
 pub use status::{ApplicationStatus, FieldDrift, HealthStatus, ResourceStatus};
 pub use sync_policy::SyncPolicy;

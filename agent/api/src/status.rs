@@ -12,6 +12,11 @@ use crate::operation::{Operation, OperationInitiator};
 use crate::source::{ApplicationSource, SourceHydrator};
 use crate::sync_policy::{ManagedNamespaceMetadata, ResourceIgnoreDifferences};
 
+/// Schema of what a status copies from a spec: any object. Its fields were checked in the spec,
+/// and repeating their schema at each place would make the definition too big for
+/// `kubectl apply`.
+type Loose = serde_json::Map<String, serde_json::Value>;
+
 api_struct! {
     /// What the agent found and did.
     pub struct ApplicationStatus {
@@ -75,8 +80,10 @@ api_struct! {
         }
         optional {
             /// From where.
+            #[schemars(with = "Option<Loose>")]
             source: Option<ApplicationSource>,
             /// From where, several.
+            #[schemars(with = "Vec<Loose>")]
             sources: Vec<ApplicationSource>,
             /// What was ignored.
             ignore_differences: Vec<ResourceIgnoreDifferences>,
@@ -170,8 +177,10 @@ api_struct! {
             /// When it began.
             deploy_started_at: Option<Time>,
             /// Source it came from.
+            #[schemars(with = "Option<Loose>")]
             source: Option<ApplicationSource>,
             /// Sources it came from.
+            #[schemars(with = "Vec<Loose>")]
             sources: Vec<ApplicationSource>,
             /// Revisions, one a source.
             revisions: Vec<String>,
@@ -209,6 +218,7 @@ api_struct! {
     pub struct OperationState {
         required {
             /// What was asked for.
+            #[schemars(with = "Loose")]
             "operation" => operation: Operation,
             /// Where it stands.
             "phase" => phase: OperationPhase,
@@ -240,8 +250,10 @@ api_struct! {
             /// Object by object.
             resources: Vec<ResourceResult>,
             /// Source.
+            #[schemars(with = "Option<Loose>")]
             source: Option<ApplicationSource>,
             /// Sources.
+            #[schemars(with = "Vec<Loose>")]
             sources: Vec<ApplicationSource>,
             /// Revisions, one a source.
             revisions: Vec<String>,
@@ -321,6 +333,7 @@ api_struct! {
             #[serde(rename = "hydratedSHA")]
             hydrated_sha: String,
             /// What the spec said.
+            #[schemars(with = "Option<Loose>")]
             source_hydrator: Option<SourceHydrator>,
         }
     }
@@ -347,6 +360,7 @@ api_struct! {
             #[serde(rename = "hydratedSHA")]
             hydrated_sha: String,
             /// What the spec said.
+            #[schemars(with = "Option<Loose>")]
             source_hydrator: Option<SourceHydrator>,
         }
     }

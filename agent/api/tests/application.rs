@@ -1,5 +1,7 @@
 //! Applications are read as leniently as Argo CD reads them and written without loss.
 
+#![allow(clippy::expect_used, reason = "helpers of tests may panic")]
+
 use gitops_api::{Application, HealthStatusCode, OperationPhase, SyncStatusCode};
 use serde_json::{Value, json};
 
