@@ -152,6 +152,9 @@ impl Snapshot {
                 "it must be relative to the root of the repository",
             ));
         }
+        if path.contains('\0') {
+            return Err(paths::invalid(path, "it contains a NUL character"));
+        }
         let mut links: Vec<(String, ObjectId)> = Vec::new();
         let mut real: Vec<String> = Vec::new();
         let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();

@@ -1,0 +1,13 @@
+//! Tests against real Git servers: `git http-backend` behind a small HTTP server (plain and TLS), `git upload-pack` on files, `ssh` where it is installed.
+//! One binary, so that it links once.
+
+mod faults;
+mod fetching;
+mod history;
+mod http_server;
+mod lines_up_with_git;
+mod local_server;
+mod origin;
+mod reading;
+mod speed;
+mod transport;
