@@ -1,1 +1,38 @@
-//! See Cargo.toml.
+//! Manifests from a source of an Application: what is read is served from a [`SourceTree`], written down in an
+//! [`InputSet`], and rendered by a worker process that has neither files nor network (agent/renderer).
+//!
+//! This crate decides paths, override files, the kind of a source, the build environment, and limits of time and size.
+//! It parses no file of a repository, resolves no revision, fetches nothing, and adds nothing to the objects.
+
+mod environment;
+mod error;
+mod frame;
+mod inputs;
+mod local_directory;
+mod memory_tree;
+mod message;
+mod path;
+mod plan;
+mod reader;
+mod renderer;
+mod request;
+mod session;
+mod source;
+mod tree;
+mod trees;
+mod value_files;
+mod worker;
+
+pub use error::{ChartDependency, RenderError};
+pub use inputs::{Fact, InputSet, TreeInputs};
+pub use local_directory::LocalDirectory;
+pub use memory_tree::MemoryTree;
+pub use renderer::{Renderer, RendererConfig};
+pub use request::{
+    AppContext, Origin, RenderRequest, Rendered, RenderedObject, SourceRequest, SourceType,
+};
+pub use source::{
+    DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, KustomizeReplica, KustomizeSpec,
+    SourceSpec,
+};
+pub use tree::{SourceTree, TreeEntry, TreeError, TreeItem};

@@ -1,0 +1,150 @@
+//! Why a render has no result. Each message says what failed, where, and what to do about it; none holds file content.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::path::shown;
+use crate::tree::TreeError;
+
+/// A chart that another one depends on and that its `charts/` folder does not have.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct ChartDependency {
+    /// Name in Chart.yaml.
+    pub name: String,
+    /// Version or constraint in Chart.yaml.
+    pub version: String,
+    /// Repository in Chart.yaml; may be empty.
+    pub repository: String,
+}
+
+/// Why a render has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A path of the Application leaves the repository.
+    #[error("{field}: {path} leads out of the repository; use a path inside of it")]
+    PathEscapes {
+        /// Field of the Application.
+        field: String,
+        /// As written.
+        path: String,
+    },
+    /// A symbolic link leaves the repository, or leads in a circle.
+    #[error(
+        "{path} is a symbolic link to {target}, which is outside of the repository or leads in a circle; replace the link by a file"
+    )]
+    SymlinkEscapes {
+        /// The link.
+        path: String,
+        /// Its text.
+        target: String,
+    },
+    /// The Application's folder does not exist.
+    #[error(
+        "path {} does not exist in revision {revision}; correct spec.source.path or commit the folder",
+        shown(path)
+    )]
+    PathMissing {
+        /// The Application's path.
+        path: String,
+        /// The revision rendered.
+        revision: String,
+    },
+    /// The Application's folder is a file.
+    #[error(
+        "path {path} is a file; spec.source.path must name the folder it is in (directory.include can then name the file)"
+    )]
+    PathIsFile {
+        /// The Application's path.
+        path: String,
+    },
+    /// Something needed is in a submodule.
+    #[error(
+        "{path} is a Git submodule, and submodules are not fetched; use a source of its own for that repository"
+    )]
+    Submodule {
+        /// The submodule.
+        path: String,
+    },
+    /// A field of the Application cannot be used.
+    #[error("{message}")]
+    BadRequest {
+        /// The field and what to change.
+        message: String,
+    },
+    /// Something that is deliberately not done.
+    #[error("{message}")]
+    Unsupported {
+        /// What, why, and what to do instead.
+        message: String,
+    },
+    /// A file of the repository is not what it should be.
+    #[error("{message}")]
+    Invalid {
+        /// The file.
+        path: String,
+        /// Its line, where known.
+        line: Option<u32>,
+        /// Place and reason.
+        message: String,
+    },
+    /// A file that something refers to does not exist.
+    #[error("{message}")]
+    FileMissing {
+        /// The file.
+        path: String,
+        /// Which field refers to it, and what to do.
+        message: String,
+    },
+    /// kustomize or Helm refused.
+    #[error("{message}")]
+    Tool {
+        /// Its message, shortened.
+        message: String,
+    },
+    /// A chart's dependencies are not vendored.
+    #[error("{message}")]
+    MissingDependencies {
+        /// Path of the Chart.yaml.
+        path: String,
+        /// What is missing.
+        dependencies: Vec<ChartDependency>,
+        /// What to do.
+        message: String,
+    },
+    /// The worker took too long and was ended.
+    #[error("rendering took longer than {} s and was ended; look for endless loops or very large ranges in templates", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// The worker needed too much memory and ended.
+    #[error("rendering needed more than the {} MiB of memory it may use; make the application smaller or raise the agent's render memory", .0 >> 20)]
+    OutOfMemory(u64),
+    /// The result is larger than allowed.
+    #[error("the rendered manifests are larger than the {} MiB allowed; split the application or raise the agent's limit", .0 >> 20)]
+    OutputTooLarge(u64),
+    /// The files read are larger than allowed.
+    #[error("rendering read more than the {} MiB of files allowed, at last {path}; split the application or raise the agent's limit", .limit >> 20)]
+    InputTooLarge {
+        /// In bytes.
+        limit: u64,
+        /// The file that was too much.
+        path: String,
+    },
+    /// The worker ended by itself, or spoke nonsense.
+    #[error(
+        "the render worker ended unexpectedly ({detail}); this render is lost, others are not affected"
+    )]
+    Crashed {
+        /// How.
+        detail: String,
+    },
+    /// The worker cannot be started.
+    #[error("cannot start the render worker {}: {reason}", program.display())]
+    Unavailable {
+        /// Its program.
+        program: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}

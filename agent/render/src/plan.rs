@@ -1,0 +1,304 @@
+//! From a source to a job: where its folder is, what Argo CD's override files change, which kind it is, and its options
+//! with paths resolved and the build environment substituted. It reads a handful of files and renders nothing.
+
+use serde_json::Value;
+
+use crate::environment::Environment;
+use crate::error::RenderError;
+use crate::message::{
+    DirectoryOptions, FileParameter, HelmOptions, KustomizeOptions, Options, Parameter, Replica,
+};
+use crate::path::join;
+use crate::reader::Place;
+use crate::request::{AppContext, RenderRequest, SourceType};
+use crate::source::{DirectorySpec, HelmSpec, KustomizeSpec, SourceSpec};
+use crate::trees::{OWN, Trees};
+use crate::value_files::Resolver;
+
+/// Names of kustomization files.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// The application's folder, which must exist.
+pub(crate) fn folder(request: &RenderRequest, trees: &mut Trees) -> Result<String, RenderError> {
+    let source = &request.source;
+    let written = match &source.spec.path {
+        Some(path) if !source.is_chart_archive => path.as_str(),
+        _ => "",
+    };
+    let escapes = || RenderError::PathEscapes {
+        field: "spec.source.path".to_owned(),
+        path: written.to_owned(),
+    };
+    if written.starts_with('/') {
+        return Err(escapes());
+    }
+    let path = join("", written).map_err(|_| escapes())?;
+    match trees.stat(OWN, &path)? {
+        Place::Directory { real } => Ok(real),
+        Place::File { .. } => Err(RenderError::PathIsFile { path }),
+        Place::Absent => Err(RenderError::PathMissing {
+            path,
+            revision: source.revision.clone(),
+        }),
+    }
+}
+
+/// Paths of the files that may override the source, in the order they apply.
+pub(crate) fn override_files(folder: &str, app: &AppContext) -> Vec<String> {
+    [
+        ".argocd-source.yaml".to_owned(),
+        format!(".argocd-source-{}.yaml", app.name),
+    ]
+    .iter()
+    .filter_map(|name| join(folder, name).ok())
+    .collect()
+}
+
+/// Merges an override file's content over a source; what decides which repository is read stays.
+pub(crate) fn override_source(
+    spec: &SourceSpec,
+    patch: &Value,
+    file: &str,
+) -> Result<SourceSpec, RenderError> {
+    let invalid = |error: serde_json::Error| RenderError::Invalid {
+        path: file.to_owned(),
+        line: None,
+        message: format!("{file}: {error}; it must have the fields of an Application's source"),
+    };
+    let mut merged = serde_json::to_value(spec).map_err(invalid)?;
+    merge_patch(&mut merged, patch);
+    let mut merged = SourceSpec::from_json(merged).map_err(invalid)?;
+    merged.repo_url.clone_from(&spec.repo_url);
+    merged.path.clone_from(&spec.path);
+    merged.chart.clone_from(&spec.chart);
+    merged.target_revision.clone_from(&spec.target_revision);
+    Ok(merged)
+}
+
+/// RFC 7386.
+fn merge_patch(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        if !patch.is_null() {
+            *target = patch.clone();
+        }
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    if let Value::Object(fields) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                fields.remove(name);
+            } else {
+                merge_patch(fields.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+/// Which kind a source is: what it says, else what its folder has.
+pub(crate) fn detect(
+    spec: &SourceSpec,
+    folder: &str,
+    trees: &mut Trees,
+) -> Result<SourceType, RenderError> {
+    if spec.plugin.is_some() {
+        return Err(RenderError::Unsupported {
+            message: "spec.source.plugin: config management plugins are not supported, because they are programs from a repository; use kustomize, Helm, or commit the rendered manifests".to_owned(),
+        });
+    }
+    let explicit: Vec<SourceType> = [
+        spec.kustomize.as_ref().map(|_| SourceType::Kustomize),
+        spec.helm.as_ref().map(|_| SourceType::Helm),
+        spec.directory.as_ref().map(|_| SourceType::Directory),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match explicit.as_slice() {
+        [] => {}
+        [one] => return Ok(*one),
+        _ => {
+            return Err(RenderError::BadRequest {
+                message: "spec.source has more than one of helm, kustomize and directory; keep the one that applies".to_owned(),
+            });
+        }
+    }
+    let mut has = |name: &str| -> Result<bool, RenderError> {
+        let path = join(folder, name).unwrap_or_default();
+        Ok(matches!(trees.stat(OWN, &path)?, Place::File { .. }))
+    };
+    if has("Chart.yaml")? {
+        return Ok(SourceType::Helm);
+    }
+    for name in KUSTOMIZATIONS {
+        if has(name)? {
+            return Ok(SourceType::Kustomize);
+        }
+    }
+    Ok(SourceType::Directory)
+}
+
+/// What the worker gets.
+pub(crate) fn options(
+    kind: SourceType,
+    spec: &SourceSpec,
+    request: &RenderRequest,
+    folder: &str,
+    environment: &Environment,
+    trees: &mut Trees,
+) -> Result<Options, RenderError> {
+    Ok(match kind {
+        SourceType::Directory => Options::Directory(directory(
+            spec.directory.clone().unwrap_or_default(),
+            environment,
+        )),
+        SourceType::Kustomize => Options::Kustomize(kustomize(
+            spec.kustomize.clone().unwrap_or_default(),
+            environment,
+        )?),
+        SourceType::Helm => {
+            let resolver = Resolver {
+                trees,
+                environment,
+                folder,
+            };
+            Options::Helm(helm(
+                spec.helm.clone().unwrap_or_default(),
+                request,
+                resolver,
+            )?)
+        }
+    })
+}
+
+fn directory(spec: DirectorySpec, environment: &Environment) -> DirectoryOptions {
+    DirectoryOptions {
+        recurse: spec.recurse,
+        include: environment.substitute(&spec.include),
+        exclude: environment.substitute(&spec.exclude),
+        all_files: spec.disable_extension_filter,
+    }
+}
+
+fn kustomize(
+    spec: KustomizeSpec,
+    environment: &Environment,
+) -> Result<KustomizeOptions, RenderError> {
+    let substitute = |text: &String| environment.substitute(text);
+    let mut replicas = Vec::with_capacity(spec.replicas.len());
+    for replica in &spec.replicas {
+        let count = match &replica.count {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let count = count.ok_or_else(|| RenderError::BadRequest {
+            message: format!(
+                "spec.source.kustomize.replicas: the count of {} is not a whole number",
+                replica.name
+            ),
+        })?;
+        replicas.push(Replica {
+            name: replica.name.clone(),
+            count,
+        });
+    }
+    let common_annotations = if spec.common_annotations_envsubst {
+        spec.common_annotations
+            .iter()
+            .map(|(key, value)| (key.clone(), substitute(value)))
+            .collect()
+    } else {
+        spec.common_annotations
+    };
+    Ok(KustomizeOptions {
+        name_prefix: spec.name_prefix,
+        name_suffix: spec.name_suffix,
+        namespace: spec.namespace,
+        images: spec.images.iter().map(substitute).collect(),
+        replicas,
+        common_labels: spec
+            .common_labels
+            .iter()
+            .map(|(key, value)| (key.clone(), substitute(value)))
+            .collect(),
+        force_common_labels: spec.force_common_labels,
+        label_without_selector: spec.label_without_selector,
+        label_include_templates: spec.label_include_templates,
+        common_annotations,
+        force_common_annotations: spec.force_common_annotations,
+        patches: spec.patches,
+        components: spec.components,
+        ignore_missing_components: spec.ignore_missing_components,
+    })
+}
+
+fn helm(
+    spec: HelmSpec,
+    request: &RenderRequest,
+    mut files: Resolver<'_>,
+) -> Result<HelmOptions, RenderError> {
+    let app = &request.app;
+    let or = |value: String, default: &str| {
+        if value.is_empty() {
+            default.to_owned()
+        } else {
+            value
+        }
+    };
+    let value_files = files.value_files(&spec.value_files, spec.ignore_missing_value_files)?;
+    let mut file_parameters = Vec::with_capacity(spec.file_parameters.len());
+    for parameter in &spec.file_parameters {
+        const FIELD: &str = "spec.source.helm.fileParameters";
+        let file = files.locate(FIELD, &parameter.path)?;
+        if !matches!(
+            files.trees.stat(&file.tree, &file.path)?,
+            Place::File { .. }
+        ) {
+            return Err(RenderError::FileMissing {
+                path: file.path.clone(),
+                message: format!(
+                    "{FIELD}: {} is not a file (looked for {})",
+                    parameter.path, file.path
+                ),
+            });
+        }
+        file_parameters.push(FileParameter {
+            name: parameter.name.clone(),
+            file,
+        });
+    }
+    let values = match &spec.values_object {
+        Some(object) => object.to_string(),
+        None => spec.values,
+    };
+    let environment = files.environment;
+    Ok(HelmOptions {
+        release_name: or(spec.release_name, &app.name),
+        namespace: or(spec.namespace, &app.destination_namespace),
+        value_files,
+        values,
+        parameters: spec
+            .parameters
+            .into_iter()
+            .map(|parameter| Parameter {
+                name: parameter.name,
+                value: environment.substitute(&parameter.value),
+                force_string: parameter.force_string,
+            })
+            .collect(),
+        file_parameters,
+        skip_crds: spec.skip_crds,
+        skip_tests: spec.skip_tests,
+        skip_schema_validation: spec.skip_schema_validation,
+        kube_version: or(spec.kube_version, &app.kube_version),
+        api_versions: if spec.api_versions.is_empty() {
+            app.api_versions.to_vec()
+        } else {
+            spec.api_versions
+        },
+        shown: files.folder.to_owned(),
+    })
+}

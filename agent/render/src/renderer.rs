@@ -1,0 +1,240 @@
+//! The pool of workers: started on demand, one request each at a time, ended when idle, killed and replaced when they
+//! crash, hang or ask for too much. A bad request costs itself an error and nothing else.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::error::RenderError;
+use crate::request::{RenderRequest, Rendered};
+use crate::session;
+use crate::worker::{Switch, Worker};
+
+/// How workers are run.
+#[derive(Clone, Debug)]
+pub struct RendererConfig {
+    /// The `gitops-renderer` program.
+    pub program: PathBuf,
+    /// Renders at the same time.
+    pub max_workers: usize,
+    /// Wall-clock time of one render.
+    pub timeout: Duration,
+    /// Memory of one worker.
+    pub memory_bytes: u64,
+    /// A worker without work for this long is ended.
+    pub idle: Duration,
+    /// Size of one result as JSON; twice as much may be read for it.
+    pub output_bytes: u64,
+}
+
+impl RendererConfig {
+    /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 64 MiB of manifests, idle for 30 s.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            max_workers: std::thread::available_parallelism().map_or(1, Into::into),
+            timeout: Duration::from_mins(1),
+            memory_bytes: 1 << 30,
+            idle: Duration::from_secs(30),
+            output_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Renders sources. Cheap to clone; clones share their workers.
+#[derive(Clone)]
+pub struct Renderer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: RendererConfig,
+    slots: Arc<Semaphore>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    workers: Vec<(Worker, Instant)>,
+    /// A task is there that ends workers.
+    watched: bool,
+}
+
+/// Kills a worker when the request is dropped before it is done.
+struct KillOnDrop(Option<Switch>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(switch) = &self.0 {
+            switch.kill();
+        }
+    }
+}
+
+impl Renderer {
+    /// No worker is started yet.
+    pub fn new(config: RendererConfig) -> Self {
+        let slots = Arc::new(Semaphore::new(config.max_workers.max(1)));
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                slots,
+                idle: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Renders one source. Waits for a free worker; the time limit begins when it is found. Must run in a Tokio runtime.
+    pub async fn render(&self, request: RenderRequest) -> Result<Rendered, RenderError> {
+        let spec = &request.source.spec;
+        if !request.source.is_chart_archive
+            && spec.chart.is_none()
+            && spec.path.as_deref().is_none_or(str::is_empty)
+            && spec.reference.is_some()
+        {
+            return Ok(nothing());
+        }
+        let request = Arc::new(request);
+        match self.attempt(&request).await {
+            // It had ended while it was idle, before it could take the job: not this request's fault.
+            Err(Lost {
+                error: _,
+                retry: true,
+            }) => self.attempt(&request).await.map_err(|lost| lost.error),
+            result => result.map_err(|lost| lost.error),
+        }
+    }
+
+    async fn attempt(&self, request: &Arc<RenderRequest>) -> Result<Rendered, Lost> {
+        let shared = Arc::clone(&self.shared);
+        let config = &self.shared.config;
+        let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
+            return Err(Lost::from(RenderError::Crashed {
+                detail: "the renderer is closed".to_owned(),
+            }));
+        };
+        let reused = shared.take_idle();
+        let was_idle = reused.is_some();
+        let switch = reused.as_ref().map_or_else(Switch::default, Worker::switch);
+        let mut guard = KillOnDrop(Some(switch.clone()));
+        let job = tokio::task::spawn_blocking({
+            let (shared, request) = (Arc::clone(&shared), Arc::clone(request));
+            move || {
+                // Held until the worker is back or gone.
+                let _slot = slot;
+                let mut worker = match reused {
+                    Some(worker) => worker,
+                    None => Worker::start(&shared.config, &switch)?,
+                };
+                worker.begin_job();
+                let result = session::render(&mut worker, &shared.config, &request);
+                let retry = was_idle
+                    && !worker.has_answered()
+                    && matches!(result, Err(RenderError::Crashed { .. }));
+                Ok::<_, RenderError>((result.map_err(|error| Lost { error, retry }), worker))
+            }
+        });
+        let finished = tokio::time::timeout(config.timeout, job).await;
+        let Ok(finished) = finished else {
+            // The guard kills the worker; its thread then ends by itself.
+            return Err(Lost::from(RenderError::Timeout(config.timeout)));
+        };
+        let (result, worker) = match finished {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => return Err(Lost::from(error)),
+            Err(panicked) => {
+                return Err(Lost::from(RenderError::Crashed {
+                    detail: panicked.to_string(),
+                }));
+            }
+        };
+        guard.0 = None;
+        if worker.is_free() {
+            shared.put_idle(worker);
+        }
+        result
+    }
+}
+
+/// A render that failed, and whether another worker may do better.
+struct Lost {
+    error: RenderError,
+    retry: bool,
+}
+
+impl From<RenderError> for Lost {
+    fn from(error: RenderError) -> Self {
+        Self {
+            error,
+            retry: false,
+        }
+    }
+}
+
+fn nothing() -> Rendered {
+    Rendered {
+        objects: Vec::new(),
+        source_type: crate::SourceType::Directory,
+        inputs: crate::InputSet::default(),
+        warnings: Vec::new(),
+    }
+}
+
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker used last, whose memory is warm, if it still lives.
+    fn take_idle(&self) -> Option<Worker> {
+        let mut idle = self.idle();
+        while let Some((worker, _)) = idle.workers.pop() {
+            if worker.is_running() {
+                return Some(worker);
+            }
+        }
+        None
+    }
+
+    fn put_idle(self: &Arc<Self>, worker: Worker) {
+        let mut idle = self.idle();
+        idle.workers.push((worker, Instant::now()));
+        if !idle.watched {
+            idle.watched = true;
+            tokio::spawn(end_idle(Arc::downgrade(self), self.config.idle));
+        }
+    }
+
+    /// Takes out the workers that were idle for too long, and says when to look again.
+    fn expired(&self) -> (Vec<Worker>, Option<Instant>) {
+        let mut idle = self.idle();
+        let now = Instant::now();
+        let limit = self.config.idle;
+        let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut idle.workers)
+            .into_iter()
+            .partition(|(_, since)| now - *since >= limit);
+        idle.workers = kept;
+        let next = idle.workers.iter().map(|(_, since)| *since + limit).min();
+        idle.watched = next.is_some();
+        (old.into_iter().map(|(worker, _)| worker).collect(), next)
+    }
+}
+
+async fn end_idle(shared: Weak<Shared>, first: Duration) {
+    let mut wake = Instant::now() + first;
+    loop {
+        tokio::time::sleep_until(wake.into()).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let (old, next) = shared.expired();
+        drop(shared);
+        drop(old);
+        match next {
+            Some(next) => wake = next,
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One render from start to end, on a thread of its own: plan, send the job, answer the worker's questions, take its
+//! objects, and say what was read.
+
+use serde_json::Value;
+
+use crate::environment::Environment;
+use crate::error::RenderError;
+use crate::frame::Received;
+use crate::message::{Answer, Failure, FromWorker, Job};
+use crate::plan;
+use crate::renderer::RendererConfig;
+use crate::request::{Origin, RenderRequest, Rendered, RenderedObject, SourceType};
+use crate::trees::{Question, Trees};
+use crate::worker::Worker;
+
+/// Files read may be this many times the size of the result allowed: a chart brings files it does not use.
+const INPUT_FACTOR: u64 = 2;
+
+/// Renders with a worker. After an error of the process itself the worker must not be used again.
+pub(crate) fn render(
+    worker: &mut Worker,
+    config: &RendererConfig,
+    request: &RenderRequest,
+) -> Result<Rendered, RenderError> {
+    let mut trees = Trees::new(
+        &request.source,
+        config.output_bytes.saturating_mul(INPUT_FACTOR),
+    );
+    let environment = Environment::new(&request.app, &request.source);
+    let folder = plan::folder(request, &mut trees)?;
+    let mut conversation = Conversation {
+        worker,
+        trees: &mut trees,
+        config,
+    };
+    let mut spec = request.source.spec.clone();
+    for file in plan::override_files(&folder, &request.app) {
+        if let Some(content) = conversation.trees.read_if_there("", &file)? {
+            let patch = conversation.yaml(&file, &content)?;
+            spec = plan::override_source(&spec, &patch, &file)?;
+        }
+    }
+    let source_type = plan::detect(&spec, &folder, conversation.trees)?;
+    let options = plan::options(
+        source_type,
+        &spec,
+        request,
+        &folder,
+        &environment,
+        conversation.trees,
+    )?;
+    let job = Job {
+        kind: match source_type {
+            SourceType::Directory => "directory",
+            SourceType::Kustomize => "kustomize",
+            SourceType::Helm => "helm",
+        },
+        path: &folder,
+        timeout_millis: millis(config),
+        options: Some(options),
+    };
+    let (objects, warnings) = conversation.run(&job, &[])?;
+    let inputs = trees.into_inputs(environment.used_revision());
+    Ok(Rendered {
+        objects,
+        source_type,
+        inputs,
+        warnings,
+    })
+}
+
+fn millis(config: &RendererConfig) -> u64 {
+    u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+struct Conversation<'a> {
+    worker: &'a mut Worker,
+    trees: &'a mut Trees,
+    config: &'a RendererConfig,
+}
+
+impl Conversation<'_> {
+    /// One YAML document as JSON, read by the worker: this process parses no file of a repository.
+    fn yaml(&mut self, path: &str, content: &[u8]) -> Result<Value, RenderError> {
+        let job = Job {
+            kind: "yaml",
+            path,
+            timeout_millis: millis(self.config),
+            options: None,
+        };
+        let (objects, _) = self.run(&job, content)?;
+        Ok(objects
+            .into_iter()
+            .next()
+            .map_or(Value::Null, |object| object.value))
+    }
+
+    fn run(
+        &mut self,
+        job: &Job<'_>,
+        body: &[u8],
+    ) -> Result<(Vec<RenderedObject>, Vec<String>), RenderError> {
+        self.worker.send_job(job, body)?;
+        let mut objects = Vec::new();
+        let mut budget = self.config.output_bytes;
+        let mut refusal = None;
+        loop {
+            let (message, body) = match self.worker.receive(budget)? {
+                Received::Frame(message, body) => (message, body),
+                Received::TooLarge => {
+                    return Err(RenderError::OutputTooLarge(self.config.output_bytes));
+                }
+            };
+            match message {
+                FromWorker::Stat { tree, path } => {
+                    self.answer(Question::Stat, &tree, &path, &mut refusal)?
+                }
+                FromWorker::Read { tree, path } => {
+                    self.answer(Question::Read, &tree, &path, &mut refusal)?
+                }
+                FromWorker::List { tree, path } => {
+                    self.answer(Question::List, &tree, &path, &mut refusal)?
+                }
+                FromWorker::Object { path, line } => {
+                    let size = body.len() + path.len();
+                    budget = budget
+                        .checked_sub(size as u64)
+                        .ok_or(RenderError::OutputTooLarge(self.config.output_bytes))?;
+                    let value =
+                        serde_json::from_slice(&body).map_err(|error| RenderError::Invalid {
+                            message: format!("{path}: {error}"),
+                            path: path.clone(),
+                            line,
+                        })?;
+                    objects.push(RenderedObject {
+                        value,
+                        origin: Origin { path, line },
+                    });
+                }
+                FromWorker::Done { warnings } => {
+                    self.worker.end_job();
+                    return Ok((objects, warnings));
+                }
+                FromWorker::Failed(failure) => {
+                    self.worker.end_job();
+                    return Err(refusal.unwrap_or_else(|| explain(failure)));
+                }
+                FromWorker::Hello { .. } => {
+                    return Err(RenderError::Crashed {
+                        detail: "it started twice".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Answers one question. A refusal is kept: the worker only learns that there was one.
+    fn answer(
+        &mut self,
+        question: Question,
+        tree: &str,
+        path: &str,
+        refusal: &mut Option<RenderError>,
+    ) -> Result<(), RenderError> {
+        match self.trees.answer(question, tree, path) {
+            Ok((answer, body)) => self.worker.send(&answer, &body),
+            Err(error) => {
+                refusal.get_or_insert(error);
+                self.worker.send(&Answer::Refused, &[])
+            }
+        }
+    }
+}
+
+fn explain(failure: Failure) -> RenderError {
+    let Failure {
+        kind,
+        message,
+        path,
+        line,
+        dependencies,
+    } = failure;
+    match kind.as_str() {
+        "badRequest" => RenderError::BadRequest { message },
+        "unsupported" => RenderError::Unsupported { message },
+        "invalid" => RenderError::Invalid {
+            path,
+            line,
+            message,
+        },
+        "missing" => RenderError::FileMissing { path, message },
+        "missingDependencies" => RenderError::MissingDependencies {
+            path,
+            dependencies,
+            message,
+        },
+        _ => RenderError::Tool { message },
+    }
+}

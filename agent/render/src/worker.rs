@@ -1,0 +1,259 @@
+//! One worker process: started with nothing in its environment, spoken to in frames, and killed when in doubt. It knows
+//! nothing about what is rendered.
+
+use std::io::{BufReader, BufWriter, Read as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use serde::Serialize;
+
+use crate::error::RenderError;
+use crate::frame::{self, PROTOCOL, Received};
+use crate::message::FromWorker;
+use crate::renderer::RendererConfig;
+
+/// Bytes of standard error that are kept; a Go program says the reason first.
+const KEPT_STDERR: usize = 4096;
+
+/// Ends a worker from another thread.
+#[derive(Clone, Default)]
+pub(crate) struct Switch {
+    state: Arc<Mutex<SwitchState>>,
+}
+
+#[derive(Default)]
+struct SwitchState {
+    child: Option<Child>,
+    killed: bool,
+}
+
+impl Switch {
+    fn state(&self) -> MutexGuard<'_, SwitchState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills the worker, also one that is only about to start.
+    pub(crate) fn kill(&self) {
+        let mut state = self.state();
+        state.killed = true;
+        if let Some(child) = &mut state.child {
+            // It may have ended by itself already.
+            let _ = child.kill();
+        }
+    }
+
+    fn hold(&self, mut child: Child) {
+        let mut state = self.state();
+        if state.killed {
+            let _ = child.kill();
+        }
+        state.child = Some(child);
+    }
+
+    /// Whether the process is still there.
+    fn is_running(&self) -> bool {
+        let mut state = self.state();
+        matches!(state.child.as_mut().map(Child::try_wait), Some(Ok(None)))
+    }
+
+    /// Kills if need be, and waits for the end, so that no zombie is left.
+    fn end(&self) -> Option<std::process::ExitStatus> {
+        self.kill();
+        self.state()
+            .child
+            .as_mut()
+            .and_then(|child| child.wait().ok())
+    }
+
+    fn wait(&self) -> Option<std::process::ExitStatus> {
+        let mut state = self.state();
+        let mut child = state.child.take()?;
+        drop(state);
+        let status = child.wait().ok();
+        self.state().child = Some(child);
+        status
+    }
+
+    fn id(&self) -> Option<u32> {
+        self.state().child.as_ref().map(Child::id)
+    }
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    switch: Switch,
+    input: Option<BufWriter<ChildStdin>>,
+    output: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    memory_bytes: u64,
+    /// Frames received in the current job.
+    received: u64,
+    /// A job was sent and its end not yet received.
+    busy: bool,
+}
+
+impl Worker {
+    /// Starts a worker and waits for its first word.
+    pub(crate) fn start(config: &RendererConfig, switch: &Switch) -> Result<Self, RenderError> {
+        let unavailable = |reason: String| RenderError::Unavailable {
+            program: config.program.clone(),
+            reason,
+        };
+        let mut child = Command::new(&config.program)
+            .arg("--memory-bytes")
+            .arg(config.memory_bytes.to_string())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| unavailable(error.to_string()))?;
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        switch.hold(child);
+        let (Some(input), Some(output), Some(mut stderr)) = streams else {
+            switch.end();
+            return Err(unavailable("its streams are not there".to_owned()));
+        };
+        let stderr = std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            let mut buffer = [0_u8; 1024];
+            while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+                let room = KEPT_STDERR.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(&buffer[..room]);
+            }
+            kept
+        });
+        let mut worker = Self {
+            switch: switch.clone(),
+            input: Some(BufWriter::new(input)),
+            output: BufReader::with_capacity(64 << 10, output),
+            stderr: Some(stderr),
+            memory_bytes: config.memory_bytes,
+            received: 0,
+            busy: false,
+        };
+        match worker.receive(0)? {
+            Received::Frame(
+                FromWorker::Hello {
+                    protocol: PROTOCOL,
+                    kustomize,
+                    helm,
+                    landlock,
+                    seccomp,
+                },
+                _,
+            ) => {
+                let pid = switch.id();
+                tracing::debug!(
+                    pid,
+                    kustomize,
+                    helm,
+                    landlock,
+                    seccomp,
+                    "render worker started"
+                );
+                Ok(worker)
+            }
+            _ => Err(unavailable(format!(
+                "it does not speak protocol {PROTOCOL}; install the gitops-renderer of this version"
+            ))),
+        }
+    }
+
+    /// Takes over a worker that another request used before.
+    pub(crate) fn begin_job(&mut self) {
+        self.received = 0;
+    }
+
+    /// Sends a job; until [`Worker::end_job`] the worker cannot take another.
+    pub(crate) fn send_job(
+        &mut self,
+        job: &impl Serialize,
+        body: &[u8],
+    ) -> Result<(), RenderError> {
+        self.busy = true;
+        self.send(job, body)
+    }
+
+    /// The end of the job was received.
+    pub(crate) fn end_job(&mut self) {
+        self.busy = false;
+    }
+
+    /// Whether it can take another job.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.busy && self.is_running()
+    }
+
+    /// Whether it has said anything in this job.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.received > 0
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.switch.is_running()
+    }
+
+    pub(crate) fn switch(&self) -> Switch {
+        self.switch.clone()
+    }
+
+    pub(crate) fn send(&mut self, header: &impl Serialize, body: &[u8]) -> Result<(), RenderError> {
+        let sent = match &mut self.input {
+            Some(input) => frame::send(input, header, body),
+            None => Err(std::io::Error::other("its input is closed")),
+        };
+        sent.map_err(|error| self.ended(&error))
+    }
+
+    pub(crate) fn receive(&mut self, budget: u64) -> Result<Received<FromWorker>, RenderError> {
+        match frame::receive(&mut self.output, budget) {
+            Ok(received) => {
+                self.received += 1;
+                Ok(received)
+            }
+            Err(error) => Err(self.ended(&error)),
+        }
+    }
+
+    /// Explains the end of a worker whose streams broke.
+    fn ended(&mut self, error: &std::io::Error) -> RenderError {
+        self.input = None;
+        if !matches!(
+            error.kind(),
+            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe
+        ) {
+            self.switch.kill();
+        }
+        let status = self.switch.wait();
+        let stderr = self
+            .stderr
+            .take()
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default();
+        let said = String::from_utf8_lossy(&stderr);
+        let first = said
+            .lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
+        if said.contains("out of memory") || said.contains("cannot allocate memory") {
+            return RenderError::OutOfMemory(self.memory_bytes);
+        }
+        tracing::warn!(%error, status = ?status, reason = first, "render worker ended unexpectedly");
+        let detail = if said.contains("stack overflow") || said.contains("stack exceeds") {
+            "a template calls itself without end".to_owned()
+        } else {
+            status.map_or_else(|| error.to_string(), |status| status.to_string())
+        };
+        RenderError::Crashed { detail }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.input = None;
+        self.switch.end();
+    }
+}

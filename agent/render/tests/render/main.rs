@@ -1,0 +1,12 @@
+//! The renderer against the real worker: what each kind of source gives, what is refused and how, what is recorded as read,
+//! and that a worker that misbehaves costs one render and nothing else.
+
+mod directory;
+mod faults;
+mod helm;
+mod helm_values;
+mod inputs;
+mod kustomize;
+mod limits;
+mod paths;
+mod support;

@@ -1,0 +1,149 @@
+// Package directory renders a folder of plain manifests: which files count, and what is in them. Rules are those of Argo
+// CD's directory sources: include and exclude match the path relative to the application's folder, exclude first; only
+// .yaml, .yml and .json count; a file with the skip marker is left out; YAML that is no manifest at all is left out too.
+package directory
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/gobwas/glob"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
+)
+
+// skipMarker anywhere in a file leaves the file out.
+const skipMarker = "+argocd:skip-file-rendering"
+
+// maxDepth of folders; deeper than this is a mistake or an attack.
+const maxDepth = 64
+
+// Emit receives each object as soon as it is known.
+type Emit func(manifest.Object) error
+
+type walker struct {
+	trees   *tree.Trees
+	job     *protocol.DirectoryJob
+	root    string
+	include glob.Glob
+	exclude glob.Glob
+	emit    Emit
+	warn    func(string)
+}
+
+// Render sends every object of the folder, in the order of paths.
+func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) error {
+	w := &walker{trees: trees, job: job.Directory, root: job.Path, emit: emit, warn: warn}
+	var err error
+	if w.include, err = compile("include", job.Directory.Include); err != nil {
+		return err
+	}
+	if w.exclude, err = compile("exclude", job.Directory.Exclude); err != nil {
+		return err
+	}
+	return w.walk("", 0)
+}
+
+func compile(field, pattern string) (glob.Glob, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	compiled, err := glob.Compile(pattern)
+	if err != nil {
+		return nil, failure.New(failure.BadRequest, fmt.Sprintf("spec.source.directory.%s: %q is not a glob pattern: %s", field, pattern, failure.Shorten(err.Error())))
+	}
+	return compiled, nil
+}
+
+func (w *walker) walk(relative string, depth int) error {
+	if depth > maxDepth {
+		return failure.At(failure.Invalid, relative, 0, fmt.Sprintf("%s: folders are nested more than %d deep", relative, maxDepth))
+	}
+	items, err := w.trees.List("", path.Join(w.root, relative))
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		name := path.Join(relative, item.Name)
+		switch {
+		case item.Kind == tree.Directory && item.Link:
+			// A linked folder is not entered, so that no file is applied twice.
+		case item.Kind == tree.Directory:
+			if w.job.Recurse {
+				if err := w.walk(name, depth+1); err != nil {
+					return err
+				}
+			}
+		case w.wanted(name):
+			if err := w.file(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walker) wanted(name string) bool {
+	if w.exclude != nil && w.exclude.Match(name) {
+		return false
+	}
+	if w.include != nil && !w.include.Match(name) {
+		return false
+	}
+	if w.job.AllFiles {
+		return true
+	}
+	switch path.Ext(name) {
+	case ".yaml", ".yml", ".json", ".jsonnet":
+		return true
+	}
+	return false
+}
+
+func (w *walker) file(name string) error {
+	full := path.Join(w.root, name)
+	if path.Ext(name) == ".jsonnet" {
+		return failure.At(failure.Unsupported, full, 0,
+			fmt.Sprintf("%s: jsonnet is not supported; commit its output as YAML or JSON, or leave the file out with directory.exclude: '*.jsonnet'", full))
+	}
+	raw, err := w.trees.Read("", full)
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(raw, []byte(skipMarker)) {
+		return nil
+	}
+	content, err := manifest.DecodeText(raw)
+	if err != nil {
+		return failure.At(failure.Invalid, full, 0, fmt.Sprintf("%s: not readable text: %s", full, failure.Shorten(err.Error())))
+	}
+	var objects []manifest.Object
+	if path.Ext(name) == ".json" {
+		objects, err = manifest.FromJSON(content, full)
+	} else {
+		objects, err = manifest.FromYAML(content, full, true)
+		if err != nil && len(objects) == 0 && !looksLikeManifest(content) {
+			w.warn(fmt.Sprintf("%s is not a Kubernetes manifest and was left out; name it in directory.exclude to say so", full))
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if err := w.emit(object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func looksLikeManifest(content []byte) bool {
+	text := string(content)
+	return strings.Contains(text, "apiVersion:") && strings.Contains(text, "kind:") && strings.Contains(text, "metadata:")
+}

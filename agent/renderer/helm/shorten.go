@@ -1,0 +1,44 @@
+package helm
+
+import (
+	"strings"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+)
+
+// shorten turns Helm's trace of a template error around: the last cause first, then where rendering came from. Other
+// texts are only shortened.
+func shorten(text string) string {
+	blocks := traceBlocks(text)
+	if len(blocks) == 0 {
+		return failure.Shorten(text)
+	}
+	last := blocks[len(blocks)-1]
+	result := last
+	if len(blocks) > 1 {
+		location, _, _ := strings.Cut(blocks[0], " ")
+		result += " (reached from " + strings.TrimSuffix(location, ":") + ")"
+	}
+	return failure.Shorten(result)
+}
+
+// traceBlocks splits the indented lines of a trace into one text for each level: "location: executing … at <…>: cause".
+func traceBlocks(text string) []string {
+	if !strings.Contains(text, "\n  ") {
+		return nil
+	}
+	var blocks []string
+	for line := range strings.SplitSeq(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "":
+		case !strings.HasPrefix(line, " ") && strings.Contains(trimmed, ":") && !strings.Contains(trimmed, " "):
+			blocks = append(blocks, trimmed+":")
+		case len(blocks) == 0:
+			return nil
+		default:
+			blocks[len(blocks)-1] += " " + trimmed
+		}
+	}
+	return blocks
+}

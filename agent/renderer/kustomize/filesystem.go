@@ -1,0 +1,267 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
+)
+
+// mount is where kustomize finds the repository. Anything else is outside of it; with the repository at / a path with
+// too many `..` would quietly come back in.
+const mount = "/repository"
+
+var errReadOnly = errors.New("the repository cannot be written to")
+
+// filesystem is the repository as kustomize's FileSystem, read only but for replaced.
+type filesystem struct {
+	trees *tree.Trees
+	// replaced holds the application's kustomization file after its options are written into it.
+	replaced map[string][]byte
+	// read remembers files kustomize read, to find out where an object came from.
+	read map[string][]byte
+	// refusal is the first thing in a kustomization file this agent does not do.
+	refusal *failure.Failure
+}
+
+func newFilesystem(trees *tree.Trees) *filesystem {
+	return &filesystem{trees: trees, replaced: map[string][]byte{}, read: map[string][]byte{}}
+}
+
+// inside gives the path from the repository's root.
+func (f *filesystem) inside(name string) (string, error) {
+	clean := path.Clean(name)
+	if !path.IsAbs(clean) {
+		clean = path.Join(mount, clean)
+	}
+	if clean == mount {
+		return "", nil
+	}
+	relative, found := strings.CutPrefix(clean, mount+"/")
+	if !found {
+		refusal := failure.At(failure.Invalid, name, 0,
+			fmt.Sprintf("a kustomization refers to %s, which is outside of the repository; keep bases, resources and patches inside", strings.TrimPrefix(name, mount+"/")))
+		if f.refusal == nil {
+			f.refusal = refusal
+		}
+		return "", refusal
+	}
+	return relative, nil
+}
+
+func (f *filesystem) stat(name string) (tree.Entry, error) {
+	relative, err := f.inside(name)
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	return f.trees.Stat("", relative)
+}
+
+func notExist(name string) error { return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} }
+
+// IsDir implements filesys.FileSystem.
+func (f *filesystem) IsDir(name string) bool {
+	entry, err := f.stat(name)
+	return err == nil && entry.Kind == tree.Directory
+}
+
+// Exists implements filesys.FileSystem.
+func (f *filesystem) Exists(name string) bool {
+	entry, err := f.stat(name)
+	return err == nil && entry.Kind != tree.Absent
+}
+
+// CleanedAbs implements filesys.FileSystem: links are followed, as they are on a disk.
+func (f *filesystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
+	entry, err := f.stat(name)
+	if err != nil {
+		return "", "", err
+	}
+	real := path.Join(mount, entry.Real)
+	switch entry.Kind {
+	case tree.Directory:
+		return filesys.ConfirmedDir(real), "", nil
+	case tree.File:
+		return filesys.ConfirmedDir(path.Dir(real)), path.Base(real), nil
+	default:
+		return "", "", notExist(name)
+	}
+}
+
+// ReadFile implements filesys.FileSystem.
+func (f *filesystem) ReadFile(name string) ([]byte, error) {
+	relative, err := f.inside(name)
+	if err != nil {
+		return nil, err
+	}
+	if content, ok := f.replaced[relative]; ok {
+		return content, nil
+	}
+	if content, ok := f.read[relative]; ok {
+		return content, nil
+	}
+	entry, err := f.trees.Stat("", relative)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Kind == tree.Absent {
+		return nil, notExist(name)
+	}
+	content, err := f.trees.Read("", relative)
+	if err != nil {
+		return nil, err
+	}
+	f.read[relative] = content
+	if isKustomizationFile(relative) {
+		if refusal := f.unsupported(relative, content); refusal != nil {
+			if f.refusal == nil {
+				f.refusal = refusal
+			}
+			return nil, refusal
+		}
+	}
+	return content, nil
+}
+
+// ReadDir implements filesys.FileSystem.
+func (f *filesystem) ReadDir(name string) ([]string, error) {
+	relative, err := f.inside(name)
+	if err != nil {
+		return nil, err
+	}
+	items, err := f.trees.List("", relative)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(items))
+	for _, item := range items {
+		names = append(names, item.Name)
+	}
+	return names, nil
+}
+
+// Glob implements filesys.FileSystem with the semantics of filepath.Glob; only folders a pattern element leads through are listed.
+func (f *filesystem) Glob(pattern string) ([]string, error) {
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		return nil, err
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		if f.Exists(pattern) {
+			return []string{pattern}, nil
+		}
+		return nil, nil
+	}
+	parents, err := f.Glob(path.Dir(pattern))
+	if err != nil {
+		return nil, err
+	}
+	var matches []string
+	for _, parent := range parents {
+		if !f.IsDir(parent) {
+			continue
+		}
+		names, err := f.ReadDir(parent)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if matched, _ := filepath.Match(path.Base(pattern), name); matched {
+				matches = append(matches, path.Join(parent, name))
+			}
+		}
+	}
+	sort.Strings(matches)
+	return matches, nil
+}
+
+// Walk implements filesys.FileSystem.
+func (f *filesystem) Walk(root string, walk filepath.WalkFunc) error {
+	entry, err := f.stat(root)
+	if err != nil {
+		return walk(root, nil, err)
+	}
+	err = f.walk(root, information{path.Base(root), entry.Kind == tree.Directory}, walk, 0)
+	if errors.Is(err, filepath.SkipDir) || errors.Is(err, filepath.SkipAll) {
+		return nil
+	}
+	return err
+}
+
+func (f *filesystem) walk(name string, info information, visit filepath.WalkFunc, depth int) error {
+	if depth > 64 {
+		return fmt.Errorf("%s: folders are nested more than 64 deep", name)
+	}
+	err := visit(name, info, nil)
+	if err != nil || !info.directory {
+		if errors.Is(err, filepath.SkipDir) && info.directory {
+			return nil
+		}
+		return err
+	}
+	relative, err := f.inside(name)
+	if err != nil {
+		return err
+	}
+	items, err := f.trees.List("", relative)
+	if err != nil {
+		return visit(name, info, err)
+	}
+	for _, item := range items {
+		child := information{item.Name, item.Kind == tree.Directory && !item.Link}
+		if err := f.walk(path.Join(name, item.Name), child, visit, depth+1); err != nil {
+			if errors.Is(err, filepath.SkipDir) {
+				break
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Create implements filesys.FileSystem by refusing.
+func (f *filesystem) Create(string) (filesys.File, error) { return nil, errReadOnly }
+
+// Mkdir implements filesys.FileSystem by refusing.
+func (f *filesystem) Mkdir(string) error { return errReadOnly }
+
+// MkdirAll implements filesys.FileSystem by refusing.
+func (f *filesystem) MkdirAll(string) error { return errReadOnly }
+
+// RemoveAll implements filesys.FileSystem by refusing.
+func (f *filesystem) RemoveAll(string) error { return errReadOnly }
+
+// WriteFile implements filesys.FileSystem by refusing.
+func (f *filesystem) WriteFile(string, []byte) error { return errReadOnly }
+
+// Open implements filesys.FileSystem by refusing: kustomize reads whole files only.
+func (f *filesystem) Open(string) (filesys.File, error) {
+	return nil, errors.New("files can only be read whole")
+}
+
+type information struct {
+	name      string
+	directory bool
+}
+
+// The methods of fs.FileInfo.
+func (i information) Name() string       { return i.name }
+func (i information) Size() int64        { return 0 }
+func (i information) ModTime() time.Time { return time.Time{} }
+func (i information) IsDir() bool        { return i.directory }
+func (i information) Sys() any           { return nil }
+func (i information) Mode() os.FileMode {
+	if i.directory {
+		return os.ModeDir | 0o755
+	}
+	return 0o644
+}

@@ -1,0 +1,143 @@
+package protocol
+
+import (
+	"encoding/json"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+)
+
+// Hello is the first frame: which program this is and what it has given up.
+type Hello struct {
+	Type      string `json:"type"` // hello
+	Protocol  int    `json:"protocol"`
+	Kustomize string `json:"kustomize"`
+	Helm      string `json:"helm"`
+	Landlock  string `json:"landlock"`
+	Seccomp   string `json:"seccomp"`
+}
+
+// Ask is a question about the repository; the next frame from the agent is its Answer.
+type Ask struct {
+	Type string `json:"type"` // stat, read, list
+	Tree string `json:"tree"`
+	Path string `json:"path"`
+}
+
+// Answer replies to an Ask. A content's bytes are the body.
+type Answer struct {
+	Type string `json:"type"` // file, directory, absent, content, listing, refused
+	// Real is the path after symbolic links are followed.
+	Real  string `json:"real,omitempty"`
+	Items []Item `json:"items,omitempty"`
+}
+
+// Item is one entry of a folder.
+type Item struct {
+	Name string `json:"name"`
+	// Kind is file, directory or absent (a link that leads nowhere), of what a link leads to if it is one.
+	Kind string `json:"kind"`
+	Link bool   `json:"link,omitempty"`
+}
+
+// Object announces one object of the result; its JSON is the body.
+type Object struct {
+	Type     string `json:"type"` // object
+	Path     string `json:"path"`
+	Line     int    `json:"line,omitempty"`
+	Document int    `json:"document"`
+}
+
+// Done ends a job that succeeded.
+type Done struct {
+	Type     string   `json:"type"` // done
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Failed ends a job that did not.
+type Failed struct {
+	Type string `json:"type"` // failed
+	*failure.Failure
+}
+
+// Job is what the agent wants.
+type Job struct {
+	// Type is directory, kustomize, helm, or yaml (the body is one YAML document, wanted as JSON).
+	Type string `json:"type"`
+	// Path of the application's folder from the tree's root, without slashes at the ends; empty is the root.
+	Path string `json:"path"`
+	// TimeoutMillis after which this process ends by itself, in case the agent is not there to end it.
+	TimeoutMillis int64         `json:"timeoutMillis"`
+	Directory     *DirectoryJob `json:"directory,omitempty"`
+	Kustomize     *KustomizeJob `json:"kustomize,omitempty"`
+	Helm          *HelmJob      `json:"helm,omitempty"`
+}
+
+// DirectoryJob holds an Application's directory options.
+type DirectoryJob struct {
+	Recurse bool   `json:"recurse"`
+	Include string `json:"include"`
+	Exclude string `json:"exclude"`
+	// AllFiles turns the filter by file name extension off.
+	AllFiles bool `json:"allFiles"`
+}
+
+// KustomizeJob holds an Application's kustomize options, with the build environment already substituted.
+type KustomizeJob struct {
+	NamePrefix              string            `json:"namePrefix"`
+	NameSuffix              string            `json:"nameSuffix"`
+	Namespace               string            `json:"namespace"`
+	Images                  []string          `json:"images"`
+	Replicas                []Replica         `json:"replicas"`
+	CommonLabels            map[string]string `json:"commonLabels"`
+	ForceCommonLabels       bool              `json:"forceCommonLabels"`
+	LabelWithoutSelector    bool              `json:"labelWithoutSelector"`
+	LabelIncludeTemplates   bool              `json:"labelIncludeTemplates"`
+	CommonAnnotations       map[string]string `json:"commonAnnotations"`
+	ForceCommonAnnotations  bool              `json:"forceCommonAnnotations"`
+	Patches                 []json.RawMessage `json:"patches"`
+	Components              []string          `json:"components"`
+	IgnoreMissingComponents bool              `json:"ignoreMissingComponents"`
+}
+
+// Replica is a count for a workload's name.
+type Replica struct {
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
+}
+
+// HelmJob holds an Application's helm options, with the build environment substituted and paths resolved.
+type HelmJob struct {
+	ReleaseName string    `json:"releaseName"`
+	Namespace   string    `json:"namespace"`
+	ValueFiles  []FileRef `json:"valueFiles"`
+	// Values is YAML merged over the value files.
+	Values         string      `json:"values"`
+	Parameters     []Parameter `json:"parameters"`
+	FileParameters []FileValue `json:"fileParameters"`
+	SkipCRDs       bool        `json:"skipCrds"`
+	SkipTests      bool        `json:"skipTests"`
+	SkipSchema     bool        `json:"skipSchemaValidation"`
+	KubeVersion    string      `json:"kubeVersion"`
+	APIVersions    []string    `json:"apiVersions"`
+	// Shown is what precedes a template's path in origins: the chart's folder, or nothing for an archive.
+	Shown string `json:"shown"`
+}
+
+// FileRef names a file of a tree.
+type FileRef struct {
+	Tree string `json:"tree"`
+	Path string `json:"path"`
+}
+
+// Parameter is one --set or --set-string.
+type Parameter struct {
+	Name        string `json:"name"`
+	Value       string `json:"value"`
+	ForceString bool   `json:"forceString"`
+}
+
+// FileValue is one --set-file.
+type FileValue struct {
+	Name string  `json:"name"`
+	File FileRef `json:"file"`
+}

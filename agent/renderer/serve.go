@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/directory"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/helm"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/kustomize"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
+)
+
+// graceAfterTimeout is how much longer than the agent this process waits before it ends itself.
+const graceAfterTimeout = 5 * time.Second
+
+// serve answers jobs until the agent closes standard input.
+func serve(connection *protocol.Connection) error {
+	for {
+		var job protocol.Job
+		body, err := connection.Receive(&job)
+		if err != nil {
+			return err
+		}
+		// The agent kills a process that takes too long. When the agent is gone in the middle of a job, nobody would.
+		watchdog := time.AfterFunc(time.Duration(job.TimeoutMillis)*time.Millisecond+graceAfterTimeout, func() { os.Exit(3) })
+		if err := answer(connection, &job, body); err != nil {
+			return err
+		}
+		watchdog.Stop()
+	}
+}
+
+// answer runs one job and sends how it ended.
+func answer(connection *protocol.Connection, job *protocol.Job, body []byte) error {
+	trees := tree.New(connection)
+	var warnings []string
+	warn := func(text string) { warnings = append(warnings, text) }
+	emit := func(object manifest.Object) error {
+		header := protocol.Object{Type: "object", Path: object.Path, Line: object.Line, Document: object.Document}
+		return connection.Send(header, object.JSON)
+	}
+	err := guarded(func() error { return render(trees, job, body, emit, warn) })
+	if trees.Fault != nil {
+		err = trees.Fault
+	}
+	if err != nil {
+		if sendErr := connection.Send(protocol.Failed{Type: "failed", Failure: failure.Of(err)}, nil); sendErr != nil {
+			return sendErr
+		}
+	} else if err := connection.Send(protocol.Done{Type: "done", Warnings: warnings}, nil); err != nil {
+		return err
+	}
+	return connection.Flush()
+}
+
+// guarded turns a panic of a library into an error. The stack goes to standard error, for the agent's log.
+func guarded(work func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			fmt.Fprintf(os.Stderr, "%s", debug.Stack())
+			err = failure.New(failure.Tool, "the renderer hit a defect in a library it uses: "+failure.Shorten(fmt.Sprint(cause)))
+		}
+	}()
+	return work()
+}
+
+func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifest.Object) error, warn func(string)) error {
+	switch {
+	case job.Type == "yaml":
+		converted, err := yaml.YAMLToJSON(body)
+		if err != nil {
+			return failure.At(failure.Invalid, job.Path, 0, fmt.Sprintf("%s: not valid YAML: %s", job.Path, failure.Shorten(err.Error())))
+		}
+		return emit(manifest.Object{JSON: converted, Path: job.Path})
+	case job.Type == "directory" && job.Directory != nil:
+		return directory.Render(trees, job, emit, warn)
+	case job.Type == "kustomize" && job.Kustomize != nil:
+		return kustomize.Render(trees, job, emit)
+	case job.Type == "helm" && job.Helm != nil:
+		return helm.Render(trees, job, emit, warn)
+	default:
+		return failure.New(failure.BadRequest, fmt.Sprintf("a job of type %q is not known", job.Type))
+	}
+}
