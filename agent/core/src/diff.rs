@@ -45,10 +45,20 @@ fn compare(path: &Path, left: Option<&Value>, right: Option<&Value>, out: &mut V
         (a, b) if a == b => {}
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             for (name, value) in a {
-                compare(&path.child(Segment::Field(name.clone())), Some(value), b.get(name), out);
+                compare(
+                    &path.child(Segment::Field(name.clone())),
+                    Some(value),
+                    b.get(name),
+                    out,
+                );
             }
             for (name, value) in b.iter().filter(|(name, _)| !a.contains_key(*name)) {
-                compare(&path.child(Segment::Field(name.clone())), None, Some(value), out);
+                compare(
+                    &path.child(Segment::Field(name.clone())),
+                    None,
+                    Some(value),
+                    out,
+                );
             }
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => compare_lists(path, a, b, out),
@@ -62,7 +72,8 @@ fn compare(path: &Path, left: Option<&Value>, right: Option<&Value>, out: &mut V
 
 fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChange>) {
     if let Some(key) = merge_key(a, b) {
-        let find = |list: &'_ [Value], id: &Value| list.iter().position(|item| item.get(key) == Some(id));
+        let find =
+            |list: &'_ [Value], id: &Value| list.iter().position(|item| item.get(key) == Some(id));
         for item in a {
             let id = &item[key];
             let child = path.child(Segment::Key(key.into(), id.clone()));
@@ -73,7 +84,11 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
             compare(&child, None, Some(item), out);
         }
         // Equal elements in another order are still a change, for example of init containers.
-        let order = |list: &[Value]| list.iter().map(|item| item[key].clone()).collect::<Vec<_>>();
+        let order = |list: &[Value]| {
+            list.iter()
+                .map(|item| item[key].clone())
+                .collect::<Vec<_>>()
+        };
         if a.len() == b.len() && order(a) != order(b) && a.iter().all(|item| b.contains(item)) {
             out.push(FieldChange {
                 path: path.clone(),
@@ -83,7 +98,10 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
         }
         return;
     }
-    if a.iter().chain(b).all(|item| !item.is_object() && !item.is_array()) {
+    if a.iter()
+        .chain(b)
+        .all(|item| !item.is_object() && !item.is_array())
+    {
         out.push(FieldChange {
             path: path.clone(),
             left: Some(a.to_vec().into()),
@@ -92,7 +110,12 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
         return;
     }
     for index in 0..a.len().max(b.len()) {
-        compare(&path.child(Segment::Index(index)), a.get(index), b.get(index), out);
+        compare(
+            &path.child(Segment::Index(index)),
+            a.get(index),
+            b.get(index),
+            out,
+        );
     }
 }
 
@@ -127,15 +150,31 @@ mod tests {
     #[test]
     fn changes_are_named_at_the_deepest_level() {
         let cases = [
-            (json!({"spec":{"replicas":3}}), json!({"spec":{"replicas":5}}), vec![".spec.replicas 3 5"]),
-            (json!({"a":1}), json!({"a":1,"b":{"c":2}}), vec![r#".b - {"c":2}"#]),
+            (
+                json!({"spec":{"replicas":3}}),
+                json!({"spec":{"replicas":5}}),
+                vec![".spec.replicas 3 5"],
+            ),
+            (
+                json!({"a":1}),
+                json!({"a":1,"b":{"c":2}}),
+                vec![r#".b - {"c":2}"#],
+            ),
             (
                 json!({"c":[{"name":"a","image":"x:1"},{"name":"b"}]}),
                 json!({"c":[{"name":"b"},{"name":"a","image":"x:2"}]}),
                 vec![r#".c[name=a].image "x:1" "x:2""#],
             ),
-            (json!({"c":[{"name":"a"}]}), json!({"c":[]}), vec![r#".c[name=a] {"name":"a"} -"#]),
-            (json!({"args":["a","b"]}), json!({"args":["a"]}), vec![r#".args ["a","b"] ["a"]"#]),
+            (
+                json!({"c":[{"name":"a"}]}),
+                json!({"c":[]}),
+                vec![r#".c[name=a] {"name":"a"} -"#],
+            ),
+            (
+                json!({"args":["a","b"]}),
+                json!({"args":["a"]}),
+                vec![r#".args ["a","b"] ["a"]"#],
+            ),
             (
                 json!({"r":[{"verbs":["get"]},{"verbs":["list"]}]}),
                 json!({"r":[{"verbs":["get"]},{"verbs":["watch"]}]}),

@@ -24,7 +24,11 @@ pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 fn short_hex(bytes: &[u8]) -> String {
-    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Writes a tagged, length-prefixed form with sorted keys, because the order of a JSON map carries
@@ -73,7 +77,10 @@ mod tests {
 
     #[test]
     fn order_of_keys_does_not_matter_but_everything_else_does() {
-        assert_eq!(of_value(&json!({"a":1,"b":[1,2]})), of_value(&json!({"b":[1,2],"a":1})));
+        assert_eq!(
+            of_value(&json!({"a":1,"b":[1,2]})),
+            of_value(&json!({"b":[1,2],"a":1}))
+        );
         let different = [
             json!({"a":1}),
             json!({"a":"1"}),

@@ -3,8 +3,22 @@
 //! Nothing here does I/O, awaits, reads a clock or draws a random number; time and randomness are
 //! parameters. Only the crates around this one know Kubernetes clients or Git.
 
-pub mod object;
+pub mod autosync;
+pub mod compare;
+pub mod desired;
 pub mod diff;
 pub mod digest;
+pub mod drift;
+pub mod duration;
+pub mod health;
+pub mod kinds;
+pub mod lease;
+pub mod live;
+pub mod mask;
+pub mod object;
 pub mod ownership;
 pub mod path;
+pub mod plan;
+pub mod retry;
+pub mod status;
+pub mod tracking;

@@ -20,10 +20,17 @@ pub struct GroupVersionKind {
 impl GroupVersionKind {
     /// Reads `apiVersion` and `kind`; `None` when either is missing, empty or not a string.
     pub fn of(object: &Value) -> Option<Self> {
-        let api_version = object.get("apiVersion")?.as_str().filter(|s| !s.is_empty())?;
+        let api_version = object
+            .get("apiVersion")?
+            .as_str()
+            .filter(|s| !s.is_empty())?;
         let kind = object.get("kind")?.as_str().filter(|s| !s.is_empty())?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        Some(Self { group: group.into(), version: version.into(), kind: kind.into() })
+        Some(Self {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+        })
     }
 
     /// `apiVersion` as a manifest spells it: `apps/v1`, or `v1` for the core group.
@@ -37,7 +44,10 @@ impl GroupVersionKind {
 
     /// The part of the identity that does not change with the API version.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
+        GroupKind {
+            group: self.group.clone(),
+            kind: self.kind.clone(),
+        }
     }
 }
 
@@ -86,7 +96,10 @@ impl ObjectKey {
         let gvk = GroupVersionKind::of(object)?;
         let metadata = object.get("metadata")?;
         let name = metadata.get("name")?.as_str().filter(|s| !s.is_empty())?;
-        let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+        let namespace = metadata
+            .get("namespace")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         Some(Self {
             group: gvk.group,
             kind: gvk.kind,
@@ -97,7 +110,10 @@ impl ObjectKey {
 
     /// Group and kind of this object.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
+        GroupKind {
+            group: self.group.clone(),
+            kind: self.kind.clone(),
+        }
     }
 }
 
@@ -117,7 +133,11 @@ impl fmt::Display for ObjectKey {
 
 /// `metadata.annotations[name]`, when it is a string.
 pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get("metadata")?.get("annotations")?.get(name)?.as_str()
+    object
+        .get("metadata")?
+        .get("annotations")?
+        .get(name)?
+        .as_str()
 }
 
 /// `metadata.labels[name]`, when it is a string.
@@ -161,12 +181,19 @@ mod tests {
                 json!({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}),
                 Some("Namespace shop"),
             ),
-            (json!({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":""}}), None),
+            (
+                json!({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":""}}),
+                None,
+            ),
             (json!({"kind":"ConfigMap","metadata":{"name":"x"}}), None),
             (json!([1]), None),
         ];
         for (object, expected) in cases {
-            assert_eq!(ObjectKey::of(&object).map(|k| k.to_string()).as_deref(), expected, "{object}");
+            assert_eq!(
+                ObjectKey::of(&object).map(|k| k.to_string()).as_deref(),
+                expected,
+                "{object}"
+            );
         }
     }
 }

@@ -70,7 +70,9 @@ pub fn applied_fields<'a>(object: &'a Value, manager: &str) -> Option<&'a Value>
 
 /// Digest of the fields `manager` holds; the empty string when it holds none.
 pub fn applied_digest(object: &Value, manager: &str) -> String {
-    applied_fields(object, manager).map(digest::of_value).unwrap_or_default()
+    applied_fields(object, manager)
+        .map(digest::of_value)
+        .unwrap_or_default()
 }
 
 /// Whether `fields` covers every field `desired` sets, that is: whether nobody has taken one away.
@@ -79,7 +81,9 @@ pub fn applied_digest(object: &Value, manager: &str) -> String {
 /// list element is found by its merge key; a key the manifest leaves to the API server's default
 /// (a Service port's `protocol`) matches any value.
 pub fn covers(desired: &Value, fields: &Value) -> bool {
-    let Some(root) = desired.as_object() else { return false };
+    let Some(root) = desired.as_object() else {
+        return false;
+    };
     root.iter().all(|(name, value)| match name.as_str() {
         "apiVersion" | "kind" => true,
         "metadata" => value.as_object().is_some_and(|metadata| {
@@ -95,18 +99,26 @@ pub fn covers(desired: &Value, fields: &Value) -> bool {
 }
 
 fn covers_field(name: &str, value: &Value, fields: &Value) -> bool {
-    fields.get(format!("f:{name}")).is_some_and(|child| covers_value(value, child))
+    fields
+        .get(format!("f:{name}"))
+        .is_some_and(|child| covers_value(value, child))
 }
 
 fn covers_value(value: &Value, fields: &Value) -> bool {
-    let Some(owned) = fields.as_object() else { return false };
+    let Some(owned) = fields.as_object() else {
+        return false;
+    };
     if owned.is_empty() {
         return true; // a leaf, or a list or map that is atomic: owned as a whole
     }
     match value {
-        Value::Object(map) => map.iter().all(|(name, value)| covers_field(name, value, fields)),
+        Value::Object(map) => map
+            .iter()
+            .all(|(name, value)| covers_field(name, value, fields)),
         Value::Array(items) => items.iter().all(|item| {
-            owned.iter().any(|(key, child)| element_is(item, key) && covers_value(item, child))
+            owned
+                .iter()
+                .any(|(key, child)| element_is(item, key) && covers_value(item, child))
         }),
         _ => true,
     }
@@ -115,8 +127,12 @@ fn covers_value(value: &Value, fields: &Value) -> bool {
 /// Whether a list element is the one an entry's key (`k:{…}` by merge key, `v:…` by value) names.
 fn element_is(item: &Value, key: &str) -> bool {
     if let Some(json) = key.strip_prefix("k:") {
-        let Ok(Value::Object(keys)) = serde_json::from_str::<Value>(json) else { return false };
-        return keys.iter().all(|(name, value)| item.get(name).is_none_or(|set| set == value));
+        let Ok(Value::Object(keys)) = serde_json::from_str::<Value>(json) else {
+            return false;
+        };
+        return keys
+            .iter()
+            .all(|(name, value)| item.get(name).is_none_or(|set| set == value));
     }
     key.strip_prefix("v:")
         .and_then(|json| serde_json::from_str::<Value>(json).ok())
@@ -135,7 +151,9 @@ pub fn owner_of<'a>(object: &'a Value, path: &Path, except: &str) -> Option<Entr
 /// How many segments of `path` an entry follows before it owns the rest; `None` when it does not
 /// own the field.
 fn depth(fields: &Value, path: &[Segment]) -> Option<usize> {
-    let Some((first, rest)) = path.split_first() else { return Some(0) };
+    let Some((first, rest)) = path.split_first() else {
+        return Some(0);
+    };
     let owned = fields.as_object()?;
     if owned.is_empty() {
         return Some(0);
@@ -200,7 +218,10 @@ fn entries_of(raw: &Value) -> Option<Entry<'_>> {
         manager: raw.get("manager")?.as_str()?,
         operation: raw.get("operation")?.as_str()?,
         time: None,
-        subresource: raw.get("subresource").and_then(Value::as_str).filter(|s| !s.is_empty()),
+        subresource: raw
+            .get("subresource")
+            .and_then(Value::as_str)
+            .filter(|s| !s.is_empty()),
         fields: raw.get("fieldsV1")?,
     })
 }
@@ -212,7 +233,11 @@ fn union(into: &mut Value, from: &Value) {
     }
     if let Some(into) = into.as_object_mut() {
         for (key, value) in from {
-            union(into.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())), value);
+            union(
+                into.entry(key.clone())
+                    .or_insert_with(|| Value::Object(Map::new())),
+                value,
+            );
         }
     }
 }
@@ -256,7 +281,10 @@ mod tests {
             *changed.pointer_mut(pointer).unwrap() = value;
             let mut fields = fields();
             if pointer == "/spec/replicas" {
-                fields["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+                fields["f:spec"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("f:replicas");
             }
             assert!(!covers(&changed, &fields), "{pointer}");
         }
@@ -273,7 +301,10 @@ mod tests {
              "fieldsV1": {"f:spec": {"f:replicas": {}}}},
         ]}});
         let who = |path: Path| owner_of(&object, &path, "gitops-agent").map(|e| e.manager);
-        assert_eq!(who(Path::from_fields(&["spec", "replicas"])), Some("kubectl-edit"));
+        assert_eq!(
+            who(Path::from_fields(&["spec", "replicas"])),
+            Some("kubectl-edit")
+        );
         let image = Path::from_fields(&["spec", "template", "spec", "containers"])
             .child(Segment::Key("name".into(), "app".into()))
             .child(Segment::Field("image".into()));
@@ -293,11 +324,17 @@ mod tests {
         assert_eq!(list.as_array().unwrap().len(), 2);
         assert_eq!(list[0]["manager"], "gitops-agent");
         assert_eq!(list[0]["operation"], "Apply");
-        assert_eq!(list[0]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:b": {}}}));
+        assert_eq!(
+            list[0]["fieldsV1"],
+            json!({"f:data": {"f:a": {}, "f:b": {}}})
+        );
         assert_eq!(list[1]["manager"], "kubectl-edit");
 
         let mut adopted = object.clone();
         adopted["metadata"]["managedFields"] = list;
-        assert!(!needs_takeover(&adopted, "gitops-agent"), "a second time there is nothing to do");
+        assert!(
+            !needs_takeover(&adopted, "gitops-agent"),
+            "a second time there is nothing to do"
+        );
     }
 }

@@ -22,7 +22,12 @@ pub struct Path(Vec<Segment>);
 impl Path {
     /// A path that only goes through maps.
     pub fn from_fields(names: &[&str]) -> Self {
-        Self(names.iter().map(|name| Segment::Field((*name).into())).collect())
+        Self(
+            names
+                .iter()
+                .map(|name| Segment::Field((*name).into()))
+                .collect(),
+        )
     }
 
     /// This path, one step further.
@@ -55,7 +60,9 @@ impl fmt::Display for Path {
             match segment {
                 Segment::Field(name)
                     if !name.is_empty()
-                        && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') =>
+                        && name
+                            .chars()
+                            .all(|c| c.is_alphanumeric() || c == '_' || c == '-') =>
                 {
                     write!(f, ".{name}")?;
                 }
@@ -76,7 +83,10 @@ mod tests {
     #[test]
     fn paths_read_as_people_write_them() {
         let path = Path::from_fields(&["spec", "template", "metadata", "annotations", "a.b/c"]);
-        assert_eq!(path.to_string(), r#".spec.template.metadata.annotations["a.b/c"]"#);
+        assert_eq!(
+            path.to_string(),
+            r#".spec.template.metadata.annotations["a.b/c"]"#
+        );
         let path = Path::from_fields(&["spec", "containers"])
             .child(Segment::Key("name".into(), "app".into()))
             .child(Segment::Field("ports".into()))

@@ -1,0 +1,311 @@
+//! Desired against live, object by object: what differs, and why.
+//!
+//! Decides from records alone. Where a record cannot tell (somebody took fields away, or the agent
+//! has just started), it says so, and the caller asks the API server to confirm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    desired::{DesiredObject, DesiredSet},
+    live::LiveObject,
+    object::ObjectKey,
+    path::Path,
+};
+
+/// What the agent knows since it last applied or confirmed an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Digest of the manifest.
+    pub desired_digest: String,
+    /// Digest of the fields the agent held afterwards.
+    pub owned: String,
+    /// Set when values were equal although somebody else holds some of the fields: ownership can
+    /// then not show the next change, so the object is confirmed again at its next generation
+    /// (or resource version, for kinds without generations).
+    pub only_at: Option<String>,
+}
+
+impl Confirmation {
+    /// After an apply, or a check that found all values equal and all fields held.
+    pub fn of(live: &LiveObject, desired_digest: &str) -> Self {
+        Self {
+            desired_digest: desired_digest.into(),
+            owned: live.owned.clone(),
+            only_at: None,
+        }
+    }
+
+    /// After a check that found equal values, some held by others.
+    pub fn only_now(live: &LiveObject, desired_digest: &str) -> Self {
+        Self {
+            only_at: Some(version_of(live)),
+            ..Self::of(live, desired_digest)
+        }
+    }
+
+    fn holds_for(&self, live: &LiveObject, desired: &DesiredObject) -> bool {
+        self.desired_digest == desired.digest
+            && self.owned == live.owned
+            && self
+                .only_at
+                .as_ref()
+                .is_none_or(|version| *version == version_of(live))
+    }
+}
+
+fn version_of(live: &LiveObject) -> String {
+    live.generation
+        .map_or_else(|| live.resource_version.clone(), |g| format!("g{g}"))
+}
+
+/// A field whose live value is not the one in Git.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriftedField {
+    /// Where in the object.
+    pub path: Path,
+    /// Value in Git as JSON text, masked; `None` when Git does not set the field.
+    pub desired: Option<String>,
+    /// Value in the cluster as JSON text, masked; `None` when it is not there.
+    pub live: Option<String>,
+    /// Who holds the field now, as far as `managedFields` tells.
+    pub manager: Option<String>,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+}
+
+/// How an object stands against Git.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Applied as Git has it, and nobody changed it since.
+    Synced,
+    /// In Git, not in the cluster.
+    Missing,
+    /// Git has changed since it was applied, or it was never applied by the agent.
+    Changed,
+    /// Somebody took fields the agent holds, or the agent does not remember: to be confirmed.
+    Unconfirmed,
+    /// Confirmed: these fields were changed in the cluster.
+    Drifted(Vec<DriftedField>),
+    /// Another application owns it; it is left alone.
+    OwnedBy(String),
+    /// In the cluster, tracked to this application, no longer in Git.
+    Extra,
+    /// The cluster does not serve its kind.
+    UnknownKind,
+}
+
+impl State {
+    /// Whether the object is as Git has it.
+    pub fn is_synced(&self) -> bool {
+        matches!(self, Self::Synced)
+    }
+}
+
+/// The state of every object of an application, desired or live.
+pub type Comparison = BTreeMap<ObjectKey, State>;
+
+/// Compares all desired objects and all live objects tracked to `instance`.
+///
+/// `live` finds the record of an object; `tracked` are the identities of the objects tracked to
+/// this application; `confirmed` is what was confirmed before; `other_exists` tells whether an
+/// application of that instance name exists, because objects of a deleted one may be taken over.
+pub fn compare<'a>(
+    desired: &DesiredSet,
+    instance: &str,
+    live: impl Fn(&ObjectKey) -> Option<&'a LiveObject>,
+    tracked: &BTreeSet<ObjectKey>,
+    confirmed: impl Fn(&ObjectKey) -> Option<&'a Confirmation>,
+    other_exists: impl Fn(&str) -> bool,
+) -> Comparison {
+    let mut comparison: Comparison = desired
+        .objects
+        .iter()
+        .map(|(key, object)| {
+            (
+                key.clone(),
+                judge(object, instance, live(key), confirmed(key), &other_exists),
+            )
+        })
+        .collect();
+    for key in tracked {
+        if !desired.objects.contains_key(key)
+            && live(key).is_some_and(|live| owner(live) == Some(instance))
+        {
+            comparison.insert(key.clone(), State::Extra);
+        }
+    }
+    comparison
+}
+
+fn owner(live: &LiveObject) -> Option<&str> {
+    live.tracking
+        .as_ref()
+        .map(|tracking| tracking.instance.as_str())
+}
+
+/// The state of one desired object.
+pub fn judge(
+    desired: &DesiredObject,
+    instance: &str,
+    live: Option<&LiveObject>,
+    confirmed: Option<&Confirmation>,
+    other_exists: impl Fn(&str) -> bool,
+) -> State {
+    if !desired.kind_known {
+        return State::UnknownKind;
+    }
+    let Some(live) = live else {
+        return State::Missing;
+    };
+    if let Some(other) = owner(live)
+        && other != instance
+        && other_exists(other)
+    {
+        return State::OwnedBy(other.into());
+    }
+    if confirmed.is_some_and(|confirmation| confirmation.holds_for(live, desired)) {
+        return State::Synced;
+    }
+    // Ownership proves nothing about an object that was applied from another manifest.
+    if live.desired_digest.as_deref() != Some(&desired.digest)
+        || (live.key.kind != "CustomResourceDefinition"
+            && !desired.implicit
+            && owner(live) != Some(instance))
+    {
+        return State::Changed;
+    }
+    // Never confirmed since the agent started: full ownership is proof enough.
+    if confirmed.is_none() && live.covers(&desired.manifest()) {
+        State::Synced
+    } else {
+        State::Unconfirmed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        desired::{Context, Manifest, Scope, prepare},
+        object::Origin,
+    };
+
+    fn desired() -> DesiredSet {
+        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+        };
+        prepare(
+            vec![Manifest {
+                value,
+                origin: Origin::default(),
+            }],
+            context,
+            |_| Some(Scope::Namespaced),
+        )
+        .unwrap()
+    }
+
+    fn applied(set: &DesiredSet) -> LiveObject {
+        let wanted = set.objects.values().next().unwrap().manifest();
+        let mut object = wanted.clone();
+        object["metadata"]["uid"] = json!("u");
+        object["metadata"]["resourceVersion"] = json!("1");
+        object["metadata"]["managedFields"] = json!([{"manager": "gitops-agent", "operation": "Apply",
+            "fieldsV1": {"f:data": {"f:x": {}}, "f:metadata": {
+                "f:labels": {"f:gitops-agent.io/managed-by": {}},
+                "f:annotations": {"f:argocd.argoproj.io/tracking-id": {},
+                                  "f:gitops-agent.io/desired-digest": {}}}}}]);
+        LiveObject::observe(&object, true).unwrap()
+    }
+
+    fn state(live: Option<&LiveObject>, confirmed: Option<&Confirmation>) -> State {
+        let set = desired();
+        judge(
+            set.objects.values().next().unwrap(),
+            "shop",
+            live,
+            confirmed,
+            |other| other == "other",
+        )
+    }
+
+    #[test]
+    fn one_object_through_its_life() {
+        let set = desired();
+        let live = applied(&set);
+        assert_eq!(state(None, None), State::Missing);
+        assert_eq!(
+            state(Some(&live), None),
+            State::Synced,
+            "after a restart ownership is proof"
+        );
+        let confirmation = Confirmation::of(&live, &set.objects.values().next().unwrap().digest);
+        assert_eq!(state(Some(&live), Some(&confirmation)), State::Synced);
+
+        let taken = LiveObject {
+            owned: "less".into(),
+            fields: Some("{}".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(Some(&taken), Some(&confirmation)), State::Unconfirmed);
+        assert_eq!(state(Some(&taken), None), State::Unconfirmed);
+
+        let shared = Confirmation::only_now(&taken, &confirmation.desired_digest);
+        assert_eq!(state(Some(&taken), Some(&shared)), State::Synced);
+        let touched = LiveObject {
+            resource_version: "2".into(),
+            ..taken.clone()
+        };
+        assert_eq!(state(Some(&touched), Some(&shared)), State::Unconfirmed);
+
+        let older = LiveObject {
+            desired_digest: Some("other".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(Some(&older), None), State::Changed);
+        let adopted = LiveObject {
+            tracking: None,
+            ..live.clone()
+        };
+        assert_eq!(
+            state(Some(&adopted), None),
+            State::Changed,
+            "marks belong to what Git wants"
+        );
+    }
+
+    #[test]
+    fn objects_of_other_applications_are_left_alone_while_those_exist() {
+        let mut live = applied(&desired());
+        let tracking = live.tracking.as_mut().unwrap();
+        tracking.instance = "other".into();
+        assert_eq!(state(Some(&live), None), State::OwnedBy("other".into()));
+        live.tracking.as_mut().unwrap().instance = "gone".into();
+        assert_eq!(state(Some(&live), None), State::Changed);
+    }
+
+    #[test]
+    fn extra_objects_are_those_tracked_to_the_application_itself() {
+        let mut live = applied(&desired());
+        let key = live.key.clone();
+        let tracked = BTreeSet::from([key.clone()]);
+        let run = |live: &LiveObject| {
+            compare(
+                &DesiredSet::default(),
+                "shop",
+                |_| Some(live),
+                &tracked,
+                |_| None,
+                |_| true,
+            )
+        };
+        assert_eq!(run(&live), BTreeMap::from([(key, State::Extra)]));
+        live.tracking.as_mut().unwrap().instance = "other".into();
+        assert!(run(&live).is_empty());
+    }
+}

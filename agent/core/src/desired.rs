@@ -1,0 +1,658 @@
+//! From rendered manifests to the objects an application wants: complete, marked and digested.
+//!
+//! Decides what of a manifest is sent: fields only the API server writes are dropped, a missing
+//! namespace is filled in, duplicates are settled, hooks are set apart. Never looks at the cluster;
+//! which kinds are namespaced is a parameter.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use gitops_api::constants;
+use serde_json::{Map, Value};
+
+use crate::{
+    digest,
+    object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
+    tracking::TrackingId,
+};
+
+/// Whether objects of a kind live in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Such as `Deployment`.
+    Namespaced,
+    /// Such as `ClusterRole`.
+    Cluster,
+}
+
+/// A manifest as the renderer answered it.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The object.
+    pub value: Value,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What the application adds to its manifests.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Instance name used for tracking: the application's name, or `<namespace>_<name>`.
+    pub instance: &'a str,
+    /// Namespace for namespaced objects that name none.
+    pub destination_namespace: &'a str,
+    /// Value of the label by which the agent watches what it manages.
+    pub managed_by: &'a str,
+}
+
+/// One object the application wants, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct DesiredObject {
+    /// Identity.
+    pub key: ObjectKey,
+    /// API version to send it to.
+    pub gvk: GroupVersionKind,
+    /// The manifest as it will be applied, compact JSON: objects are many and rarely read.
+    pub body: Box<str>,
+    /// Digest of the manifest before the agent's own marks.
+    pub digest: String,
+    /// Where it was written.
+    pub origin: Origin,
+    /// `argocd.argoproj.io/sync-wave`, 0 when absent or unreadable.
+    pub wave: i64,
+    /// Container images its Pod template names.
+    pub images: Vec<String>,
+    /// `false` when the cluster does not serve the kind and no manifest defines it.
+    pub kind_known: bool,
+    /// `true` for an object that follows from an option and not from a manifest (the destination
+    /// namespace with managed metadata): not tracked, not pruned, not listed.
+    pub implicit: bool,
+}
+
+impl DesiredObject {
+    /// The manifest as a value.
+    pub fn manifest(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// Everything an application wants.
+#[derive(Clone, Debug, Default)]
+pub struct DesiredSet {
+    /// The objects, each once.
+    pub objects: BTreeMap<ObjectKey, Arc<DesiredObject>>,
+    /// Hooks, which are not part of the synchronised state.
+    pub hooks: Vec<ObjectKey>,
+    /// Identities that more than one manifest claims; the last one won.
+    pub repeated: Vec<String>,
+}
+
+impl DesiredSet {
+    /// Digest of all objects together: equal sets have equal digests.
+    pub fn digest(&self) -> String {
+        let parts = self.objects.iter().flat_map(|(key, object)| {
+            [
+                key.to_string().into_bytes(),
+                object.digest.clone().into_bytes(),
+            ]
+        });
+        let parts: Vec<Vec<u8>> = parts.collect();
+        digest::of_parts(parts.iter().map(Vec::as_slice))
+    }
+}
+
+/// A manifest that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {problem}")]
+pub struct InvalidManifest {
+    /// Where it was written.
+    pub origin: Origin,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// Prepares all manifests of an application.
+///
+/// `scope` answers for kinds the cluster serves; kinds defined by a CustomResourceDefinition among
+/// the manifests themselves are taken from it.
+///
+/// # Errors
+/// Every manifest that is no Kubernetes object, so that one reading mends them all.
+pub fn prepare(
+    manifests: Vec<Manifest>,
+    context: Context<'_>,
+    scope: impl Fn(&GroupKind) -> Option<Scope>,
+) -> Result<DesiredSet, Vec<InvalidManifest>> {
+    let defined = scopes_defined(&manifests);
+    let mut set = DesiredSet::default();
+    let mut problems = Vec::new();
+    let mut origins: BTreeMap<ObjectKey, Origin> = BTreeMap::new();
+    for manifest in manifests {
+        let origin = manifest.origin;
+        let value = match check(manifest.value) {
+            Ok(value) => value,
+            Err(problem) => {
+                problems.push(InvalidManifest { origin, problem });
+                continue;
+            }
+        };
+        let Some(gvk) = GroupVersionKind::of(&value) else {
+            continue;
+        };
+        let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
+        let value = clean(value, &gvk, scope, context.destination_namespace);
+        if is_hook(&value) {
+            set.hooks.extend(ObjectKey::of(&value));
+            continue;
+        }
+        let Some(key) = ObjectKey::of(&value) else {
+            problems.push(InvalidManifest {
+                origin,
+                problem: format!("{} has no metadata.name; give it one", gvk.kind),
+            });
+            continue;
+        };
+        if let Some(first) = origins.insert(key.clone(), origin.clone()) {
+            set.repeated.push(format!(
+                "{key} is defined by {first} and by {origin}; the last one is used"
+            ));
+        }
+        let desired = mark(key, gvk, value, origin, scope.is_some(), context);
+        set.objects.insert(desired.key.clone(), Arc::new(desired));
+    }
+    if problems.is_empty() {
+        Ok(set)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The destination namespace as an object of its own, for `managedNamespaceMetadata`.
+pub fn managed_namespace(
+    name: &str,
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+    context: Context<'_>,
+) -> DesiredObject {
+    let value = serde_json::json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels, "annotations": annotations},
+    });
+    let gvk = GroupVersionKind {
+        group: String::new(),
+        version: "v1".into(),
+        kind: "Namespace".into(),
+    };
+    let key = ObjectKey {
+        group: String::new(),
+        kind: "Namespace".into(),
+        namespace: String::new(),
+        name: name.into(),
+    };
+    let origin = Origin {
+        path: "spec.syncPolicy.managedNamespaceMetadata".into(),
+        line: None,
+    };
+    let mut desired = finish(key, gvk, value, origin, true, None, context);
+    desired.implicit = true;
+    desired
+}
+
+fn check(value: Value) -> Result<Value, String> {
+    if !value.is_object() {
+        return Err("the document is not a map; a manifest starts with apiVersion and kind".into());
+    }
+    for field in ["apiVersion", "kind"] {
+        match value.get(field) {
+            Some(Value::String(text)) if !text.is_empty() => {}
+            Some(Value::String(_) | Value::Null) | None => {
+                return Err(format!(
+                    "{field} is missing; is this file a Kubernetes manifest?"
+                ));
+            }
+            Some(_) => return Err(format!("{field} is not a string")),
+        }
+    }
+    if !value.get("metadata").is_none_or(Value::is_object) {
+        return Err("metadata is not a map".into());
+    }
+    for field in ["annotations", "labels"] {
+        let Some(map) = value
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+        else {
+            continue;
+        };
+        let Some(map) = map.as_object() else {
+            if map.is_null() {
+                continue;
+            }
+            return Err(format!("metadata.{field} is not a map"));
+        };
+        if let Some((name, wrong)) = map.iter().find(|(_, v)| !v.is_string() && !v.is_null()) {
+            return Err(format!(
+                "metadata.{field}[{name:?}] is {wrong}, not a string; put it in quotes"
+            ));
+        }
+    }
+    Ok(value)
+}
+
+/// Scopes of the kinds that CustomResourceDefinitions among the manifests define.
+fn scopes_defined(manifests: &[Manifest]) -> BTreeMap<GroupKind, Scope> {
+    manifests
+        .iter()
+        .filter(|manifest| {
+            manifest
+                .value
+                .get("kind")
+                .is_some_and(|kind| kind == "CustomResourceDefinition")
+        })
+        .filter_map(|manifest| {
+            let spec = manifest.value.get("spec")?;
+            let group_kind = GroupKind {
+                group: spec.get("group")?.as_str()?.into(),
+                kind: spec.get("names")?.get("kind")?.as_str()?.into(),
+            };
+            let scope = match spec.get("scope")?.as_str()? {
+                "Cluster" => Scope::Cluster,
+                _ => Scope::Namespaced,
+            };
+            Some((group_kind, scope))
+        })
+        .collect()
+}
+
+/// Drops what only the API server writes, and says explicitly what it would fill in.
+fn clean(mut value: Value, gvk: &GroupVersionKind, scope: Option<Scope>, namespace: &str) -> Value {
+    if let Some(root) = value.as_object_mut() {
+        root.remove("status");
+        let metadata = root
+            .entry("metadata")
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Some(metadata) = metadata.as_object_mut() {
+            for field in [
+                "creationTimestamp",
+                "managedFields",
+                "resourceVersion",
+                "uid",
+                "generation",
+                "selfLink",
+            ] {
+                metadata.remove(field);
+            }
+            match scope {
+                Some(Scope::Cluster) => {
+                    metadata.remove("namespace");
+                }
+                Some(Scope::Namespaced) => {
+                    let unset = metadata
+                        .get("namespace")
+                        .is_none_or(|n| n.as_str().is_none_or(str::is_empty));
+                    if unset && !namespace.is_empty() {
+                        metadata.insert("namespace".into(), namespace.into());
+                    }
+                }
+                None => {}
+            }
+            drop_nulls(metadata);
+        }
+    }
+    // A null in a built-in kind means "not set" to every client; applied as it is, the API server
+    // would record ownership of a field that does not exist.
+    if is_built_in(&gvk.group)
+        && let Some(root) = value.as_object_mut()
+    {
+        drop_nulls(root);
+    }
+    if gvk.group.is_empty() && gvk.kind == "Secret" {
+        encode_string_data(&mut value);
+    }
+    value
+}
+
+fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+fn drop_nulls(map: &mut Map<String, Value>) {
+    map.retain(|_, value| !value.is_null());
+    map.values_mut().for_each(drop_nulls_in);
+}
+
+fn drop_nulls_in(value: &mut Value) {
+    match value {
+        Value::Object(map) => drop_nulls(map),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls_in),
+        _ => {}
+    }
+}
+
+/// `stringData` is write-only: the API server moves it to `data`, so the agent does it first and
+/// the two stay comparable. What is not a string is left for the API server to refuse.
+fn encode_string_data(secret: &mut Value) {
+    let Some(root) = secret.as_object_mut() else {
+        return;
+    };
+    let Some(Value::Object(plain)) = root.get("stringData") else {
+        return;
+    };
+    if !plain.values().all(Value::is_string) {
+        return;
+    }
+    let encoded: Vec<(String, Value)> = plain
+        .iter()
+        .filter_map(|(key, text)| {
+            Some((key.clone(), BASE64_STANDARD.encode(text.as_str()?).into()))
+        })
+        .collect();
+    root.remove("stringData");
+    let data = root
+        .entry("data")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Some(data) = data.as_object_mut() {
+        data.extend(encoded);
+    }
+}
+
+/// Whether a manifest is a hook: not part of the synchronised state.
+/// Source: Argo CD "Sync Phases and Waves"; Helm's `crd-install` is an ordinary resource there.
+fn is_hook(value: &Value) -> bool {
+    let list = |name: &str| {
+        object::annotation(value, name).map(|text| {
+            text.split(',')
+                .map(|s| s.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+    };
+    match list(constants::annotation::HOOK) {
+        Some(types) if !types.iter().all(String::is_empty) => true,
+        _ => list(constants::annotation::HELM_HOOK).is_some_and(|types| {
+            types
+                .iter()
+                .any(|kind| !kind.is_empty() && kind != "crd-install")
+        }),
+    }
+}
+
+fn mark(
+    key: ObjectKey,
+    gvk: GroupVersionKind,
+    value: Value,
+    origin: Origin,
+    kind_known: bool,
+    context: Context<'_>,
+) -> DesiredObject {
+    // CustomResourceDefinitions are never tracked, and so never pruned with their objects.
+    let tracked = !(gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition");
+    let tracking = tracked.then(|| {
+        TrackingId {
+            instance: context.instance.into(),
+            key: ObjectKey {
+                namespace: if key.namespace.is_empty() {
+                    context.destination_namespace.into()
+                } else {
+                    key.namespace.clone()
+                },
+                ..key.clone()
+            },
+        }
+        .to_string()
+    });
+    finish(key, gvk, value, origin, kind_known, tracking, context)
+}
+
+fn finish(
+    key: ObjectKey,
+    gvk: GroupVersionKind,
+    mut value: Value,
+    origin: Origin,
+    kind_known: bool,
+    tracking: Option<String>,
+    context: Context<'_>,
+) -> DesiredObject {
+    let wave = object::annotation(&value, constants::annotation::SYNC_WAVE)
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    let images = images(&value);
+    let digest = digest::of_value(&value);
+    if let Some(metadata) = value.get_mut("metadata") {
+        set(
+            metadata,
+            "labels",
+            constants::label::MANAGED_BY,
+            context.managed_by,
+        );
+        set(
+            metadata,
+            "annotations",
+            constants::annotation::DESIRED_DIGEST,
+            &digest,
+        );
+        if let Some(tracking) = tracking {
+            set(
+                metadata,
+                "annotations",
+                constants::annotation::TRACKING_ID,
+                &tracking,
+            );
+        }
+    }
+    DesiredObject {
+        key,
+        gvk,
+        body: value.to_string().into(),
+        digest,
+        origin,
+        wave,
+        images,
+        kind_known,
+        implicit: false,
+    }
+}
+
+fn set(metadata: &mut Value, map: &str, name: &str, text: &str) {
+    if let Some(metadata) = metadata.as_object_mut()
+        && let Some(entries) = metadata
+            .entry(map)
+            .or_insert_with(|| Value::Object(Map::new()))
+            .as_object_mut()
+    {
+        entries.insert(name.into(), text.into());
+    }
+}
+
+/// Images of the containers in an object's Pod template, sorted, each once.
+fn images(value: &Value) -> Vec<String> {
+    let pod_specs = [
+        "/spec/template/spec",
+        "/spec/jobTemplate/spec/template/spec",
+        "/spec",
+    ];
+    let mut images: Vec<String> = pod_specs
+        .iter()
+        .filter_map(|pointer| value.pointer(pointer))
+        .flat_map(|spec| ["initContainers", "containers"].map(|list| spec.get(list)))
+        .filter_map(|list| list?.as_array())
+        .flatten()
+        .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const CONTEXT: Context<'_> = Context {
+        instance: "shop",
+        destination_namespace: "prod",
+        managed_by: "argocd",
+    };
+
+    fn run(values: &[Value]) -> Result<DesiredSet, Vec<InvalidManifest>> {
+        let manifests = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| Manifest {
+                value: value.clone(),
+                origin: Origin {
+                    path: format!("{index}.yaml"),
+                    line: Some(1),
+                },
+            })
+            .collect();
+        prepare(manifests, CONTEXT, |kind| match kind.kind.as_str() {
+            "Namespace" | "ClusterRole" | "CustomResourceDefinition" => Some(Scope::Cluster),
+            "Widget" => None,
+            _ => Some(Scope::Namespaced),
+        })
+    }
+
+    #[test]
+    fn objects_are_completed_and_marked() {
+        let set = run(&[json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "status": {"x": 1}, "data": {"a": "b", "c": null},
+            "metadata": {"name": "settings", "creationTimestamp": null, "uid": "1"}
+        })])
+        .unwrap();
+        let object = set.objects.values().next().unwrap();
+        assert_eq!(object.key.to_string(), "ConfigMap prod/settings");
+        assert_eq!(
+            object.manifest(),
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+                "metadata": {"name": "settings", "namespace": "prod",
+                    "labels": {"gitops-agent.io/managed-by": "argocd"},
+                    "annotations": {
+                        "argocd.argoproj.io/tracking-id": "shop:/ConfigMap:prod/settings",
+                        "gitops-agent.io/desired-digest": object.digest,
+                    }}
+            })
+        );
+    }
+
+    #[test]
+    fn cluster_scoped_objects_lose_their_namespace_but_are_tracked_with_the_destination() {
+        let set = run(&[
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "x", "namespace": "y"}}),
+        ])
+        .unwrap();
+        let object = set.objects.values().next().unwrap();
+        assert_eq!(object.key.namespace, "");
+        assert_eq!(
+            object::annotation(&object.manifest(), "argocd.argoproj.io/tracking-id"),
+            Some("shop:rbac.authorization.k8s.io/ClusterRole:prod/x")
+        );
+    }
+
+    #[test]
+    fn definitions_are_not_tracked_and_give_the_scope_of_their_kind() {
+        let set = run(&[
+            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": "widgets.example.com"},
+                "spec": {"group": "example.com", "scope": "Cluster", "names": {"kind": "Widget"}}}),
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"a": null}}),
+        ])
+        .unwrap();
+        let [crd, widget] = set.objects.values().collect::<Vec<_>>()[..] else {
+            panic!()
+        };
+        assert_eq!(
+            object::annotation(&crd.manifest(), "argocd.argoproj.io/tracking-id"),
+            None
+        );
+        assert!(widget.kind_known);
+        assert_eq!(widget.key.namespace, "");
+        assert_eq!(
+            widget.manifest()["spec"],
+            json!({"a": null}),
+            "null may mean something in a custom resource"
+        );
+    }
+
+    #[test]
+    fn secrets_become_comparable() {
+        let set = run(&[
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+            "data": {"a": "eA=="}, "stringData": {"b": "y"}}),
+        ])
+        .unwrap();
+        let manifest = set.objects.values().next().unwrap().manifest();
+        assert_eq!(manifest["data"], json!({"a": "eA==", "b": "eQ=="}));
+        assert_eq!(manifest.get("stringData"), None);
+    }
+
+    #[test]
+    fn last_duplicate_wins_and_both_places_are_named() {
+        let map = |v: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"v": v}});
+        let set = run(&[map("1"), map("2")]).unwrap();
+        assert_eq!(
+            set.objects.values().next().unwrap().manifest()["data"]["v"],
+            "2"
+        );
+        assert_eq!(
+            set.repeated,
+            ["ConfigMap prod/a is defined by 0.yaml:1 and by 1.yaml:1; the last one is used"]
+        );
+    }
+
+    #[test]
+    fn every_bad_manifest_is_reported_with_its_place() {
+        let problems = run(&[
+            json!({"kind": "ConfigMap", "metadata": {"name": "a"}}),
+            json!("text"),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {"a": 1}, "name": "x"}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
+        ])
+        .unwrap_err();
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "0.yaml:1: apiVersion is missing; is this file a Kubernetes manifest?",
+                "1.yaml:1: the document is not a map; a manifest starts with apiVersion and kind",
+                "2.yaml:1: metadata.labels[\"a\"] is 1, not a string; put it in quotes",
+                "3.yaml:1: ConfigMap has no metadata.name; give it one",
+            ]
+        );
+    }
+
+    #[test]
+    fn hooks_are_set_apart() {
+        let job = |annotations: Value| {
+            json!({"apiVersion": "batch/v1", "kind": "Job",
+                   "metadata": {"name": "j", "annotations": annotations}})
+        };
+        let cases = [
+            (json!({"argocd.argoproj.io/hook": "PreSync"}), 1),
+            (json!({"argocd.argoproj.io/hook": "Skip"}), 1),
+            (json!({"helm.sh/hook": "pre-install,pre-upgrade"}), 1),
+            (json!({"helm.sh/hook": "crd-install"}), 0),
+            (json!({"argocd.argoproj.io/hook": ""}), 0),
+            (json!({}), 0),
+        ];
+        for (annotations, hooks) in cases {
+            let set = run(&[job(annotations.clone())]).unwrap();
+            assert_eq!(
+                (set.hooks.len(), set.objects.len()),
+                (hooks, 1 - hooks),
+                "{annotations}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_of_pod_templates() {
+        let set = run(&[json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+            "spec": {"jobTemplate": {"spec": {"template": {"spec": {
+                "initContainers": [{"image": "b:1"}], "containers": [{"image": "a:1"}, {"image": "b:1"}]}}}}}})])
+        .unwrap();
+        assert_eq!(set.objects.values().next().unwrap().images, ["a:1", "b:1"]);
+    }
+}

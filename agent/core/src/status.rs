@@ -1,0 +1,586 @@
+//! `Application.status` from what was found: the same words Argo CD writes, plus drift by field.
+//!
+//! Only says; decides nothing. Times of unchanged facts are kept, so that a status without news is
+//! equal to the one before and needs no write.
+
+use std::collections::{BTreeSet, HashMap};
+
+use gitops_api::{
+    ApplicationSpec, ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus,
+    SyncStatusCode, Time,
+    operation::OperationInitiator,
+    status::{
+        ApplicationCondition, ApplicationSummary, ComparedTo, OperationState, RevisionHistory,
+        SyncStatus,
+    },
+};
+use jiff::Timestamp;
+
+use crate::{
+    compare::{Comparison, DriftedField, State},
+    desired::DesiredSet,
+    health::{self, Health, Member},
+    live::LiveObject,
+    object::ObjectKey,
+};
+
+/// A problem to show on the application.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// One of [`gitops_api::constants::condition`].
+    pub kind: &'static str,
+    /// What, where, why and what to do.
+    pub message: String,
+}
+
+impl Condition {
+    /// A condition of this type.
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// Desired and live state, compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared<'a> {
+    /// What Git holds.
+    pub desired: &'a DesiredSet,
+    /// Verdict for every object.
+    pub comparison: &'a Comparison,
+    /// Records of the live objects among them.
+    pub live: &'a HashMap<ObjectKey, LiveObject>,
+    /// One revision a source, in order.
+    pub revisions: &'a [String],
+    /// Kind of each source: Directory, Helm or Kustomize.
+    pub source_types: &'a [String],
+}
+
+/// Everything a status is built from.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The status so far.
+    pub previous: &'a ApplicationStatus,
+    /// What is wanted.
+    pub spec: &'a ApplicationSpec,
+    /// The comparison; `None` when it could not be made.
+    pub compared: Option<Compared<'a>>,
+    /// Problems found.
+    pub conditions: &'a BTreeSet<Condition>,
+    /// The operation under way or the last one.
+    pub operation: Option<&'a OperationState>,
+    /// Namespace of the agent.
+    pub namespace: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Builds the status. `reconciledAt` moves only together with something else.
+pub fn build(report: &Report<'_>) -> ApplicationStatus {
+    let mut status = report.previous.clone();
+    status.conditions = conditions(&report.previous.conditions, report.conditions, report.now);
+    status.controller_namespace = report.namespace.into();
+    if let Some(operation) = report.operation {
+        status.operation_state = Some(operation.clone());
+    }
+    match report.compared {
+        Some(compared) => fill(&mut status, report, compared),
+        None => {
+            // The objects are as they were; only whether Git wants them so is not known.
+            let previous = status.sync.take().unwrap_or_default();
+            status.sync = Some(SyncStatus {
+                status: SyncStatusCode::Unknown,
+                ..previous
+            });
+            if status.health.is_none() {
+                status.health = Some(health_status(
+                    None,
+                    HealthStatusCode::Unknown,
+                    String::new(),
+                    report.now,
+                ));
+            }
+        }
+    }
+    if status != *report.previous || status.reconciled_at.is_none() {
+        status.reconciled_at = Some(seconds(report.now));
+    }
+    status
+}
+
+fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<'_>) {
+    let spec = report.spec;
+    let multiple = !spec.sources.is_empty();
+    let first = |list: &[String]| list.first().cloned().unwrap_or_default();
+    status.sync = Some(SyncStatus {
+        status: sync_code(compared.comparison),
+        revision: if multiple {
+            String::new()
+        } else {
+            first(compared.revisions)
+        },
+        revisions: if multiple {
+            compared.revisions.to_vec()
+        } else {
+            vec![]
+        },
+        compared_to: Some(ComparedTo {
+            destination: spec.destination.clone(),
+            source: if multiple { None } else { spec.source.clone() },
+            sources: spec.sources.clone(),
+            ignore_differences: spec.ignore_differences.clone(),
+            ..ComparedTo::default()
+        }),
+        ..SyncStatus::default()
+    });
+    status.source_type = if multiple {
+        String::new()
+    } else {
+        first(compared.source_types)
+    };
+    status.source_types = if multiple {
+        compared.source_types.to_vec()
+    } else {
+        vec![]
+    };
+    status.resources = compared
+        .comparison
+        .iter()
+        .filter(|(key, _)| {
+            !compared
+                .desired
+                .objects
+                .get(*key)
+                .is_some_and(|o| o.implicit)
+        })
+        .map(|(key, state)| resource(key, state, compared, &status.resources, report.now))
+        .chain(compared.desired.hooks.iter().map(|key| ResourceStatus {
+            group: key.group.clone(),
+            kind: key.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            hook: true,
+            ..ResourceStatus::default()
+        }))
+        .collect();
+    let overall = aggregate(compared);
+    status.health = Some(health_status(
+        status.health.as_ref(),
+        overall.status,
+        overall.message,
+        report.now,
+    ));
+    let images: BTreeSet<String> = compared
+        .desired
+        .objects
+        .values()
+        .flat_map(|object| object.images.clone())
+        .collect();
+    status.summary = Some(ApplicationSummary {
+        images: images.into_iter().collect(),
+        is_app_of_apps: compared
+            .desired
+            .objects
+            .keys()
+            .any(|key| key.group == gitops_api::constants::GROUP && key.kind == "Application"),
+        ..ApplicationSummary::default()
+    });
+}
+
+fn sync_code(comparison: &Comparison) -> SyncStatusCode {
+    if comparison.values().all(State::is_synced) {
+        SyncStatusCode::Synced
+    } else {
+        SyncStatusCode::OutOfSync
+    }
+}
+
+fn resource(
+    key: &ObjectKey,
+    state: &State,
+    compared: Compared<'_>,
+    before: &[ResourceStatus],
+    now: Timestamp,
+) -> ResourceStatus {
+    let desired = compared.desired.objects.get(key);
+    let live = compared.live.get(key);
+    let previous = before.iter().find(|resource| {
+        resource.group == key.group
+            && resource.kind == key.kind
+            && resource.namespace == key.namespace
+            && resource.name == key.name
+    });
+    let health = match live {
+        Some(live) => live.health.clone(),
+        None => Some(Health::new(HealthStatusCode::Missing, "")),
+    };
+    let drift = match state {
+        State::Drifted(fields) => {
+            let noticed = |path: &str| {
+                previous
+                    .into_iter()
+                    .flat_map(|resource| &resource.drift)
+                    .find(|drift| drift.path == path)
+                    .and_then(|drift| drift.since.clone())
+            };
+            fields
+                .iter()
+                .map(|field| drift(field, noticed, now))
+                .collect()
+        }
+        _ => vec![],
+    };
+    ResourceStatus {
+        group: key.group.clone(),
+        version: desired
+            .map(|object| object.gvk.version.clone())
+            .or_else(|| live.map(|live| live.version.clone()))
+            .unwrap_or_default(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        status: Some(match state {
+            State::Synced => SyncStatusCode::Synced,
+            State::UnknownKind => SyncStatusCode::Unknown,
+            _ => SyncStatusCode::OutOfSync,
+        }),
+        health: health.map(|health| HealthStatus {
+            status: health.status,
+            message: health.message,
+            last_transition_time: None,
+        }),
+        requires_pruning: *state == State::Extra,
+        sync_wave: desired.map_or(0, |object| object.wave),
+        drift,
+        ..ResourceStatus::default()
+    }
+}
+
+fn drift(
+    field: &DriftedField,
+    noticed: impl Fn(&str) -> Option<Time>,
+    now: Timestamp,
+) -> FieldDrift {
+    let path = field.path.to_string();
+    let since = field
+        .since
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .map(seconds)
+        .or_else(|| noticed(&path))
+        .unwrap_or_else(|| seconds(now));
+    FieldDrift {
+        path,
+        desired: field.desired.clone(),
+        live: field.live.clone(),
+        manager: field.manager.clone().unwrap_or_default(),
+        since: Some(since),
+    }
+}
+
+/// Health of the application from the health of its objects.
+pub fn aggregate(compared: Compared<'_>) -> Health {
+    let explicit = compared.comparison.keys().filter(|key| {
+        !compared
+            .desired
+            .objects
+            .get(*key)
+            .is_some_and(|object| object.implicit)
+    });
+    health::aggregate(explicit.map(|key| {
+        let live = compared.live.get(key);
+        Member {
+            key,
+            exists: live.is_some(),
+            health: live.and_then(|live| live.health.as_ref()),
+            ignored: live.is_some_and(|live| live.ignore_health),
+        }
+    }))
+}
+
+fn health_status(
+    previous: Option<&HealthStatus>,
+    status: HealthStatusCode,
+    message: String,
+    now: Timestamp,
+) -> HealthStatus {
+    let since = previous
+        .filter(|previous| previous.status == status)
+        .and_then(|previous| previous.last_transition_time.clone());
+    HealthStatus {
+        status,
+        message,
+        last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
+    }
+}
+
+fn conditions(
+    previous: &[ApplicationCondition],
+    found: &BTreeSet<Condition>,
+    now: Timestamp,
+) -> Vec<ApplicationCondition> {
+    found
+        .iter()
+        .map(|condition| {
+            let since = previous
+                .iter()
+                .find(|p| p.condition_type == condition.kind && p.message == condition.message)
+                .and_then(|p| p.last_transition_time.clone());
+            ApplicationCondition {
+                condition_type: condition.kind.into(),
+                message: condition.message.clone(),
+                last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
+            }
+        })
+        .collect()
+}
+
+/// Appends a finished sync to the history and drops what is beyond the limit.
+pub fn record_history(
+    status: &mut ApplicationStatus,
+    spec: &ApplicationSpec,
+    revisions: &[String],
+    started: Timestamp,
+    finished: Timestamp,
+    initiated_by: OperationInitiator,
+) {
+    let multiple = !spec.sources.is_empty();
+    let id = status.history.last().map_or(0, |entry| entry.id + 1);
+    status.history.push(RevisionHistory {
+        id,
+        revision: if multiple {
+            String::new()
+        } else {
+            revisions.first().cloned().unwrap_or_default()
+        },
+        revisions: if multiple { revisions.to_vec() } else { vec![] },
+        source: if multiple { None } else { spec.source.clone() },
+        sources: spec.sources.clone(),
+        deploy_started_at: Some(seconds(started)),
+        deployed_at: Some(seconds(finished)),
+        initiated_by: Some(initiated_by),
+        ..RevisionHistory::default()
+    });
+    let limit = spec
+        .revision_history_limit
+        .unwrap_or(gitops_api::constants::DEFAULT_REVISION_HISTORY_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or(0);
+    if status.history.len() > limit {
+        status.history.drain(..status.history.len() - limit);
+    }
+}
+
+/// A time with the precision the API keeps: whole seconds.
+pub fn seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// The JSON merge patch (RFC 7396) that turns `before` into `after`; `None` when they are equal.
+pub fn merge_patch(
+    before: &serde_json::Value,
+    after: &serde_json::Value,
+) -> Option<serde_json::Value> {
+    use serde_json::{Map, Value};
+    if before == after {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return Some(after.clone());
+    };
+    let mut patch = Map::new();
+    for (name, value) in new {
+        let change = match old.get(name) {
+            Some(known) => merge_patch(known, value),
+            None => Some(value.clone()),
+        };
+        if let Some(change) = change {
+            patch.insert(name.clone(), change);
+        }
+    }
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        patch.insert(name.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        desired::{Context, Manifest, Scope, prepare},
+        object::Origin,
+        path::Path,
+    };
+
+    fn desired() -> DesiredSet {
+        let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"template": {"spec": {"containers": [{"image": "web:1"}]}}}});
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+        };
+        prepare(
+            vec![Manifest {
+                value,
+                origin: Origin::default(),
+            }],
+            context,
+            |_| Some(Scope::Namespaced),
+        )
+        .unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> ApplicationStatus {
+        let desired = desired();
+        let key = desired.objects.keys().next().unwrap().clone();
+        let comparison = Comparison::from([(key, state)]);
+        let compared = Compared {
+            desired: &desired,
+            comparison: &comparison,
+            live: &HashMap::new(),
+            revisions: &["abc".to_owned()],
+            source_types: &["Directory".to_owned()],
+        };
+        build(&Report {
+            previous,
+            spec: &ApplicationSpec::default(),
+            compared: Some(compared),
+            conditions: &BTreeSet::new(),
+            operation: None,
+            namespace: "argocd",
+            now: at(now),
+        })
+    }
+
+    #[test]
+    fn a_status_without_news_is_equal_to_the_one_before() {
+        let first = status_of(&ApplicationStatus::default(), State::Missing, 10);
+        assert_eq!(
+            first.sync.as_ref().unwrap().status,
+            SyncStatusCode::OutOfSync
+        );
+        assert_eq!(
+            first.health.as_ref().unwrap().status,
+            HealthStatusCode::Missing
+        );
+        assert_eq!(first.summary.as_ref().unwrap().images, ["web:1"]);
+        assert_eq!(first.reconciled_at, Some(seconds(at(10))));
+        let second = status_of(&first, State::Missing, 99);
+        assert_eq!(second, first);
+        let third = status_of(&first, State::Synced, 100);
+        assert_eq!(third.reconciled_at, Some(seconds(at(100))));
+    }
+
+    #[test]
+    fn drift_keeps_the_time_it_was_noticed() {
+        let drifted = State::Drifted(vec![DriftedField {
+            path: Path::from_fields(&["spec", "replicas"]),
+            desired: Some("3".into()),
+            live: Some("5".into()),
+            manager: None,
+            since: None,
+        }]);
+        let first = status_of(&ApplicationStatus::default(), drifted.clone(), 10);
+        let second = status_of(&first, drifted, 20);
+        let drift = &second.resources[0].drift[0];
+        assert_eq!(
+            (drift.path.as_str(), &drift.since),
+            (".spec.replicas", &Some(seconds(at(10))))
+        );
+        assert_eq!(second, first);
+    }
+
+    #[test]
+    fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
+        let before = status_of(&ApplicationStatus::default(), State::Synced, 10);
+        let conditions = BTreeSet::from([Condition::new("ComparisonError", "no")]);
+        let report = Report {
+            previous: &before,
+            spec: &ApplicationSpec::default(),
+            compared: None,
+            conditions: &conditions,
+            operation: None,
+            namespace: "argocd",
+            now: at(20),
+        };
+        let after = build(&report);
+        assert_eq!(after.sync.as_ref().unwrap().status, SyncStatusCode::Unknown);
+        assert_eq!(after.sync.as_ref().unwrap().revision, "abc");
+        assert_eq!(after.resources, before.resources);
+        assert_eq!(
+            after.conditions[0].last_transition_time,
+            Some(seconds(at(20)))
+        );
+        let later = build(&Report {
+            previous: &after,
+            now: at(30),
+            ..report
+        });
+        assert_eq!(later, after);
+    }
+
+    #[test]
+    fn history_keeps_the_newest_and_numbers_go_on() {
+        let mut status = ApplicationStatus::default();
+        let spec = ApplicationSpec {
+            revision_history_limit: Some(2),
+            ..ApplicationSpec::default()
+        };
+        for second in 0..4 {
+            let revision = [format!("r{second}")];
+            record_history(
+                &mut status,
+                &spec,
+                &revision,
+                at(0),
+                at(second),
+                OperationInitiator::default(),
+            );
+        }
+        let entries: Vec<_> = status
+            .history
+            .iter()
+            .map(|e| (e.id, e.revision.as_str()))
+            .collect();
+        assert_eq!(entries, [(2, "r2"), (3, "r3")]);
+    }
+
+    #[test]
+    fn merge_patches_say_only_what_changed() {
+        let cases = [
+            (json!({"a": 1}), json!({"a": 1}), None),
+            (
+                json!({"a": 1, "b": 2}),
+                json!({"a": 1}),
+                Some(json!({"b": null})),
+            ),
+            (
+                json!({"a": {"x": 1, "y": 1}}),
+                json!({"a": {"x": 1, "y": 2}}),
+                Some(json!({"a": {"y": 2}})),
+            ),
+            (
+                json!({"a": [1]}),
+                json!({"a": [2]}),
+                Some(json!({"a": [2]})),
+            ),
+            (
+                json!({}),
+                json!({"a": {"b": 1}}),
+                Some(json!({"a": {"b": 1}})),
+            ),
+        ];
+        for (before, after, expected) in cases {
+            assert_eq!(merge_patch(&before, &after), expected);
+        }
+    }
+}
