@@ -48,7 +48,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
-            total: Duration::from_secs(15 * 60),
+            total: Duration::from_mins(15),
         }
     }
 }

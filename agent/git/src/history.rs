@@ -148,6 +148,7 @@ impl Mirror {
 }
 
 /// Where a walk ends besides at the first commits.
+#[derive(Clone, Copy)]
 enum Bounds {
     /// At commits older than this, in seconds since 1970.
     NotBefore(i64),

@@ -2,7 +2,7 @@
 //! followed (the first request's, never from https to http), and what a status or a broken connection means. Never parses the Git protocol.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufReader, Cursor, Read};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,13 @@ use gix::error::{ErrorExt as _, message};
 use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
 
 use crate::access::{Credentials, RepositoryAccess};
+use crate::failure::{Failure, FailureSlot, of_client};
+use crate::http_answer::{Body, Headers, Part, RequestBody, Stage};
 
 /// Redirects followed for one request.
 const MOST_REDIRECTS: usize = 5;
 /// How much of an error page is read for its message.
 const LONGEST_ERROR_PAGE: u64 = 4096;
-
-/// Why a transport failed, in terms the protocol layer above cannot know. Texts may still hold secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    Unreachable(String),
-    Certificate(String),
-    Authentication(String),
-    HostKey(String),
-    NotFound(String),
-    Timeout(String),
-    Protocol(String),
-}
-
-/// Where a transport leaves the reason of its last failure.
-pub(crate) type FailureSlot = Rc<RefCell<Option<Failure>>>;
 
 /// The HTTP side of one exchange.
 pub(crate) struct HttpClient {
@@ -79,7 +66,7 @@ impl HttpClient {
     }
 
     /// Sends one request without following redirects.
-    fn send(
+    pub(crate) fn send(
         &self,
         url: &url::Url,
         headers: &[(String, String)],
@@ -120,7 +107,7 @@ impl HttpClient {
                     .send(body)
             }
         };
-        result.map_err(|error| failure_of(&error))
+        result.map_err(|error| of_client(&error))
     }
 
     /// Sends a GET whose URL ends in `tail`, following redirects that keep this tail.
@@ -161,7 +148,7 @@ impl HttpClient {
     }
 }
 
-type Answer = ureq::http::Response<ureq::Body>;
+pub(crate) type Answer = ureq::http::Response<ureq::Body>;
 
 /// Whether `url` is the repository's own host: same origin, or the same host one redirect from http to https away.
 fn may_have_credentials(own: &url::Url, url: &url::Url) -> bool {
@@ -196,7 +183,7 @@ fn check_redirect(from: &url::Url, mut to: url::Url, tail: &str) -> Result<url::
 }
 
 /// Turns a status other than 200 into what it means for a repository.
-fn accept(answer: Answer) -> Result<Answer, Failure> {
+pub(crate) fn accept(answer: Answer) -> Result<Answer, Failure> {
     let status = answer.status();
     if status.as_u16() == 200 {
         return Ok(answer);
@@ -231,52 +218,6 @@ fn accept(answer: Answer) -> Result<Answer, Failure> {
     })
 }
 
-/// What an error of the HTTP client means.
-fn failure_of(error: &ureq::Error) -> Failure {
-    match error {
-        ureq::Error::Timeout(what) => Failure::Timeout(format!("limit for `{what}` reached")),
-        ureq::Error::Rustls(error) => failure_of_tls(error),
-        ureq::Error::HostNotFound => {
-            Failure::Unreachable("the host name cannot be resolved".to_owned())
-        }
-        ureq::Error::Io(error) => failure_of_io(error),
-        ureq::Error::Protocol(error) => Failure::Protocol(format!("not HTTP: {error}")),
-        other => Failure::Unreachable(other.to_string()),
-    }
-}
-
-fn failure_of_io(error: &io::Error) -> Failure {
-    let inner = error.get_ref();
-    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return failure_of_tls(tls);
-    }
-    if let Some(client) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        return failure_of(client);
-    }
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::Timeout(error.to_string()),
-        io::ErrorKind::UnexpectedEof => {
-            Failure::Unreachable("the connection was closed in the middle".to_owned())
-        }
-        _ => Failure::Unreachable(error.to_string()),
-    }
-}
-
-fn failure_of_tls(error: &rustls::Error) -> Failure {
-    match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            Failure::Certificate(error.to_string())
-        }
-        // What servers send when they want a (better) client certificate.
-        rustls::Error::AlertReceived(alert) if format!("{alert:?}").contains("Certificate") => {
-            Failure::Authentication(format!(
-                "the server refuses the TLS client certificate ({alert:?})"
-            ))
-        }
-        _ => Failure::Unreachable(error.to_string()),
-    }
-}
-
 /// Splits gix's header lines; its own user agent is left out in favour of the client's.
 fn split_headers(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<(String, String)> {
     let split = |line: &str| {
@@ -289,7 +230,7 @@ fn split_headers(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<(Strin
         .collect()
 }
 
-fn header_lines(answer: &Answer) -> Cursor<Vec<u8>> {
+pub(crate) fn header_lines(answer: &Answer) -> Cursor<Vec<u8>> {
     let mut lines = Vec::new();
     for (name, value) in answer.headers() {
         lines.extend_from_slice(name.as_str().as_bytes());
@@ -298,142 +239,6 @@ fn header_lines(answer: &Answer) -> Cursor<Vec<u8>> {
         lines.push(b'\n');
     }
     Cursor::new(lines)
-}
-
-/// A POST in its stages: collected, sent when its answer is first read (requests are small: names and ids), then streaming.
-enum Stage {
-    Collecting {
-        client: Box<HttpClient>,
-        url: String,
-        headers: Vec<(String, String)>,
-        body: Vec<u8>,
-    },
-    Streaming {
-        headers: Cursor<Vec<u8>>,
-        body: BufReader<ureq::BodyReader<'static>>,
-    },
-    Failed,
-}
-
-/// A handle on an exchange; the request's writer, the answer's headers and its body are three of them.
-pub(crate) struct Part {
-    stage: Rc<RefCell<Stage>>,
-    failure: FailureSlot,
-    /// What was read and not consumed yet: `BufRead` lends from here.
-    buffer: Vec<u8>,
-    position: usize,
-}
-
-/// Size of one read of an answer.
-const READ_SIZE: usize = 64 * 1024;
-
-impl Part {
-    fn new(stage: &Rc<RefCell<Stage>>, failure: &FailureSlot) -> Self {
-        Self {
-            stage: stage.clone(),
-            failure: failure.clone(),
-            buffer: Vec::new(),
-            position: 0,
-        }
-    }
-
-    fn record(&self, failure: Failure) -> io::Error {
-        let error = io::Error::other(format!("{failure:?}"));
-        *self.failure.borrow_mut() = Some(failure);
-        error
-    }
-
-    /// Makes sure the request has been sent, then reads through `read`.
-    fn read_through(
-        &self,
-        read: impl FnOnce(&mut Stage) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut stage = self.stage.borrow_mut();
-        if matches!(*stage, Stage::Collecting { .. })
-            && let Stage::Collecting {
-                client,
-                url,
-                headers,
-                body,
-            } = std::mem::replace(&mut *stage, Stage::Failed)
-        {
-            let url = url::Url::parse(&url).map_err(io::Error::other)?;
-            let answer = client.send(&url, &headers, Some(&body)).and_then(accept);
-            let answer = answer.map_err(|failure| self.record(failure))?;
-            let headers = header_lines(&answer);
-            let body = BufReader::with_capacity(READ_SIZE, answer.into_body().into_reader());
-            *stage = Stage::Streaming { headers, body };
-        }
-        match read(&mut stage) {
-            Err(error) if self.failure.borrow().is_none() => {
-                Err(self.record(failure_of_io(&error)))
-            }
-            result => result,
-        }
-    }
-}
-
-/// The headers of an answer, a line each.
-pub(crate) struct Headers(Part);
-/// The body of an answer.
-pub(crate) struct Body(Part);
-/// Takes the body of a request.
-pub(crate) struct RequestBody(Part);
-
-fn ended() -> io::Error {
-    io::Error::other("the request failed before")
-}
-
-macro_rules! buffered {
-    ($name:ident, $field:ident) => {
-        impl Read for $name {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let available = self.fill_buf()?;
-                let length = available.len().min(buffer.len());
-                buffer[..length].copy_from_slice(&available[..length]);
-                self.consume(length);
-                Ok(length)
-            }
-        }
-
-        impl BufRead for $name {
-            fn fill_buf(&mut self) -> io::Result<&[u8]> {
-                let part = &mut self.0;
-                if part.position == part.buffer.len() {
-                    let mut buffer = std::mem::take(&mut part.buffer);
-                    buffer.resize(READ_SIZE, 0);
-                    let length = part.read_through(|stage| match stage {
-                        Stage::Streaming { $field, .. } => $field.read(&mut buffer),
-                        Stage::Collecting { .. } | Stage::Failed => Err(ended()),
-                    })?;
-                    buffer.truncate(length);
-                    (part.buffer, part.position) = (buffer, 0);
-                }
-                Ok(&part.buffer[part.position..])
-            }
-
-            fn consume(&mut self, amount: usize) {
-                self.0.position = (self.0.position + amount).min(self.0.buffer.len());
-            }
-        }
-    };
-}
-
-buffered!(Headers, headers);
-buffered!(Body, body);
-
-impl Write for RequestBody {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.stage.borrow_mut() {
-            Stage::Collecting { body, .. } => body.extend_from_slice(bytes),
-            Stage::Streaming { .. } | Stage::Failed => return Err(ended()),
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Http for HttpClient {

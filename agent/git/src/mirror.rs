@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::access::RepositoryAccess;
 use crate::error::GitError;
-use crate::exchange::{Server, Want};
+use crate::exchange::{Exchange, Want};
 use crate::generation::{Generation, Storage};
 use crate::refs::Refs;
+use crate::server::Server;
 use crate::snapshot::Snapshot;
 
 /// A bare mirror of one repository. Share it between threads behind an `Arc`.
@@ -90,7 +91,7 @@ impl Mirror {
 
     /// Asks the server for its branches, tags and HEAD. Fetches nothing and waits for nobody.
     pub fn list_refs(&self) -> Result<Refs, GitError> {
-        let (_, refs) = self.server.connect()?.list(&HEADS_TAGS_AND_HEAD)?;
+        let (_, refs) = Exchange::connect(&self.server)?.list(&HEADS_TAGS_AND_HEAD)?;
         Ok(refs)
     }
 
@@ -127,11 +128,15 @@ impl Mirror {
             return Err(error);
         }
         generation.retire();
+        self.replace_generation(fresh);
+        Ok(report)
+    }
+
+    fn replace_generation(&self, generation: Arc<Generation>) {
         *self
             .generation
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(report)
+            .unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
     /// Uses the generation another process has put into use, if one has.
@@ -141,12 +146,7 @@ impl Mirror {
             return;
         }
         match Self::open_current(&self.storage, &self.server) {
-            Ok(current) => {
-                *self
-                    .generation
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = current
-            }
+            Ok(current) => self.replace_generation(current),
             Err(reason) => {
                 let reason = reason.unwrap_or_else(|| "its folder is gone".to_owned());
                 generation.report_damage(self.url(), &reason);
@@ -176,7 +176,7 @@ impl Mirror {
             return Ok(());
         }
         report.contacted = true;
-        let mut exchange = self.server.connect()?;
+        let mut exchange = Exchange::connect(&self.server)?;
         if all || !names.is_empty() {
             let prefixes: Vec<&str> = if all {
                 HEADS_TAGS_AND_HEAD.to_vec()
@@ -298,9 +298,7 @@ impl Mirror {
             match object.kind {
                 gix::object::Kind::Commit => return Ok(Some(id)),
                 gix::object::Kind::Tag => {
-                    let tag = object
-                        .try_into_tag()
-                        .map_err(|error| damaged(&error.into()))?;
+                    let tag = object.try_into_tag().map_err(|error| damaged(&error))?;
                     id = tag.target_id().map_err(|error| damaged(&error))?.detach();
                 }
                 gix::object::Kind::Tree | gix::object::Kind::Blob => return Ok(None),

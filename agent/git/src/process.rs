@@ -87,9 +87,9 @@ impl Program {
             .name("git-stderr".into())
             .spawn(move || collect(stderr))?;
         let (done, ended) = channel();
-        let watched = (child.clone(), clock.clone());
+        let shared = (child.clone(), clock.clone());
         let watch = move || {
-            let (child, clock) = watched;
+            let (child, clock) = shared;
             loop {
                 match ended.recv_timeout(clock.left(limits)) {
                     Err(RecvTimeoutError::Timeout) if clock.left(limits).is_zero() => {

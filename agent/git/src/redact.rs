@@ -23,11 +23,11 @@ impl Redactor {
         match &access.credentials {
             Credentials::None => {}
             Credentials::Basic { username, password } => {
-                add_basic(&mut secrets, username, password)
+                add_basic(&mut secrets, username, password);
             }
             Credentials::Bearer(token) => secrets.push(token.clone()),
             Credentials::SshKey(pem) => {
-                secrets.extend(pem.lines().map(str::trim).map(String::from))
+                secrets.extend(pem.lines().map(str::trim).map(String::from));
             }
         }
         if let Some(certificate) = &access.client_certificate {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::access::{Credentials, RepositoryAccess};
-use crate::http::Failure;
+use crate::failure::Failure;
 
 /// The command, and the folder that must live as long as it runs.
 pub(crate) struct Ssh {

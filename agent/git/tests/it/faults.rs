@@ -34,20 +34,22 @@ fn overwrite(path: &PathBuf, content: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
+type Damage = (&'static str, fn(&Origin));
+
 #[test]
 fn a_mirror_that_cannot_be_opened_starts_anew() {
-    let damages: [(&str, fn(&Origin)); 4] = [
+    let damages: [Damage; 4] = [
         ("HEAD", |origin| {
-            fs::write(generation(origin).join("HEAD"), "nonsense").unwrap()
+            fs::write(generation(origin).join("HEAD"), "nonsense").unwrap();
         }),
         ("config", |origin| {
-            fs::write(generation(origin).join("config"), "[[[").unwrap()
+            fs::write(generation(origin).join("config"), "[[[").unwrap();
         }),
         ("objects", |origin| {
-            fs::remove_dir_all(generation(origin).join("objects")).unwrap()
+            fs::remove_dir_all(generation(origin).join("objects")).unwrap();
         }),
         ("current", |origin| {
-            fs::write(origin.mirror_folder().join("current"), "../../etc").unwrap()
+            fs::write(origin.mirror_folder().join("current"), "../../etc").unwrap();
         }),
     ];
     for (what, damage) in damages {

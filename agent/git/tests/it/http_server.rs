@@ -178,7 +178,7 @@ impl Handler {
                         body.len()
                     );
                     for (name, value) in headers {
-                        text += &format!("{name}: {value}\r\n");
+                        text.extend([name, ": ", &value, "\r\n"]);
                     }
                     Ok(format!("{text}\r\n{body}").into_bytes())
                 }
