@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use fixture::{Case, Expected, Kind};
 use gitops_render::{
-    AppContext, MemoryTree, RenderError, RenderRequest, Renderer, RendererConfig, SourceRequest, SourceSpec,
+    AppContext, MemoryTree, RenderError, RenderRequest, Renderer, RendererConfig, SourceRequest,
+    SourceSpec,
 };
 use serde_json::{Value, json};
 
@@ -58,19 +59,29 @@ subjects!(
 fn every_fixture_is_compared() {
     let mut count = 0;
     for name in fixture::subjects() {
-        assert!(SUBJECTS.contains(&name.as_str()), "{name} has no test: add it to subjects!");
+        assert!(
+            SUBJECTS.contains(&name.as_str()),
+            "{name} has no test: add it to subjects!"
+        );
         count += fixture::cases(&name).len();
     }
     assert!(count >= FEWEST_CASES, "only {count} cases");
 }
 
 async fn compare(subject: &str) {
-    let renderer = Renderer::new(RendererConfig { max_workers: 1, ..RendererConfig::new(tools::renderer()) });
+    let renderer = Renderer::new(RendererConfig {
+        max_workers: 1,
+        ..RendererConfig::new(tools::renderer())
+    });
     let mut problems = String::new();
     let cases = fixture::cases(subject);
     for case in &cases {
         if let Err(problem) = compare_one(&renderer, case).await {
-            let _ = write!(problems, "\n\n== {subject}: {} (line {})\n{problem}", case.name, case.line);
+            let _ = write!(
+                problems,
+                "\n\n== {subject}: {} (line {})\n{problem}",
+                case.name, case.line
+            );
         }
     }
     eprintln!("{subject}: {} cases", cases.len());
@@ -80,26 +91,44 @@ async fn compare(subject: &str) {
 async fn compare_one(renderer: &Renderer, case: &Case) -> Result<(), String> {
     let reference = reference::objects(case);
     let ours = renderer.render(request(case)).await;
-    let ours = ours.map(|rendered| rendered.objects.into_iter().map(|o| o.value).collect::<Vec<_>>());
+    let ours = ours.map(|rendered| {
+        rendered
+            .objects
+            .into_iter()
+            .map(|o| o.value)
+            .collect::<Vec<_>>()
+    });
     match (&case.expected, reference, ours) {
         (Expected::Error(part), Err(_), Err(error)) => {
             let text = error.to_string();
-            text.contains(part).then_some(()).ok_or(format!("the error does not say {part:?}: {text}"))
+            text.contains(part)
+                .then_some(())
+                .ok_or(format!("the error does not say {part:?}: {text}"))
         }
-        (Expected::Error(_), Err(_), Ok(objects)) => {
-            Err(format!("the command fails, the worker gives {} objects", objects.len()))
-        }
+        (Expected::Error(_), Err(_), Ok(objects)) => Err(format!(
+            "the command fails, the worker gives {} objects",
+            objects.len()
+        )),
         (Expected::Error(_), Ok(_), _) => Err("the command was expected to fail".to_owned()),
         (Expected::Refusal(part), Ok(_), Err(error)) => {
             let text = error.to_string();
-            text.contains(part).then_some(()).ok_or(format!("the refusal does not say {part:?}: {text}"))
+            text.contains(part)
+                .then_some(())
+                .ok_or(format!("the refusal does not say {part:?}: {text}"))
         }
         (Expected::Refusal(_), _, Ok(_)) => Err("the worker was expected to refuse".to_owned()),
-        (Expected::Objects(_) | Expected::Refusal(_), Err(failed), _) => Err(format!("the command failed: {failed}")),
-        (Expected::Objects(_), Ok(_), Err(error)) => Err(format!("the worker failed: {}", described(&error))),
+        (Expected::Objects(_) | Expected::Refusal(_), Err(failed), _) => {
+            Err(format!("the command failed: {failed}"))
+        }
+        (Expected::Objects(_), Ok(_), Err(error)) => {
+            Err(format!("the worker failed: {}", described(&error)))
+        }
         (Expected::Objects(count), Ok(reference), Ok(ours)) => {
             if reference.len() != *count {
-                return Err(format!("the command gives {} objects, not {count}", reference.len()));
+                return Err(format!(
+                    "the command gives {} objects, not {count}",
+                    reference.len()
+                ));
             }
             difference(&reference, &ours).map_or(Ok(()), Err)
         }
@@ -129,7 +158,8 @@ fn request(case: &Case) -> RenderRequest {
             api_versions: case.api_versions.clone().into(),
         },
         source: SourceRequest {
-            spec: SourceSpec::from_json(spec).unwrap_or_else(|error| panic!("{}: {error}", case.name)),
+            spec: SourceSpec::from_json(spec)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.name)),
             tree: Arc::new(tree),
             revision: "0".repeat(40),
             refs: BTreeMap::new(),
@@ -143,9 +173,16 @@ fn difference(reference: &[Value], ours: &[Value]) -> Option<String> {
     let name = |object: &Value| format!("{}/{}", object["kind"], object["metadata"]["name"]);
     let names = |objects: &[Value]| objects.iter().map(name).collect::<Vec<_>>().join(", ");
     if names(reference) != names(ours) {
-        return Some(format!("command: {}\nworker:  {}", names(reference), names(ours)));
+        return Some(format!(
+            "command: {}\nworker:  {}",
+            names(reference),
+            names(ours)
+        ));
     }
-    let (left, right) = reference.iter().zip(ours).find(|(left, right)| left != right)?;
+    let (left, right) = reference
+        .iter()
+        .zip(ours)
+        .find(|(left, right)| left != right)?;
     Some(format!("{}\ncommand: {left}\nworker:  {right}", name(left)))
 }
 

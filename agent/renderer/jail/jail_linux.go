@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -43,6 +46,7 @@ var forbidden = []string{
 // Enter gives everything up; memory is the limit in bytes.
 func Enter(memory uint64) (Report, error) {
 	os.Clearenv()
+	closeInherited()
 	if err := limit(memory); err != nil {
 		return Report{}, err
 	}
@@ -56,6 +60,26 @@ func Enter(memory uint64) (Report, error) {
 		report.Seccomp = err.Error()
 	}
 	return report, nil
+}
+
+// closeInherited closes what whoever started the agent left open, and the agent therefore too. The runtime's own
+// descriptors are its event queue and the files of its CPU quota.
+func closeInherited() {
+	const folder = "/proc/self/fd"
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		number, err := strconv.Atoi(entry.Name())
+		if err != nil || number <= 2 {
+			continue
+		}
+		target, err := os.Readlink(filepath.Join(folder, entry.Name()))
+		if err == nil && !strings.HasPrefix(target, "anon_inode:") && !strings.HasPrefix(target, "/sys/fs/cgroup/") {
+			_ = unix.Close(number)
+		}
+	}
 }
 
 func limit(memory uint64) error {

@@ -5,12 +5,10 @@ package kustomize
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/types"
 
-	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
@@ -53,41 +51,4 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit) error {
 		}
 	}
 	return nil
-}
-
-// explain prefers what this side knows over kustomize's words for its consequences.
-func (f *filesystem) explain(err error) error {
-	if f.trees.Fault != nil {
-		return f.trees.Fault
-	}
-	if f.refusal != nil {
-		return f.refusal
-	}
-	text := strings.ReplaceAll(err.Error(), mount+"/", "")
-	text = strings.ReplaceAll(text, mount, "the repository's root")
-	return failure.New(failure.Tool, "kustomize: "+shorten(text))
-}
-
-// shorten keeps the cause, which kustomize says last, and one step of the way to it.
-func shorten(text string) string {
-	// "accumulating resources: accumulation err='accumulating resources from 'x': open …': …" tries x as a file, then as a
-	// folder, and reports both; what matters is the last.
-	const alternative = "': "
-	if at := strings.LastIndex(text, alternative); at >= 0 && strings.Contains(text, "accumulation err=") {
-		file := ""
-		const from = "accumulating resources from '"
-		if start := strings.LastIndex(text[:at], from); start >= 0 {
-			file, _, _ = strings.Cut(text[start+len(from):], "'")
-		}
-		cause := strings.TrimSpace(text[at+len(alternative):])
-		if strings.Contains(text, "no such file") || strings.Contains(text, "file does not exist") || strings.HasPrefix(cause, "must build at directory") || strings.HasPrefix(cause, "new root") {
-			if file != "" {
-				return failure.Shorten(fmt.Sprintf("%s, named in a kustomization file, cannot be used: %s", file, strings.TrimPrefix(text[strings.LastIndex(text[:at], from)+len(from)+len(file)+3:], " ")))
-			}
-		}
-		if file != "" {
-			return failure.Shorten(file + ": " + cause)
-		}
-	}
-	return failure.Shorten(text)
 }

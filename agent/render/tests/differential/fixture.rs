@@ -71,13 +71,16 @@ fn folder() -> PathBuf {
 pub fn subjects() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter_map(|name| name.strip_suffix(".txt").map(str::to_owned)).collect()
+    names
+        .filter_map(|name| name.strip_suffix(".txt").map(str::to_owned))
+        .collect()
 }
 
 /// Cases of one fixture file.
 pub fn cases(subject: &str) -> Vec<Case> {
     let path = folder().join(format!("{subject}.txt"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let kind = match subject.split('_').next() {
         Some("directory") => Kind::Directory,
         Some("helm") => Kind::Helm,
@@ -117,7 +120,10 @@ fn split(body: Vec<&str>, place: &str) -> (Vec<String>, BTreeMap<String, Content
     let mut header: Vec<String> = Vec::new();
     let mut files: Vec<(String, Content)> = Vec::new();
     for line in body {
-        if let Some(title) = line.strip_prefix("-- ").and_then(|rest| rest.strip_suffix(" --")) {
+        if let Some(title) = line
+            .strip_prefix("-- ")
+            .and_then(|rest| rest.strip_suffix(" --"))
+        {
             files.push(match title.split_once(" -> ") {
                 Some((path, target)) => (path.to_owned(), Content::Link(target.to_owned())),
                 None => (title.to_owned(), Content::Text(String::new())),
@@ -142,7 +148,13 @@ fn split(body: Vec<&str>, place: &str) -> (Vec<String>, BTreeMap<String, Content
     (header, files.into_iter().collect())
 }
 
-fn case(name: String, line: usize, kind: Kind, header: &[String], files: BTreeMap<String, Content>) -> Case {
+fn case(
+    name: String,
+    line: usize,
+    kind: Kind,
+    header: &[String],
+    files: BTreeMap<String, Content>,
+) -> Case {
     let mut case = Case {
         name,
         line,

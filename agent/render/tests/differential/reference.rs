@@ -33,20 +33,30 @@ pub fn objects(case: &Case) -> Result<Vec<Value>, String> {
     let manifests = folder.path().join("manifests.yaml");
     match case.kind {
         Kind::Directory => {
-            let files = case.plain_files.iter().map(|name| root.join(&case.path).join(name).display().to_string());
+            let files = case
+                .plain_files
+                .iter()
+                .map(|name| root.join(&case.path).join(name).display().to_string());
             return read(&files.collect::<Vec<_>>());
         }
         Kind::Kustomize => {
             for arguments in kustomize_edits(&case.options) {
-                run(Command::new(tools::kustomize()).args(arguments).current_dir(root.join(&case.path)))?;
+                run(Command::new(tools::kustomize())
+                    .args(arguments)
+                    .current_dir(root.join(&case.path)))?;
             }
-            let output = run(Command::new(tools::kustomize()).args(["build", &case.path]).current_dir(&root))?;
+            let output = run(Command::new(tools::kustomize())
+                .args(["build", &case.path])
+                .current_dir(&root))?;
             std::fs::write(&manifests, output).unwrap();
         }
         Kind::Helm => {
             let mut command = Command::new(tools::helm());
-            command.args(["template", RELEASE, ".", "--kube-version", KUBE_VERSION]);
-            command.args(helm_flags(case, folder.path())).current_dir(root.join(&case.path));
+            let release = case.options["releaseName"].as_str().unwrap_or(RELEASE);
+            command.args(["template", release, ".", "--kube-version", KUBE_VERSION]);
+            command
+                .args(helm_flags(case, folder.path()))
+                .current_dir(root.join(&case.path));
             for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
                 command.env(variable, folder.path().join("helm"));
             }
@@ -62,16 +72,24 @@ fn read(files: &[String]) -> Result<Vec<Value>, String> {
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>, String> {
-    let output = command.env_remove("KUBECONFIG").output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .env_remove("KUBECONFIG")
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     if output.status.success() {
         Ok(output.stdout)
     } else {
-        Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+        Err(format!(
+            "{command:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -82,7 +100,14 @@ fn list(value: &Value) -> &[Value] {
 fn kustomize_edits(options: &Value) -> Vec<Vec<String>> {
     let mut edits: Vec<Vec<String>> = Vec::new();
     let mut edit = |words: &[&str], more: Vec<String>| {
-        edits.push(["edit"].iter().chain(words).map(ToString::to_string).chain(more).collect());
+        edits.push(
+            ["edit"]
+                .iter()
+                .chain(words)
+                .map(ToString::to_string)
+                .chain(more)
+                .collect(),
+        );
     };
     for (field, name) in [("namePrefix", "nameprefix"), ("nameSuffix", "namesuffix")] {
         if let Some(value) = options[field].as_str() {
@@ -98,10 +123,20 @@ fn kustomize_edits(options: &Value) -> Vec<Vec<String>> {
     }
     let pairs = |field: &str| -> Vec<String> {
         let object = options[field].as_object();
-        object.map(|o| o.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect()).unwrap_or_default()
+        object
+            .map(|o| {
+                o.iter()
+                    .map(|(key, value)| format!("{key}:{}", text(value)))
+                    .collect()
+            })
+            .unwrap_or_default()
     };
     let flags = |names: &[(&str, &'static str)]| -> Vec<&'static str> {
-        names.iter().filter(|(field, _)| options[*field] == true).map(|(_, flag)| *flag).collect()
+        names
+            .iter()
+            .filter(|(field, _)| options[*field] == true)
+            .map(|(_, flag)| *flag)
+            .collect()
     };
     if options["commonLabels"].is_object() {
         let flags = flags(&[
@@ -109,11 +144,17 @@ fn kustomize_edits(options: &Value) -> Vec<Vec<String>> {
             ("labelWithoutSelector", "--without-selector"),
             ("labelIncludeTemplates", "--include-templates"),
         ]);
-        edit(&[&["add", "label"], flags.as_slice()].concat(), pairs("commonLabels"));
+        edit(
+            &[&["add", "label"], flags.as_slice()].concat(),
+            pairs("commonLabels"),
+        );
     }
     if options["commonAnnotations"].is_object() {
         let flags = flags(&[("forceCommonAnnotations", "--force")]);
-        edit(&[&["add", "annotation"], flags.as_slice()].concat(), pairs("commonAnnotations"));
+        edit(
+            &[&["add", "annotation"], flags.as_slice()].concat(),
+            pairs("commonAnnotations"),
+        );
     }
     if let Some(namespace) = options["namespace"].as_str() {
         edit(&["set", "namespace", "--"], vec![namespace.to_owned()]);
@@ -151,11 +192,13 @@ fn helm_flags(case: &Case, scratch: &Path) -> Vec<String> {
     let options = &case.options;
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
-    flag("--namespace", options["namespace"].as_str().unwrap_or(NAMESPACE).to_owned());
-    if let Some(name) = options["releaseName"].as_str() {
-        // The name is the first argument; this flag replaces it.
-        flag("--name-template", name.to_owned());
-    }
+    flag(
+        "--namespace",
+        options["namespace"]
+            .as_str()
+            .unwrap_or(NAMESPACE)
+            .to_owned(),
+    );
     for file in list(&options["valueFiles"]) {
         flag("--values", text(file));
     }
@@ -169,20 +212,39 @@ fn helm_flags(case: &Case, scratch: &Path) -> Vec<String> {
         flag("--values", file.display().to_string());
     }
     for parameter in list(&options["parameters"]) {
-        let name = if parameter["forceString"] == true { "--set-string" } else { "--set" };
+        let name = if parameter["forceString"] == true {
+            "--set-string"
+        } else {
+            "--set"
+        };
         let value = text(&parameter["value"]);
         let is_list = value.starts_with('{') && value.ends_with('}');
-        let value = if is_list { value } else { value.replace(',', "\\,") };
+        let value = if is_list {
+            value
+        } else {
+            value.replace("\\,", ",").replace(',', "\\,")
+        };
         flag(name, format!("{}={value}", text(&parameter["name"])));
     }
     for parameter in list(&options["fileParameters"]) {
-        flag("--set-file", format!("{}={}", text(&parameter["name"]), text(&parameter["path"])));
+        flag(
+            "--set-file",
+            format!("{}={}", text(&parameter["name"]), text(&parameter["path"])),
+        );
     }
     for version in &case.api_versions {
         flag("--api-versions", version.clone());
     }
-    let switches = [("skipTests", "--skip-tests"), ("skipSchemaValidation", "--skip-schema-validation")];
-    flags.extend(switches.iter().filter(|(field, _)| options[*field] == true).map(|(_, name)| (*name).to_owned()));
+    let switches = [
+        ("skipTests", "--skip-tests"),
+        ("skipSchemaValidation", "--skip-schema-validation"),
+    ];
+    flags.extend(
+        switches
+            .iter()
+            .filter(|(field, _)| options[*field] == true)
+            .map(|(_, name)| (*name).to_owned()),
+    );
     if options["skipCrds"] != true {
         flags.push("--include-crds".to_owned());
     }

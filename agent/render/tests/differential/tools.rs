@@ -15,8 +15,13 @@ pub fn kustomize() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let version = linked_version("sigs.k8s.io/kustomize/api").replace("v0.21.", "v5.8.");
-        assert!(version.starts_with("v5.8."), "which kustomize release has kustomize/api {version}? say it here");
-        given("GITOPS_KUSTOMIZE").unwrap_or_else(|| installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", &version))
+        assert!(
+            version.starts_with("v5.8."),
+            "which kustomize release has kustomize/api {version}? say it here"
+        );
+        given("GITOPS_KUSTOMIZE").unwrap_or_else(|| {
+            installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", &version)
+        })
     })
 }
 
@@ -25,7 +30,8 @@ pub fn helm() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let version = linked_version("helm.sh/helm/v4");
-        given("GITOPS_HELM").unwrap_or_else(|| installed("helm", "helm.sh/helm/v4/cmd/helm", &version))
+        given("GITOPS_HELM")
+            .unwrap_or_else(|| installed("helm", "helm.sh/helm/v4/cmd/helm", &version))
     })
 }
 
@@ -39,10 +45,19 @@ pub fn reader() -> &'static Path {
             for file in ["main.go", "go.mod", "go.sum"] {
                 hasher.update(std::fs::read(source.join(file)).unwrap());
             }
-            let version: String = hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            let version: String = hasher
+                .finalize()
+                .iter()
+                .take(6)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             let program = cache().join(format!("manifest-reader-{version}"));
             if !program.exists() {
-                go(&source, &["build", "-o", program.to_str().unwrap(), "."], None);
+                go(
+                    &source,
+                    &["build", "-o", program.to_str().unwrap(), "."],
+                    None,
+                );
             }
             program
         })
@@ -55,7 +70,11 @@ pub fn renderer() -> &'static Path {
     PROGRAM.get_or_init(|| {
         given("GITOPS_RENDERER").unwrap_or_else(|| {
             let program = cache().join("gitops-renderer-under-test");
-            go(&repository().join("agent/renderer"), &["build", "-o", program.to_str().unwrap(), "."], None);
+            go(
+                &repository().join("agent/renderer"),
+                &["build", "-o", program.to_str().unwrap(), "."],
+                None,
+            );
             program
         })
     })
@@ -63,7 +82,11 @@ pub fn renderer() -> &'static Path {
 
 fn given(variable: &str) -> Option<PathBuf> {
     let program = PathBuf::from(std::env::var_os(variable)?);
-    assert!(program.is_file(), "{variable}: {} is not a file", program.display());
+    assert!(
+        program.is_file(),
+        "{variable}: {} is not a file",
+        program.display()
+    );
     Some(program)
 }
 
@@ -74,16 +97,22 @@ fn repository() -> PathBuf {
 fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = base.expect("neither XDG_CACHE_HOME nor HOME is set").join("kubectl-gitops/tools");
+    let folder = base
+        .expect("neither XDG_CACHE_HOME nor HOME is set")
+        .join("kubectl-gitops/tools");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
 fn linked_version(module: &str) -> String {
     let text = std::fs::read_to_string(repository().join("agent/renderer/go.mod")).unwrap();
-    let line = text.lines().find_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '));
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '));
     let version = line.and_then(|rest| rest.split_whitespace().next());
-    version.unwrap_or_else(|| panic!("agent/renderer/go.mod does not name {module}")).to_owned()
+    version
+        .unwrap_or_else(|| panic!("agent/renderer/go.mod does not name {module}"))
+        .to_owned()
 }
 
 fn installed(name: &str, package: &str, version: &str) -> PathBuf {
@@ -91,18 +120,31 @@ fn installed(name: &str, package: &str, version: &str) -> PathBuf {
     let program = folder.join(name);
     if !program.exists() {
         eprintln!("building {name} {version}, once");
-        go(&cache(), &["install", &format!("{package}@{version}")], Some(&folder));
+        go(
+            &cache(),
+            &["install", &format!("{package}@{version}")],
+            Some(&folder),
+        );
     }
     program
 }
 
 fn go(folder: &Path, arguments: &[&str], install_to: Option<&Path>) {
     let mut command = Command::new("go");
-    command.current_dir(folder).args(arguments).env("CGO_ENABLED", "0");
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .env("CGO_ENABLED", "0");
     if let Some(install_to) = install_to {
         command.env("GOBIN", install_to);
     }
-    let output = command.output().expect("the go command is needed to build what is compared");
+    let output = command
+        .output()
+        .expect("the go command is needed to build what is compared");
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "go {}: {error}", arguments.join(" "));
+    assert!(
+        output.status.success(),
+        "go {}: {error}",
+        arguments.join(" ")
+    );
 }

@@ -44,8 +44,8 @@ async fn documents_lists_and_json_are_read_with_their_places() {
             "ConfigMap/second",
             "Secret/a",
             "ConfigMap/b",
-            "ServiceAccount/c",
-            "ConfigMap/bom"
+            "ConfigMap/bom",
+            "ServiceAccount/c"
         ]
     );
     assert_eq!(
@@ -55,8 +55,8 @@ async fn documents_lists_and_json_are_read_with_their_places() {
             "app/a.yaml:12",
             "app/b.yml:1",
             "app/b.yml:1",
-            "app/c.json:1",
-            "app/bom.yaml:1"
+            "app/bom.yaml:1",
+            "app/c.json:1"
         ]
     );
     assert_eq!(rendered.warnings.len(), 1, "{:?}", rendered.warnings);

@@ -168,7 +168,9 @@ async fn a_request_that_is_given_up_ends_its_worker() {
         max_workers: 1,
         ..config()
     });
-    let endless = chart("{{ range $i := until 1000000000 }}{{ end }}");
+    let endless = chart(
+        "{{ range $i := until 100000 }}{{ range $j := until 100000 }}{{ $x := sha256sum (toString $j) }}{{ end }}{{ end }}",
+    );
     let render = tokio::time::timeout(
         Duration::from_millis(500),
         renderer.render(request(&endless, at("."))),

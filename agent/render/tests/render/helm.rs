@@ -60,8 +60,8 @@ async fn a_chart_in_a_repository() {
             "Service/s0",
             "Service/s1",
             "Deployment/web-web",
-            "Job/migrate",
-            "Pod/t"
+            "Pod/t",
+            "Job/migrate"
         ]
     );
     assert_eq!(
@@ -71,8 +71,8 @@ async fn a_chart_in_a_repository() {
             "charts/web/templates/service.yaml",
             "charts/web/templates/service.yaml",
             "charts/web/templates/deployment.yaml",
-            "charts/web/templates/hook.yaml",
             "charts/web/templates/tests/t.yaml",
+            "charts/web/templates/hook.yaml",
         ]
     );
     let deployment = &rendered.objects[3].value;
@@ -273,14 +273,14 @@ async fn errors_say_what_to_do_and_no_more() {
         ),
         (
             chart(),
-            json!({"parameters": [{"name": "a[", "value": "hunter2"}]}),
-            "spec.source.helm.parameters: a[",
+            json!({"parameters": [{"name": "list[x]", "value": "hunter2"}]}),
+            "spec.source.helm.parameters: list[x]",
         ),
     ] {
-        let error = render(&tree, helm(options.clone()))
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = match render(&tree, helm(options)).await {
+            Ok(_) => panic!("an error with {expected} is missing"),
+            Err(error) => error.to_string(),
+        };
         assert!(
             error.contains(expected),
             "expected {expected}\ngot: {error}"

@@ -1,0 +1,101 @@
+package kustomize
+
+import (
+	"errors"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
+)
+
+// explain prefers what this side knows over kustomize's words for its consequences.
+func (f *filesystem) explain(err error) error {
+	if f.trees.Fault != nil {
+		return f.trees.Fault
+	}
+	if f.refusal != nil {
+		return f.refusal
+	}
+	if own, ok := errors.AsType[*failure.Failure](err); ok {
+		return own
+	}
+	text := err.Error()
+	if culprit := f.unreadable(text); culprit != nil {
+		return culprit
+	}
+	text = strings.ReplaceAll(text, mount+"/", "")
+	text = strings.ReplaceAll(text, mount, "the repository's root")
+	return failure.New(failure.Tool, "kustomize: "+failure.Shorten(cause(text)))
+}
+
+// unreadable finds the file kustomize could not parse, so that the error has its whole path and the line in the file.
+func (f *filesystem) unreadable(text string) *failure.Failure {
+	syntaxOnly := strings.Contains(text, "unable to parse SM or JSON patch")
+	if !syntaxOnly && !strings.Contains(text, "MalformedYAMLError") && !strings.Contains(text, "missing kind in object") {
+		return nil
+	}
+	names := make([]string, 0, len(f.read))
+	for name := range f.read {
+		if !isKustomizationFile(name) && strings.Contains(text, path.Base(name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		_, err := manifest.FromYAML(f.read[name], name, true)
+		if found, ok := errors.AsType[*failure.Failure](err); ok && (!syntaxOnly || strings.Contains(found.Message, "not valid YAML")) {
+			return found
+		}
+	}
+	return nil
+}
+
+var (
+	// kustomize tries an entry as a file, then as a folder, and reports both.
+	attempts = regexp.MustCompile(`(?s)^.*?accumulation err='accumulating resources from '([^']*)': (.*?)': (must build at directory: |recursed accumulation of path '[^']*': |recursed merging from path '[^']*': |couldn't make target for path '[^']*': |cycle detected|new root )(.*)$`)
+	resource = regexp.MustCompile(`(?s)^(?:accumulating resources: )?accumulating resources from '([^']*)': (.*)$`)
+	// A transformer's configuration, and a patch written in place, may hold anything.
+	configuration = regexp.MustCompile("(?s)^trouble configuring builtin ([A-Za-z]+) with config: `.*?`: ")
+	inlinePatch   = regexp.MustCompile(`(?s)\[(?:path: "[^"]*" )?patch: .*\]`)
+	objectDump    = regexp.MustCompile(`in object \{\{.*\}\}`)
+)
+
+// cause follows kustomize's nested message to the reason, keeping the last entry it is about.
+func cause(text string) string {
+	entry := ""
+	for {
+		if found := attempts.FindStringSubmatch(text); found != nil {
+			entry = found[1]
+			switch {
+			case !strings.HasPrefix(found[3], "must build at directory"):
+				text = found[4]
+				if found[3] == "cycle detected" || found[3] == "new root " {
+					text = found[3] + found[4]
+				}
+			case strings.Contains(found[2], "doesn't exist") || strings.Contains(found[2], "file does not exist"):
+				return entry + " does not exist; a kustomization file refers to it"
+			default:
+				text = found[2]
+			}
+			continue
+		}
+		if found := resource.FindStringSubmatch(text); found != nil {
+			entry, text = found[1], found[2]
+			continue
+		}
+		break
+	}
+	text = configuration.ReplaceAllString(text, "$1: ")
+	text = inlinePatch.ReplaceAllString(text, "the patch written in place")
+	text = objectDump.ReplaceAllString(text, "in an object")
+	if strings.Contains(text, "security; file") {
+		text += "; refer to its folder, which then needs a kustomization.yaml of its own"
+	}
+	if entry != "" && !strings.HasPrefix(text, entry) {
+		text = entry + ": " + text
+	}
+	return text
+}
