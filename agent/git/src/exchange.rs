@@ -98,12 +98,32 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Whether the server gives out this object. Before protocol version 2 that is what it advertises, unless it says otherwise.
+    fn may_ask_for(&self, want: &gix::ObjectId) -> bool {
+        let Some(advertised) = &self.advertised else {
+            return true;
+        };
+        let capabilities = &self.handshake.capabilities;
+        let generous = ["allow-any-sha1-in-want", "allow-reachable-sha1-in-want"];
+        generous.iter().any(|name| capabilities.contains(name))
+            || advertised
+                .iter()
+                .any(|reference| reference.unpack().1 == Some(want.as_ref()))
+    }
+
     /// Fetches `wants` and what they need that `generation` does not have yet, into its pack folder.
     pub(crate) fn fetch(
         mut self,
         generation: &Generation,
         wants: &[gix::ObjectId],
     ) -> Result<Received, GitError> {
+        if let Some(refused) = wants.iter().find(|want| !self.may_ask_for(want)) {
+            return Err(GitError::RevisionNotFound {
+                url: self.server.url().to_owned(),
+                revision: refused.to_string(),
+                nearest: Vec::new(),
+            });
+        }
         let repository = {
             let mut repository = generation.repository();
             // Asking for objects we do not have must not make gix look for new packs each time.

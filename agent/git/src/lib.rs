@@ -6,6 +6,7 @@
 
 mod access;
 mod commits;
+mod consolidate;
 mod error;
 mod exchange;
 mod failure;

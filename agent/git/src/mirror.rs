@@ -227,7 +227,17 @@ impl Mirror {
             .iter()
             .filter_map(|id| self.peel(generation, *id).ok().flatten())
             .collect();
-        generation.add_tips(&commits)
+        generation.add_tips(&commits)?;
+        if let Err(error) = crate::consolidate::consolidate(generation) {
+            // Many packs are slow, not wrong; the next fetch tries again.
+            let reason = crate::generation::chain(&error);
+            tracing::warn!(
+                repository = self.url(),
+                reason,
+                "cannot merge the packs of a mirror"
+            );
+        }
+        Ok(())
     }
 
     /// An exchange may fail because of what it read from disk: then the disk is to blame.

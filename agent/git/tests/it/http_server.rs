@@ -44,6 +44,8 @@ type Decide = dyn Fn(&Request) -> Answer + Send + Sync;
 /// How the server behaves.
 pub(crate) struct Options {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Speak version 0 whatever the client asks for.
+    pub(crate) ignore_protocol_version: bool,
     pub(crate) decide: Box<Decide>,
 }
 
@@ -51,6 +53,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tls: None,
+            ignore_protocol_version: false,
             decide: Box::new(|_| Answer::Git),
         }
     }
@@ -111,8 +114,8 @@ impl HttpServer {
         Self::start(
             root,
             Options {
-                tls: None,
                 decide: Box::new(decide),
+                ..Options::default()
             },
         )
     }
@@ -223,10 +226,10 @@ impl Handler {
             request.header("content-type").unwrap_or_default(),
         );
         command.env("CONTENT_LENGTH", request.body.len().to_string());
-        command.env(
-            "GIT_PROTOCOL",
-            request.header("git-protocol").unwrap_or_default(),
-        );
+        if !self.options.ignore_protocol_version {
+            let version = request.header("git-protocol").unwrap_or_default();
+            command.env("GIT_PROTOCOL", version);
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
