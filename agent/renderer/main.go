@@ -21,6 +21,9 @@ import (
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 )
 
+// stderr is for the one line that says why this process ends; the Go runtime writes its own end there too.
+var stderr = os.Stderr
+
 func main() {
 	memory := flag.Uint64("memory-bytes", 512<<20, "end with an error when more memory than this is needed")
 	version := flag.Bool("version", false, "print the versions of what is linked in, and exit")
@@ -30,7 +33,7 @@ func main() {
 		return
 	}
 	if err := run(*memory); err != nil {
-		fmt.Fprintln(os.Stderr, "gitops-renderer:", err)
+		fmt.Fprintln(stderr, "gitops-renderer:", err)
 		os.Exit(1)
 	}
 }
@@ -38,6 +41,7 @@ func main() {
 func run(memory uint64) error {
 	// Libraries log what they read; nobody reads that, and it may be secret.
 	log.SetOutput(io.Discard)
+	os.Stderr = nil
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	http.DefaultTransport = offline{}
 	connection := protocol.NewConnection(os.Stdin, os.Stdout)

@@ -64,7 +64,7 @@ func answer(connection *protocol.Connection, job *protocol.Job, body []byte) err
 func guarded(work func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			fmt.Fprintf(os.Stderr, "%s", debug.Stack())
+			fmt.Fprintf(stderr, "%s", debug.Stack())
 			err = failure.New(failure.Tool, "the renderer hit a defect in a library it uses: "+failure.Shorten(fmt.Sprint(cause)))
 		}
 	}()

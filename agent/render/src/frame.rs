@@ -37,11 +37,8 @@ pub(crate) fn receive<T: DeserializeOwned>(
     input: &mut impl Read,
     budget: u64,
 ) -> io::Result<Received<T>> {
-    let mut lengths = [0_u8; 8];
-    input.read_exact(&mut lengths)?;
-    let [a, b, c, d, e, f, g, h] = lengths;
-    let header_length = u32::from_be_bytes([a, b, c, d]) as usize;
-    let body_length = u32::from_be_bytes([e, f, g, h]);
+    let header_length = length(input)? as usize;
+    let body_length = length(input)?;
     if header_length > MAX_HEADER {
         return Err(io::Error::other(format!(
             "a header of {header_length} bytes"
@@ -56,4 +53,10 @@ pub(crate) fn receive<T: DeserializeOwned>(
     let mut body = vec![0; body_length as usize];
     input.read_exact(&mut body)?;
     Ok(Received::Frame(header, body))
+}
+
+fn length(input: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0_u8; 4];
+    input.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
 }

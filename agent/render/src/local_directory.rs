@@ -37,47 +37,47 @@ impl LocalDirectory {
         }
         Some(place)
     }
+}
 
-    fn entry_at(&self, place: &Path, path: &str) -> Result<TreeEntry, TreeError> {
-        let found = match fs::symlink_metadata(place) {
-            Ok(found) => found,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(TreeEntry::Absent);
-            }
-            Err(error) => return Err(storage(path, &error)),
-        };
-        if found.is_symlink() {
-            let target = fs::read_link(place).map_err(|error| storage(path, &error))?;
-            let target = target.to_string_lossy().into_owned();
-            let id = hex(&Sha256::digest(&target));
-            return Ok(TreeEntry::Blob {
-                id,
-                symlink: Some(target),
-                executable: false,
-            });
+fn entry_at(place: &Path, path: &str) -> Result<TreeEntry, TreeError> {
+    let found = match fs::symlink_metadata(place) {
+        Ok(found) => found,
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(TreeEntry::Absent);
         }
-        if found.is_dir() {
-            let mut hash = Sha256::new();
-            for (name, kind) in names(place, path)? {
-                hash.update(name);
-                hash.update([0, kind]);
-            }
-            return Ok(TreeEntry::Tree {
-                id: hex(&hash.finalize()),
-            });
-        }
-        let content = fs::read(place).map_err(|error| storage(path, &error))?;
-        Ok(TreeEntry::Blob {
-            id: hex(&Sha256::digest(&content)),
-            symlink: None,
-            executable: executable(&found),
-        })
+        Err(error) => return Err(storage(path, &error)),
+    };
+    if found.is_symlink() {
+        let target = fs::read_link(place).map_err(|error| storage(path, &error))?;
+        let target = target.to_string_lossy().into_owned();
+        let id = hex(&Sha256::digest(&target));
+        return Ok(TreeEntry::Blob {
+            id,
+            symlink: Some(target),
+            executable: false,
+        });
     }
+    if found.is_dir() {
+        let mut hash = Sha256::new();
+        for (name, kind) in names(place, path)? {
+            hash.update(name);
+            hash.update([0, kind]);
+        }
+        return Ok(TreeEntry::Tree {
+            id: hex(&hash.finalize()),
+        });
+    }
+    let content = fs::read(place).map_err(|error| storage(path, &error))?;
+    Ok(TreeEntry::Blob {
+        id: hex(&Sha256::digest(&content)),
+        symlink: None,
+        executable: executable(&found),
+    })
 }
 
 #[cfg(unix)]
@@ -123,7 +123,7 @@ fn names(place: &Path, path: &str) -> Result<Vec<(String, u8)>, TreeError> {
 impl SourceTree for LocalDirectory {
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
         match self.locate(path) {
-            Some(place) => self.entry_at(&place, path),
+            Some(place) => entry_at(&place, path),
             None => Ok(TreeEntry::Absent),
         }
     }
@@ -149,7 +149,7 @@ impl SourceTree for LocalDirectory {
         names(&place, path)?
             .into_iter()
             .map(|(name, _)| {
-                let entry = self.entry_at(&place.join(&name), path)?;
+                let entry = entry_at(&place.join(&name), path)?;
                 Ok(TreeItem { name, entry })
             })
             .collect()

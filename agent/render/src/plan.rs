@@ -151,7 +151,7 @@ pub(crate) fn options(
 ) -> Result<Options, RenderError> {
     Ok(match kind {
         SourceType::Directory => Options::Directory(directory(
-            spec.directory.clone().unwrap_or_default(),
+            &spec.directory.clone().unwrap_or_default(),
             environment,
         )),
         SourceType::Kustomize => Options::Kustomize(kustomize(
@@ -173,7 +173,7 @@ pub(crate) fn options(
     })
 }
 
-fn directory(spec: DirectorySpec, environment: &Environment) -> DirectoryOptions {
+fn directory(spec: &DirectorySpec, environment: &Environment) -> DirectoryOptions {
     DirectoryOptions {
         recurse: spec.recurse,
         include: environment.substitute(&spec.include),

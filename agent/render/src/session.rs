@@ -113,13 +113,13 @@ impl Conversation<'_> {
             };
             match message {
                 FromWorker::Stat { tree, path } => {
-                    self.answer(Question::Stat, &tree, &path, &mut refusal)?
+                    self.answer(Question::Stat, &tree, &path, &mut refusal)?;
                 }
                 FromWorker::Read { tree, path } => {
-                    self.answer(Question::Read, &tree, &path, &mut refusal)?
+                    self.answer(Question::Read, &tree, &path, &mut refusal)?;
                 }
                 FromWorker::List { tree, path } => {
-                    self.answer(Question::List, &tree, &path, &mut refusal)?
+                    self.answer(Question::List, &tree, &path, &mut refusal)?;
                 }
                 FromWorker::Object { path, line } => {
                     let size = body.len() + path.len();

@@ -94,11 +94,8 @@ impl Resolver<'_> {
                 continue;
             }
             match self.trees.stat(&file.tree, &file.path)? {
-                Place::File { .. } => {
-                    if !files.contains(&file) {
-                        files.push(file);
-                    }
-                }
+                // Named twice is merged twice, as Helm does.
+                Place::File { .. } => files.push(file),
                 Place::Absent if ignore_missing => {}
                 Place::Absent => return Err(missing(FIELD, entry, &file.path, "does not exist")),
                 Place::Directory { .. } => {

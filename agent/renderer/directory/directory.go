@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/gobwas/glob"
@@ -22,6 +23,9 @@ const skipMarker = "+argocd:skip-file-rendering"
 
 // maxDepth of folders; deeper than this is a mistake or an attack.
 const maxDepth = 64
+
+// overrides are files that change a source; the agent has read them already.
+var overrides = regexp.MustCompile(`^\.argocd-source(-.+)?\.yaml$`)
 
 // Emit receives each object as soon as it is known.
 type Emit func(manifest.Object) error
@@ -89,6 +93,9 @@ func (w *walker) walk(relative string, depth int) error {
 }
 
 func (w *walker) wanted(name string) bool {
+	if overrides.MatchString(path.Base(name)) {
+		return false
+	}
 	if w.exclude != nil && w.exclude.Match(name) {
 		return false
 	}

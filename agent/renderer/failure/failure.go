@@ -77,15 +77,29 @@ var (
 		regexp.MustCompile(`(?s)\{.*\}`),
 		regexp.MustCompile(`(?s)\[.*\]`),
 	}
-	// go-yaml quotes the beginning of the value it could not convert.
-	yamlValue = regexp.MustCompile("cannot unmarshal (!![a-z]+) `[^`]*`")
-	spaces    = regexp.MustCompile(`\s+`)
+	// Texts known to repeat a value or a document, with what they become.
+	repeating = []struct {
+		pattern     *regexp.Regexp
+		replacement string
+	}{
+		// go-yaml, a value it could not convert.
+		{regexp.MustCompile("cannot unmarshal (!![a-z]+) `[^`]*`"), "cannot use $1"},
+		// JSON schema, a value that breaks a rule.
+		{regexp.MustCompile(`'[^']*' (does not match|is not valid)`), "the value $1"},
+		// kyaml, the whole node; it is said last.
+		{regexp.MustCompile(`(?s): node contents:.*`), ""},
+		// Helm's tpl, the text it was given.
+		{regexp.MustCompile(`(?s)(cannot parse template|tpl function execution for) "(?:[^"\\]|\\.)*"`), "$1 a text"},
+	}
+	spaces = regexp.MustCompile(`\s+`)
 )
 
 // Shorten makes one line of at most maxMessage bytes of a library's error: long quotations and dumps of objects, which
 // may hold a Secret, are replaced by an ellipsis.
 func Shorten(text string) string {
-	text = yamlValue.ReplaceAllString(text, "cannot use $1")
+	for _, known := range repeating {
+		text = known.pattern.ReplaceAllString(text, known.replacement)
+	}
 	for _, pattern := range quoted {
 		text = pattern.ReplaceAllStringFunc(text, func(found string) string {
 			if len(found) <= maxQuoted && !strings.Contains(found, "\n") {

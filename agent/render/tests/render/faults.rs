@@ -1,5 +1,6 @@
 //! Workers that crash, hang or grow: one error, and the next render works.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use gitops_render::{
@@ -74,7 +75,7 @@ async fn a_worker_killed_in_the_middle_costs_one_render() {
     });
     let mut doomed = request(&good(), at("."));
     doomed.source.tree = Arc::new(Meddling(good(), || {
-        workers(MEMORY).into_iter().for_each(kill)
+        workers(MEMORY).into_iter().for_each(kill);
     }));
     let error = renderer.render(doomed).await.unwrap_err();
     assert!(matches!(error, RenderError::Crashed { .. }), "{error}");
@@ -212,7 +213,7 @@ fn alias_bomb() -> String {
     for level in 1..10 {
         let previous = level - 1;
         let references = vec![format!("*a{previous}"); 9].join(",");
-        text.push_str(&format!("a{level}: &a{level} [{references}]\n"));
+        writeln!(text, "a{level}: &a{level} [{references}]").unwrap();
     }
     text
 }

@@ -53,6 +53,41 @@ async fn twenty_megabytes_of_manifests_render() {
     );
 }
 
+/// The same in a few hundred objects of 50 kB, as CRDs and dashboards are. (kustomize itself takes minutes over tens of
+/// thousands of small ones.)
+#[tokio::test]
+async fn twenty_megabytes_fit_a_kustomization_and_a_chart_too() {
+    let line = "0123456789 abcdefghijklmnopqrstuvwxyz\n    ";
+    let document = |number: usize| {
+        let text = line.repeat(50_000 / line.len());
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{number}}}\ndata:\n  text: |\n    {text}\n"
+        )
+    };
+    let all: String = (0..(20 << 20) / 50_000).map(document).collect();
+    let kustomization = tree(&[
+        (
+            "kustomization.yaml",
+            "resources: [all.yaml]\nnamespace: shop\n",
+        ),
+        ("all.yaml", &all),
+    ]);
+    let chart = tree(&[
+        ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),
+        ("templates/all.yaml", &all),
+    ]);
+    for (what, tree) in [("kustomize", kustomization), ("helm", chart)] {
+        let started = Instant::now();
+        let rendered = renderer().render(request(&tree, at("."))).await.unwrap();
+        assert!(rendered.objects.len() > 400);
+        println!(
+            "20 MiB by {what}, {} objects: {:?}",
+            rendered.objects.len(),
+            started.elapsed()
+        );
+    }
+}
+
 #[tokio::test]
 async fn more_than_allowed_is_refused_with_the_limit() {
     let renderer = Renderer::new(RendererConfig {
