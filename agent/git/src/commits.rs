@@ -27,12 +27,11 @@ impl Mirror {
     pub fn commit(&self, sha: &str) -> Result<CommitInfo, GitError> {
         let generation = self.generation();
         let id = self.existing_commit(&generation, sha)?;
-        let read = || -> gix::Result<CommitInfo> {
-            let repository = generation.repository();
+        let commit = generation.read(|repository| {
             let commit = repository.find_commit(id)?;
             let author = commit.author()?;
             let message = commit.message()?;
-            Ok(CommitInfo {
+            Ok(Some(CommitInfo {
                 sha: id.to_string(),
                 author_name: author.name.to_string(),
                 author_email: author.email.to_string(),
@@ -43,8 +42,12 @@ impl Mirror {
                     .parent_ids()
                     .map(|parent| parent.to_string())
                     .collect(),
-            })
-        };
-        read().map_err(|error| generation.read_error(self.url(), &format!("commit {id}"), &error))
+            }))
+        });
+        match commit {
+            Ok(Some(commit)) => Ok(commit),
+            Ok(None) => Err(self.revision_not_found(sha, Vec::new())),
+            Err(error) => Err(generation.read_error(self.url(), &format!("commit {id}"), &error)),
+        }
     }
 }

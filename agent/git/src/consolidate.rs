@@ -146,7 +146,7 @@ fn write(generation: &Generation, folder: &Path, counts: Vec<Count>) -> gix::Res
     }
     match outcome.index_path {
         Some(index) if outcome.index.num_objects as usize == number => Ok(index),
-        _ => Err(message("the merged pack is not complete").raise().into()),
+        _ => Err(message("the merged pack is not complete").raise()),
     }
 }
 

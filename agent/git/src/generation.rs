@@ -15,7 +15,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::GitError;
@@ -170,6 +170,8 @@ pub(crate) struct Generation {
     pub(crate) path: PathBuf,
     /// Opened anew when packs arrive, since gix sizes its table of packs when opening.
     repository: RwLock<gix::ThreadSafeRepository>,
+    /// Grows with each opening.
+    openings: AtomicU64,
     damaged: AtomicBool,
     retired: AtomicBool,
 }
@@ -185,6 +187,7 @@ impl Generation {
         Ok(Self {
             path: path.to_owned(),
             repository: RwLock::new(repository),
+            openings: AtomicU64::new(0),
             damaged: AtomicBool::new(path.join(DAMAGED).exists()),
             retired: AtomicBool::new(false),
         })
@@ -198,6 +201,22 @@ impl Generation {
             .to_thread_local()
     }
 
+    /// Reads with `work`, once more when packs were merged meanwhile: an object that seems missing may just have moved.
+    pub(crate) fn read<T>(
+        &self,
+        work: impl Fn(&gix::Repository) -> gix::Result<Option<T>>,
+    ) -> gix::Result<Option<T>> {
+        let mut before = self.openings.load(Ordering::SeqCst);
+        loop {
+            let result = work(&self.repository());
+            let now = self.openings.load(Ordering::SeqCst);
+            if matches!(result, Ok(Some(_))) || now == before {
+                return result;
+            }
+            before = now;
+        }
+    }
+
     /// Takes in packs that have arrived since.
     pub(crate) fn reopen(&self) -> Result<(), GitError> {
         let opened = gix::ThreadSafeRepository::open_opts(&self.path, open_options());
@@ -206,6 +225,7 @@ impl Generation {
             .repository
             .write()
             .unwrap_or_else(PoisonError::into_inner) = opened;
+        self.openings.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 

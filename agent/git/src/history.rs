@@ -62,9 +62,12 @@ impl Mirror {
         let oldest = self
             .commit_seconds(&generation, ancestor)?
             .saturating_sub(CLOCK_SKEW);
-        let walked = self.walk(&generation, descendant, Bounds::NotBefore(oldest), |id| {
-            id == ancestor
-        })?;
+        let walked = self.walk(
+            &generation,
+            descendant,
+            Bounds::NotBefore(oldest),
+            Some(ancestor),
+        )?;
         match walked {
             Walked { stopped: true, .. } => Ok(true),
             Walked {
@@ -79,64 +82,70 @@ impl Mirror {
         let generation = self.generation();
         let from = self.existing_commit(&generation, from)?;
         let to = self.existing_commit(&generation, to)?;
-        let mut count = 0;
-        let walked = self.walk(&generation, to, Bounds::WithoutHistoryOf(from), |_| {
-            count += 1;
-            false
-        })?;
+        let walked = self.walk(&generation, to, Bounds::WithoutHistoryOf(from), None)?;
         if walked.incomplete {
             Err(self.too_shallow(to))
         } else {
-            Ok(count)
+            Ok(walked.commits)
         }
     }
 
     fn commit_seconds(&self, generation: &Generation, id: gix::ObjectId) -> Result<i64, GitError> {
-        let repository = generation.repository();
-        let seconds = repository
-            .find_commit(id)
-            .and_then(|commit| commit.time())
-            .map(|time| time.seconds);
-        seconds.map_err(|error| generation.read_error(self.url(), &format!("commit {id}"), &error))
+        let seconds = generation.read(|repository| {
+            let time = repository.find_commit(id)?.time()?;
+            Ok(Some(time.seconds))
+        });
+        let seconds = seconds.map_err(|error| self.unreadable_history(generation, id, &error))?;
+        Ok(seconds.unwrap_or_default())
     }
 
-    /// Visits `tip` and its history, newest first, until `stop` says so.
+    fn unreadable_history(
+        &self,
+        generation: &Generation,
+        tip: gix::ObjectId,
+        error: &gix::Error,
+    ) -> GitError {
+        generation.read_error(self.url(), &format!("history of {tip}"), error)
+    }
+
+    /// Visits `tip` and its history, newest first, up to and with `last`.
     fn walk(
         &self,
         generation: &Generation,
         tip: gix::ObjectId,
         bounds: Bounds,
-        mut stop: impl FnMut(gix::ObjectId) -> bool,
+        last: Option<gix::ObjectId>,
     ) -> Result<Walked, GitError> {
-        let repository = generation.repository();
-        let damaged = |error: &gix::Error| {
-            generation.read_error(self.url(), &format!("history of {tip}"), error)
-        };
-        let order = CommitTimeOrder::NewestFirst;
-        let commits = repository.rev_walk([tip]);
-        let commits = match bounds {
-            Bounds::NotBefore(seconds) => {
-                commits.sorting(Sorting::ByCommitTimeCutoff { order, seconds })
+        let walked = generation.read(|repository| {
+            let order = CommitTimeOrder::NewestFirst;
+            let commits = repository.rev_walk([tip]);
+            let commits = match bounds {
+                Bounds::NotBefore(seconds) => {
+                    commits.sorting(Sorting::ByCommitTimeCutoff { order, seconds })
+                }
+                Bounds::WithoutHistoryOf(hidden) => commits
+                    .sorting(Sorting::ByCommitTime(order))
+                    .with_hidden([hidden]),
+            };
+            let boundary = repository.shallow_commits()?;
+            let boundary: HashSet<gix::ObjectId> = boundary
+                .iter()
+                .flat_map(|commits| commits.iter().copied())
+                .collect();
+            let mut walked = Walked::default();
+            for commit in commits.all()? {
+                let id = commit?.id;
+                walked.commits += 1;
+                walked.incomplete |= boundary.contains(&id);
+                if Some(id) == last {
+                    walked.stopped = true;
+                    break;
+                }
             }
-            Bounds::WithoutHistoryOf(hidden) => commits
-                .sorting(Sorting::ByCommitTime(order))
-                .with_hidden([hidden]),
-        };
-        let boundary: HashSet<gix::ObjectId> = repository
-            .shallow_commits()
-            .map_err(|error| damaged(&error))?
-            .map(|commits| commits.iter().copied().collect())
-            .unwrap_or_default();
-        let mut walked = Walked::default();
-        for commit in commits.all().map_err(|error| damaged(&error))? {
-            let commit = commit.map_err(|error| damaged(&error))?;
-            walked.incomplete |= boundary.contains(&commit.id);
-            if stop(commit.id) {
-                walked.stopped = true;
-                break;
-            }
-        }
-        Ok(walked)
+            Ok(Some(walked))
+        });
+        let walked = walked.map_err(|error| self.unreadable_history(generation, tip, &error))?;
+        Ok(walked.unwrap_or_default())
     }
 
     fn too_shallow(&self, revision: gix::ObjectId) -> GitError {
@@ -158,6 +167,8 @@ enum Bounds {
 
 #[derive(Default)]
 struct Walked {
+    commits: usize,
+    /// The last commit was reached.
     stopped: bool,
     /// A commit was visited whose parents are cut off.
     incomplete: bool,

@@ -19,6 +19,7 @@ mod location;
 mod mirror;
 mod object_id;
 mod paths;
+mod presence;
 mod process;
 mod redact;
 mod refs;

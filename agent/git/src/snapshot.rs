@@ -107,13 +107,15 @@ impl Snapshot {
         url: &str,
         commit: gix::ObjectId,
     ) -> Result<Self, GitError> {
-        let repository = generation.repository();
-        let root = repository
-            .find_commit(commit)
-            .and_then(|commit| commit.tree_id().map(gix::Id::detach));
-        let root =
-            root.map_err(|error| generation.read_error(url, &format!("commit {commit}"), &error))?;
-        let root = object_id(root);
+        let root = generation.read(|repository| {
+            let tree = repository.find_commit(commit)?.tree_id()?;
+            Ok(Some(object_id(tree.detach())))
+        });
+        let unreadable =
+            |error: &gix::Error| generation.read_error(url, &format!("commit {commit}"), error);
+        let root = root.map_err(|error| unreadable(&error))?;
+        let root = root
+            .ok_or_else(|| generation.report_damage(url, &format!("commit {commit} is missing")))?;
         let shared = Shared {
             generation,
             url: url.to_owned(),
@@ -330,28 +332,33 @@ impl Snapshot {
         let Shared {
             generation, url, ..
         } = &*self.shared;
-        let repository = generation.repository();
-        let unreadable =
-            |error: &gix::Error| generation.read_error(url, &format!("{kind} {id}"), error);
-        let header = repository
-            .try_find_header(id.to_gix())
-            .map_err(|error| unreadable(&error))?;
-        let header = header.ok_or_else(|| self.damage(&format!("{kind} {id} is missing")))?;
-        if header.kind() != kind {
-            return Err(self.damage(&format!("{id} is a {}, not a {kind}", header.kind())));
-        }
-        if header.size() > most {
-            let reason = format!(
-                "{kind} {id} has {} bytes, more than the {most} that are read",
-                header.size()
-            );
-            return Err(paths::invalid(&id.to_string(), &reason));
-        }
-        let mut data = Vec::new();
-        match repository.objects.try_find(&id.to_gix(), &mut data) {
-            Ok(Some(_)) => Ok(data),
+        let found = generation.read(|repository| {
+            let Some(header) = repository.try_find_header(id.to_gix())? else {
+                return Ok(None);
+            };
+            if header.kind() != kind || header.size() > most {
+                return Ok(Some(Err(header)));
+            }
+            let mut data = Vec::new();
+            let found = repository
+                .objects
+                .try_find(&id.to_gix(), &mut data)?
+                .is_some();
+            Ok(found.then_some(Ok(data)))
+        });
+        match found {
+            Ok(Some(Ok(data))) => Ok(data),
+            Ok(Some(Err(header))) if header.kind() != kind => {
+                Err(self.damage(&format!("{id} is a {}, not a {kind}", header.kind())))
+            }
+            Ok(Some(Err(header))) => {
+                let size = header.size();
+                let reason =
+                    format!("{kind} {id} has {size} bytes, more than the {most} that are read");
+                Err(paths::invalid(&id.to_string(), &reason))
+            }
             Ok(None) => Err(self.damage(&format!("{kind} {id} is missing"))),
-            Err(error) => Err(unreadable(&error)),
+            Err(error) => Err(generation.read_error(url, &format!("{kind} {id}"), &error)),
         }
     }
 
