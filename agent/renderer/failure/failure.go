@@ -73,7 +73,8 @@ var (
 	quoted = []*regexp.Regexp{
 		regexp.MustCompile("(?s)`[^`]*`"),
 		regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"`),
-		regexp.MustCompile(`(?s)'[^']*'`),
+		// Not the apostrophe of a word.
+		regexp.MustCompile(`(?s)\B'[^']*'`),
 		regexp.MustCompile(`(?s)\{.*\}`),
 		regexp.MustCompile(`(?s)\[.*\]`),
 	}
@@ -88,6 +89,8 @@ var (
 		{regexp.MustCompile(`'[^']*' (does not match|is not valid)`), "the value $1"},
 		// kyaml, the whole node; it is said last.
 		{regexp.MustCompile(`(?s): node contents:.*`), ""},
+		// Steps of a YAML library that mean nothing to who reads the error.
+		{regexp.MustCompile(`cannot unmarshal yaml document: |error converting YAML to JSON: (yaml: )?`), ""},
 		// Helm's tpl, the text it was given.
 		{regexp.MustCompile(`(?s)(cannot parse template|tpl function execution for) "(?:[^"\\]|\\.)*"`), "$1 a text"},
 	}

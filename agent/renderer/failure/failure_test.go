@@ -15,6 +15,8 @@ func TestShortenTakesContentOut(t *testing.T) {
 		{`error calling tpl: cannot parse template "p: hunter2 \" {{": unclosed action`, "error calling tpl: cannot parse template a text: unclosed action"},
 		{"config: `\npassword: hunter2\n`: bad", "config: `…`: bad"},
 		{"object {" + strings.Repeat("hunter2 ", 20) + "} is bad", "object {…} is bad"},
+		{"values don't fit\n- at '/replicas': got number", "values don't fit - at '/replicas': got number"},
+		{"error converting YAML to JSON: yaml: line 5: unexpected end", "line 5: unexpected end"},
 		{`short "quotes" stay`, `short "quotes" stay`},
 	} {
 		if got := Shorten(test.given); got != test.want {

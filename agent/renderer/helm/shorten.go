@@ -1,14 +1,19 @@
 package helm
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 )
 
+// outputError is about a template's result, so its line is none of the template's.
+var outputError = regexp.MustCompile(`YAML parse error on (\S+): error converting YAML to JSON: yaml: line (\d+): `)
+
 // shorten turns Helm's trace of a template error around: the last cause first, then where rendering came from. Other
 // texts are only shortened.
 func shorten(text string) string {
+	text = outputError.ReplaceAllString(text, "$1: its output is not valid YAML, line $2 of it: ")
 	blocks := traceBlocks(text)
 	if len(blocks) == 0 {
 		return failure.Shorten(text)

@@ -1,11 +1,15 @@
 package kustomize
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
@@ -26,9 +30,46 @@ func (f *filesystem) explain(err error) error {
 	if culprit := f.unreadable(text); culprit != nil {
 		return culprit
 	}
+	if culprit := f.invalidKustomization(); culprit != nil {
+		return culprit
+	}
 	text = strings.ReplaceAll(text, mount+"/", "")
 	text = strings.ReplaceAll(text, mount, "the repository's root")
-	return failure.New(failure.Tool, "kustomize: "+failure.Shorten(cause(text)))
+	return failure.New(failure.Tool, "kustomize: "+failure.Shorten(f.cause(text)))
+}
+
+// invalidKustomization finds the kustomization file that is none, since kustomize does not say which one it is.
+func (f *filesystem) invalidKustomization() *failure.Failure {
+	for _, name := range f.kustomizations() {
+		var k types.Kustomization
+		if err := k.Unmarshal(f.read[name]); err != nil {
+			text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "invalid Kustomization: "), "json: ")
+			return failure.At(failure.Invalid, name, 0, fmt.Sprintf("%s: not a valid kustomization: %s", name, failure.Shorten(text)))
+		}
+	}
+	return nil
+}
+
+// kustomizations are the kustomization files read so far.
+func (f *filesystem) kustomizations() []string {
+	var names []string
+	for name := range f.read {
+		if isKustomizationFile(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// refersTo names the kustomization file an entry is written in.
+func (f *filesystem) refersTo(entry string) string {
+	for _, name := range f.kustomizations() {
+		if bytes.Contains(f.read[name], []byte(entry)) {
+			return name
+		}
+	}
+	return "a kustomization file"
 }
 
 // unreadable finds the file kustomize could not parse, so that the error has its whole path and the line in the file.
@@ -64,7 +105,7 @@ var (
 )
 
 // cause follows kustomize's nested message to the reason, keeping the last entry it is about.
-func cause(text string) string {
+func (f *filesystem) cause(text string) string {
 	entry := ""
 	for {
 		if found := attempts.FindStringSubmatch(text); found != nil {
@@ -76,7 +117,7 @@ func cause(text string) string {
 					text = found[3] + found[4]
 				}
 			case strings.Contains(found[2], "doesn't exist") || strings.Contains(found[2], "file does not exist"):
-				return entry + " does not exist; a kustomization file refers to it"
+				return fmt.Sprintf("%s refers to %s, which does not exist", f.refersTo(entry), entry)
 			default:
 				text = found[2]
 			}

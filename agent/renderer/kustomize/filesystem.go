@@ -49,8 +49,12 @@ func (f *filesystem) inside(name string) (string, error) {
 	}
 	relative, found := strings.CutPrefix(clean, mount+"/")
 	if !found {
-		refusal := failure.At(failure.Invalid, name, 0,
-			fmt.Sprintf("a kustomization refers to %s, which is outside of the repository; keep bases, resources and patches inside", strings.TrimPrefix(name, mount+"/")))
+		shown, err := relativeTo(mount, clean)
+		if err != nil {
+			shown = clean
+		}
+		refusal := failure.At(failure.Invalid, shown, 0,
+			fmt.Sprintf("a kustomization file refers to %s (seen from the repository's root), which is outside of the repository; keep bases, resources and patches inside", shown))
 		if f.refusal == nil {
 			f.refusal = refusal
 		}

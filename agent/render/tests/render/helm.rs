@@ -232,7 +232,7 @@ async fn errors_say_what_to_do_and_no_more() {
                 "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {p: hunter2: x}\n",
             ),
             json!({}),
-            "YAML",
+            "web/templates/a.yaml: its output is not valid YAML, line 3 of it",
         ),
         (
             with("Chart.yaml", "name: web\n"),

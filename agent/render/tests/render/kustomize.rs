@@ -235,7 +235,7 @@ async fn refusals_say_why() {
         (
             with(overlay, "resources: [gone.yaml]\n"),
             json!({}),
-            "gone.yaml",
+            "prod/kustomization.yaml refers to gone.yaml, which does not exist",
         ),
         (
             with(overlay, "resources: [../base/service.yaml]\n"),
@@ -245,12 +245,17 @@ async fn refusals_say_why() {
         (
             with(overlay, "resource: [x]\n"),
             json!({}),
-            "unknown field \"resource\"",
+            "prod/kustomization.yaml: not a valid kustomization: unknown field \"resource\"",
+        ),
+        (
+            with(overlay, "resources: [x\n"),
+            json!({}),
+            "prod/kustomization.yaml: not a valid kustomization",
         ),
         (
             with("prod/patch.yaml", "kind: [\n"),
             json!({}),
-            "patch.yaml",
+            "prod/patch.yaml:1: not valid YAML",
         ),
         (
             with("prod/kustomization.yml", "resources: []\n"),
