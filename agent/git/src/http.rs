@@ -2,7 +2,7 @@
 //! followed (the first request's, never from https to http), and what a status or a broken connection means. Never parses the Git protocol.
 
 use std::cell::RefCell;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,8 @@ impl HttpClient {
     }
 
     fn fail(&self, failure: Failure) -> gix::Error {
-        let error = io::Error::other(format!("{failure:?}"));
+        // The reason is in the slot; this text goes nowhere.
+        let error = io::Error::other("the transport failed");
         *self.failure.borrow_mut() = Some(failure);
         error.and_raise(message("HTTP request failed"))
     }
@@ -255,9 +256,7 @@ impl Http for HttpClient {
         let tail = url.strip_prefix(base_url).unwrap_or(url);
         let answer = self.get_following(url, tail, &split_headers(headers));
         let answer = answer.map_err(|failure| self.fail(failure))?;
-        let headers = header_lines(&answer);
-        let body = BufReader::new(answer.into_body().into_reader());
-        let stage = Rc::new(RefCell::new(Stage::Streaming { headers, body }));
+        let stage = Rc::new(RefCell::new(Stage::listing(answer)));
         let part = || Part::new(&stage, &self.failure);
         Ok(GetResponse {
             headers: Headers(part()),

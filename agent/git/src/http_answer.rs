@@ -2,11 +2,11 @@
 //! The request goes out when the answer is first read. Never keeps more than one read's worth of an answer.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufRead, Cursor, Read, Write};
 use std::rc::Rc;
 
 use crate::failure::{Failure, FailureSlot, of_io};
-use crate::http::{HttpClient, accept, header_lines};
+use crate::http::{Answer, HttpClient, accept, header_lines};
 
 /// A POST in its stages: collected, sent when its answer is first read (requests are small: names and ids), then streaming.
 pub(crate) enum Stage {
@@ -18,9 +18,47 @@ pub(crate) enum Stage {
     },
     Streaming {
         headers: Cursor<Vec<u8>>,
-        body: BufReader<ureq::BodyReader<'static>>,
+        body: Limited,
     },
     Failed,
+}
+
+impl Stage {
+    /// The stage once the server answers with the refs or the capabilities it has.
+    pub(crate) fn listing(answer: Answer) -> Self {
+        Self::answered(answer, LONGEST_LISTING)
+    }
+
+    fn answered(answer: Answer, limit: u64) -> Self {
+        Self::Streaming {
+            headers: header_lines(&answer),
+            body: Limited {
+                inner: answer.into_body().into_reader(),
+                left: limit,
+            },
+        }
+    }
+}
+
+/// The body of an answer up to a number of bytes; more is an error.
+pub(crate) struct Limited {
+    inner: ureq::BodyReader<'static>,
+    left: u64,
+}
+
+/// Longest list of refs taken: it is held in memory, and a million refs fit.
+const LONGEST_LISTING: u64 = 96 * 1024 * 1024;
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "its list of refs is longer than {LONGEST_LISTING} bytes"
+            ))
+        })?;
+        Ok(length)
+    }
 }
 
 /// A handle on an exchange; the request's writer, the answer's headers and its body are three of them.
@@ -32,6 +70,8 @@ pub(crate) struct Part {
     position: usize,
 }
 
+/// What a request for refs holds.
+const LIST_COMMAND: &[u8] = b"command=ls-refs";
 /// Size of one read of an answer.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -46,7 +86,8 @@ impl Part {
     }
 
     fn record(&self, failure: Failure) -> io::Error {
-        let error = io::Error::other(format!("{failure:?}"));
+        // The reason is in the slot; this text goes nowhere.
+        let error = io::Error::other("the transport failed");
         *self.failure.borrow_mut() = Some(failure);
         error
     }
@@ -68,9 +109,15 @@ impl Part {
             let url = url::Url::parse(&url).map_err(io::Error::other)?;
             let answer = client.send(&url, &headers, Some(&body)).and_then(accept);
             let answer = answer.map_err(|failure| self.record(failure))?;
-            let headers = header_lines(&answer);
-            let body = BufReader::with_capacity(READ_SIZE, answer.into_body().into_reader());
-            *stage = Stage::Streaming { headers, body };
+            let listing = body
+                .windows(LIST_COMMAND.len())
+                .any(|window| window == LIST_COMMAND);
+            // A pack goes to disk as it comes and needs no limit here.
+            *stage = if listing {
+                Stage::listing(answer)
+            } else {
+                Stage::answered(answer, u64::MAX)
+            };
         }
         match read(&mut stage) {
             Err(error) if self.failure.borrow().is_none() => Err(self.record(of_io(&error))),
@@ -107,13 +154,14 @@ macro_rules! buffered {
                 let part = &mut self.0;
                 if part.position == part.buffer.len() {
                     let mut buffer = std::mem::take(&mut part.buffer);
+                    part.position = 0;
                     buffer.resize(READ_SIZE, 0);
                     let length = part.read_through(|stage| match stage {
                         Stage::Streaming { $field, .. } => $field.read(&mut buffer),
                         Stage::Collecting { .. } | Stage::Failed => Err(ended()),
                     })?;
                     buffer.truncate(length);
-                    (part.buffer, part.position) = (buffer, 0);
+                    part.buffer = buffer;
                 }
                 Ok(&part.buffer[part.position..])
             }

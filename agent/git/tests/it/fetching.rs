@@ -348,66 +348,6 @@ fn a_folder_used_for_another_url_starts_anew() {
 }
 
 #[test]
-fn a_mirror_followed_for_long_keeps_few_packs_and_every_object() {
-    let (origin, first) = Origin::with_one_commit();
-    for n in 0..40 {
-        origin.write(&format!("many/{n}.yaml"), format!("n: {n}\n").repeat(20));
-    }
-    origin.commit("many");
-    let mirror = origin.open(origin.file_access());
-    mirror.fetch(&main_branch()).unwrap();
-    let early = mirror.snapshot(&first).unwrap();
-    let mut shas = vec![first];
-    let mut most = 0;
-    for n in 0..60 {
-        origin.write(
-            &format!("many/{}.yaml", n % 40),
-            format!("changed: {n}\n").repeat(20),
-        );
-        shas.push(origin.commit(&n.to_string()));
-        mirror.fetch(&main_branch()).unwrap();
-        let current = std::fs::read_to_string(origin.mirror_folder().join("current")).unwrap();
-        let packs =
-            std::fs::read_dir(origin.mirror_folder().join(current).join("objects/pack")).unwrap();
-        most = most.max(
-            packs
-                .filter(|file| file.as_ref().unwrap().path().extension().unwrap() == "pack")
-                .count(),
-        );
-    }
-    assert!((20..=24).contains(&most), "{most}");
-    assert_eq!(
-        early.read("app/a.yaml").unwrap(),
-        b"a: 1\n",
-        "readers from before go on"
-    );
-    let reopened = origin.open(origin.file_access());
-    for mirror in [mirror, reopened] {
-        for (n, sha) in shas.iter().skip(1).enumerate() {
-            let snapshot = mirror.snapshot(sha).unwrap();
-            assert_eq!(
-                snapshot.read(&format!("many/{}.yaml", n % 40)).unwrap(),
-                format!("changed: {n}\n").repeat(20).as_bytes()
-            );
-        }
-        assert_eq!(mirror.fetch(&main_branch()).unwrap().recreated, None);
-    }
-    let mirror_of = origin.mirror_folder();
-    let current = mirror_of.join(std::fs::read_to_string(mirror_of.join("current")).unwrap());
-    let checked = std::process::Command::new("git")
-        .arg("--git-dir")
-        .arg(current)
-        .args(["fsck", "--full", "--strict"])
-        .output()
-        .unwrap();
-    assert!(
-        checked.status.success(),
-        "{}",
-        String::from_utf8_lossy(&checked.stderr)
-    );
-}
-
-#[test]
 fn servers_of_the_old_protocol_are_understood() {
     let (origin, first) = Origin::with_one_commit();
     origin.git(&["tag", "-a", "v1", "-m", "release"]);

@@ -11,6 +11,7 @@
 
 mod faults;
 mod fetching;
+mod following;
 mod history;
 mod http_server;
 mod lines_up_with_git;
