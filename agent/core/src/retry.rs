@@ -13,7 +13,7 @@ use crate::duration::{self, DurationError};
 const AUTOMATED_LIMIT: i64 = 5;
 const DEFAULT_DURATION: Duration = Duration::from_secs(5);
 const DEFAULT_FACTOR: i64 = 2;
-const DEFAULT_MAX_DURATION: Duration = Duration::from_secs(180);
+const DEFAULT_MAX_DURATION: Duration = Duration::from_mins(3);
 
 /// How often and at which intervals a failed sync is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]

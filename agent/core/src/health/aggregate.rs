@@ -101,8 +101,10 @@ mod tests {
         }
     }
 
+    type Row = (&'static str, &'static str, &'static str);
+
     /// Members from `kind name status flags`; status `-` is no health, flag `!` ignored, `?` absent.
-    fn verdict(rows: &[(&str, &str, &str)]) -> (HealthStatusCode, String) {
+    fn verdict(rows: &[Row]) -> (HealthStatusCode, String) {
         let members: Vec<(ObjectKey, Option<Health>, &str)> = rows
             .iter()
             .map(|(object, status, flags)| {
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn applications() {
-        let cases: [(&[(&str, &str, &str)], HealthStatusCode, &str); 11] = [
+        let cases: [(&[Row], HealthStatusCode, &str); 11] = [
             (&[], Healthy, ""),
             (&[("ConfigMap a", "-", "")], Healthy, ""),
             (

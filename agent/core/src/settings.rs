@@ -1,0 +1,462 @@
+//! Settings of the installation: the keys of argocd-cm that the agent follows.
+//!
+//! A bad value never stops the agent: the default stands in and a warning says so. Values that
+//! are YAML are parsed by a function the caller gives, because nothing here knows YAML.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    duration, glob,
+    object::annotation,
+    tracking::{Tracking, TrackingMethod},
+};
+
+const DEFAULT_RECONCILIATION: Duration = Duration::from_mins(2);
+const DEFAULT_JITTER: Duration = Duration::from_mins(1);
+
+/// What argocd-cm says, as far as the agent follows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `timeout.reconciliation`: longest time between two comparisons; `None` means only events
+    /// and webhooks cause one.
+    pub reconciliation: Option<Duration>,
+    /// `timeout.reconciliation.jitter`: up to so much is added, so that not all run at once.
+    pub reconciliation_jitter: Duration,
+    /// `timeout.hard.reconciliation`: longest time between two comparisons without caches.
+    pub hard_reconciliation: Option<Duration>,
+    /// `application.resourceTrackingMethod`, `application.instanceLabelKey`, `installationID`.
+    pub tracking: Tracking,
+    /// `kustomize.buildOptions`, split at spaces.
+    pub kustomize_build_options: Vec<String>,
+    /// `kustomize.enable`, `helm.enable`: whether folders are recognised as such.
+    pub kustomize_enabled: bool,
+    /// See [`kustomize_enabled`](Self::kustomize_enabled).
+    pub helm_enabled: bool,
+    /// `helm.valuesFileSchemes`: schemes that values files may be fetched by.
+    pub helm_values_file_schemes: Vec<String>,
+    /// `cluster.inClusterEnabled`.
+    pub in_cluster_enabled: bool,
+    /// `resource.exclusions` and `resource.inclusions`.
+    pub resources: ResourceFilter,
+    /// `resource.sensitive.mask.annotations`: annotations whose values are hidden.
+    pub sensitive_annotations: Vec<String>,
+    /// `resource.customizations` and every `resource.customizations.*`, as written.
+    pub customizations: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reconciliation: Some(DEFAULT_RECONCILIATION),
+            reconciliation_jitter: DEFAULT_JITTER,
+            hard_reconciliation: None,
+            tracking: Tracking::default(),
+            kustomize_build_options: Vec::new(),
+            kustomize_enabled: true,
+            helm_enabled: true,
+            helm_values_file_schemes: vec!["https".into(), "http".into()],
+            in_cluster_enabled: true,
+            resources: ResourceFilter::default(),
+            sensitive_annotations: Vec::new(),
+            customizations: BTreeMap::new(),
+        }
+    }
+}
+
+/// A setting that could not be read; the default stands in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("argocd-cm key {key}: {problem}; the default is used")]
+pub struct SettingWarning {
+    /// The key.
+    pub key: String,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Reads the data of argocd-cm. `yaml` parses a YAML text; its error is quoted in a warning.
+    pub fn read(
+        data: &BTreeMap<String, String>,
+        yaml: impl Fn(&str) -> Result<Value, String>,
+    ) -> (Self, Vec<SettingWarning>) {
+        let mut reader = Reader {
+            data,
+            warnings: Vec::new(),
+        };
+        let defaults = Self::default();
+        let settings = Self {
+            reconciliation: reader
+                .optional_duration("timeout.reconciliation", defaults.reconciliation),
+            reconciliation_jitter: reader
+                .duration("timeout.reconciliation.jitter")
+                .unwrap_or(defaults.reconciliation_jitter),
+            hard_reconciliation: reader
+                .optional_duration("timeout.hard.reconciliation", defaults.hard_reconciliation),
+            tracking: reader.tracking(),
+            kustomize_build_options: reader.words("kustomize.buildOptions", ' '),
+            kustomize_enabled: reader.flag("kustomize.enable", true),
+            helm_enabled: reader.flag("helm.enable", true),
+            // Present and empty means no scheme at all.
+            helm_values_file_schemes: if data.contains_key("helm.valuesFileSchemes") {
+                reader.words("helm.valuesFileSchemes", ',')
+            } else {
+                defaults.helm_values_file_schemes
+            },
+            in_cluster_enabled: reader.flag("cluster.inClusterEnabled", true),
+            resources: ResourceFilter {
+                exclusions: reader.rules("resource.exclusions", &yaml),
+                inclusions: reader.rules("resource.inclusions", &yaml),
+            },
+            sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
+            customizations: data
+                .iter()
+                .filter(|(key, _)| {
+                    *key == "resource.customizations" || key.starts_with("resource.customizations.")
+                })
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        };
+        (settings, reader.warnings)
+    }
+
+    /// Annotations of an object whose values are hidden when it is shown.
+    pub fn hidden_annotations<'a>(&'a self, object: &'a Value) -> impl Iterator<Item = &'a str> {
+        self.sensitive_annotations
+            .iter()
+            .map(String::as_str)
+            .filter(|name| annotation(object, name).is_some())
+    }
+}
+
+struct Reader<'a> {
+    data: &'a BTreeMap<String, String>,
+    warnings: Vec<SettingWarning>,
+}
+
+impl<'a> Reader<'a> {
+    /// The value of a key, unless it is absent or blank.
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.data
+            .get(key)
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty())
+    }
+
+    fn warn(&mut self, key: &str, problem: impl Into<String>) {
+        self.warnings.push(SettingWarning {
+            key: key.into(),
+            problem: problem.into(),
+        });
+    }
+
+    fn duration(&mut self, key: &str) -> Option<Duration> {
+        match duration::parse(self.text(key)?) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.warn(key, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Zero turns the timer off.
+    fn optional_duration(&mut self, key: &str, default: Option<Duration>) -> Option<Duration> {
+        self.duration(key).map_or(default, |duration| {
+            (!duration.is_zero()).then_some(duration)
+        })
+    }
+
+    fn flag(&mut self, key: &str, default: bool) -> bool {
+        match self.text(key) {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                self.warn(
+                    key,
+                    format!("\"{other}\" is neither \"true\" nor \"false\""),
+                );
+                default
+            }
+        }
+    }
+
+    fn words(&self, key: &str, separator: char) -> Vec<String> {
+        let text = self.text(key).unwrap_or_default();
+        text.split(|c: char| c == separator || c.is_whitespace())
+            .filter(|word| !word.is_empty())
+            .map(Into::into)
+            .collect()
+    }
+
+    fn tracking(&mut self) -> Tracking {
+        let mut tracking = Tracking::default();
+        let key = "application.resourceTrackingMethod";
+        if let Some(text) = self.text(key) {
+            match TrackingMethod::parse(text) {
+                Some(method) => tracking.method = method,
+                None => self.warn(
+                    key,
+                    format!("\"{text}\" is not annotation, label or annotation+label"),
+                ),
+            }
+        }
+        if let Some(label_key) = self.text("application.instanceLabelKey") {
+            tracking.label_key = label_key.into();
+        }
+        tracking.installation_id = self.text("installationID").map(Into::into);
+        tracking
+    }
+
+    fn rules(
+        &mut self,
+        key: &str,
+        yaml: impl Fn(&str) -> Result<Value, String>,
+    ) -> Vec<ResourceRule> {
+        let Some(text) = self.text(key) else {
+            return Vec::new();
+        };
+        let parsed = yaml(text).and_then(|value| {
+            serde_json::from_value::<Option<Vec<ResourceRule>>>(value).map_err(|error| {
+                format!("{error}; it must be a list of {{apiGroups, kinds, clusters}}")
+            })
+        });
+        match parsed {
+            Ok(rules) => rules.unwrap_or_default(),
+            Err(problem) => {
+                self.warn(key, problem);
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Kinds of some clusters, by globs; an empty list means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceRule {
+    /// API groups; `""` is the core group.
+    pub api_groups: Vec<String>,
+    /// Kinds.
+    pub kinds: Vec<String>,
+    /// Addresses of clusters.
+    pub clusters: Vec<String>,
+}
+
+impl ResourceRule {
+    fn covers_cluster(&self, cluster: &str) -> bool {
+        any(&self.clusters, cluster)
+    }
+
+    fn covers(&self, group: &str, kind: &str, cluster: &str) -> bool {
+        any(&self.api_groups, group) && any(&self.kinds, kind) && self.covers_cluster(cluster)
+    }
+}
+
+fn any(patterns: &[String], text: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, text))
+}
+
+/// Kinds the agent neither watches nor manages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceFilter {
+    /// `resource.exclusions`.
+    pub exclusions: Vec<ResourceRule>,
+    /// `resource.inclusions`.
+    pub inclusions: Vec<ResourceRule>,
+}
+
+impl ResourceFilter {
+    /// Whether a kind is left out in a cluster: by Argo CD's built-in exclusions, by an exclusion,
+    /// or because there are inclusions for that cluster and none covers it. Exclusions win.
+    pub fn excludes(&self, group: &str, kind: &str, cluster: &str) -> bool {
+        is_never_managed(group, kind)
+            || self
+                .exclusions
+                .iter()
+                .any(|rule| rule.covers(group, kind, cluster))
+            || (self
+                .inclusions
+                .iter()
+                .any(|rule| rule.covers_cluster(cluster))
+                && !self
+                    .inclusions
+                    .iter()
+                    .any(|rule| rule.covers(group, kind, cluster)))
+    }
+}
+
+/// Records that change all the time and that nobody keeps in Git.
+fn is_never_managed(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("events.k8s.io" | "metrics.k8s.io", _) | ("", "Event") | ("coordination.k8s.io", "Lease")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        let data = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        // JSON is YAML enough here.
+        let (settings, warnings) = Settings::read(&data, |text| {
+            serde_json::from_str(text).map_err(|error| error.to_string())
+        });
+        (settings, warnings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nothing_set_means_the_defaults() {
+        assert_eq!(read(&[]), (Settings::default(), vec![]));
+        assert_eq!(
+            read(&[("timeout.reconciliation", " "), ("url", "https://x")]),
+            read(&[])
+        );
+    }
+
+    #[test]
+    fn values() {
+        let (settings, warnings) = read(&[
+            ("timeout.reconciliation", "180s"),
+            ("timeout.reconciliation.jitter", "0"),
+            ("timeout.hard.reconciliation", "1h"),
+            ("application.resourceTrackingMethod", "annotation+label"),
+            ("application.instanceLabelKey", "example.org/instance"),
+            ("installationID", "one"),
+            (
+                "kustomize.buildOptions",
+                "--enable-alpha-plugins  --load-restrictor LoadRestrictionsNone",
+            ),
+            ("kustomize.enable", "false"),
+            ("helm.valuesFileSchemes", "https, s3"),
+            ("resource.sensitive.mask.annotations", "a/b, c/d"),
+            (
+                "resource.customizations.health.example.org_Thing",
+                "return {}",
+            ),
+            ("resource.customizationsNot", "x"),
+        ]);
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(settings.reconciliation, Some(Duration::from_mins(3)));
+        assert_eq!(settings.reconciliation_jitter, Duration::ZERO);
+        assert_eq!(settings.hard_reconciliation, Some(Duration::from_hours(1)));
+        assert_eq!(settings.tracking.method, TrackingMethod::AnnotationAndLabel);
+        assert_eq!(settings.tracking.label_key, "example.org/instance");
+        assert_eq!(settings.tracking.installation_id.as_deref(), Some("one"));
+        assert_eq!(
+            settings.kustomize_build_options,
+            [
+                "--enable-alpha-plugins",
+                "--load-restrictor",
+                "LoadRestrictionsNone"
+            ]
+        );
+        assert!(!settings.kustomize_enabled && settings.helm_enabled);
+        assert_eq!(settings.helm_values_file_schemes, ["https", "s3"]);
+        let object = json!({"metadata": {"annotations": {"c/d": "x", "e": "y"}}});
+        assert_eq!(
+            settings.hidden_annotations(&object).collect::<Vec<_>>(),
+            ["c/d"]
+        );
+        assert_eq!(settings.customizations.len(), 1);
+    }
+
+    #[test]
+    fn no_scheme_at_all_can_be_asked_for() {
+        let none = Vec::<String>::new();
+        assert_eq!(
+            read(&[("helm.valuesFileSchemes", "")])
+                .0
+                .helm_values_file_schemes,
+            none
+        );
+    }
+
+    #[test]
+    fn zero_turns_the_timer_off() {
+        assert_eq!(
+            read(&[("timeout.reconciliation", "0s")]).0.reconciliation,
+            None
+        );
+        assert_eq!(
+            read(&[("timeout.reconciliation", "60")]).0.reconciliation,
+            Some(Duration::from_mins(1))
+        );
+    }
+
+    #[test]
+    fn bad_values_warn_and_fall_back() {
+        let cases = [
+            (
+                "timeout.reconciliation",
+                "soon",
+                "\"soon\" is not a duration",
+            ),
+            ("timeout.reconciliation.jitter", "-1s", "negative"),
+            (
+                "application.resourceTrackingMethod",
+                "labels",
+                "\"labels\" is not annotation",
+            ),
+            ("helm.enable", "yes", "neither"),
+            ("resource.exclusions", "[{", "EOF"),
+            ("resource.exclusions", "{\"kinds\": []}", "must be a list"),
+        ];
+        for (key, value, expected) in cases {
+            let (settings, warnings) = read(&[(key, value)]);
+            assert_eq!(settings, Settings::default(), "{key}");
+            assert_eq!(warnings.len(), 1, "{key}");
+            assert!(
+                warnings[0].starts_with(&format!("argocd-cm key {key}: ")),
+                "{warnings:?}"
+            );
+            assert!(warnings[0].contains(expected), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn exclusions_and_inclusions() {
+        let home = "https://kubernetes.default.svc";
+        let (settings, warnings) = read(&[
+            (
+                "resource.exclusions",
+                r#"[{"apiGroups": ["cilium.io"], "kinds": ["CiliumIdentity"], "clusters": ["*"]},
+                {"apiGroups": [""], "kinds": ["Endpoints"]}]"#,
+            ),
+            (
+                "resource.inclusions",
+                r#"[{"apiGroups": ["*"], "kinds": ["Deployment", "Cilium*"], "clusters": ["https://small"]}]"#,
+            ),
+        ]);
+        assert_eq!(warnings, Vec::<String>::new());
+        let cases = [
+            ("cilium.io", "CiliumIdentity", home, true),
+            ("cilium.io", "CiliumNode", home, false),
+            ("", "Endpoints", home, true),
+            ("apps", "Deployment", home, false),
+            ("apps", "Deployment", "https://small", false),
+            ("apps", "StatefulSet", "https://small", true),
+            ("cilium.io", "CiliumIdentity", "https://small", true),
+            ("", "Event", home, true),
+            ("events.k8s.io", "Event", home, true),
+            ("coordination.k8s.io", "Lease", home, true),
+        ];
+        for (group, kind, cluster, expected) in cases {
+            assert_eq!(
+                settings.resources.excludes(group, kind, cluster),
+                expected,
+                "{group} {kind} {cluster}"
+            );
+        }
+    }
+}
