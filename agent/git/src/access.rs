@@ -1,5 +1,6 @@
-//! What is needed to reach one repository: its URL, credentials, trust and limits. Holds secrets, so `Debug` shows only whether each of them is set.
-//! Never reads files, environment or configuration: the caller fills it in from a repository Secret.
+//! What is needed to reach one repository: its URL, credentials, trust and limits. Holds secrets,
+//! so `Debug` shows only whether each of them is set. Never reads files, environment or
+//! configuration: the caller fills it in from a repository Secret.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,7 +38,8 @@ pub struct ClientCertificate {
 pub struct Limits {
     /// Longest wait for a connection, TLS included.
     pub connect: Duration,
-    /// Longest silence of the server; a server that packs keeps sending keep-alives every few seconds.
+    /// Longest silence of the server; a server that packs keeps sending keep-alives every few
+    /// seconds.
     pub idle: Duration,
     /// Longest duration of one listing or fetch altogether.
     pub total: Duration,
@@ -56,7 +58,8 @@ impl Default for Limits {
 /// Everything needed to reach one repository.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RepositoryAccess {
-    /// `https://`, `http://`, `ssh://`, scp-style `git@host:path`, or (with [`Self::allow_file`]) `file://`.
+    /// `https://`, `http://`, `ssh://`, scp-style `git@host:path`, or (with [`Self::allow_file`])
+    /// `file://`.
     pub url: String,
     /// Who we are.
     pub credentials: Credentials,
@@ -70,13 +73,15 @@ pub struct RepositoryAccess {
     pub known_hosts: Option<String>,
     /// Accept any ssh host key.
     pub insecure_ignore_host_key: bool,
-    /// HTTP(S) or SOCKS proxy URL; without it the usual environment variables (`HTTPS_PROXY`, `NO_PROXY`, …) apply.
+    /// HTTP(S) or SOCKS proxy URL; without it the usual environment variables (`HTTPS_PROXY`,
+    /// `NO_PROXY`, …) apply.
     pub proxy: Option<String>,
     /// Hosts that bypass [`Self::proxy`], comma separated.
     pub no_proxy: Option<String>,
     /// Number of commits of history to keep; none means all of it.
     pub depth: Option<u32>,
-    /// Whether `file://` and plain paths may be read. Off wherever the URL comes from a user of a cluster.
+    /// Whether `file://` and plain paths may be read. Off wherever the URL comes from a user of a
+    /// cluster.
     pub allow_file: bool,
     /// Time limits.
     pub limits: Limits,

@@ -1,5 +1,6 @@
-//! Merges the small packs that incremental fetches leave behind, one a fetch, so that a mirror followed for months stays quick to read.
-//! Big packs are left alone: each object is copied a few times in a mirror's life at most. Never drops an object, never contacts a server.
+//! Merges the small packs that incremental fetches leave behind, one a fetch, so that a mirror
+//! followed for months stays quick to read. Big packs are left alone: each object is copied a few
+//! times in a mirror's life at most. Never drops an object, never contacts a server.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +20,8 @@ use crate::generation::Generation;
 const MOST_PACKS: usize = 24;
 const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 
-/// Merges packs when there are too many; the lock of the mirror must be held. On an error everything is as it was.
+/// Merges packs when there are too many; the lock of the mirror must be held. On an error
+/// everything is as it was.
 pub(crate) fn consolidate(generation: &Generation) -> gix::Result<()> {
     let folder = generation.path.join("objects/pack");
     let packs = packs(&folder)?;
@@ -39,7 +41,8 @@ pub(crate) fn consolidate(generation: &Generation) -> gix::Result<()> {
         .iter()
         .filter(|pack| Some(&pack.index) != merged_pack.as_ref())
     {
-        // The index first: a pack without one is swept up later, an index without its pack would be damage.
+        // The index first: a pack without one is swept up later, an index without its pack would be
+        // damage.
         fs::remove_file(&pack.index)
             .and_then(|()| fs::remove_file(pack.index.with_extension("pack")))
             .or_raise(|| message("cannot remove a merged pack"))?;
@@ -68,7 +71,8 @@ fn packs(folder: &Path) -> gix::Result<Vec<Pack>> {
     Ok(packs)
 }
 
-/// Where the packs begin that are worth merging: those before are more than twice as big as all after them together. At least two are merged.
+/// Where the packs begin that are worth merging: those before are more than twice as big as all
+/// after them together. At least two are merged.
 fn first_small(packs: &[Pack]) -> usize {
     let mut rest: u64 = packs.iter().map(|pack| pack.size).sum();
     for (position, pack) in packs.iter().enumerate().take(packs.len().saturating_sub(2)) {

@@ -1,5 +1,6 @@
-//! The one error type of the crate. Each message names the repository (without credentials) or the path, why it failed, and what to do.
-//! Texts of servers and programs have been through `redact` before they get here.
+//! The one error type of the crate. Each message names the repository (without credentials) or the
+//! path, why it failed, and what to do. Texts of servers and programs have been through `redact`
+//! before they get here.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! The Git protocol of one exchange: handshake, listing refs, negotiating and receiving a pack. Speaks protocol version 2 and falls back to what the
-//! server has. Never decides what to fetch, how to connect, or what a failure means.
+//! The Git protocol of one exchange: handshake, listing refs, negotiating and receiving a pack.
+//! Speaks protocol version 2 and falls back to what the server has. Never decides what to fetch,
+//! how to connect, or what a failure means.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -28,7 +29,8 @@ pub enum Want {
     AllHeadsAndTags,
 }
 
-/// Largest single object accepted, decompressed: what Kubernetes could store of it is a small part of this.
+/// Largest single object accepted, decompressed: what Kubernetes could store of it is a small part
+/// of this.
 const LARGEST_OBJECT: usize = 512 * 1024 * 1024;
 
 /// What a pack brought.
@@ -98,7 +100,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether the server gives out this object. Before protocol version 2 that is what it advertises, unless it says otherwise.
+    /// Whether the server gives out this object. Before protocol version 2 that is what it
+    /// advertises, unless it says otherwise.
     fn may_ask_for(&self, want: &gix::ObjectId) -> bool {
         let Some(advertised) = &self.advertised else {
             return true;
@@ -111,7 +114,8 @@ impl<'a> Exchange<'a> {
                 .any(|reference| reference.unpack().1 == Some(want.as_ref()))
     }
 
-    /// Fetches `wants` and what they need that `generation` does not have yet, into its pack folder.
+    /// Fetches `wants` and what they need that `generation` does not have yet, into its pack
+    /// folder.
     pub(crate) fn fetch(
         mut self,
         generation: &Generation,

@@ -1,11 +1,12 @@
-//! Why a transport failed, told apart where it is known: in the HTTP client and in ssh's messages. Becomes a [`crate::GitError`] in `server`, which also
-//! takes secrets out of the texts.
+//! Why a transport failed, told apart where it is known: in the HTTP client and in ssh's messages.
+//! Becomes a [`crate::GitError`] in `server`, which also takes secrets out of the texts.
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-/// Why a transport failed, in terms the protocol layer above cannot know. Texts may still hold secrets.
+/// Why a transport failed, in terms the protocol layer above cannot know. Texts may still hold
+/// secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Unreachable(String),

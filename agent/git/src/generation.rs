@@ -1,5 +1,6 @@
-//! The folder of a mirror: one bare repository at a time, each a numbered generation, with a lock and a file that says which one is current.
-//! A damaged generation is never repaired: a new one is filled beside it, takes its place, and the old one goes when its last reader is done.
+//! The folder of a mirror: one bare repository at a time, each a numbered generation, with a lock
+//! and a file that says which one is current. A damaged generation is never repaired: a new one is
+//! filled beside it, takes its place, and the old one goes when its last reader is done.
 //!
 //! ```text
 //! lock       held while a generation is changed, by whichever process
@@ -23,7 +24,8 @@ use crate::error::GitError;
 const TIPS: &str = "gitops-tips";
 const DAMAGED: &str = "gitops-damaged";
 const URL: &str = "gitops-url";
-/// Most tips remembered: enough for any number of branches people keep, small enough to read at each fetch.
+/// Most tips remembered: enough for any number of branches people keep, small enough to read at
+/// each fetch.
 const MOST_TIPS: usize = 4096;
 
 /// The folder a mirror lives in.
@@ -31,7 +33,8 @@ pub(crate) struct Storage {
     directory: PathBuf,
 }
 
-/// Held while a generation is changed. The operating system releases it when the process ends, however it ends.
+/// Held while a generation is changed. The operating system releases it when the process ends,
+/// however it ends.
 pub(crate) struct StorageLock {
     _file: File,
 }
@@ -93,7 +96,8 @@ impl Storage {
             .map_err(|error| GitError::storage(path, &error))
     }
 
-    /// Removes generations not in use and what interrupted fetches left behind. Only under the lock.
+    /// Removes generations not in use and what interrupted fetches left behind. Only under the
+    /// lock.
     pub(crate) fn sweep(&self) {
         let current = self.current();
         for path in self.generations() {
@@ -201,7 +205,8 @@ impl Generation {
             .to_thread_local()
     }
 
-    /// Reads with `work`, once more when packs were merged meanwhile: an object that seems missing may just have moved.
+    /// Reads with `work`, once more when packs were merged meanwhile: an object that seems missing
+    /// may just have moved.
     pub(crate) fn read<T>(
         &self,
         work: impl Fn(&gix::Repository) -> gix::Result<Option<T>>,
@@ -245,7 +250,8 @@ impl Generation {
             .collect()
     }
 
-    /// Puts `fetched` before the known tips and drops those of them that `fetched` contains within a short walk.
+    /// Puts `fetched` before the known tips and drops those of them that `fetched` contains within
+    /// a short walk.
     pub(crate) fn add_tips(&self, fetched: &[gix::ObjectId]) -> Result<(), GitError> {
         let repository = self.repository();
         let mut ancestors = std::collections::HashSet::new();
@@ -273,7 +279,8 @@ impl Generation {
         damaged.then(|| fs::read_to_string(self.path.join(DAMAGED)).unwrap_or_default())
     }
 
-    /// What it means that reading `what` failed. Anything but trouble of the machine is damage, and remembered as such.
+    /// What it means that reading `what` failed. Anything but trouble of the machine is damage, and
+    /// remembered as such.
     pub(crate) fn read_error(&self, url: &str, what: &str, error: &gix::Error) -> GitError {
         let trouble = error
             .iter_errors()
@@ -301,7 +308,8 @@ impl Generation {
                 reason,
                 "damaged mirror: the next fetch replaces it"
             );
-            // In memory it is known anyway; the file only saves the next process from finding out again.
+            // In memory it is known anyway; the file only saves the next process from finding out
+            // again.
             let _ = fs::write(self.path.join(DAMAGED), reason);
         }
         GitError::Corrupt {

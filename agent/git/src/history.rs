@@ -1,4 +1,5 @@
-//! How commits relate: short ids, ancestry, distances. Says so when a shallow mirror cannot know. Never contacts a server.
+//! How commits relate: short ids, ancestry, distances. Says so when a shallow mirror cannot know.
+//! Never contacts a server.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,7 +14,8 @@ use crate::mirror::Mirror;
 const SHORTEST_PREFIX: usize = 4;
 
 impl Mirror {
-    /// The one commit whose id begins with `prefix` (4 to 40 hexadecimal digits); none when there is none here, an error when there are several.
+    /// The one commit whose id begins with `prefix` (4 to 40 hexadecimal digits); none when there
+    /// is none here, an error when there are several.
     pub fn find_short_sha(&self, prefix: &str) -> Result<Option<String>, GitError> {
         let digits = prefix.len();
         if !(SHORTEST_PREFIX..=40).contains(&digits)
@@ -77,7 +79,8 @@ impl Mirror {
         }
     }
 
-    /// How many commits are in the history of `to` and not in that of `from`: how far `from` is behind.
+    /// How many commits are in the history of `to` and not in that of `from`: how far `from` is
+    /// behind.
     pub fn count_between(&self, from: &str, to: &str) -> Result<usize, GitError> {
         let generation = self.generation();
         let from = self.existing_commit(&generation, from)?;

@@ -1,5 +1,6 @@
-//! Smart HTTP for gix: its `Http` trait over a blocking client. Decides where credentials go (only to the repository's own host), which redirects are
-//! followed (the first request's, never from https to http), and what a status or a broken connection means. Never parses the Git protocol.
+//! Smart HTTP for gix: its `Http` trait over a blocking client. Decides where credentials go (only
+//! to the repository's own host), which redirects are followed (the first request's, never from
+//! https to http), and what a status or a broken connection means. Never parses the Git protocol.
 
 use std::cell::RefCell;
 use std::io::{self, Cursor, Read};
@@ -151,7 +152,8 @@ impl HttpClient {
 
 pub(crate) type Answer = ureq::http::Response<ureq::Body>;
 
-/// Whether `url` is the repository's own host: same origin, or the same host one redirect from http to https away.
+/// Whether `url` is the repository's own host: same origin, or the same host one redirect from http
+/// to https away.
 fn may_have_credentials(own: &url::Url, url: &url::Url) -> bool {
     let upgraded = own.scheme() == "http"
         && url.scheme() == "https"

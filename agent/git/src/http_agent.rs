@@ -1,5 +1,6 @@
-//! Builds the HTTP client of one repository: what it trusts, how it proves who it is, which proxy it goes through and how long it waits.
-//! Reads the system's CA certificates (once a process) and the usual proxy variables; no other configuration of the machine. Sends nothing by itself.
+//! Builds the HTTP client of one repository: what it trusts, how it proves who it is, which proxy
+//! it goes through and how long it waits. Reads the system's CA certificates (once a process) and
+//! the usual proxy variables; no other configuration of the machine. Sends nothing by itself.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,13 +13,16 @@ use crate::access::{ClientCertificate, RepositoryAccess};
 use crate::error::GitError;
 use crate::redact::without_user_information;
 
-/// Sent with each request and in the Git protocol. Forges look for `git/` at its beginning to tell Git from browsers.
+/// Sent with each request and in the Git protocol. Forges look for `git/` at its beginning to tell
+/// Git from browsers.
 pub(crate) const USER_AGENT: &str =
     concat!("git/2.0 (gitops-agent/", env!("CARGO_PKG_VERSION"), ")");
-/// How long an unused connection is kept: long enough for the next poll, short enough for a server's own limit.
+/// How long an unused connection is kept: long enough for the next poll, short enough for a
+/// server's own limit.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 
-/// The client for `access`; `url` is for messages. Repositories without settings of their own share one, and so its connections and CA certificates.
+/// The client for `access`; `url` is for messages. Repositories without settings of their own share
+/// one, and so its connections and CA certificates.
 pub(crate) fn agent(access: &RepositoryAccess, url: &str) -> Result<ureq::Agent, GitError> {
     static SHARED: OnceLock<ureq::Agent> = OnceLock::new();
     let special = access.ca_pem.is_some()

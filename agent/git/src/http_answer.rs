@@ -1,5 +1,6 @@
-//! The three ends gix holds of one HTTP exchange: the body to send, the headers that come back, and the body that comes back, streamed.
-//! The request goes out when the answer is first read. Never keeps more than one read's worth of an answer.
+//! The three ends gix holds of one HTTP exchange: the body to send, the headers that come back, and
+//! the body that comes back, streamed. The request goes out when the answer is first read. Never
+//! keeps more than one read's worth of an answer.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, Cursor, Read, Write};
@@ -8,7 +9,8 @@ use std::rc::Rc;
 use crate::failure::{Failure, FailureSlot, of_io};
 use crate::http::{Answer, HttpClient, accept, header_lines};
 
-/// A POST in its stages: collected, sent when its answer is first read (requests are small: names and ids), then streaming.
+/// A POST in its stages: collected, sent when its answer is first read (requests are small: names
+/// and ids), then streaming.
 pub(crate) enum Stage {
     Collecting {
         client: Box<HttpClient>,
@@ -61,7 +63,8 @@ impl Read for Limited {
     }
 }
 
-/// A handle on an exchange; the request's writer, the answer's headers and its body are three of them.
+/// A handle on an exchange; the request's writer, the answer's headers and its body are three of
+/// them.
 pub(crate) struct Part {
     stage: Rc<RefCell<Stage>>,
     failure: FailureSlot,

@@ -1,5 +1,5 @@
-//! Reads a repository URL into where to connect and what to ask for there. Refuses what could become a program option or reach the machine's files.
-//! Never connects.
+//! Reads a repository URL into where to connect and what to ask for there. Refuses what could
+//! become a program option or reach the machine's files. Never connects.
 
 use std::path::PathBuf;
 
@@ -152,7 +152,8 @@ fn parse_url(text: &str) -> Result<Parsed, String> {
     }
 }
 
-/// `[user@]host:path`, the host possibly an IPv6 address in brackets; a slash before the colon makes it a path instead.
+/// `[user@]host:path`, the host possibly an IPv6 address in brackets; a slash before the colon
+/// makes it a path instead.
 fn split_scp(text: &str) -> Option<(&str, &str)> {
     let colon = match text.find(']') {
         Some(bracket) if text.contains('[') => bracket + 1,

@@ -1,5 +1,7 @@
-//! The mirror of one repository: lists refs, fetches what is wanted and not there yet, and replaces itself when its objects turn out damaged.
-//! One fetch at a time for a folder, across threads and processes; reading never waits. Never decides when to fetch or which revision an application wants.
+//! The mirror of one repository: lists refs, fetches what is wanted and not there yet, and replaces
+//! itself when its objects turn out damaged. One fetch at a time for a folder, across threads and
+//! processes; reading never waits. Never decides when to fetch or which revision an application
+//! wants.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,8 +41,9 @@ pub struct FetchReport {
 const HEADS_TAGS_AND_HEAD: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
 impl Mirror {
-    /// Opens the mirror in `directory`, which nothing else may use; creates it, or starts anew when what is there is unusable, of another repository, or
-    /// shallow although all history is wanted. Contacts nobody.
+    /// Opens the mirror in `directory`, which nothing else may use; creates it, or starts anew when
+    /// what is there is unusable, of another repository, or shallow although all history is wanted.
+    /// Contacts nobody.
     pub fn open(directory: &Path, access: RepositoryAccess) -> Result<Self, GitError> {
         let server = Server::new(access)?;
         let storage = Storage::open(directory)?;
@@ -95,8 +98,8 @@ impl Mirror {
         Ok(refs)
     }
 
-    /// Makes sure everything in `wants` is in the mirror, asking the server only for what is missing. When objects turn out damaged, builds the mirror anew
-    /// and says so in the report.
+    /// Makes sure everything in `wants` is in the mirror, asking the server only for what is
+    /// missing. When objects turn out damaged, builds the mirror anew and says so in the report.
     pub fn fetch(&self, wants: &[Want]) -> Result<FetchReport, GitError> {
         let _fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = self.storage.lock()?;
@@ -211,7 +214,8 @@ impl Mirror {
                 report.objects += received.objects;
                 report.bytes += received.bytes;
             }
-            // Some servers give out advertised commits only: the one we want may be in their history.
+            // Some servers give out advertised commits only: the one we want may be in their
+            // history.
             Err(GitError::RevisionNotFound { .. })
                 if !all && !shas.is_empty() && self.server.access.depth.is_none() =>
             {
@@ -240,7 +244,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether this commit (or tag object) can be read from the mirror. False once the mirror is known to be damaged, so that callers fetch.
+    /// Whether this commit (or tag object) can be read from the mirror. False once the mirror is
+    /// known to be damaged, so that callers fetch.
     pub fn contains(&self, sha: &str) -> Result<bool, GitError> {
         let generation = self.generation();
         if generation.damage().is_some() {
@@ -253,7 +258,8 @@ impl Mirror {
         }
     }
 
-    /// The tree of one commit, for reading. Cheap; keeps what it needs even when the mirror is built anew meanwhile.
+    /// The tree of one commit, for reading. Cheap; keeps what it needs even when the mirror is
+    /// built anew meanwhile.
     pub fn snapshot(&self, sha: &str) -> Result<Snapshot, GitError> {
         let generation = self.generation();
         let commit = self.existing_commit(&generation, sha)?;

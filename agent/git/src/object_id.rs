@@ -1,4 +1,5 @@
-//! The name of a Git object. Equal ids mean equal content, which is what caches and input sets rely on. Never looks an object up.
+//! The name of a Git object. Equal ids mean equal content, which is what caches and input sets rely
+//! on. Never looks an object up.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,9 +1,11 @@
-//! Paths inside a repository as users write them. Decides which of them can name something: relative, `/`-separated, never above the root.
-//! Never looks at a tree, and so says nothing about symbolic links.
+//! Paths inside a repository as users write them. Decides which of them can name something:
+//! relative, `/`-separated, never above the root. Never looks at a tree, and so says nothing about
+//! symbolic links.
 
 use crate::error::GitError;
 
-/// Splits `path` into names. `.`, empty parts and a trailing slash mean nothing; `..` takes the name before it back; going above the root is an error.
+/// Splits `path` into names. `.`, empty parts and a trailing slash mean nothing; `..` takes the
+/// name before it back; going above the root is an error.
 pub(crate) fn split(path: &str) -> Result<Vec<&str>, GitError> {
     if path.starts_with('/') {
         return Err(invalid(

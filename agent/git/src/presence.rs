@@ -1,5 +1,5 @@
-//! Whether objects are in the mirror, as far as can be told without reading all of them, and what a name leads to.
-//! Never contacts a server.
+//! Whether objects are in the mirror, as far as can be told without reading all of them, and what a
+//! name leads to. Never contacts a server.
 
 use crate::error::GitError;
 use crate::generation::Generation;

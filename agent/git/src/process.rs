@@ -1,5 +1,6 @@
-//! Talks to a Git server through a program's standard input and output (`ssh`, or `git-upload-pack` for a local repository). Collects what the program
-//! prints to its standard error, ends it when it stays silent too long, and never leaves it behind. Never decides which program to run.
+//! Talks to a Git server through a program's standard input and output (`ssh`, or `git-upload-pack`
+//! for a local repository). Collects what the program prints to its standard error, ends it when it
+//! stays silent too long, and never leaves it behind. Never decides which program to run.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -121,7 +122,8 @@ impl Program {
         ))
     }
 
-    /// Ends the program if it still runs, and says what it had to say. Its streams must have been dropped.
+    /// Ends the program if it still runs, and says what it had to say. Its streams must have been
+    /// dropped.
     pub(crate) fn finish(mut self) -> Ending {
         let messages = self.end();
         Ending {
@@ -134,7 +136,8 @@ impl Program {
         let Some((done, watcher)) = self.guard.take() else {
             return String::new();
         };
-        // A program that has just failed is about to exit by itself, and its messages are complete only then.
+        // A program that has just failed is about to exit by itself, and its messages are complete
+        // only then.
         let patience = Instant::now() + Duration::from_secs(2);
         while let Ok(None) = self.lock().try_wait()
             && Instant::now() < patience

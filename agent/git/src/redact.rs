@@ -1,11 +1,12 @@
-//! Removes secrets and noise from texts that servers and programs produce, before they become part of an error or a log line.
-//! Never decides what an error means.
+//! Removes secrets and noise from texts that servers and programs produce, before they become part
+//! of an error or a log line. Never decides what an error means.
 
 use base64::Engine as _;
 
 use crate::access::{Credentials, RepositoryAccess};
 
-/// Texts shorter than this are not searched for: replacing every "a" helps nobody, and such a secret protects nothing.
+/// Texts shorter than this are not searched for: replacing every "a" helps nobody, and such a
+/// secret protects nothing.
 const SHORTEST_SECRET: usize = 3;
 /// Longest text taken over from a server or a program, in characters.
 const LONGEST_TEXT: usize = 400;
@@ -63,7 +64,8 @@ impl Redactor {
         Self { secrets }
     }
 
-    /// `text` on one line, without control characters, secrets and user information in URLs, shortened.
+    /// `text` on one line, without control characters, secrets and user information in URLs,
+    /// shortened.
     pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
@@ -91,7 +93,8 @@ fn add_basic(secrets: &mut Vec<String>, username: &str, password: &str) {
     secrets.push(password.to_owned());
 }
 
-/// `scheme://user:password@host` as `scheme://***@host`. An ssh URL keeps a bare user name, which is no secret and helps to find a mistake.
+/// `scheme://user:password@host` as `scheme://***@host`. An ssh URL keeps a bare user name, which
+/// is no secret and helps to find a mistake.
 pub(crate) fn without_user_information(url: &str) -> String {
     let Some(start) = url.find("://").map(|position| position + 3) else {
         return url.to_owned();

@@ -1,4 +1,5 @@
-//! The refs a server advertises, and which of their names look like a misspelt one. Resolving a `targetRevision` to one of them is gitops-core's decision.
+//! The refs a server advertises, and which of their names look like a misspelt one. Resolving a
+//! `targetRevision` to one of them is gitops-core's decision.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ pub struct RefTarget {
 }
 
 impl RefTarget {
-    /// The object to ask a server for: servers of protocol version 0 give out only what they advertise.
+    /// The object to ask a server for: servers of protocol version 0 give out only what they
+    /// advertise.
     pub(crate) fn advertised(&self) -> &str {
         self.tag_object.as_deref().unwrap_or(&self.sha)
     }
@@ -23,11 +25,13 @@ impl RefTarget {
 /// The branches, tags and HEAD of a repository at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refs {
-    /// The full name of the branch HEAD points to (`refs/heads/main`); none when HEAD is detached or not advertised.
+    /// The full name of the branch HEAD points to (`refs/heads/main`); none when HEAD is detached
+    /// or not advertised.
     pub head: Option<String>,
     /// The commit HEAD points to; none in an empty repository.
     pub head_sha: Option<String>,
-    /// Branches and tags by full name (`refs/heads/main`, `refs/tags/v1`), in the server's (sorted) order.
+    /// Branches and tags by full name (`refs/heads/main`, `refs/tags/v1`), in the server's (sorted)
+    /// order.
     pub by_name: BTreeMap<String, RefTarget>,
 }
 

@@ -1,5 +1,5 @@
-//! The server of one repository: connects to it over HTTP, ssh or a local program, and says what it means when an exchange fails.
-//! Knows nothing of the Git protocol beyond its complaints.
+//! The server of one repository: connects to it over HTTP, ssh or a local program, and says what it
+//! means when an exchange fails. Knows nothing of the Git protocol beyond its complaints.
 
 use std::cell::RefCell;
 use std::io;
@@ -144,7 +144,8 @@ impl Server {
         })
     }
 
-    /// What a failed exchange means: the transport's own word, then what the program said, then what the protocol layer said.
+    /// What a failed exchange means: the transport's own word, then what the program said, then
+    /// what the protocol layer said.
     pub(crate) fn explain(&self, carrier: Carrier, error: &gix::Error) -> GitError {
         let Carrier {
             transport,

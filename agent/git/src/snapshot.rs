@@ -1,6 +1,8 @@
-//! The files of one commit, read from Git's objects without a checkout. Every path stays beneath the root: `..` above it, absolute paths, and symbolic links
-//! that lead out are errors. The id in each answer stands for its content, which is what makes a recorded set of answers comparable across commits.
-//! Never follows a link unless asked to ([`Snapshot::resolve`]), never contacts a server.
+//! The files of one commit, read from Git's objects without a checkout. Every path stays beneath
+//! the root: `..` above it, absolute paths, and symbolic links that lead out are errors. The id in
+//! each answer stands for its content, which is what makes a recorded set of answers comparable
+//! across commits. Never follows a link unless asked to ([`Snapshot::resolve`]), never contacts a
+//! server.
 
 use std::sync::Arc;
 
@@ -76,11 +78,13 @@ pub struct Resolved {
     pub path: String,
     /// What is there; never a symbolic link.
     pub entry: Entry,
-    /// The links that were followed, in order, each with its id: the answer holds as long as these do.
+    /// The links that were followed, in order, each with its id: the answer holds as long as these
+    /// do.
     pub links: Vec<(String, ObjectId)>,
 }
 
-/// The tree of one commit. Clones share one cache of folder listings, which goes with the last of them.
+/// The tree of one commit. Clones share one cache of folder listings, which goes with the last of
+/// them.
 #[derive(Clone)]
 pub struct Snapshot {
     shared: Arc<Shared>,
@@ -145,8 +149,9 @@ impl Snapshot {
         self.to_entry(mode, id)
     }
 
-    /// Where `path` leads, following links as a file system would: through folders and at its end, also absent files. Links out of the repository, absolute
-    /// ones, and endless chains are errors.
+    /// Where `path` leads, following links as a file system would: through folders and at its end,
+    /// also absent files. Links out of the repository, absolute ones, and endless chains are
+    /// errors.
     pub fn resolve(&self, path: &str) -> Result<Resolved, GitError> {
         if path.starts_with('/') {
             return Err(paths::invalid(
@@ -189,7 +194,8 @@ impl Snapshot {
                             .filter(|part| !matches!(part.as_str(), "" | ".")),
                     );
                     if real.iter().any(|part| part == "..") {
-                        // A file system says so too: `missing/../x` does not exist even when `x` does.
+                        // A file system says so too: `missing/../x` does not exist even when `x`
+                        // does.
                         real.retain(|part| part != "..");
                     }
                     return Ok(Resolved {
@@ -237,7 +243,8 @@ impl Snapshot {
         }
     }
 
-    /// The items of the folder at `path` (the root: an empty path), in the byte order of their names.
+    /// The items of the folder at `path` (the root: an empty path), in the byte order of their
+    /// names.
     pub fn list(&self, path: &str) -> Result<Vec<Item>, GitError> {
         let id = match self.entry(path)? {
             Entry::Tree { id } => id,

@@ -1,5 +1,6 @@
-//! Runs `ssh` for one exchange, with this repository's key and known hosts and nothing else: no agent, no configuration files, no prompts.
-//! The key lives in a private temporary folder for as long as the exchange. Also tells from ssh's messages what went wrong.
+//! Runs `ssh` for one exchange, with this repository's key and known hosts and nothing else: no
+//! agent, no configuration files, no prompts. The key lives in a private temporary folder for as
+//! long as the exchange. Also tells from ssh's messages what went wrong.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -33,7 +34,8 @@ pub(crate) fn prepare(access: &RepositoryAccess, destination: &Destination<'_>) 
     )?;
     let key = match &access.credentials {
         Credentials::SshKey(pem) => {
-            // OpenSSH refuses keys with carriage returns or without a final line break, which Secrets often have.
+            // OpenSSH refuses keys with carriage returns or without a final line break, which
+            // Secrets often have.
             let pem = format!("{}\n", pem.replace('\r', "").trim());
             Some(write_private(files.path(), "key", &pem)?)
         }
@@ -124,7 +126,8 @@ fn write_private(folder: &Path, name: &str, content: &str) -> io::Result<PathBuf
     Ok(path)
 }
 
-/// A file name as ssh's options take it: quoted because of spaces, `%` doubled because it introduces a token.
+/// A file name as ssh's options take it: quoted because of spaces, `%` doubled because it
+/// introduces a token.
 fn quote_option(path: impl AsRef<Path>) -> String {
     format!(
         "\"{}\"",
@@ -137,7 +140,8 @@ fn quote_shell(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''").replace('!', "'\\!'"))
 }
 
-/// What ssh (or the Git server behind it) complains about; none when its messages do not explain the failure.
+/// What ssh (or the Git server behind it) complains about; none when its messages do not explain
+/// the failure.
 pub(crate) fn failure(messages: &str) -> Option<Failure> {
     let lower = messages.to_lowercase();
     let has = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));

@@ -1,5 +1,6 @@
-//! One folder listing of Git, kept as Git stores it with an index of its entries, so that a folder of ten thousand files costs little more than its bytes
-//! and a look-up is a binary search. Never reads an object by itself.
+//! One folder listing of Git, kept as Git stores it with an index of its entries, so that a folder
+//! of ten thousand files costs little more than its bytes and a look-up is a binary search. Never
+//! reads an object by itself.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -61,7 +62,8 @@ impl Tree {
         parse_entry(&self.data[position as usize..]).map(|(entry, _)| entry)
     }
 
-    /// The entry with this name. Git sorts folders as if their names ended in `/`, hence two searches.
+    /// The entry with this name. Git sorts folders as if their names ended in `/`, hence two
+    /// searches.
     pub(crate) fn find(&self, name: &[u8]) -> Option<TreeEntry<'_>> {
         [false, true].into_iter().find_map(|as_tree| {
             let order = |position: &u32| {

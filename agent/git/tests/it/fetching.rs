@@ -388,3 +388,42 @@ fn servers_of_the_old_protocol_are_understood() {
         "{error}"
     );
 }
+
+/// Puts `count` commits with the tree of `base` on main, none of them known before.
+fn rewrite_history(origin: &Origin, base: &str, count: usize, label: &str) -> String {
+    let tree = format!("{base}^{{tree}}");
+    let mut tip: Option<String> = None;
+    for n in 0..count {
+        let message = format!("{label} {n}");
+        let mut arguments = vec!["commit-tree", &tree, "-m", &message];
+        if let Some(parent) = &tip {
+            arguments.extend(["-p", parent]);
+        }
+        let sha = origin.git(&arguments).trim().to_owned();
+        tip = Some(sha);
+    }
+    let tip = tip.unwrap();
+    origin.git(&["update-ref", "refs/heads/main", &tip]);
+    tip
+}
+
+#[test]
+fn a_history_the_server_knows_nothing_of_is_negotiated_to_the_end() {
+    let (origin, first) = Origin::with_one_commit();
+    let before = rewrite_history(&origin, &first, 80, "before");
+    let server = HttpServer::plain(origin.root());
+    let mirror = origin.open(http_access(&server));
+    mirror.fetch(&main_branch()).unwrap();
+    let after = rewrite_history(&origin, &first, 80, "after");
+    origin.git(&["reflog", "expire", "--expire=now", "--all"]);
+    origin.git(&["gc", "--quiet", "--prune=now"]);
+    server.take_requests();
+    mirror.fetch(&[Want::Sha(after.clone())]).unwrap();
+    let requests = server.take_requests();
+    assert!(requests.len() >= 3, "several rounds: {}", requests.len());
+    assert_eq!(mirror.count_between(&before, &after).unwrap(), 80);
+    assert_eq!(
+        mirror.snapshot(&after).unwrap().read("README").unwrap(),
+        b"hello\n"
+    );
+}

@@ -1,4 +1,5 @@
-//! A small HTTP server in front of `git http-backend`, with what tests need: TLS, authentication, redirects, faults, and a record of every request.
+//! A small HTTP server in front of `git http-backend`, with what tests need: TLS, authentication,
+//! redirects, faults, and a record of every request.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

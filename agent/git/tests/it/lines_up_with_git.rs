@@ -1,4 +1,5 @@
-//! Whatever a repository holds, a snapshot says the same as `git ls-tree` and `git show`, commit after commit.
+//! Whatever a repository holds, a snapshot says the same as `git ls-tree` and `git show`, commit
+//! after commit.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +106,8 @@ fn any_tree_reads_as_git_reads_it() {
             for (number, files) in commits.iter().enumerate() {
                 origin.git(&["rm", "-r", "-f", "-q", "--ignore-unmatch", "."]);
                 for (path, content, executable) in files {
-                    // Where a file is in the way of a folder, or the other way round, the first one stays.
+                    // Where a file is in the way of a folder, or the other way round, the first one
+                    // stays.
                     let target = origin.work().join(path);
                     let blocked =
                         target.is_dir() || target.ancestors().skip(1).any(std::path::Path::is_file);

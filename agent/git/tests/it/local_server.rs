@@ -1,4 +1,5 @@
-//! `ssh`, against a real `sshd` where it is installed. The whole way is also tested end to end, where the tests bring their own ssh server.
+//! `ssh`, against a real `sshd` where it is installed. The whole way is also tested end to end,
+//! where the tests bring their own ssh server.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! Tests against real Git servers: `git http-backend` behind a small HTTP server (plain and TLS), `git upload-pack` on files, `ssh` where it is installed.
-//! One binary, so that it links once.
+//! Tests against real Git servers: `git http-backend` behind a small HTTP server (plain and TLS),
+//! `git upload-pack` on files, `ssh` where it is installed. One binary, so that it links once.
 
 // What fails in a test is the test's answer.
 #![allow(

@@ -1,4 +1,5 @@
-//! A repository to fetch from, made with the `git` command: the reference everything is compared with.
+//! A repository to fetch from, made with the `git` command: the reference everything is compared
+//! with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,8 @@ use std::process::Command;
 
 use gitops_git::{Mirror, RepositoryAccess};
 
-/// A bare repository `repo.git` with a work tree beside it, and a place for mirrors; gone when dropped.
+/// A bare repository `repo.git` with a work tree beside it, and a place for mirrors; gone when
+/// dropped.
 pub(crate) struct Origin {
     folder: tempfile::TempDir,
 }

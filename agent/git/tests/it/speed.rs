@@ -1,4 +1,5 @@
-//! Measures a repository of ten thousand files. Ignored by default: `cargo test -p gitops-git --release -- --ignored --nocapture measure`.
+//! Measures a repository of ten thousand files. Ignored by default: `cargo test -p gitops-git
+//! --release -- --ignored --nocapture measure`.
 
 use std::time::{Duration, Instant};
 
