@@ -1,1 +1,17 @@
-//! See Cargo.toml.
+//! The `kubectl gitops` suite: one library, several small binaries.
+//!
+//! Commands talk to the Kubernetes API only, with the person's own kubeconfig and rights. What is
+//! shown is made by pure functions (`status::list::screen`, `status::detail::screen`); commands
+//! fetch, call them and print.
+
+pub mod command;
+pub mod connection;
+pub mod exit;
+pub mod failure;
+pub mod paint;
+pub mod program;
+pub mod status;
+pub mod suggest;
+pub mod table;
+pub mod terminal;
+pub mod text;

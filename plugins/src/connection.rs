@@ -1,0 +1,297 @@
+//! kubectl's flags that choose a cluster and a person, and the client they make.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use crate::exit::{CommandError, ExitStatus};
+use crate::failure;
+use crate::suggest;
+
+/// Longest wait for one answer when --request-timeout is not given.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Flags every command has, as kubectl spells them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Cluster")]
+pub struct ConnectionArgs {
+    /// Namespace of the Applications [default: argocd]
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// kubeconfig file, instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Cluster of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+
+    /// User of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Act as this user
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+
+    /// Act as a member of this group; may be repeated
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_groups: Vec<String>,
+
+    /// Longest wait for one answer: 5s, 2m; 0 waits without end [default: 20s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_timeout)]
+    pub request_timeout: Option<Duration>,
+}
+
+/// A client, and what to call the cluster in messages.
+#[derive(Clone)]
+pub struct Connection {
+    /// Client with the person's rights.
+    pub client: Client,
+    /// Context, or `in-cluster`.
+    pub context: String,
+    /// Address of the API server.
+    pub server: String,
+    timeout: Option<Duration>,
+}
+
+impl Connection {
+    /// Waits for an answer, no longer than asked for, and turns a failure into a message. `what`
+    /// completes "cannot …".
+    pub async fn ask<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, CommandError> {
+        self.wait(request)
+            .await?
+            .map_err(|error| failure::of(&error, what, self))
+    }
+
+    /// Waits for an answer, no longer than asked for.
+    pub async fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, CommandError> {
+        match self.timeout {
+            None => Ok(request.await),
+            Some(timeout) => tokio::time::timeout(timeout, request)
+                .await
+                .map_err(|_| failure::timed_out(timeout, self)),
+        }
+    }
+}
+
+impl ConnectionArgs {
+    /// Reads the kubeconfig and makes a client. Asks the cluster nothing.
+    pub async fn connect(&self) -> Result<Connection, CommandError> {
+        let (mut config, context) = match self.read_kubeconfig()? {
+            Some(kubeconfig) => {
+                let context = self.context_of(&kubeconfig)?;
+                let options = KubeConfigOptions {
+                    context: Some(context.clone()),
+                    cluster: self.cluster.clone(),
+                    user: self.user.clone(),
+                };
+                let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+                    .await
+                    .map_err(|error| unusable(&error).hint(KUBECONFIG_HINT))?;
+                (config, context)
+            }
+            None => (
+                Config::incluster().map_err(|_| no_kubeconfig())?,
+                "in-cluster".into(),
+            ),
+        };
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // A person waits: say at once that the server is busy or gone.
+        config.default_retry = false;
+        if let Some(user) = &self.impersonate {
+            config.auth_info.impersonate = Some(user.clone());
+        }
+        if !self.impersonate_groups.is_empty() {
+            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
+        }
+        let server = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
+        let timeout = match self.request_timeout {
+            None => Some(DEFAULT_TIMEOUT),
+            Some(Duration::ZERO) => None,
+            set => set,
+        };
+        let client = Client::try_from(config)
+            .map_err(|error| failure::of_client(&error, &context, &server))?;
+        Ok(Connection {
+            client,
+            context,
+            server,
+            timeout,
+        })
+    }
+
+    /// `None`: there is no kubeconfig, and this may be a Pod.
+    fn read_kubeconfig(&self) -> Result<Option<Kubeconfig>, CommandError> {
+        if let Some(path) = &self.kubeconfig {
+            return Kubeconfig::read_from(path)
+                .map(Some)
+                .map_err(|error| unusable(&error));
+        }
+        let from_environment: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
+            .map(|value| {
+                std::env::split_paths(&value)
+                    .filter(|path| !path.as_os_str().is_empty())
+                    .collect()
+            })
+            .unwrap_or_default();
+        let paths = if from_environment.is_empty() {
+            std::env::home_dir()
+                .map(|home| home.join(".kube/config"))
+                .into_iter()
+                .collect()
+        } else {
+            from_environment
+        };
+        // Files of the list that do not exist are passed over, as kubectl does.
+        let mut merged: Option<Kubeconfig> = None;
+        for path in paths {
+            match Kubeconfig::read_from(&path) {
+                Ok(kubeconfig) => {
+                    let kubeconfig = match merged.take() {
+                        Some(earlier) => earlier
+                            .merge(kubeconfig)
+                            .map_err(|error| unusable(&error))?,
+                        None => kubeconfig,
+                    };
+                    merged = Some(kubeconfig);
+                }
+                Err(KubeconfigError::ReadConfig(error, _))
+                    if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(unusable(&error)),
+            }
+        }
+        Ok(merged)
+    }
+
+    fn context_of(&self, kubeconfig: &Kubeconfig) -> Result<String, CommandError> {
+        let names = || {
+            kubeconfig
+                .contexts
+                .iter()
+                .map(|context| context.name.as_str())
+        };
+        let chosen = self
+            .context
+            .clone()
+            .or_else(|| kubeconfig.current_context.clone())
+            .filter(|context| !context.is_empty());
+        let Some(context) = chosen else {
+            let all: Vec<&str> = names().collect();
+            return Err(CommandError::new(
+                ExitStatus::Usage,
+                "the kubeconfig has no current context",
+            )
+            .hint(format!("choose one with --context: {}", all.join(", "))));
+        };
+        if names().any(|name| name == context) {
+            return Ok(context);
+        }
+        let error = CommandError::new(
+            ExitStatus::Usage,
+            format!("the kubeconfig has no context {context:?}"),
+        );
+        let near = suggest::nearest(&context, names());
+        Err(if near.is_empty() {
+            error.hint("list them with: kubectl config get-contexts")
+        } else {
+            error.hint(format!("did you mean {}?", near.join(" or ")))
+        })
+    }
+}
+
+const KUBECONFIG_HINT: &str = "look at it with: kubectl config view";
+
+fn unusable(error: &KubeconfigError) -> CommandError {
+    CommandError::new(
+        ExitStatus::Usage,
+        format!("the kubeconfig cannot be used: {error}"),
+    )
+}
+
+fn no_kubeconfig() -> CommandError {
+    CommandError::new(
+        ExitStatus::Usage,
+        "there is no kubeconfig: neither $KUBECONFIG nor ~/.kube/config names one",
+    )
+    .hint("name one with --kubeconfig FILE")
+}
+
+/// kubectl's durations: `0`, seconds, or a number with a unit, such as `1m30s`.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let refused = || format!("{text:?} is not a duration; examples: 10s, 2m, 0");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(refused)?;
+        let number: u32 = rest[..digits].parse().map_err(|_| refused())?;
+        let after = &rest[digits..];
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let unit = match &after[..unit_end] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(refused()),
+        };
+        total = unit
+            .checked_mul(number)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(refused)?;
+        rest = &after[unit_end..];
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_kubectl_reads_them() {
+        let table = [
+            ("0", Some(0)),
+            ("15", Some(15_000)),
+            ("250ms", Some(250)),
+            ("1m30s", Some(90_000)),
+            ("2h", Some(7_200_000)),
+            ("s", None),
+            ("5x", None),
+            ("-1s", None),
+            ("é", None),
+            ("99999999999s", None),
+        ];
+        for (text, expected) in table {
+            let found = parse_timeout(text)
+                .ok()
+                .map(|duration| duration.as_millis());
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

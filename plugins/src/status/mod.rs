@@ -1,0 +1,10 @@
+//! What `status` says: pure functions from Applications to rows, screens and documents.
+
+pub mod agent;
+pub mod application;
+pub mod detail;
+pub mod document;
+pub mod drift;
+pub mod list;
+mod page;
+pub mod reason;
