@@ -17,8 +17,9 @@
 //! -- overlay/link.yaml -> ../base/deployment.yaml --
 //! ```
 //!
-//! In place of `objects`, `fails: TEXT` says that both refuse, ours with TEXT in the message, and `refuses: TEXT` that only
-//! ours does, on purpose. `files: A B` names the files of a plain folder that count, in order; `api-versions: A B` what the
+//! In place of `objects`, `fails: TEXT` says that both refuse, ours with TEXT in the message; `leaves-out: REASON` that the
+//! command fails where ours gives nothing; `differs: REASON` that the objects are not equal. The last two exist so that
+//! each difference is written down with its reason, and noticed when it goes away. `files: A B` names the files of a plain folder that count, in order; `api-versions: A B` what the
 //! cluster serves. The kind is that of the file's name.
 
 use std::collections::BTreeMap;
@@ -27,40 +28,42 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 /// One comparison.
-pub struct Case {
-    pub name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     /// Line of the fixture file.
-    pub line: usize,
-    pub kind: Kind,
-    pub path: String,
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
+    pub(crate) path: String,
     /// `spec.source.helm` and so on.
-    pub options: Value,
-    pub expected: Expected,
-    pub plain_files: Vec<String>,
-    pub api_versions: Vec<String>,
-    pub files: BTreeMap<String, Content>,
+    pub(crate) options: Value,
+    pub(crate) expected: Expected,
+    pub(crate) plain_files: Vec<String>,
+    pub(crate) api_versions: Vec<String>,
+    pub(crate) files: BTreeMap<String, Content>,
 }
 
 #[derive(Clone)]
-pub enum Content {
+pub(crate) enum Content {
     Text(String),
     Link(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Directory,
     Helm,
     Kustomize,
 }
 
-pub enum Expected {
+pub(crate) enum Expected {
     /// So many objects, equal on both sides.
     Objects(usize),
     /// Both fail; ours with this text.
     Error(String),
-    /// Only ours refuses, with this text.
-    Refusal(String),
+    /// The command fails, ours gives no object.
+    Nothing,
+    /// Both give objects that differ.
+    Difference,
 }
 
 fn folder() -> PathBuf {
@@ -68,7 +71,7 @@ fn folder() -> PathBuf {
 }
 
 /// Names of the fixture files.
-pub fn subjects() -> Vec<String> {
+pub(crate) fn subjects() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names
@@ -77,7 +80,7 @@ pub fn subjects() -> Vec<String> {
 }
 
 /// Cases of one fixture file.
-pub fn cases(subject: &str) -> Vec<Case> {
+pub(crate) fn cases(subject: &str) -> Vec<Case> {
     let path = folder().join(format!("{subject}.txt"));
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -105,7 +108,7 @@ pub fn cases(subject: &str) -> Vec<Case> {
 /// `=== NAME` sections with the line they begin at.
 fn sections(text: &str) -> Vec<(String, usize, Vec<&str>)> {
     let mut found: Vec<(String, usize, Vec<&str>)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in text.split('\n').enumerate() {
         if let Some(name) = line.strip_prefix("=== ") {
             found.push((name.trim().to_owned(), index + 1, Vec::new()));
         } else if let Some((_, _, body)) = found.last_mut() {
@@ -179,7 +182,8 @@ fn case(
             }
             "objects" => expected = value.parse().ok().map(Expected::Objects),
             "fails" => expected = Some(Expected::Error(value.to_owned())),
-            "refuses" => expected = Some(Expected::Refusal(value.to_owned())),
+            "leaves-out" => expected = Some(Expected::Nothing),
+            "differs" => expected = Some(Expected::Difference),
             "files" => case.plain_files = words(),
             "api-versions" => case.api_versions = words(),
             _ => panic!("{}: unknown line {entry:?}", case.name),

@@ -10,14 +10,14 @@ use crate::fixture::{Case, Content, Kind};
 use crate::tools;
 
 /// Name of the Application, and so of the release.
-pub const RELEASE: &str = "shop";
+pub(crate) const RELEASE: &str = "shop";
 /// Namespace of the destination.
-pub const NAMESPACE: &str = "shop-prod";
+pub(crate) const NAMESPACE: &str = "shop-prod";
 /// Version of the cluster.
-pub const KUBE_VERSION: &str = "v1.36.3";
+pub(crate) const KUBE_VERSION: &str = "v1.36.3";
 
 /// Objects in the order the command gives them, or what it said when it failed.
-pub fn objects(case: &Case) -> Result<Vec<Value>, String> {
+pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
     let folder = tempfile::tempdir().unwrap();
     // Below a folder of its own, so that `../..` out of the repository leads to nothing.
     let root = folder.path().join("a/b/repository");

@@ -4,6 +4,7 @@
 //!
 //! Versions are those the worker links, read from its go.mod, so that the two can never drift apart.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -11,7 +12,7 @@ use std::sync::OnceLock;
 use sha2::{Digest as _, Sha256};
 
 /// The kustomize command whose release is made from the linked `kustomize/api`: both count their patch releases together.
-pub fn kustomize() -> &'static Path {
+pub(crate) fn kustomize() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let version = linked_version("sigs.k8s.io/kustomize/api").replace("v0.21.", "v5.8.");
@@ -26,7 +27,7 @@ pub fn kustomize() -> &'static Path {
 }
 
 /// The helm command of the linked version.
-pub fn helm() -> &'static Path {
+pub(crate) fn helm() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let version = linked_version("helm.sh/helm/v4");
@@ -36,7 +37,7 @@ pub fn helm() -> &'static Path {
 }
 
 /// What kubectl reads, as JSON.
-pub fn reader() -> &'static Path {
+pub(crate) fn reader() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         given("GITOPS_MANIFEST_READER").unwrap_or_else(|| {
@@ -45,19 +46,13 @@ pub fn reader() -> &'static Path {
             for file in ["main.go", "go.mod", "go.sum"] {
                 hasher.update(std::fs::read(source.join(file)).unwrap());
             }
-            let version: String = hasher
-                .finalize()
-                .iter()
-                .take(6)
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let mut version = String::new();
+            for byte in hasher.finalize().iter().take(6) {
+                write!(version, "{byte:02x}").unwrap();
+            }
             let program = cache().join(format!("manifest-reader-{version}"));
             if !program.exists() {
-                go(
-                    &source,
-                    &["build", "-o", program.to_str().unwrap(), "."],
-                    None,
-                );
+                build(&source, &program);
             }
             program
         })
@@ -65,16 +60,12 @@ pub fn reader() -> &'static Path {
 }
 
 /// The worker; built anew each time, which costs nothing when nothing changed.
-pub fn renderer() -> &'static Path {
+pub(crate) fn renderer() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         given("GITOPS_RENDERER").unwrap_or_else(|| {
-            let program = cache().join("gitops-renderer-under-test");
-            go(
-                &repository().join("agent/renderer"),
-                &["build", "-o", program.to_str().unwrap(), "."],
-                None,
-            );
+            let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gitops-renderer-compared");
+            build(&repository().join("agent/renderer"), &program);
             program
         })
     })
@@ -120,13 +111,34 @@ fn installed(name: &str, package: &str, version: &str) -> PathBuf {
     let program = folder.join(name);
     if !program.exists() {
         eprintln!("building {name} {version}, once");
+        let unfinished = unfinished(&folder);
         go(
             &cache(),
             &["install", &format!("{package}@{version}")],
-            Some(&folder),
+            Some(&unfinished),
         );
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::rename(unfinished.join(name), &program).unwrap();
+        std::fs::remove_dir_all(unfinished).unwrap();
     }
     program
+}
+
+fn build(module: &Path, program: &Path) {
+    let unfinished = unfinished(program);
+    go(
+        module,
+        &["build", "-o", unfinished.to_str().unwrap(), "."],
+        None,
+    );
+    std::fs::rename(unfinished, program).unwrap();
+}
+
+/// Beside the final name, so that another test process that builds the same never sees half of it.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
 }
 
 fn go(folder: &Path, arguments: &[&str], install_to: Option<&Path>) {
