@@ -1,0 +1,68 @@
+//! Which kinds the agent leaves alone: `resource.exclusions` and `resource.inclusions`.
+
+use serde::Deserialize;
+
+use crate::glob;
+
+/// Kinds of some clusters, by globs; an empty list means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceRule {
+    /// API groups; `""` is the core group.
+    pub api_groups: Vec<String>,
+    /// Kinds.
+    pub kinds: Vec<String>,
+    /// Addresses of clusters.
+    pub clusters: Vec<String>,
+}
+
+impl ResourceRule {
+    fn covers_cluster(&self, cluster: &str) -> bool {
+        any(&self.clusters, cluster)
+    }
+
+    fn covers(&self, group: &str, kind: &str, cluster: &str) -> bool {
+        any(&self.api_groups, group) && any(&self.kinds, kind) && self.covers_cluster(cluster)
+    }
+}
+
+fn any(patterns: &[String], text: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, text))
+}
+
+/// Kinds the agent neither watches nor manages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceFilter {
+    /// `resource.exclusions`.
+    pub exclusions: Vec<ResourceRule>,
+    /// `resource.inclusions`.
+    pub inclusions: Vec<ResourceRule>,
+}
+
+impl ResourceFilter {
+    /// Whether a kind is left out in a cluster: by Argo CD's built-in exclusions, by an exclusion,
+    /// or because there are inclusions for that cluster and none covers it. Exclusions win.
+    pub fn excludes(&self, group: &str, kind: &str, cluster: &str) -> bool {
+        is_never_managed(group, kind)
+            || self
+                .exclusions
+                .iter()
+                .any(|rule| rule.covers(group, kind, cluster))
+            || (self
+                .inclusions
+                .iter()
+                .any(|rule| rule.covers_cluster(cluster))
+                && !self
+                    .inclusions
+                    .iter()
+                    .any(|rule| rule.covers(group, kind, cluster)))
+    }
+}
+
+/// Records that change all the time and that nobody keeps in Git.
+fn is_never_managed(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("events.k8s.io" | "metrics.k8s.io", _) | ("", "Event") | ("coordination.k8s.io", "Lease")
+    )
+}
