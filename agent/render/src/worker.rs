@@ -2,9 +2,10 @@
 //! nothing about what is rendered.
 
 use std::io::{BufReader, BufWriter, Read as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -15,6 +16,9 @@ use crate::renderer::RendererConfig;
 
 /// Bytes of standard error that are kept; a Go program says the reason first.
 const KEPT_STDERR: usize = 4096;
+
+/// How long a worker may take to end after its output has.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Ends a worker from another thread.
 #[derive(Clone, Default)]
@@ -58,7 +62,7 @@ impl Switch {
     }
 
     /// Kills if need be, and waits for the end, so that no zombie is left.
-    fn end(&self) -> Option<std::process::ExitStatus> {
+    fn end(&self) -> Option<ExitStatus> {
         self.kill();
         self.state()
             .child
@@ -66,13 +70,13 @@ impl Switch {
             .and_then(|child| child.wait().ok())
     }
 
-    fn wait(&self) -> Option<std::process::ExitStatus> {
-        let mut state = self.state();
-        let mut child = state.child.take()?;
-        drop(state);
-        let status = child.wait().ok();
-        self.state().child = Some(child);
-        status
+    /// Waits for a process whose output has ended; one that lingers all the same is killed.
+    fn wait(&self) -> Option<ExitStatus> {
+        let patience = Instant::now() + LINGER;
+        while self.is_running() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.end()
     }
 
     fn id(&self) -> Option<u32> {
