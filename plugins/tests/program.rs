@@ -1,5 +1,7 @@
 //! The programs as people run them: help, usage errors, a cluster that is not there.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::path::PathBuf;
 
 use assert_cmd::Command;
@@ -24,8 +26,8 @@ fn run(name: &str, arguments: &[&str]) -> (String, String, i32) {
 }
 
 /// A kubeconfig whose cluster refuses connections.
-fn kubeconfig(test: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.kubeconfig"));
+fn kubeconfig(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.kubeconfig"));
     let text = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "prod",
         "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
         "users": [{"name": "u", "user": {}}],

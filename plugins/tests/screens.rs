@@ -76,7 +76,7 @@ fn status(sync: &str, health: &str) -> Value {
     })
 }
 
-fn merged(mut base: Value, more: Value) -> Value {
+fn merged(mut base: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().expect("an object") {
         base[name] = value.clone();
     }
@@ -88,7 +88,7 @@ fn drifted() -> Application {
         "web",
         merged(
             status("OutOfSync", "Healthy"),
-            json!({"resources": [
+            &json!({"resources": [
                 {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "web", "name": "web", "status": "OutOfSync",
                  "health": {"status": "Healthy"},
                  "drift": [
@@ -111,7 +111,7 @@ fn degraded() -> Application {
         "checkout",
         merged(
             status("Synced", "Degraded"),
-            json!({"resources": [
+            &json!({"resources": [
                 {"version": "v1", "kind": "Service", "namespace": "checkout", "name": "api", "status": "Synced", "health": {"status": "Healthy"}},
                 {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "checkout", "name": "api", "status": "Synced",
                  "health": {"status": "Degraded", "message": "Deployment \"api\" exceeded its progress deadline\nReplicaSet api-6d9f: ImagePullBackOff"}}
@@ -125,7 +125,7 @@ fn failed() -> Application {
         "payments-prod",
         merged(
             status("OutOfSync", "Missing"),
-            json!({
+            &json!({
                 "operationState": {
                     "phase": "Failed", "startedAt": "2026-11-21T11:55:00Z", "finishedAt": "2026-11-21T11:56:30Z", "retryCount": 5,
                     "message": "one or more objects failed to apply",
@@ -149,7 +149,7 @@ fn broken() -> Application {
         "ingress",
         merged(
             status("Unknown", "Healthy"),
-            json!({"conditions": [{"type": "ComparisonError", "lastTransitionTime": "2026-11-21T09:00:00Z",
+            &json!({"conditions": [{"type": "ComparisonError", "lastTransitionTime": "2026-11-21T09:00:00Z",
                 "message": "cannot fetch https://github.com/acme/k8s-config.git: authentication required\n(Secret argocd/repo-config)"}]}),
         ),
     )
@@ -160,7 +160,7 @@ fn manual() -> Application {
         "batch",
         merged(
             status("OutOfSync", "Healthy"),
-            json!({"resources": [{"kind": "ConfigMap", "version": "v1", "name": "a", "namespace": "batch", "status": "OutOfSync"},
+            &json!({"resources": [{"kind": "ConfigMap", "version": "v1", "name": "a", "namespace": "batch", "status": "OutOfSync"},
                                  {"kind": "ConfigMap", "version": "v1", "name": "b", "namespace": "batch", "status": "OutOfSync", "requiresPruning": true}]}),
         ),
     );

@@ -35,7 +35,7 @@ api_struct! {
             /// Several sources; when there are any, `source` is ignored.
             sources: Vec<ApplicationSource>,
             /// Source that is rendered to a branch first.
-            source_hydrator: Option<SourceHydrator>,
+            source_hydrator: Option<Box<SourceHydrator>>,
             /// When and how to sync.
             sync_policy: Option<SyncPolicy>,
             /// Fields whose differences do not count.

@@ -48,7 +48,7 @@ api_struct! {
             /// Namespace of the controller that wrote this.
             controller_namespace: String,
             /// State of source hydration.
-            source_hydrator: Option<SourceHydratorStatus>,
+            source_hydrator: Option<Box<SourceHydratorStatus>>,
         }
     }
 }
@@ -334,7 +334,7 @@ api_struct! {
             hydrated_sha: String,
             /// What the spec said.
             #[schemars(with = "Option<Loose>")]
-            source_hydrator: Option<SourceHydrator>,
+            source_hydrator: Option<Box<SourceHydrator>>,
         }
     }
 }
@@ -361,7 +361,7 @@ api_struct! {
             hydrated_sha: String,
             /// What the spec said.
             #[schemars(with = "Option<Loose>")]
-            source_hydrator: Option<SourceHydrator>,
+            source_hydrator: Option<Box<SourceHydrator>>,
         }
     }
 }
