@@ -1,1 +1,36 @@
-fn main() {}
+//! `gitops-agent`: pulls Git, renders, applies, watches, repairs. See docs/architecture.md.
+
+mod applications;
+mod args;
+mod cluster;
+mod lease;
+mod metrics;
+mod queue;
+mod repositories;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Two crates of the tree could choose different providers; the choice is made here, first.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return fail(&anyhow::anyhow!("a TLS provider is installed already"));
+    }
+    let args = args::Args::parse();
+    args.init_logs();
+    match run::start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    tracing::error!(error = format!("{error:#}"), "the agent stops");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,523 @@
+//! What an application wants now: revisions looked up, sources rendered, manifests prepared.
+//!
+//! Renders only when an input changed: a new commit that touches nothing an application reads
+//! costs it a few look-ups.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use gitops_api::{
+    Application, ApplicationSource, ApplicationSpec,
+    constants::{self, condition},
+};
+use gitops_charts::{ChartArchive, DependencySource, RepositoryKind, chart_dependencies};
+use gitops_core::{
+    desired::{self, Context, DesiredSet, Manifest},
+    digest,
+    object::Origin,
+    status::Condition,
+};
+use gitops_render::{
+    AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
+};
+
+use super::{
+    AppKey, Controller,
+    memory::{Dependency, Memory, RenderedSource, RenderedSources},
+};
+use crate::repositories::{
+    credentials::Repositories,
+    trees::{ChartTree, CommitTree, Overlay, Subtree},
+};
+
+/// What Git says, or why it is not known.
+pub(crate) struct Wanted {
+    /// One revision a source, in order; empty when they could not be looked up.
+    pub(crate) revisions: Vec<String>,
+    /// Kind of each source.
+    pub(crate) source_types: Vec<String>,
+    /// The manifests.
+    pub(crate) desired: Arc<DesiredSet>,
+    /// Warnings.
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// One source, looked up.
+struct Found {
+    spec: ApplicationSource,
+    revision: String,
+    tree: Arc<dyn SourceTree>,
+    is_chart: bool,
+}
+
+impl Controller {
+    /// Looks up, renders and prepares. `refresh` asks the servers again; `hard` renders again.
+    pub(crate) async fn wanted(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        sources: &[ApplicationSource],
+        memory: &mut Memory,
+        refresh: bool,
+        hard: bool,
+    ) -> Result<Wanted, Condition> {
+        let mut conditions = Vec::new();
+        let found = self
+            .look_up(key, &app.spec, sources, refresh, &mut conditions)
+            .await?;
+        let revisions: Vec<String> = found.iter().map(|source| source.revision.clone()).collect();
+        let recipe = recipe(key, app, sources);
+        let kinds = self.cluster.discovery.kinds();
+        let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
+        let reusable = !hard
+            && memory.rendered.as_ref().is_some_and(|rendered| {
+                rendered.recipe == recipe
+                    && (rendered.cluster == cluster || !rendered.depends_on_cluster())
+                    && unchanged(rendered, &found)
+            });
+        if reusable {
+            self.metrics.render("unchanged");
+        } else {
+            let rendered = self.render(key, app, found, recipe, cluster).await;
+            self.metrics.render(if rendered.is_ok() {
+                "rendered"
+            } else {
+                "failed"
+            });
+            memory.rendered = Some(rendered?);
+        }
+        let Some(rendered) = &memory.rendered else {
+            return Err(comparison_error("nothing was rendered"));
+        };
+        conditions.extend(
+            rendered
+                .desired
+                .repeated
+                .iter()
+                .map(|text| Condition::new(condition::REPEATED_RESOURCE_WARNING, text.clone())),
+        );
+        Ok(Wanted {
+            revisions,
+            source_types: rendered
+                .sources
+                .iter()
+                .map(|s| s.source_type.clone())
+                .collect(),
+            desired: rendered.desired.clone(),
+            conditions,
+        })
+    }
+
+    async fn look_up(
+        &self,
+        key: &AppKey,
+        spec: &ApplicationSpec,
+        sources: &[ApplicationSource],
+        refresh: bool,
+        conditions: &mut Vec<Condition>,
+    ) -> Result<Vec<Found>, Condition> {
+        let repositories = Repositories::new(&self.configuration, &self.namespace, self.allow_file);
+        let project = spec.effective_project();
+        let mut found = Vec::new();
+        let mut followed = Vec::new();
+        for source in sources {
+            if source.chart.is_empty() {
+                let access = repositories.git(&source.repo_url, project);
+                let prefix = source.tag_prefix.clone();
+                followed.push((access, source.target_revision.clone(), prefix));
+            }
+        }
+        self.hub.follow(key, &followed);
+        let mut git = followed.into_iter();
+        for source in sources {
+            let (revision, tree): (String, Arc<dyn SourceTree>) = if source.chart.is_empty() {
+                let Some((access, target, prefix)) = git.next() else {
+                    continue;
+                };
+                let checkout = self
+                    .hub
+                    .resolve(&access, &target, &prefix, refresh)
+                    .await
+                    .map_err(|error| comparison_error(error.to_string()))?;
+                if let Some(reason) = checkout.stale {
+                    conditions.push(comparison_error(format!(
+                        "{reason}; comparing with the last known commit {}",
+                        short(&checkout.revision)
+                    )));
+                }
+                (checkout.revision, Arc::new(CommitTree(checkout.snapshot)))
+            } else {
+                let archive = self.chart(&repositories, source, project, refresh).await?;
+                (archive.version.clone(), Arc::new(ChartTree(archive)))
+            };
+            found.push(Found {
+                is_chart: !source.chart.is_empty(),
+                spec: source.clone(),
+                revision,
+                tree,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn chart(
+        &self,
+        repositories: &Repositories,
+        source: &ApplicationSource,
+        project: &str,
+        refresh: bool,
+    ) -> Result<Arc<ChartArchive>, Condition> {
+        let pass = source
+            .helm
+            .as_ref()
+            .is_some_and(|helm| helm.pass_credentials);
+        let repository = repositories.chart(&source.repo_url, project, pass);
+        if refresh {
+            self.charts.forget(&repository);
+        }
+        let fetch = async {
+            let version = self
+                .charts
+                .resolve(&repository, &source.chart, &source.target_revision)
+                .await?;
+            self.charts
+                .fetch(&repository, &source.chart, &version)
+                .await
+        };
+        fetch
+            .await
+            .map_err(|error| comparison_error(error.to_string()))
+    }
+
+    async fn render(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        found: Vec<Found>,
+        recipe: String,
+        cluster: String,
+    ) -> Result<RenderedSources, Condition> {
+        let refs = refs(&found);
+        let mut manifests = Vec::new();
+        let mut sources = Vec::new();
+        let mut warnings = Vec::new();
+        for source in found {
+            if !source.spec.ref_name.is_empty() && source.spec.path.is_empty() && !source.is_chart {
+                sources.push(RenderedSource {
+                    revision: source.revision,
+                    inputs: gitops_render::InputSet::default(),
+                    source_type: String::new(),
+                    dependencies: BTreeMap::new(),
+                });
+                continue;
+            }
+            let (rendered, dependencies) = self.render_source(key, app, &source, &refs).await?;
+            warnings.extend(rendered.warnings);
+            manifests.extend(rendered.objects.into_iter().map(|object| Manifest {
+                value: object.value,
+                origin: Origin {
+                    path: object.origin.path,
+                    line: object.origin.line,
+                },
+            }));
+            sources.push(RenderedSource {
+                revision: source.revision,
+                inputs: rendered.inputs,
+                source_type: format!("{:?}", rendered.source_type),
+                dependencies,
+            });
+        }
+        let desired = self.prepare(key, app, manifests)?;
+        Ok(RenderedSources {
+            recipe,
+            cluster,
+            sources,
+            desired: Arc::new(desired),
+            warnings,
+        })
+    }
+
+    fn prepare(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        manifests: Vec<Manifest>,
+    ) -> Result<DesiredSet, Condition> {
+        let instance = self.instance(key);
+        let kinds = self.cluster.discovery.kinds();
+        let context = Context {
+            instance: &instance,
+            destination_namespace: &app.spec.destination.namespace,
+            managed_by: &self.namespace,
+        };
+        let mut set = desired::prepare(manifests, context, |kind| kinds.scope(kind))
+            .map_err(|problems| invalid_manifests(&problems))?;
+        let metadata = app
+            .spec
+            .sync_policy
+            .as_ref()
+            .filter(|policy| policy.has_option("CreateNamespace=true"))
+            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
+        if let Some(metadata) = metadata {
+            let namespace = desired::managed_namespace(
+                &app.spec.destination.namespace,
+                &metadata.labels,
+                &metadata.annotations,
+                context,
+            );
+            // A Namespace among the manifests says more than the option does.
+            set.objects
+                .entry(namespace.key.clone())
+                .or_insert_with(|| Arc::new(namespace));
+        }
+        Ok(set)
+    }
+
+    async fn render_source(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        source: &Found,
+        refs: &BTreeMap<String, Arc<dyn SourceTree>>,
+    ) -> Result<(Rendered, BTreeMap<String, Dependency>), Condition> {
+        let kinds = self.cluster.discovery.kinds();
+        let spec: SourceSpec = serde_json::to_value(&source.spec)
+            .and_then(serde_json::from_value)
+            .map_err(|error| comparison_error(format!("spec.source cannot be read: {error}")))?;
+        let request = |tree: Arc<dyn SourceTree>| RenderRequest {
+            app: AppContext {
+                name: key.name.clone(),
+                destination_namespace: app.spec.destination.namespace.clone(),
+                project: app.spec.effective_project().into(),
+                kube_version: kinds.version.clone(),
+                api_versions: kinds.api_versions.clone(),
+            },
+            source: SourceRequest {
+                spec: spec.clone(),
+                tree,
+                revision: source.revision.clone(),
+                refs: refs.clone(),
+                is_chart_archive: source.is_chart,
+            },
+        };
+        match self.renderer.render(request(source.tree.clone())).await {
+            Ok(rendered) => Ok((rendered, BTreeMap::new())),
+            Err(RenderError::MissingDependencies { path, message, .. }) => {
+                let mounts = self.dependencies(app, source, &path, &message).await?;
+                let tree = overlay(source.tree.clone(), &mounts);
+                let rendered = self.renderer.render(request(tree)).await;
+                Ok((
+                    rendered.map_err(|error| comparison_error(error.to_string()))?,
+                    mounts,
+                ))
+            }
+            Err(error) => Err(comparison_error(error.to_string())),
+        }
+    }
+
+    /// Fetches the charts a chart in Git depends on, as `helm dependency build` would, from
+    /// repositories its project allows.
+    async fn dependencies(
+        &self,
+        app: &Application,
+        source: &Found,
+        chart_file: &str,
+        message: &str,
+    ) -> Result<BTreeMap<String, Dependency>, Condition> {
+        let repositories = Repositories::new(&self.configuration, &self.namespace, self.allow_file);
+        let project_name = app.spec.effective_project();
+        let project = self.project(project_name)?;
+        let folder = chart_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let inside = |path: &str| {
+            if folder.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{folder}/{path}")
+            }
+        };
+        let wanted = chart_dependencies(|file| {
+            source
+                .tree
+                .read(&inside(file))
+                .ok()
+                .map(|bytes| bytes.to_vec())
+        })
+        .map_err(|error| comparison_error(error.to_string()))?;
+        let mut mounts = BTreeMap::new();
+        for dependency in wanted {
+            let mount = inside(&format!("charts/{}", dependency.name));
+            let (url, kind) = match dependency.source {
+                DependencySource::Bundled => return Err(comparison_error(message)),
+                DependencySource::Refused { reason } => {
+                    return Err(comparison_error(format!(
+                        "chart dependency {}: {reason}",
+                        dependency.name
+                    )));
+                }
+                DependencySource::Folder(path) => {
+                    let path = normalise(&inside(&path)).ok_or_else(|| {
+                        comparison_error(format!(
+                            "chart dependency {}: {path} leads out of the repository",
+                            dependency.name
+                        ))
+                    })?;
+                    mounts.insert(mount, Dependency::Folder(path));
+                    continue;
+                }
+                DependencySource::Repository { url, kind } => (url, kind),
+            };
+            gitops_core::project::permits_source(&project.spec, project_name, &url)
+                .map_err(|denial| comparison_error(denial.to_string()))?;
+            let mut repository = repositories.chart(&url, project_name, false);
+            if kind != RepositoryKind::Http && repository.kind == RepositoryKind::Http {
+                repository.kind = kind;
+            }
+            let fetch = async {
+                let version = self
+                    .charts
+                    .resolve(&repository, &dependency.name, &dependency.version)
+                    .await?;
+                self.charts
+                    .fetch(&repository, &dependency.name, &version)
+                    .await
+            };
+            let archive = fetch
+                .await
+                .map_err(|error| comparison_error(error.to_string()))?;
+            mounts.insert(mount, Dependency::Archive(archive));
+        }
+        Ok(mounts)
+    }
+}
+
+impl RenderedSources {
+    /// Whether another set of kinds in the cluster could give another result.
+    fn depends_on_cluster(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.source_type == "Helm")
+            || self
+                .desired
+                .objects
+                .values()
+                .any(|object| !object.kind_known)
+    }
+}
+
+/// Everything a render depends on besides the files it reads and the cluster's kinds.
+fn recipe(key: &AppKey, app: &Application, sources: &[ApplicationSource]) -> String {
+    let namespace = app.spec.sync_policy.as_ref().map(|policy| {
+        (
+            policy.has_option("CreateNamespace=true"),
+            &policy.managed_namespace_metadata,
+        )
+    });
+    let destination = &app.spec.destination;
+    let recipe = serde_json::json!([
+        key.namespace,
+        key.name,
+        app.spec.project,
+        destination,
+        sources,
+        namespace
+    ]);
+    digest::of_value(&recipe)
+}
+
+/// `a/b/../c` as `a/c`; `None` when it leaves the root.
+fn normalise(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn overlay(
+    base: Arc<dyn SourceTree>,
+    dependencies: &BTreeMap<String, Dependency>,
+) -> Arc<dyn SourceTree> {
+    if dependencies.is_empty() {
+        return base;
+    }
+    let mounts = dependencies
+        .iter()
+        .map(|(path, dependency)| {
+            let tree: Arc<dyn SourceTree> = match dependency {
+                Dependency::Archive(archive) => Arc::new(ChartTree(archive.clone())),
+                Dependency::Folder(folder) => Arc::new(Subtree {
+                    base: base.clone(),
+                    folder: folder.clone(),
+                }),
+            };
+            (path.clone(), tree)
+        })
+        .collect();
+    Arc::new(Overlay { base, mounts })
+}
+
+fn refs(found: &[Found]) -> BTreeMap<String, Arc<dyn SourceTree>> {
+    found
+        .iter()
+        .filter(|source| !source.spec.ref_name.is_empty())
+        .map(|source| (source.spec.ref_name.clone(), source.tree.clone()))
+        .collect()
+}
+
+/// Whether every file every source read is as it was.
+fn unchanged(rendered: &RenderedSources, found: &[Found]) -> bool {
+    let refs = refs(found);
+    rendered.sources.len() == found.len()
+        && rendered.sources.iter().zip(found).all(|(before, now)| {
+            if before.revision == now.revision && refs.is_empty() {
+                return true;
+            }
+            let tree = overlay(now.tree.clone(), &before.dependencies);
+            before
+                .inputs
+                .unchanged(tree.as_ref(), &refs)
+                .unwrap_or(false)
+        })
+}
+
+fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {
+    const SHOWN: usize = 5;
+    let mut lines: Vec<_> = problems
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    comparison_error(lines.join("; "))
+}
+
+/// A condition of type ComparisonError.
+pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
+    Condition::new(condition::COMPARISON_ERROR, message)
+}
+
+/// The first seven characters of a commit id; versions of charts are left whole.
+pub(crate) fn short(revision: &str) -> &str {
+    if revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        &revision[..7]
+    } else {
+        revision
+    }
+}
+
+/// Whether a destination is the cluster the agent serves.
+pub(crate) fn is_in_cluster(spec: &ApplicationSpec) -> bool {
+    let destination = &spec.destination;
+    if destination.name.is_empty() {
+        destination.server.trim_end_matches('/') == constants::IN_CLUSTER_SERVER
+    } else {
+        destination.name == constants::IN_CLUSTER_NAME && destination.server.is_empty()
+    }
+}

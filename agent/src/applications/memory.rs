@@ -1,0 +1,55 @@
+//! What the agent remembers of an application between two reconciliations. Only a cache: all of it
+//! can be found again in the cluster and in Git.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use gitops_api::ApplicationStatus;
+use gitops_charts::ChartArchive;
+use gitops_core::{autosync::HealHistory, desired::DesiredSet};
+use gitops_render::InputSet;
+
+/// The memory of one application.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// The last render.
+    pub(crate) rendered: Option<RenderedSources>,
+    /// When its objects were healed.
+    pub(crate) heals: HealHistory,
+    /// The status written last, with the resource version it got.
+    pub(crate) written: Option<(u64, ApplicationStatus)>,
+}
+
+/// Manifests of all sources together, and what they were made from.
+pub(crate) struct RenderedSources {
+    /// Digest of everything but the repositories' content: specs, names.
+    pub(crate) recipe: String,
+    /// Digest of what the cluster serves, on which charts may depend.
+    pub(crate) cluster: String,
+    /// One entry a source, in order.
+    pub(crate) sources: Vec<RenderedSource>,
+    /// The result.
+    pub(crate) desired: Arc<DesiredSet>,
+    /// Notes for people.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One source of a render.
+pub(crate) struct RenderedSource {
+    /// Commit or chart version.
+    pub(crate) revision: String,
+    /// What was read.
+    pub(crate) inputs: InputSet,
+    /// Directory, Helm or Kustomize; empty for a source that only lends files.
+    pub(crate) source_type: String,
+    /// Charts the source's chart depends on and does not bring along, by where they belong.
+    pub(crate) dependencies: BTreeMap<String, Dependency>,
+}
+
+/// Where the files of a chart's dependency are.
+#[derive(Clone)]
+pub(crate) enum Dependency {
+    /// Fetched from a chart repository.
+    Archive(Arc<ChartArchive>),
+    /// A folder of the same repository.
+    Folder(String),
+}

@@ -1,0 +1,169 @@
+//! Applications: from a spec to objects in the cluster and a status that says so.
+//!
+//! Each application is reconciled as a whole: look up, render, compare, decide, carry out, report.
+//! Everything decided is decided in core; this module fetches what decisions need and does what
+//! they say.
+
+mod delete;
+mod desired;
+mod memory;
+mod reconcile;
+mod report;
+mod sync;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use gitops_api::{AppProject, Application};
+use gitops_charts::ChartFetcher;
+use gitops_core::tracking;
+use gitops_render::Renderer;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Client, runtime::reflector::Store};
+
+use crate::{
+    cluster::{discovery::Discovery, index::Index, watch::Watches, write::Writer},
+    metrics::Metrics,
+    queue::Queue,
+    repositories::hub::Hub,
+};
+pub(crate) use memory::Memory;
+pub(crate) use report::Reporter;
+
+/// Namespace and name of an Application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct AppKey {
+    /// Namespace of the Application.
+    pub(crate) namespace: String,
+    /// Name of the Application.
+    pub(crate) name: String,
+}
+
+impl fmt::Display for AppKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What the agent's own namespace says, kept current by watches.
+pub(crate) struct Configuration {
+    /// The Applications.
+    pub(crate) applications: Store<Application>,
+    /// The projects.
+    pub(crate) projects: Store<AppProject>,
+    /// Repository and credential Secrets.
+    pub(crate) secrets: Store<Secret>,
+    /// argocd-cm, known hosts, certificates.
+    pub(crate) config_maps: Store<ConfigMap>,
+}
+
+/// The cluster applications are delivered to.
+pub(crate) struct Cluster {
+    /// Kinds it serves.
+    pub(crate) discovery: Discovery,
+    /// Records of managed objects.
+    pub(crate) index: Arc<Index>,
+    /// Watches that fill the index.
+    pub(crate) watches: Watches,
+    /// The way to change it.
+    pub(crate) writer: Writer,
+}
+
+/// Everything a reconciliation needs.
+pub(crate) struct Controller {
+    /// Namespace of the agent.
+    pub(crate) namespace: String,
+    /// Client for Applications.
+    pub(crate) client: Client,
+    /// The agent's own namespace.
+    pub(crate) configuration: Configuration,
+    /// Git repositories.
+    pub(crate) hub: Hub,
+    /// Chart repositories.
+    pub(crate) charts: ChartFetcher,
+    /// Renders.
+    pub(crate) renderer: Renderer,
+    /// Where to deliver.
+    pub(crate) cluster: Cluster,
+    /// Which application is next.
+    pub(crate) queue: Arc<Queue<AppKey>>,
+    /// Status, events.
+    pub(crate) reporter: Reporter,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How often chart ranges are looked up again.
+    pub(crate) poll_interval: std::time::Duration,
+    /// `file://` repositories are allowed (tests).
+    pub(crate) allow_file: bool,
+    /// What is remembered of each application.
+    pub(crate) memories: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<Memory>>>>,
+}
+
+impl Controller {
+    /// Name under which an application's objects are tracked.
+    fn instance(&self, key: &AppKey) -> String {
+        tracking::instance_name(&key.namespace, &key.name, &self.namespace)
+    }
+
+    /// The Application, if it exists.
+    fn application(&self, key: &AppKey) -> Option<Arc<Application>> {
+        let reference = kube::runtime::reflector::ObjectRef::new(&key.name).within(&key.namespace);
+        self.configuration.applications.get(&reference)
+    }
+
+    /// Whether an application of this instance name exists.
+    fn exists(&self, instance: &str) -> bool {
+        self.application(&app_key(instance, &self.namespace))
+            .is_some()
+    }
+
+    fn memory(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<Memory>> {
+        self.memories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key.clone())
+            .or_default()
+            .clone()
+    }
+
+    /// Works on one application after another, for ever.
+    pub(crate) async fn work(self: Arc<Self>) {
+        loop {
+            let key = self.queue.next().await;
+            self.metrics
+                .queue_depth
+                .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
+            let started = std::time::Instant::now();
+            // A reconciliation that panics costs one application one attempt, not the agent.
+            let task = tokio::spawn(self.clone().reconcile(key.clone()));
+            match task.await {
+                Ok(again) => {
+                    if let Some(delay) = again {
+                        self.queue.add_after(key.clone(), delay);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(application = %key, %error, "reconciliation broke off");
+                    self.queue
+                        .add_after(key.clone(), std::time::Duration::from_secs(30));
+                }
+            }
+            self.metrics
+                .reconcile_seconds
+                .observe(started.elapsed().as_secs_f64());
+            self.queue.done(&key);
+        }
+    }
+}
+
+/// The application of an instance name.
+pub(crate) fn app_key(instance: &str, control_plane_namespace: &str) -> AppKey {
+    let (namespace, name) = tracking::application_of(instance, control_plane_namespace);
+    AppKey {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}

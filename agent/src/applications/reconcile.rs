@@ -1,0 +1,735 @@
+//! One reconciliation of one application, from its spec to its status.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use gitops_api::{
+    AppProject, Application, ApplicationSource, ApplicationStatus,
+    constants::{annotation, condition, finalizer},
+    status::OperationState,
+};
+use gitops_core::{
+    autosync::{self, Attempt, Automated, Decision, Idle},
+    compare::{Comparison, Confirmation, State},
+    desired::DesiredSet,
+    live::LiveObject,
+    object::ObjectKey,
+    project,
+    retry::RetryPolicy,
+    source,
+    status::{self, Compared, Condition, Report},
+};
+use jiff::Timestamp;
+
+use super::{
+    AppKey, Controller, Memory,
+    desired::{Wanted, comparison_error, is_in_cluster},
+    sync::{DESIRED_DIGEST, Request},
+};
+use crate::cluster::inspect;
+
+/// Requests under way at the same time to confirm the objects of one application.
+const INSPECTIONS: usize = 8;
+
+/// What one pass over an application found.
+pub(crate) struct Findings {
+    /// What Git says.
+    pub(crate) wanted: Wanted,
+    /// Verdicts.
+    pub(crate) comparison: Comparison,
+    /// Records of live objects among them.
+    pub(crate) live: HashMap<ObjectKey, LiveObject>,
+}
+
+impl Findings {
+    fn compared(&self) -> Compared<'_> {
+        Compared {
+            desired: &self.wanted.desired,
+            comparison: &self.comparison,
+            live: &self.live,
+            revisions: &self.wanted.revisions,
+            source_types: &self.wanted.source_types,
+        }
+    }
+}
+
+impl Controller {
+    /// Reconciles; returns when to do so again, if time alone may change the answer.
+    pub(crate) async fn reconcile(self: Arc<Self>, key: AppKey) -> Option<Duration> {
+        let memory = self.memory(&key);
+        let mut memory = memory.lock().await;
+        let Some(app) = self.application(&key) else {
+            self.forget(&key);
+            return None;
+        };
+        if app.metadata.deletion_timestamp.is_some() {
+            return self.delete(&key, &app).await;
+        }
+        let annotations = app.metadata.annotations.as_ref();
+        if annotations.is_some_and(|a| {
+            a.get(annotation::SKIP_RECONCILE)
+                .is_some_and(|v| v == "true")
+        }) {
+            return None;
+        }
+        let refresh = annotations
+            .and_then(|a| a.get(annotation::REFRESH))
+            .cloned();
+        let previous = memory.current_status(&app);
+        let mut pass = Pass {
+            controller: &self,
+            key: &key,
+            app: &app,
+            previous,
+            refresh,
+            conditions: BTreeSet::new(),
+            operation: None,
+        };
+        let again = pass.run(&mut memory).await;
+        match again {
+            Ok(again) => again,
+            Err(error) => {
+                tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
+                Some(Duration::from_secs(5))
+            }
+        }
+    }
+
+    /// The project of that name.
+    pub(crate) fn project(&self, name: &str) -> Result<Arc<AppProject>, Condition> {
+        let reference = kube::runtime::reflector::ObjectRef::new(name).within(&self.namespace);
+        self.configuration.projects.get(&reference).ok_or_else(|| {
+            Condition::new(
+                condition::INVALID_SPEC_ERROR,
+                format!(
+                    "project {name} does not exist in namespace {}; create the AppProject or change \
+                     spec.project",
+                    self.namespace
+                ),
+            )
+        })
+    }
+
+    /// Forgets an application that is gone. Its objects stay.
+    fn forget(&self, key: &AppKey) {
+        self.cluster.index.want(&self.instance(key), None);
+        self.hub.follow(key, &[]);
+        self.memories
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(key);
+    }
+}
+
+/// One pass over one application.
+struct Pass<'a> {
+    controller: &'a Controller,
+    key: &'a AppKey,
+    app: &'a Application,
+    previous: ApplicationStatus,
+    refresh: Option<String>,
+    conditions: BTreeSet<Condition>,
+    operation: Option<OperationState>,
+}
+
+impl Pass<'_> {
+    async fn run(&mut self, memory: &mut Memory) -> anyhow::Result<Option<Duration>> {
+        let sources = self.app.spec.effective_sources().to_vec();
+        let findings = match self.look(memory, &sources).await {
+            Ok(findings) => findings,
+            Err(condition) => {
+                self.fail_requested_operation(&condition);
+                self.conditions.insert(condition);
+                return self.report(memory, None, None).await;
+            }
+        };
+        let (findings, again) = self.act(memory, findings).await?;
+        let again = [again, self.chart_interval(&sources)]
+            .into_iter()
+            .flatten()
+            .min();
+        self.report(memory, Some(&findings), again).await
+    }
+
+    /// Looks at Git and at the cluster.
+    async fn look(
+        &mut self,
+        memory: &mut Memory,
+        sources: &[ApplicationSource],
+    ) -> Result<Findings, Condition> {
+        self.validate(sources)?;
+        let hard = self.refresh.as_deref() == Some("hard");
+        let wanted = self
+            .wanted(memory, sources, self.refresh.is_some(), hard)
+            .await?;
+        self.check_kinds(&wanted.desired)?;
+        self.compare(wanted).await
+    }
+
+    async fn wanted(
+        &mut self,
+        memory: &mut Memory,
+        sources: &[ApplicationSource],
+        refresh: bool,
+        hard: bool,
+    ) -> Result<Wanted, Condition> {
+        let controller = self.controller;
+        let wanted = controller
+            .wanted(self.key, self.app, sources, memory, refresh, hard)
+            .await?;
+        self.conditions.extend(wanted.conditions.iter().cloned());
+        let instance = controller.instance(self.key);
+        controller
+            .cluster
+            .index
+            .want(&instance, Some(&wanted.desired));
+        if refresh {
+            controller.cluster.index.forget_probes(&instance);
+        }
+        Ok(wanted)
+    }
+
+    /// Checks what can be checked without Git.
+    fn validate(&self, sources: &[ApplicationSource]) -> Result<(), Condition> {
+        let invalid = |message: String| Condition::new(condition::INVALID_SPEC_ERROR, message);
+        let spec = &self.app.spec;
+        source::validate(spec).map_err(|problems| {
+            let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            invalid(texts.join("; "))
+        })?;
+        let name = spec.effective_project();
+        let project = self.controller.project(name)?;
+        for source in sources {
+            project::permits_source(&project.spec, name, &source.repo_url)
+                .map_err(|denial| invalid(denial.to_string()))?;
+        }
+        project::permits_destination(&project.spec, name, &spec.destination)
+            .map_err(|denial| invalid(denial.to_string()))?;
+        if !is_in_cluster(spec) {
+            let destination = &spec.destination;
+            return Err(invalid(format!(
+                "destination {} is not a cluster this agent delivers to; it delivers to \
+                 https://kubernetes.default.svc (in-cluster)",
+                if destination.name.is_empty() {
+                    &destination.server
+                } else {
+                    &destination.name
+                }
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks every object against the project before anything is applied.
+    fn check_kinds(&self, desired: &DesiredSet) -> Result<(), Condition> {
+        let spec = &self.app.spec;
+        let name = spec.effective_project();
+        let project = self.controller.project(name)?;
+        let denials: Vec<String> = desired
+            .objects
+            .values()
+            .filter(|object| object.kind_known && !object.implicit)
+            .filter_map(|object| {
+                project::permits_object(&project.spec, name, &spec.destination, &object.key)
+                    .err()
+                    .map(|denial| format!("{}: {denial}", object.origin))
+            })
+            .take(5)
+            .collect();
+        if denials.is_empty() {
+            Ok(())
+        } else {
+            Err(comparison_error(denials.join("; ")))
+        }
+    }
+
+    /// Compares, after making sure that the index knows what it has to.
+    async fn compare(&self, wanted: Wanted) -> Result<Findings, Condition> {
+        let cluster = &self.controller.cluster;
+        let kinds: BTreeSet<_> = wanted
+            .desired
+            .objects
+            .values()
+            .map(|object| object.gvk.clone())
+            .collect();
+        let earlier = self
+            .previous
+            .resources
+            .iter()
+            .filter(|r| !r.hook)
+            .map(|resource| gitops_core::object::GroupVersionKind {
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                kind: resource.kind.clone(),
+            });
+        cluster
+            .watches
+            .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
+            .await;
+        self.probe(&wanted).await?;
+        let (mut comparison, live) = self.judge(&wanted.desired);
+        self.confirm(&wanted.desired, &mut comparison, &live)
+            .await?;
+        Ok(Findings {
+            wanted,
+            comparison,
+            live,
+        })
+    }
+
+    fn judge(&self, desired: &DesiredSet) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
+        let controller = self.controller;
+        let (comparison, live) =
+            controller
+                .cluster
+                .index
+                .compare(desired, &controller.instance(self.key), |instance| {
+                    controller.exists(instance)
+                });
+        for (key, state) in &comparison {
+            // Judged equal by ownership alone: remember it, so that the fields need not be kept.
+            if let (State::Synced, Some(live), Some(object)) =
+                (state, live.get(key), desired.objects.get(key))
+                && live.fields.is_some()
+            {
+                let confirmation = Confirmation::of(live, &object.digest);
+                controller.cluster.index.confirm(key, confirmation);
+            }
+        }
+        (comparison, live)
+    }
+
+    /// Looks up objects nobody marked yet, and objects an earlier tool left behind.
+    async fn probe(&self, wanted: &Wanted) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        let unknown: Vec<_> = wanted
+            .desired
+            .objects
+            .values()
+            .filter(|object| object.kind_known && cluster.index.is_unprobed(&object.key))
+            .cloned()
+            .collect();
+        let results: Vec<_> = stream::iter(unknown)
+            .map(async |object| inspect::probe(&cluster.writer, &cluster.index, &object).await)
+            .buffer_unordered(INSPECTIONS)
+            .collect()
+            .await;
+        for result in results {
+            result.map_err(|error| comparison_error(error.to_string()))?;
+        }
+        self.probe_leftovers(wanted).await
+    }
+
+    /// Objects the status lists but Git no longer holds: those Argo CD applied carry no label that
+    /// a watch would show.
+    async fn probe_leftovers(&self, wanted: &Wanted) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        for resource in self
+            .previous
+            .resources
+            .iter()
+            .filter(|resource| !resource.hook)
+        {
+            let key = ObjectKey {
+                group: resource.group.clone(),
+                kind: resource.kind.clone(),
+                namespace: resource.namespace.clone(),
+                name: resource.name.clone(),
+            };
+            if wanted.desired.objects.contains_key(&key) || !cluster.index.is_unprobed(&key) {
+                continue;
+            }
+            let gvk = gitops_core::object::GroupVersionKind {
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                kind: resource.kind.clone(),
+            };
+            match cluster.writer.get(&gvk, &key).await {
+                Ok(Some(object)) => {
+                    cluster.index.observe(&object);
+                }
+                Ok(None) => cluster.index.note_absent(&key),
+                Err(error) => {
+                    tracing::debug!(application = %self.key, object = %key, %error, "a left-over object cannot be read");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the API server about objects the records cannot judge.
+    async fn confirm(
+        &self,
+        desired: &DesiredSet,
+        comparison: &mut Comparison,
+        live: &HashMap<ObjectKey, LiveObject>,
+    ) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
+        // want to see what exactly differs.
+        let automated = self.automated().is_some();
+        let doubtful: Vec<_> = comparison
+            .iter()
+            .filter(|(key, state)| {
+                matches!(state, State::Unconfirmed)
+                    || (matches!(state, State::Changed) && !automated && live.contains_key(*key))
+            })
+            .filter_map(|(key, _)| desired.objects.get(key).cloned())
+            .collect();
+        let verdicts: Vec<_> = stream::iter(doubtful)
+            .map(async |object| {
+                (
+                    object.key.clone(),
+                    inspect::confirm(&cluster.writer, &cluster.index, &object).await,
+                )
+            })
+            .buffer_unordered(INSPECTIONS)
+            .collect()
+            .await;
+        for (key, verdict) in verdicts {
+            let state = match verdict {
+                Ok(state) => state,
+                // What Git holds is refused: it differs, and a sync will say why.
+                Err(error) if !error.is_transient() => State::Changed,
+                Err(error) => return Err(comparison_error(error.to_string())),
+            };
+            comparison.insert(key, state);
+        }
+        Ok(())
+    }
+
+    fn automated(&self) -> Option<Automated> {
+        let automation = self.app.spec.sync_policy.as_ref()?.automation()?;
+        Some(Automated {
+            prune: automation.prune,
+            self_heal: automation.self_heal,
+        })
+    }
+
+    /// Decides and carries out; returns what is true afterwards.
+    async fn act(
+        &mut self,
+        memory: &mut Memory,
+        findings: Findings,
+    ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        if let Some(operation) = &self.app.operation {
+            let request = Request::asked_for(operation, &self.app.spec);
+            return self
+                .sync(memory, findings, request)
+                .await
+                .map(|findings| (findings, None));
+        }
+        let now = Timestamp::now();
+        let retry = self.retry_policy();
+        let attempt = self.last_attempt(&findings);
+        let decision = autosync::decide(
+            self.automated(),
+            &findings.comparison,
+            attempt,
+            &retry,
+            &memory.heals,
+            now,
+        );
+        match decision {
+            Decision::Nothing(idle) => {
+                self.note_idle(idle, &findings);
+                Ok((findings, None))
+            }
+            Decision::Later(pause, reason) => {
+                self.note_failed_attempt();
+                if !reason.starts_with("retrying") {
+                    self.conditions
+                        .insert(Condition::new(condition::SYNC_ERROR, reason));
+                }
+                Ok((findings, Some(pause)))
+            }
+            Decision::Sync { retry } => {
+                let request = Request::automated(&self.app.spec, None, retry);
+                self.sync(memory, findings, request)
+                    .await
+                    .map(|findings| (findings, None))
+            }
+            Decision::Heal(keys) => {
+                for key in &keys {
+                    memory.heals.record(key, now);
+                }
+                self.controller.metrics.heals.inc_by(keys.len() as u64);
+                let request = Request::automated(&self.app.spec, Some(keys), 0);
+                self.sync(memory, findings, request)
+                    .await
+                    .map(|findings| (findings, None))
+            }
+        }
+    }
+
+    async fn sync(
+        &mut self,
+        memory: &mut Memory,
+        findings: Findings,
+        request: Request,
+    ) -> anyhow::Result<Findings> {
+        let controller = self.controller;
+        let findings = match self.findings_of(memory, findings, &request).await {
+            Ok(findings) => findings,
+            Err((findings, condition)) => {
+                self.operation = Some(request.refused(&condition.message, Timestamp::now()));
+                return Ok(findings);
+            }
+        };
+        let outcome = controller
+            .sync(self.key, self.app, &findings, &request)
+            .await;
+        let operation = outcome.operation;
+        controller
+            .reporter
+            .operation(self.app, &findings, &operation, &outcome.healed)
+            .await;
+        let phase = operation.phase;
+        if phase.is_successful() && request.is_complete() {
+            let finished = Timestamp::now();
+            status::record_history(
+                &mut self.previous,
+                &self.app.spec,
+                &findings.wanted.revisions,
+                outcome.started,
+                finished,
+                operation.operation.initiated_by.clone().unwrap_or_default(),
+            );
+        }
+        self.operation = Some(operation);
+        if phase.is_completed() && !phase.is_successful() {
+            self.note_failed_attempt();
+        }
+        // What is true after the writes; the answers to them are in the index already.
+        let Findings {
+            wanted,
+            comparison: before,
+            ..
+        } = findings;
+        let (mut comparison, live) = self.judge(&wanted.desired);
+        for (key, state) in &mut comparison {
+            if matches!(state, State::Unconfirmed)
+                && let Some(known) = before.get(key)
+            {
+                *state = known.clone();
+            }
+        }
+        Ok(Findings {
+            wanted,
+            comparison,
+            live,
+        })
+    }
+
+    /// The findings a request is about: those at hand, or those of another revision it names.
+    async fn findings_of(
+        &mut self,
+        memory: &mut Memory,
+        findings: Findings,
+        request: &Request,
+    ) -> Result<Findings, (Findings, Condition)> {
+        let Some(sources) = request.other_sources(&self.app.spec) else {
+            return Ok(findings);
+        };
+        let other = async {
+            let wanted = self.wanted(memory, &sources, true, false).await?;
+            self.check_kinds(&wanted.desired)?;
+            self.compare(wanted).await
+        }
+        .await;
+        other.map_err(|condition| (findings, condition))
+    }
+
+    /// The retry policy; one that cannot be read is said so, and the default used.
+    fn retry_policy(&mut self) -> RetryPolicy {
+        let strategy = self
+            .app
+            .spec
+            .sync_policy
+            .as_ref()
+            .and_then(|policy| policy.retry.as_ref());
+        RetryPolicy::of_automated_sync(strategy).unwrap_or_else(|error| {
+            let message = format!("spec.syncPolicy.retry: {error}; the default is used");
+            self.conditions
+                .insert(Condition::new(condition::INVALID_SPEC_ERROR, message));
+            RetryPolicy::automated_default()
+        })
+    }
+
+    /// The last operation, if it was of the manifests and source compared now.
+    fn last_attempt(&self, findings: &Findings) -> Option<Attempt> {
+        let state = self.previous.operation_state.as_ref()?;
+        let result = state.sync_result.as_ref()?;
+        let spec = &self.app.spec;
+        // A commit that changes nothing for this application is not a new state to try.
+        let digest = result
+            .extra
+            .get(DESIRED_DIGEST)
+            .and_then(serde_json::Value::as_str);
+        let same = digest == Some(&findings.wanted.desired.digest())
+            && result.sources == spec.sources
+            && (!spec.sources.is_empty() || result.source == spec.source);
+        if !same || !state.phase.is_completed() {
+            return None;
+        }
+        Some(Attempt {
+            succeeded: state.phase.is_successful(),
+            retries: u32::try_from(state.retry_count).unwrap_or(0),
+            finished: state
+                .finished_at
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        })
+    }
+
+    fn note_idle(&mut self, idle: Idle, findings: &Findings) {
+        if idle == Idle::GaveUp {
+            self.note_failed_attempt();
+        }
+        self.note_shared(findings);
+    }
+
+    /// Says on the application why its last sync failed.
+    fn note_failed_attempt(&mut self) {
+        let state = self
+            .operation
+            .as_ref()
+            .or(self.previous.operation_state.as_ref());
+        if let Some(state) = state.filter(|s| s.phase.is_completed() && !s.phase.is_successful()) {
+            let revision = state
+                .sync_result
+                .as_ref()
+                .map(|result| super::desired::short(&result.revision).to_owned())
+                .unwrap_or_default();
+            self.conditions.insert(Condition::new(
+                condition::SYNC_ERROR,
+                format!("sync to {revision} failed: {}", state.message),
+            ));
+        }
+    }
+
+    fn note_shared(&mut self, findings: &Findings) {
+        for (key, state) in &findings.comparison {
+            if let State::OwnedBy(other) = state {
+                self.conditions.insert(Condition::new(
+                    condition::SHARED_RESOURCE_WARNING,
+                    format!(
+                        "{key} is part of applications {other} and {}; it stays with {other}, remove \
+                         it from one of them",
+                        self.key.name
+                    ),
+                ));
+            }
+        }
+    }
+
+    /// Answers a request to sync when it cannot even be compared.
+    fn fail_requested_operation(&mut self, condition: &Condition) {
+        if let Some(operation) = &self.app.operation {
+            let request = Request::asked_for(operation, &self.app.spec);
+            self.operation = Some(request.refused(&condition.message, Timestamp::now()));
+        }
+    }
+
+    /// Charts are not announced by anyone: ranges are looked up again at the poll interval.
+    fn chart_interval(&self, sources: &[ApplicationSource]) -> Option<Duration> {
+        sources
+            .iter()
+            .any(|source| !source.chart.is_empty())
+            .then_some(self.controller.poll_interval)
+    }
+
+    async fn report(
+        &mut self,
+        memory: &mut Memory,
+        findings: Option<&Findings>,
+        again: Option<Duration>,
+    ) -> anyhow::Result<Option<Duration>> {
+        if let Some(findings) = findings {
+            self.note_shared(findings);
+            self.note_unapplied(findings, memory);
+        }
+        let report = Report {
+            previous: &self.previous,
+            spec: &self.app.spec,
+            compared: findings.map(Findings::compared),
+            conditions: &self.conditions,
+            operation: self.operation.as_ref(),
+            namespace: &self.controller.namespace,
+            now: Timestamp::now(),
+        };
+        let status = status::build(&report);
+        let finished = self.operation.as_ref().is_some_and(|operation| {
+            operation.phase.is_completed() && self.app.operation.is_some()
+        });
+        self.controller
+            .reporter
+            .write(self.app, memory, status, finished, self.refresh.as_deref())
+            .await?;
+        Ok(again)
+    }
+
+    fn note_unapplied(&mut self, findings: &Findings, memory: &Memory) {
+        let unknown: Vec<String> = findings
+            .comparison
+            .iter()
+            .filter(|(_, state)| **state == State::UnknownKind)
+            .map(|(key, _)| key.to_string())
+            .collect();
+        if !unknown.is_empty() {
+            self.conditions.insert(comparison_error(format!(
+                "the cluster does not serve the kind of {}; install its CustomResourceDefinition or \
+                 correct apiVersion and kind",
+                unknown.join(", ")
+            )));
+        }
+        if findings.wanted.desired.objects.is_empty()
+            && findings
+                .comparison
+                .values()
+                .any(|state| *state == State::Extra)
+            && !self.allows_empty()
+        {
+            self.conditions.insert(Condition::new(
+                condition::SYNC_ERROR,
+                "Git holds no manifests for this application, and deleting all its objects is not \
+                 allowed; set syncPolicy.automated.allowEmpty or delete the application",
+            ));
+        }
+        for warning in memory
+            .rendered
+            .iter()
+            .flat_map(|rendered| &rendered.warnings)
+        {
+            self.conditions.insert(Condition::new(
+                condition::EXCLUDED_RESOURCE_WARNING,
+                warning.clone(),
+            ));
+        }
+    }
+
+    fn allows_empty(&self) -> bool {
+        self.app
+            .spec
+            .sync_policy
+            .as_ref()
+            .and_then(|policy| policy.automated.as_ref())
+            .is_some_and(|automated| automated.allow_empty)
+    }
+}
+
+/// Whether deleting the application deletes its objects.
+pub(crate) fn cascades(app: &Application) -> Option<&'static str> {
+    let finalizers = app.metadata.finalizers.as_deref().unwrap_or_default();
+    [
+        finalizer::RESOURCES,
+        finalizer::FOREGROUND,
+        finalizer::BACKGROUND,
+    ]
+    .into_iter()
+    .find(|known| finalizers.iter().any(|set| set == known))
+}

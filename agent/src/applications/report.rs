@@ -1,0 +1,204 @@
+//! What the agent says: the status of an Application and Kubernetes Events.
+//!
+//! The only writer of Applications. A status equal to the one before is not written.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use gitops_api::{
+    Application, ApplicationStatus,
+    constants::{self, annotation},
+    status::OperationState,
+};
+use gitops_core::{compare::DriftedField, drift, object::ObjectKey, status::merge_patch};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::events::{Event, EventType, Recorder, Reporter as EventReporter},
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::{Memory, desired::short, reconcile::Findings};
+use crate::metrics::Metrics;
+
+/// Writes statuses and events.
+pub(crate) struct Reporter {
+    client: Client,
+    recorder: Recorder,
+    permits: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+impl Memory {
+    /// The status as it is now: what was written last, unless the Application was read again since.
+    pub(crate) fn current_status(&self, app: &Application) -> ApplicationStatus {
+        let read = app
+            .metadata
+            .resource_version
+            .as_ref()
+            .and_then(|v| v.parse::<u64>().ok());
+        match (&self.written, read) {
+            (Some((version, status)), Some(read)) if read < *version => status.clone(),
+            _ => app.status.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Reporter {
+    /// Reports through this client.
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        let reporter = EventReporter {
+            controller: constants::FIELD_MANAGER.into(),
+            instance: std::env::var("HOSTNAME").ok(),
+        };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self {
+            client,
+            recorder,
+            permits: Semaphore::new(16),
+            metrics,
+        }
+    }
+
+    /// Writes what changed of a status; with `finished` the operation is taken off the
+    /// Application, with `refresh` the request to refresh.
+    pub(crate) async fn write(
+        &self,
+        app: &Application,
+        memory: &mut Memory,
+        status: ApplicationStatus,
+        finished: bool,
+        refresh: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let before = serde_json::to_value(memory.current_status(app))?;
+        let mut after = serde_json::to_value(&status)?;
+        let mut patch = json!({});
+        if refresh.is_some() {
+            // Whoever asked wants to see that it was done.
+            after["reconciledAt"] = json!(gitops_core::status::seconds(jiff::Timestamp::now()));
+            patch["metadata"] = json!({"annotations": {
+                annotation::REFRESH: null, annotation::REFRESH_TIMESTAMP: null,
+            }});
+        }
+        if finished {
+            patch["operation"] = Value::Null;
+        }
+        match merge_patch(&before, &after) {
+            Some(change) => patch["status"] = change,
+            None if refresh.is_none() && !finished => return Ok(()),
+            None => {}
+        }
+        let api: Api<Application> =
+            Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default());
+        let params = PatchParams {
+            field_manager: Some(constants::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        self.metrics.write("status");
+        let _permit = self.permits.acquire().await;
+        let (name, patch) = (app.name_any(), Patch::Merge(&patch));
+        let write = api.patch(&name, &params, &patch);
+        let written = match tokio::time::timeout(Duration::from_secs(30), write).await {
+            Ok(Ok(written)) => written,
+            // The Application was deleted meanwhile: there is nobody to tell.
+            Ok(Err(kube::Error::Api(error))) if error.code == 404 => return Ok(()),
+            Ok(Err(error)) => return Err(error).context("writing Application.status"),
+            Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
+        };
+        let version = written
+            .resource_version()
+            .and_then(|version| version.parse().ok());
+        memory.written = version.map(|version| (version, written.status.unwrap_or_default()));
+        Ok(())
+    }
+
+    /// Tells the end of an operation, and on each healed object what was taken back.
+    pub(crate) async fn operation(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        operation: &OperationState,
+        healed: &[(ObjectKey, Vec<DriftedField>)],
+    ) {
+        let revision = findings
+            .wanted
+            .revisions
+            .first()
+            .map(|r| short(r))
+            .unwrap_or_default();
+        let succeeded = operation.phase.is_successful();
+        let event = Event {
+            type_: if succeeded {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
+            reason: if succeeded {
+                "OperationCompleted"
+            } else {
+                "OperationFailed"
+            }
+            .into(),
+            note: Some(limit(&format!("sync to {revision}: {}", operation.message))),
+            action: "Sync".into(),
+            secondary: None,
+        };
+        self.publish(&event, &app.object_ref(&())).await;
+        for (key, fields) in healed {
+            let described: Vec<_> = fields.iter().map(drift::describe).collect();
+            let what = if described.is_empty() {
+                "it was deleted".to_owned()
+            } else {
+                described.join("; ")
+            };
+            let note = format!(
+                "application {} put back what Git has at {revision}: {what}",
+                app.name_any()
+            );
+            let event = Event {
+                type_: EventType::Normal,
+                reason: "SelfHealed".into(),
+                note: Some(limit(&note)),
+                action: "SelfHeal".into(),
+                secondary: None,
+            };
+            tracing::info!(application = app.name_any(), object = %key, what, "healed");
+            let desired = findings.wanted.desired.objects.get(key);
+            let reference = ObjectReference {
+                api_version: desired.map(|desired| desired.gvk.api_version()),
+                kind: Some(key.kind.clone()),
+                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.clone()).filter(|n| !n.is_empty()),
+                uid: findings.live.get(key).map(|live| live.uid.clone()),
+                ..ObjectReference::default()
+            };
+            self.publish(&event, &reference).await;
+            self.publish(&event, &app.object_ref(&())).await;
+        }
+    }
+
+    async fn publish(&self, event: &Event, reference: &ObjectReference) {
+        self.metrics.write("event");
+        if let Err(error) = self.recorder.publish(event, reference).await {
+            tracing::debug!(
+                error = crate::cluster::write::chain(&error),
+                "an event could not be recorded"
+            );
+        }
+    }
+}
+
+/// Events hold at most 1024 bytes of text.
+fn limit(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let mut end = LONGEST;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}

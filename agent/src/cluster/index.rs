@@ -1,0 +1,348 @@
+//! Records of the live objects the agent manages, and what was confirmed about them.
+//!
+//! Filled by watches and by the answers to writes; read by every comparison. Holds no object.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{PoisonError, RwLock},
+};
+
+use gitops_core::{
+    compare::{self, Comparison, Confirmation},
+    desired::DesiredSet,
+    live::LiveObject,
+    object::{GroupKind, ObjectKey},
+};
+use serde_json::Value;
+use tokio::sync::{Notify, futures::Notified};
+
+/// The records of one cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    inner: RwLock<Inner>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: HashMap<ObjectKey, LiveObject>,
+    /// Objects by the instance name in their tracking annotation.
+    tracked: HashMap<String, BTreeSet<ObjectKey>>,
+    /// Instances that want an object, tracked or not.
+    wanted: HashMap<ObjectKey, BTreeSet<String>>,
+    /// The same, the other way round.
+    wants: HashMap<String, HashSet<ObjectKey>>,
+    /// How many objects are recorded in each namespace.
+    namespaces: HashMap<String, usize>,
+    confirmed: HashMap<ObjectKey, Confirmation>,
+    /// Objects looked up and not found, which no watch would have shown for lack of a label.
+    absent: HashSet<ObjectKey>,
+}
+
+impl Index {
+    /// Takes note of an object; returns the instances to look at again, none when the record is as
+    /// before or older than what is known.
+    pub(crate) fn observe(&self, object: &Value) -> BTreeSet<String> {
+        let Some(key) = ObjectKey::of(object) else {
+            return BTreeSet::new();
+        };
+        self.write(|inner| {
+            let keep_fields = !inner.confirmed.contains_key(&key);
+            let Some(record) = LiveObject::observe(object, keep_fields) else {
+                return BTreeSet::new();
+            };
+            inner.put(record)
+        })
+    }
+
+    /// Completes when any record changes after this call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Takes note that an object is gone.
+    pub(crate) fn remove(&self, key: &ObjectKey) -> BTreeSet<String> {
+        self.write(|inner| inner.remove(key))
+    }
+
+    /// Removes the records of a kind that a complete listing did not show.
+    pub(crate) fn retain_listed(
+        &self,
+        kind: &GroupKind,
+        listed: &HashSet<ObjectKey>,
+    ) -> BTreeSet<String> {
+        self.write(|inner| {
+            let gone: Vec<_> = inner
+                .objects
+                .keys()
+                .filter(|key| key.group == kind.group && key.kind == kind.kind)
+                .filter(|key| !listed.contains(*key))
+                .cloned()
+                .collect();
+            gone.iter()
+                .flat_map(|key| {
+                    let affected = inner.remove(key);
+                    // It may only have lost its label: worth a look before it is called missing.
+                    inner.absent.remove(key);
+                    affected
+                })
+                .collect()
+        })
+    }
+
+    /// Says what an instance wants now; `None` when the application is gone.
+    pub(crate) fn want(&self, instance: &str, desired: Option<&DesiredSet>) {
+        let now: HashSet<ObjectKey> = desired
+            .iter()
+            .flat_map(|set| set.objects.keys().cloned())
+            .collect();
+        self.write(|inner| {
+            let before = inner.wants.remove(instance).unwrap_or_default();
+            for key in before.difference(&now) {
+                if let Some(instances) = inner.wanted.get_mut(key) {
+                    instances.remove(instance);
+                    if instances.is_empty() {
+                        inner.wanted.remove(key);
+                        inner.confirmed.remove(key);
+                        inner.absent.remove(key);
+                    }
+                }
+            }
+            for key in now.difference(&before) {
+                inner
+                    .wanted
+                    .entry(key.clone())
+                    .or_default()
+                    .insert(instance.into());
+            }
+            if !now.is_empty() {
+                inner.wants.insert(instance.into(), now);
+            }
+        });
+    }
+
+    /// Notes what the API server confirmed about an object.
+    pub(crate) fn confirm(&self, key: &ObjectKey, confirmation: Confirmation) {
+        self.write(|inner| {
+            if let Some(object) = inner.objects.get_mut(key) {
+                object.fields = None;
+            }
+            inner.confirmed.insert(key.clone(), confirmation);
+        });
+    }
+
+    /// Notes that an object was looked up and not found.
+    pub(crate) fn note_absent(&self, key: &ObjectKey) {
+        self.write(|inner| {
+            if !inner.objects.contains_key(key) {
+                inner.absent.insert(key.clone());
+            }
+        });
+    }
+
+    /// Whether the watches cannot know yet that this object does not exist.
+    pub(crate) fn is_unprobed(&self, key: &ObjectKey) -> bool {
+        self.read(|inner| !inner.objects.contains_key(key) && !inner.absent.contains(key))
+    }
+
+    /// Forgets which objects of an instance were looked up, so that they are looked up again.
+    pub(crate) fn forget_probes(&self, instance: &str) {
+        self.write(|inner| {
+            let Inner { absent, wants, .. } = inner;
+            for key in wants.get(instance).into_iter().flatten() {
+                absent.remove(key);
+            }
+        });
+    }
+
+    /// The record of an object.
+    pub(crate) fn get(&self, key: &ObjectKey) -> Option<LiveObject> {
+        self.read(|inner| inner.objects.get(key).cloned())
+    }
+
+    /// The objects tracked to an instance.
+    pub(crate) fn tracked(&self, instance: &str) -> BTreeSet<ObjectKey> {
+        self.read(|inner| inner.tracked.get(instance).cloned().unwrap_or_default())
+    }
+
+    /// Whether a namespace is known to exist, because something is known to live in it.
+    pub(crate) fn has_objects_in(&self, namespace: &str) -> bool {
+        self.read(|inner| inner.namespaces.contains_key(namespace))
+    }
+
+    /// Compares what an instance wants with what is live, and returns the live records along with
+    /// the verdicts.
+    pub(crate) fn compare(
+        &self,
+        desired: &DesiredSet,
+        instance: &str,
+        exists: impl Fn(&str) -> bool,
+    ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
+        self.read(|inner| {
+            let empty = BTreeSet::new();
+            let comparison = compare::compare(
+                desired,
+                instance,
+                |key| inner.objects.get(key),
+                inner.tracked.get(instance).unwrap_or(&empty),
+                |key| inner.confirmed.get(key),
+                exists,
+            );
+            let live = comparison
+                .keys()
+                .filter_map(|key| Some((key.clone(), inner.objects.get(key)?.clone())))
+                .collect();
+            (comparison, live)
+        })
+    }
+
+    /// How many objects are recorded.
+    pub(crate) fn len(&self) -> usize {
+        self.read(|inner| inner.objects.len())
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Inner) -> T) -> T {
+        f(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = f(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_waiters();
+        result
+    }
+}
+
+impl Inner {
+    fn put(&mut self, record: LiveObject) -> BTreeSet<String> {
+        let key = record.key.clone();
+        self.absent.remove(&key);
+        let previous = self.objects.get(&key);
+        if previous.is_some_and(|known| known.uid == record.uid && !record.is_newer_than(known)) {
+            return BTreeSet::new();
+        }
+        let mut affected = self.interested(&key, Some(&record));
+        if let Some(previous) = previous {
+            affected.extend(self.interested(&key, Some(previous)));
+            let matters = |a: &LiveObject, b: &LiveObject| {
+                a.uid != b.uid
+                    || a.owned != b.owned
+                    || a.generation != b.generation
+                    || a.health != b.health
+                    || a.deleting != b.deleting
+                    || a.tracking != b.tracking
+                    || a.desired_digest != b.desired_digest
+                    || a.keep != b.keep
+                    || (a.generation.is_none() && a.resource_version != b.resource_version)
+            };
+            if !matters(previous, &record) {
+                affected.clear();
+            }
+            self.untrack(&key);
+        } else {
+            *self.namespaces.entry(key.namespace.clone()).or_default() += 1;
+        }
+        if let Some(tracking) = &record.tracking {
+            self.tracked
+                .entry(tracking.instance.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        self.objects.insert(key, record);
+        affected
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> BTreeSet<String> {
+        let Some(record) = self.objects.get(key) else {
+            return BTreeSet::new();
+        };
+        let affected = self.interested(key, Some(record));
+        self.untrack(key);
+        self.objects.remove(key);
+        self.confirmed.remove(key);
+        if let Some(count) = self.namespaces.get_mut(&key.namespace) {
+            *count -= 1;
+            if *count == 0 {
+                self.namespaces.remove(&key.namespace);
+            }
+        }
+        // A watch said so: there is nothing to look up.
+        self.absent.insert(key.clone());
+        affected
+    }
+
+    fn untrack(&mut self, key: &ObjectKey) {
+        let Some(instance) = self
+            .objects
+            .get(key)
+            .and_then(|o| o.tracking.as_ref())
+            .map(|t| t.instance.clone())
+        else {
+            return;
+        };
+        if let Some(keys) = self.tracked.get_mut(&instance) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.tracked.remove(&instance);
+            }
+        }
+    }
+
+    fn interested(&self, key: &ObjectKey, record: Option<&LiveObject>) -> BTreeSet<String> {
+        let mut instances = self.wanted.get(key).cloned().unwrap_or_default();
+        instances.extend(
+            record
+                .and_then(|record| record.tracking.as_ref())
+                .map(|t| t.instance.clone()),
+        );
+        instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(version: &str, replicas: i64) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas},
+            "metadata": {"name": "web", "namespace": "n", "uid": "u", "resourceVersion": version,
+                "generation": replicas,
+                "annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/web"}}})
+    }
+
+    #[test]
+    fn only_what_matters_wakes_an_application() {
+        let index = Index::default();
+        let shop = BTreeSet::from(["shop".to_owned()]);
+        assert_eq!(index.observe(&object("5", 1)), shop);
+        assert!(index.observe(&object("5", 1)).is_empty(), "seen already");
+        assert!(
+            index.observe(&object("4", 9)).is_empty(),
+            "older than what is known"
+        );
+        assert!(
+            index.observe(&object("6", 1)).is_empty(),
+            "nothing that matters changed"
+        );
+        assert_eq!(index.observe(&object("7", 2)), shop);
+        assert_eq!(index.tracked("shop").len(), 1);
+        assert!(index.has_objects_in("n"));
+        let key = ObjectKey::of(&object("7", 2)).unwrap();
+        assert_eq!(index.remove(&key), shop);
+        assert!(index.tracked("shop").is_empty() && !index.has_objects_in("n"));
+        assert!(!index.is_unprobed(&key), "the watch said that it is gone");
+    }
+
+    #[test]
+    fn objects_missing_from_a_listing_are_looked_up_before_they_are_called_missing() {
+        let index = Index::default();
+        index.observe(&object("5", 1));
+        let key = ObjectKey::of(&object("5", 1)).unwrap();
+        index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]));
+        assert_eq!(index.len(), 1);
+        index.retain_listed(&key.group_kind(), &HashSet::new());
+        assert_eq!(index.len(), 0);
+        assert!(index.is_unprobed(&key));
+    }
+}

@@ -1,0 +1,203 @@
+//! Watches of the kinds in use, limited to objects that carry the agent's label.
+//!
+//! A watch starts when an application first needs a kind and goes on until the kind is no longer
+//! served. Everything seen goes to the index; applications that may be affected are queued.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt};
+use gitops_api::constants;
+use gitops_core::object::{self, GroupKind, GroupVersionKind, ObjectKey};
+use kube::{
+    Api, Client,
+    api::DynamicObject,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::Value;
+use tokio::{sync::watch, task::AbortHandle};
+
+use super::{discovery::Discovery, index::Index};
+use crate::metrics::Metrics;
+
+/// Called with the instance names whose applications may have changed.
+pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
+
+/// All watches of one cluster.
+#[derive(Clone)]
+pub(crate) struct Watches {
+    client: Client,
+    discovery: Discovery,
+    index: Arc<Index>,
+    selector: String,
+    on_change: OnChange,
+    metrics: Arc<Metrics>,
+    running: Arc<Mutex<HashMap<GroupKind, Running>>>,
+}
+
+struct Running {
+    synced: watch::Receiver<bool>,
+    task: AbortHandle,
+}
+
+impl Watches {
+    /// `managed_by` is the label's value on the objects of this agent.
+    pub(crate) fn new(
+        client: Client,
+        discovery: Discovery,
+        index: Arc<Index>,
+        managed_by: &str,
+        on_change: OnChange,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let selector = format!("{}={managed_by}", constants::label::MANAGED_BY);
+        Self {
+            client,
+            discovery,
+            index,
+            selector,
+            on_change,
+            metrics,
+            running: Arc::default(),
+        }
+    }
+
+    /// Watches these kinds and waits until each has been listed once. Kinds that are not served
+    /// or cannot be watched are left out.
+    pub(crate) async fn ensure(&self, kinds: impl IntoIterator<Item = GroupVersionKind>) {
+        let mut pending = Vec::new();
+        for gvk in kinds {
+            if let Some(synced) = self.start(&gvk) {
+                pending.push((gvk, synced));
+            }
+        }
+        for (gvk, mut synced) in pending {
+            let listed =
+                tokio::time::timeout(Duration::from_secs(30), synced.wait_for(|done| *done));
+            if listed.await.is_err() {
+                tracing::warn!(kind = %gvk, "first listing takes long; going on without it");
+            }
+        }
+    }
+
+    /// Ends watches of kinds that are no longer served, with the records of their objects.
+    pub(crate) fn drop_unserved(&self) {
+        let kinds = self.discovery.kinds();
+        let gone: Vec<GroupKind> = self.with(|running| {
+            let gone: Vec<_> = running
+                .keys()
+                .filter(|kind| kinds.scope(kind).is_none())
+                .cloned()
+                .collect();
+            for kind in &gone {
+                if let Some(watch) = running.remove(kind) {
+                    watch.task.abort();
+                }
+            }
+            gone
+        });
+        for kind in gone {
+            (self.on_change)(self.index.retain_listed(&kind, &HashSet::new()));
+        }
+    }
+
+    fn start(&self, gvk: &GroupVersionKind) -> Option<watch::Receiver<bool>> {
+        let kinds = self.discovery.kinds();
+        let served = kinds.served(gvk).filter(|served| served.watchable)?.clone();
+        self.with(|running| {
+            if let Some(watch) = running.get(&gvk.group_kind()) {
+                return Some(watch.synced.clone());
+            }
+            let (sender, synced) = watch::channel(false);
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &served.resource);
+            let task = tokio::spawn(self.clone().follow(api, gvk.clone(), sender)).abort_handle();
+            running.insert(
+                gvk.group_kind(),
+                Running {
+                    synced: synced.clone(),
+                    task,
+                },
+            );
+            self.metrics
+                .watches
+                .set(i64::try_from(running.len()).unwrap_or(i64::MAX));
+            Some(synced)
+        })
+    }
+
+    async fn follow(
+        self,
+        api: Api<DynamicObject>,
+        gvk: GroupVersionKind,
+        synced: watch::Sender<bool>,
+    ) {
+        let config = watcher::Config::default()
+            .labels(&self.selector)
+            .streaming_lists();
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut listed = HashSet::new();
+        loop {
+            let event = match events.try_next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    self.metrics.watch_errors.inc();
+                    tracing::debug!(kind = %gvk, error = super::write::chain(&error), "watch broke; it is taken up again");
+                    continue;
+                }
+            };
+            let affected = match event {
+                watcher::Event::Init => {
+                    listed.clear();
+                    BTreeSet::new()
+                }
+                watcher::Event::InitApply(object) => {
+                    let value = value_of(object, &gvk);
+                    listed.extend(ObjectKey::of(&value));
+                    self.index.observe(&value)
+                }
+                watcher::Event::InitDone => {
+                    let gone = self.index.retain_listed(&gvk.group_kind(), &listed);
+                    listed = HashSet::new();
+                    synced.send_replace(true);
+                    gone
+                }
+                watcher::Event::Apply(object) => self.index.observe(&value_of(object, &gvk)),
+                watcher::Event::Delete(object) => {
+                    let value = value_of(object, &gvk);
+                    if object::label(&value, constants::label::MANAGED_BY).is_some() {
+                        ObjectKey::of(&value)
+                            .map(|key| self.index.remove(&key))
+                            .unwrap_or_default()
+                    } else {
+                        // Somebody removed the label: the object is still there.
+                        self.index.observe(&value)
+                    }
+                }
+            };
+            if !affected.is_empty() {
+                (self.on_change)(affected);
+            }
+            self.metrics
+                .objects
+                .set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<GroupKind, Running>) -> T) -> T {
+        f(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The object as a value; items of a list carry no type of their own.
+fn value_of(object: DynamicObject, gvk: &GroupVersionKind) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    if let Some(root) = value.as_object_mut() {
+        root.insert("apiVersion".into(), gvk.api_version().into());
+        root.insert("kind".into(), gvk.kind.clone().into());
+    }
+    value
+}

@@ -1,0 +1,368 @@
+//! The one place where the agent changes objects of the cluster it delivers to.
+//!
+//! Server-side apply, delete, and the take-over of fields that earlier tools held. Limits how many
+//! writes are under way at the same time, waits when the API server asks for it, and never retries
+//! what a retry cannot mend.
+
+use std::{sync::Arc, time::Duration};
+
+use gitops_api::constants;
+use gitops_core::{
+    mask,
+    object::{GroupVersionKind, ObjectKey},
+    ownership,
+};
+use kube::{
+    Api, Client, Error,
+    api::{
+        DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy, ValidationDirective,
+    },
+    core::Status,
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::discovery::{Discovery, Served};
+use crate::metrics::Metrics;
+
+/// Attempts of one request while the API server asks to slow down or cannot be reached.
+const ATTEMPTS: u32 = 5;
+/// Longest single pause the agent obeys.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why an object could not be changed or read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The cluster does not serve the kind.
+    #[error(
+        "the cluster does not serve {0}; install its CustomResourceDefinition or correct apiVersion and kind"
+    )]
+    UnknownKind(GroupVersionKind),
+    /// The API server refused; the text says why.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// Masked message with advice.
+        message: String,
+    },
+    /// The API server could not be reached or did not answer properly.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+impl WriteError {
+    /// Whether the object is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether trying again later, without a change in Git, may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { code, .. } => matches!(code, 409 | 429 | 500..=599),
+            Self::UnknownKind(_) => false,
+        }
+    }
+}
+
+/// Writes to one cluster.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    client: Client,
+    discovery: Discovery,
+    permits: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    /// `concurrency` is how many writes may be under way at the same time.
+    pub(crate) fn new(
+        client: Client,
+        discovery: Discovery,
+        concurrency: u16,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(usize::from(concurrency)));
+        Self {
+            client,
+            discovery,
+            permits,
+            metrics,
+        }
+    }
+
+    /// Applies a manifest; the answer is the object as it is now.
+    pub(crate) async fn apply(
+        &self,
+        gvk: &GroupVersionKind,
+        manifest: &Value,
+    ) -> Result<Value, WriteError> {
+        self.patch(gvk, manifest, false).await
+    }
+
+    /// What the object would be after an apply; nothing is stored.
+    pub(crate) async fn dry_run(
+        &self,
+        gvk: &GroupVersionKind,
+        manifest: &Value,
+    ) -> Result<Value, WriteError> {
+        self.patch(gvk, manifest, true).await
+    }
+
+    async fn patch(
+        &self,
+        gvk: &GroupVersionKind,
+        manifest: &Value,
+        dry_run: bool,
+    ) -> Result<Value, WriteError> {
+        let key = ObjectKey::of(manifest).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
+        let api = self.api(gvk, &key.namespace).await?;
+        let params = PatchParams {
+            dry_run,
+            force: true,
+            field_manager: Some(constants::FIELD_MANAGER.into()),
+            field_validation: Some(ValidationDirective::Strict),
+        };
+        self.metrics
+            .write(if dry_run { "dry-run" } else { "apply" });
+        let patch = Patch::Apply(manifest);
+        self.attempt(&key, || api.patch(&key.name, &params, &patch))
+            .await
+    }
+
+    /// Deletes an object if it is still the one of `uid`; `false` when it was gone already.
+    pub(crate) async fn delete(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+        uid: &str,
+    ) -> Result<bool, WriteError> {
+        let api = self.api(gvk, &key.namespace).await?;
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Foreground),
+            preconditions: Some(kube::api::Preconditions {
+                uid: Some(uid.into()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        self.metrics.write("delete");
+        let _permit = self.permits.acquire().await;
+        match api.delete(&key.name, &params).await {
+            Ok(_) => Ok(true),
+            Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),
+            Err(error) => Err(explain(&error, key)),
+        }
+    }
+
+    /// Makes the agent the holder of what client-side apply, Argo CD or Helm set on an object, so
+    /// that fields removed from Git really go. Returns whether anything was taken over.
+    pub(crate) async fn take_over(
+        &self,
+        gvk: &GroupVersionKind,
+        live: &Value,
+    ) -> Result<bool, WriteError> {
+        let (Some(key), Some(list)) = (
+            ObjectKey::of(live),
+            ownership::taken_over(live, constants::FIELD_MANAGER),
+        ) else {
+            return Ok(false);
+        };
+        let api = self.api(gvk, &key.namespace).await?;
+        // The resource version makes the API server refuse when somebody was faster.
+        let patch = json!({"metadata": {
+            "resourceVersion": live["metadata"]["resourceVersion"],
+            "managedFields": list,
+        }});
+        let params = PatchParams {
+            field_manager: Some(constants::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        self.metrics.write("take-over");
+        let patch = Patch::Merge(&patch);
+        self.attempt(&key, || api.patch(&key.name, &params, &patch))
+            .await?;
+        Ok(true)
+    }
+
+    /// Reads an object; `None` when it does not exist.
+    pub(crate) async fn get(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+    ) -> Result<Option<Value>, WriteError> {
+        let api = self.api(gvk, &key.namespace).await?;
+        self.metrics.write("get");
+        match self.attempt(key, || api.get(&key.name)).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How a kind is served now; asks the API server again when it is not known.
+    pub(crate) async fn served(&self, gvk: &GroupVersionKind) -> Result<Served, WriteError> {
+        if let Some(served) = self.discovery.kinds().served(gvk) {
+            return Ok(served.clone());
+        }
+        self.discovery
+            .refresh()
+            .await
+            .map_err(|error| unreachable(&error))?;
+        self.discovery
+            .kinds()
+            .served(gvk)
+            .cloned()
+            .ok_or_else(|| WriteError::UnknownKind(gvk.clone()))
+    }
+
+    async fn api(
+        &self,
+        gvk: &GroupVersionKind,
+        namespace: &str,
+    ) -> Result<Api<DynamicObject>, WriteError> {
+        let served = self.served(gvk).await?;
+        Ok(if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &served.resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &served.resource)
+        })
+    }
+
+    /// Runs a request, again when the API server is busy or away for a moment.
+    async fn attempt<F>(
+        &self,
+        key: &ObjectKey,
+        request: impl Fn() -> F,
+    ) -> Result<Value, WriteError>
+    where
+        F: Future<Output = kube::Result<DynamicObject>>,
+    {
+        let mut pause = Duration::from_millis(100);
+        let mut attempt = 1;
+        loop {
+            let result = {
+                let _permit = self.permits.acquire().await;
+                request().await
+            };
+            let error = match result {
+                Ok(object) => {
+                    return serde_json::to_value(object)
+                        .map_err(|error| WriteError::Unreachable(error.to_string()));
+                }
+                Err(error) => error,
+            };
+            let busy = match &error {
+                Error::Api(status) => matches!(status.code, 429 | 503 | 504),
+                Error::Service(_) | Error::HyperError(_) => true,
+                _ => false,
+            };
+            if !busy || attempt == ATTEMPTS {
+                return Err(explain(&error, key));
+            }
+            let asked = match &error {
+                Error::Api(status) => status.details.as_ref().map(|d| d.retry_after_seconds),
+                _ => None,
+            };
+            let asked = asked
+                .map(|seconds| Duration::from_secs(seconds.into()))
+                .unwrap_or_default();
+            tokio::time::sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
+            pause = (pause * 3).min(LONGEST_PAUSE);
+            attempt += 1;
+        }
+    }
+}
+
+fn unreachable(error: &Error) -> WriteError {
+    WriteError::Unreachable(mask_url(&chain(error)))
+}
+
+/// A text of somebody else's, without credentials in URLs.
+pub(crate) fn mask_url(text: &str) -> String {
+    mask::mask_text::<&str>(text, &[])
+}
+
+/// A client error with its causes: `kube` shows only the outermost.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// An API server's refusal in words that say what to do.
+fn explain(error: &Error, key: &ObjectKey) -> WriteError {
+    let Error::Api(status) = error else {
+        return unreachable(error);
+    };
+    let message = mask_url(&shorten(status, key));
+    let advice = advice(status, key);
+    WriteError::Refused {
+        code: status.code,
+        message: format!("{message}{advice}"),
+    }
+}
+
+fn shorten(status: &Status, key: &ObjectKey) -> String {
+    const LONGEST: usize = 1000;
+    let secret = key.group.is_empty() && key.kind == "Secret";
+    // An API server quotes values it cannot parse; for a Secret that would be the secret.
+    let message = if secret && status.reason != "NotFound" && status.reason != "Forbidden" {
+        let fields: Vec<_> = status
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .map(|cause| cause.field.clone())
+            .collect();
+        format!(
+            "the API server refused Secret {}/{} ({}{}{}); its message is withheld because it may \
+             quote values",
+            key.namespace,
+            key.name,
+            if status.reason.is_empty() {
+                "invalid"
+            } else {
+                &status.reason
+            },
+            if fields.is_empty() { "" } else { " at " },
+            fields.join(", "),
+        )
+    } else {
+        status.message.clone()
+    };
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message,
+    }
+}
+
+fn advice(status: &Status, key: &ObjectKey) -> String {
+    let message = &status.message;
+    if status.code == 404 && message.contains("namespaces ") {
+        format!(
+            "; namespace {} does not exist: add the sync option CreateNamespace=true, or a Namespace \
+             manifest",
+            key.namespace
+        )
+    } else if message.contains("field is immutable") || message.contains("may not be changed") {
+        "; the field cannot be changed in place: delete the object, or take the change back in Git"
+            .into()
+    } else if status.code == 403 && message.contains("is being terminated") {
+        "; the namespace is being deleted: the sync is tried again".into()
+    } else if status.code == 403 && status.reason == "Forbidden" && message.contains("cannot patch")
+    {
+        "; grant this to the agent's service account".into()
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,233 @@
+//! Holding the agent's Lease: reads, takes and renews it. Who may take it is decided in core.
+//!
+//! Losing the lease ends the process: a replica that starts anew is simpler to reason about than
+//! one that stops half-way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use gitops_api::constants;
+use gitops_core::lease::{Action, Observed, evaluate};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, Error, api::PostParams};
+use tokio_util::sync::CancellationToken;
+
+/// Others wait this long after the last renewal before they take over.
+const DURATION: Duration = Duration::from_secs(15);
+/// Renewed this often.
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// The lease as this process sees it.
+pub(crate) struct Holder {
+    api: Api<Lease>,
+    namespace: String,
+    identity: String,
+    seen: Option<(Lease, Instant)>,
+}
+
+impl Holder {
+    /// `identity` must differ between processes.
+    pub(crate) fn new(client: Client, namespace: &str, identity: String) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.into(),
+            identity,
+            seen: None,
+        }
+    }
+
+    /// Waits until this process holds the lease; `false` when told to stop before.
+    ///
+    /// # Errors
+    /// When the agent may not use Leases.
+    pub(crate) async fn acquire(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
+        loop {
+            let pause = match self.step().await {
+                Ok(Action::Acquire | Action::Renew) => return Ok(true),
+                Ok(Action::Wait(pause)) => pause.min(RENEWAL),
+                Err(Error::Api(status)) if status.code == 403 => {
+                    anyhow::bail!(
+                        "may not use Leases in namespace {}: {status}",
+                        self.namespace
+                    )
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = crate::cluster::write::chain(&error),
+                        "the lease cannot be read"
+                    );
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(false),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Renews the lease until told to stop, then gives it back.
+    ///
+    /// # Errors
+    /// When the lease is lost.
+    pub(crate) async fn hold(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => {
+                    self.release().await;
+                    return Ok(());
+                }
+                () = tokio::time::sleep(RENEWAL) => {}
+            }
+            match self.step().await {
+                Ok(Action::Renew | Action::Acquire) => renewed = Instant::now(),
+                Ok(Action::Wait(_)) => {
+                    anyhow::bail!("another process took the lease {}", constants::LEASE_NAME)
+                }
+                // The API server may be away for a while; nobody else can take the lease either.
+                Err(error) => tracing::warn!(
+                    error = crate::cluster::write::chain(&error),
+                    since = ?renewed.elapsed(),
+                    "the lease cannot be renewed"
+                ),
+            }
+        }
+    }
+
+    /// Reads the lease and does what core decides.
+    async fn step(&mut self) -> kube::Result<Action> {
+        let known = match &self.seen {
+            // While held, the last answer is enough to renew: one request instead of two.
+            Some((lease, since)) if holder(lease) == self.identity => Some((lease.clone(), *since)),
+            _ => self.read().await?,
+        };
+        let observed = known.as_ref().map(|(lease, since)| Observed {
+            holder: holder(lease).into(),
+            duration: lease
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.lease_duration_seconds)
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map_or(DURATION, Duration::from_secs),
+            unchanged_for: since.elapsed(),
+        });
+        let action = evaluate(observed.as_ref(), &self.identity);
+        if let Action::Wait(_) = action {
+            return Ok(action);
+        }
+        let wanted = self.lease(known.as_ref().map(|(lease, _)| lease));
+        let written = match known {
+            None => self.api.create(&PostParams::default(), &wanted).await,
+            Some(_) => {
+                self.api
+                    .replace(constants::LEASE_NAME, &PostParams::default(), &wanted)
+                    .await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.seen = Some((lease, Instant::now()));
+                Ok(action)
+            }
+            // Somebody was faster: look again.
+            Err(Error::Api(status)) if status.code == 409 => {
+                self.seen = None;
+                let taken = self.read().await?;
+                Ok(match taken {
+                    Some((lease, _)) if holder(&lease) == self.identity => Action::Renew,
+                    _ => Action::Wait(RENEWAL),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&mut self) -> kube::Result<Option<(Lease, Instant)>> {
+        let Some(lease) = self.api.get_opt(constants::LEASE_NAME).await? else {
+            self.seen = None;
+            return Ok(None);
+        };
+        let unchanged = self
+            .seen
+            .as_ref()
+            .filter(|(seen, _)| seen.spec == lease.spec);
+        let since = unchanged.map_or_else(Instant::now, |(_, since)| *since);
+        self.seen = Some((lease, since));
+        Ok(self.seen.clone())
+    }
+
+    fn lease(&self, before: Option<&Lease>) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let previous = before.and_then(|lease| lease.spec.as_ref());
+        let held =
+            previous.and_then(|spec| spec.holder_identity.as_deref()) == Some(&self.identity);
+        let transitions = previous
+            .and_then(|spec| spec.lease_transitions)
+            .unwrap_or(0);
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(constants::LEASE_NAME.into()),
+                resource_version: before.and_then(|l| l.metadata.resource_version.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+                acquire_time: if held {
+                    previous.and_then(|spec| spec.acquire_time.clone())
+                } else {
+                    Some(now.clone())
+                },
+                renew_time: Some(now),
+                lease_transitions: Some(if held { transitions } else { transitions + 1 }),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    /// Lets the next process start at once.
+    async fn release(&self) {
+        let Some((lease, _)) = &self.seen else { return };
+        let mut free = lease.clone();
+        if let Some(spec) = &mut free.spec {
+            spec.holder_identity = None;
+        }
+        let params = PostParams::default();
+        let release = self.api.replace(constants::LEASE_NAME, &params, &free);
+        match tokio::time::timeout(Duration::from_secs(2), release).await {
+            Ok(Ok(_)) => tracing::info!("gave the lease back"),
+            _ => tracing::warn!("could not give the lease back; it runs out by itself"),
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
+}
+
+/// Waits for the lease and returns its holder.
+///
+/// # Errors
+/// As [`Holder::acquire`].
+pub(crate) async fn wait(
+    client: Client,
+    namespace: &str,
+    identity: String,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Holder>> {
+    let mut holder = Holder::new(client, namespace, identity);
+    let acquired = holder
+        .acquire(stop)
+        .await
+        .context("waiting for the lease")?;
+    Ok(acquired.then_some(holder))
+}

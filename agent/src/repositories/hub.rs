@@ -1,0 +1,417 @@
+//! One mirror and one poll per repository, however many applications use it.
+//!
+//! A repository is listed at its interval (and when a refresh is asked for); commits are fetched
+//! only when a ref some application follows has moved. While a server is away, the commits seen
+//! last stay in use, so that drift is still repaired.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use gitops_core::{
+    digest,
+    revision::{self, Resolution},
+};
+use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want};
+use tokio::{task::AbortHandle, time::Instant};
+
+use crate::{applications::AppKey, metrics::Metrics};
+
+/// Called with the applications whose repository changed, failed or came back.
+pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<AppKey>) + Send + Sync>;
+
+/// A revision in a form that can be rendered.
+#[derive(Clone)]
+pub(crate) struct Checkout {
+    /// Full commit id.
+    pub(crate) revision: String,
+    /// The commit's files.
+    pub(crate) snapshot: Snapshot,
+    /// Set when the server could not be asked and this is the commit known last.
+    pub(crate) stale: Option<String>,
+}
+
+/// Why a revision cannot be had. Messages name the repository and hold no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct RepositoryError(pub String);
+
+impl From<GitError> for RepositoryError {
+    fn from(error: GitError) -> Self {
+        Self(crate::cluster::write::chain(&error))
+    }
+}
+
+/// All repositories in use.
+#[derive(Clone)]
+pub(crate) struct Hub(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    interval: Duration,
+    on_change: OnChange,
+    metrics: Arc<Metrics>,
+    repositories: Mutex<HashMap<String, Arc<Repository>>>,
+}
+
+struct Repository {
+    access: RepositoryAccess,
+    directory: PathBuf,
+    /// Which target revisions each application follows here.
+    users: Mutex<HashMap<AppKey, BTreeSet<Target>>>,
+    state: tokio::sync::Mutex<State>,
+    poll: Mutex<Option<AbortHandle>>,
+}
+
+/// What an application follows: a target revision and the prefix of its tags.
+type Target = (String, String);
+
+#[derive(Default)]
+struct State {
+    mirror: Option<Arc<Mirror>>,
+    refs: Option<Arc<Refs>>,
+    /// When the server was last asked, successfully or not.
+    asked: Option<Instant>,
+    error: Option<RepositoryError>,
+}
+
+impl Hub {
+    /// Mirrors are kept below `directory`; repositories are listed every `interval`.
+    pub(crate) fn new(
+        directory: PathBuf,
+        interval: Duration,
+        on_change: OnChange,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            directory,
+            interval,
+            on_change,
+            metrics,
+            repositories: Mutex::default(),
+        }))
+    }
+
+    /// Identity of a repository: its address together with who asks, so that nobody reads through
+    /// somebody else's credentials.
+    fn id(access: &RepositoryAccess) -> String {
+        let credentials = match &access.credentials {
+            gitops_git::Credentials::None => vec![],
+            gitops_git::Credentials::Basic { username, password } => {
+                vec![username.as_str(), password]
+            }
+            gitops_git::Credentials::Bearer(token) => vec!["bearer", token],
+            gitops_git::Credentials::SshKey(key) => vec!["ssh", key],
+        };
+        let mut parts = vec![access.url.as_bytes()];
+        parts.extend(credentials.iter().map(|part| part.as_bytes()));
+        for text in [&access.ca_pem, &access.known_hosts, &access.proxy] {
+            parts.push(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        let flags = [
+            u8::from(access.insecure_skip_tls),
+            u8::from(access.insecure_ignore_host_key),
+        ];
+        parts.push(&flags);
+        let depth = access.depth.unwrap_or(0).to_le_bytes();
+        parts.push(&depth);
+        digest::of_parts(parts)
+    }
+
+    fn repository(&self, access: &RepositoryAccess) -> Arc<Repository> {
+        let id = Self::id(access);
+        let mut repositories = lock(&self.0.repositories);
+        if let Some(repository) = repositories.get(&id) {
+            return repository.clone();
+        }
+        let repository = Arc::new(Repository {
+            access: access.clone(),
+            directory: self.0.directory.join(&id),
+            users: Mutex::default(),
+            state: tokio::sync::Mutex::default(),
+            poll: Mutex::default(),
+        });
+        repositories.insert(id.clone(), repository.clone());
+        let poll = tokio::spawn(poll(self.clone(), id, Arc::downgrade(&repository)));
+        *lock(&repository.poll) = Some(poll.abort_handle());
+        repository
+    }
+
+    /// Says which repositories and revisions an application follows now; those nobody follows any
+    /// more are no longer polled.
+    pub(crate) fn follow(&self, app: &AppKey, uses: &[(RepositoryAccess, String, String)]) {
+        let mut wanted: HashMap<String, BTreeSet<Target>> = HashMap::new();
+        for (access, target, prefix) in uses {
+            self.repository(access);
+            wanted
+                .entry(Self::id(access))
+                .or_default()
+                .insert((target.clone(), prefix.clone()));
+        }
+        lock(&self.0.repositories).retain(|id, repository| {
+            let mut users = lock(&repository.users);
+            match wanted.remove(id) {
+                Some(targets) => {
+                    users.insert(app.clone(), targets);
+                }
+                None => {
+                    users.remove(app);
+                }
+            }
+            let used = !users.is_empty();
+            if !used && let Some(poll) = lock(&repository.poll).take() {
+                poll.abort();
+            }
+            used
+        });
+    }
+
+    /// The commit a target revision means now, fetched.
+    ///
+    /// Asks the server only when it was never asked, or when `refresh` says so.
+    pub(crate) async fn resolve(
+        &self,
+        access: &RepositoryAccess,
+        target: &str,
+        tag_prefix: &str,
+        refresh: bool,
+    ) -> Result<Checkout, RepositoryError> {
+        let repository = self.repository(access);
+        let asked_at = Instant::now();
+        let mut state = repository.state.lock().await;
+        // Others may have asked while this one waited for its turn.
+        let fresh = state.asked.is_some_and(|asked| asked >= asked_at);
+        if (state.asked.is_none() || refresh) && !fresh {
+            let _ = self.list(&repository, &mut state).await;
+        }
+        let stale = state.error.clone();
+        match (state.refs.clone(), stale) {
+            (Some(refs), stale) => {
+                let mut checkout = self
+                    .checkout(&repository, &mut state, &refs, target, tag_prefix)
+                    .await?;
+                checkout.stale = stale.map(|error| error.0);
+                Ok(checkout)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(RepositoryError("the repository was not listed yet".into())),
+        }
+    }
+
+    async fn list(
+        &self,
+        repository: &Repository,
+        state: &mut State,
+    ) -> Result<Arc<Refs>, RepositoryError> {
+        let result = async {
+            let mirror = self.mirror(repository, state).await?;
+            blocking(move || mirror.list_refs()).await
+        }
+        .await;
+        state.asked = Some(Instant::now());
+        match result {
+            Ok(refs) => {
+                self.0.metrics.git("listed");
+                state.error = None;
+                let refs = Arc::new(refs);
+                state.refs = Some(refs.clone());
+                Ok(refs)
+            }
+            Err(error) => {
+                self.0.metrics.git("failed");
+                tracing::warn!(error = %error, "a repository cannot be listed");
+                state.error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn mirror(
+        &self,
+        repository: &Repository,
+        state: &mut State,
+    ) -> Result<Arc<Mirror>, RepositoryError> {
+        if let Some(mirror) = &state.mirror {
+            return Ok(mirror.clone());
+        }
+        let (directory, access) = (repository.directory.clone(), repository.access.clone());
+        let mirror = Arc::new(blocking(move || Mirror::open(&directory, access)).await?);
+        state.mirror = Some(mirror.clone());
+        Ok(mirror)
+    }
+
+    async fn checkout(
+        &self,
+        repository: &Repository,
+        state: &mut State,
+        refs: &Refs,
+        target: &str,
+        tag_prefix: &str,
+    ) -> Result<Checkout, RepositoryError> {
+        let mirror = self.mirror(repository, state).await?;
+        let revision = match resolve(refs, target, tag_prefix) {
+            Resolution::Ref { name, sha } => {
+                // By id, because the ref may have moved since it was listed; by name where a server
+                // does not hand out commits by id.
+                if self
+                    .fetch_missing(&mirror, &sha, Want::Sha(sha.clone()))
+                    .await
+                    .is_err()
+                {
+                    self.fetch_missing(&mirror, &sha, Want::Ref(name)).await?;
+                }
+                sha
+            }
+            Resolution::Sha(sha) => {
+                if self
+                    .fetch_missing(&mirror, &sha, Want::Sha(sha.clone()))
+                    .await
+                    .is_err()
+                {
+                    // Some servers do not hand out commits by id; they come with their branch.
+                    self.fetch_missing(&mirror, &sha, Want::AllHeadsAndTags)
+                        .await?;
+                }
+                sha
+            }
+            Resolution::NeedsShortShaLookup(prefix) => {
+                match self.find_short(&mirror, &prefix).await? {
+                    Some(sha) => sha,
+                    None => {
+                        self.fetch(&mirror, Want::AllHeadsAndTags).await?;
+                        self.find_short(&mirror, &prefix)
+                            .await?
+                            .ok_or_else(|| not_found(&repository.access, target, &[]))?
+                    }
+                }
+            }
+            Resolution::NotFound { nearest } => {
+                return Err(not_found(&repository.access, target, &nearest));
+            }
+        };
+        let commit = revision.clone();
+        let snapshot = blocking(move || mirror.snapshot(&commit)).await?;
+        Ok(Checkout {
+            revision,
+            snapshot,
+            stale: None,
+        })
+    }
+
+    async fn find_short(
+        &self,
+        mirror: &Arc<Mirror>,
+        prefix: &str,
+    ) -> Result<Option<String>, RepositoryError> {
+        let (mirror, prefix) = (mirror.clone(), prefix.to_owned());
+        blocking(move || mirror.find_short_sha(&prefix)).await
+    }
+
+    async fn fetch_missing(
+        &self,
+        mirror: &Arc<Mirror>,
+        sha: &str,
+        want: Want,
+    ) -> Result<(), RepositoryError> {
+        let (known, id) = (mirror.clone(), sha.to_owned());
+        if blocking(move || known.contains(&id)).await? {
+            return Ok(());
+        }
+        self.fetch(mirror, want).await
+    }
+
+    async fn fetch(&self, mirror: &Arc<Mirror>, want: Want) -> Result<(), RepositoryError> {
+        let mirror = mirror.clone();
+        match blocking(move || mirror.fetch(&[want])).await {
+            Ok(_) => {
+                self.0.metrics.git("fetched");
+                Ok(())
+            }
+            Err(error) => {
+                self.0.metrics.git("failed");
+                Err(error)
+            }
+        }
+    }
+
+    /// Lists once and returns the applications that have to look again.
+    async fn poll_once(&self, repository: &Repository) -> BTreeSet<AppKey> {
+        let users = lock(&repository.users).clone();
+        let mut state = repository.state.lock().await;
+        let (before, failed_before) = (state.refs.clone(), state.error.is_some());
+        let after = self.list(repository, &mut state).await;
+        match (before, after) {
+            (Some(before), Ok(after)) => {
+                let moved = |(target, prefix): &Target| {
+                    resolve(&before, target, prefix) != resolve(&after, target, prefix)
+                };
+                users
+                    .into_iter()
+                    .filter(|(_, targets)| failed_before || targets.iter().any(moved))
+                    .map(|(app, _)| app)
+                    .collect()
+            }
+            (None, Ok(_)) => users.into_keys().collect(),
+            (_, Err(_)) if failed_before => BTreeSet::new(),
+            (_, Err(_)) => users.into_keys().collect(),
+        }
+    }
+}
+
+async fn poll(hub: Hub, id: String, repository: std::sync::Weak<Repository>) {
+    // Repositories are spread over the interval by their identity, so that they do not all ask at
+    // the same moment.
+    let spread = u32::from_str_radix(id.get(..4).unwrap_or("0"), 16).unwrap_or(0);
+    let interval = hub.0.interval;
+    let mut next = Instant::now() + interval + interval.mul_f64(f64::from(spread) / 65536.0 / 4.0);
+    loop {
+        tokio::time::sleep_until(next).await;
+        let Some(repository) = repository.upgrade() else {
+            return;
+        };
+        let affected = hub.poll_once(&repository).await;
+        if !affected.is_empty() {
+            (hub.0.on_change)(affected);
+        }
+        next = Instant::now() + interval;
+    }
+}
+
+fn resolve(refs: &Refs, target: &str, tag_prefix: &str) -> Resolution {
+    let by_name = refs
+        .by_name
+        .iter()
+        .map(|(name, t)| (name.clone(), t.sha.clone()))
+        .collect();
+    revision::resolve(&by_name, refs.head.as_deref(), target, tag_prefix)
+}
+
+fn not_found(access: &RepositoryAccess, target: &str, nearest: &[String]) -> RepositoryError {
+    let hint = if nearest.is_empty() {
+        "; push it, or correct targetRevision".to_owned()
+    } else {
+        format!("; did you mean {}?", nearest.join(", "))
+    };
+    RepositoryError(format!(
+        "revision {target:?} is not in {}{hint}",
+        crate::cluster::write::mask_url(&access.url)
+    ))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, RepositoryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(error) => Err(RepositoryError(format!(
+            "reading the repository broke off: {error}"
+        ))),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,495 @@
+//! Wiring: clients, watches of the agent's own namespace, workers, and their end.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt};
+use gitops_api::{AppProject, Application};
+use gitops_charts::{ChartFetcher, FetcherConfig};
+use gitops_core::digest;
+use gitops_render::{Renderer, RendererConfig};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Secret},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::PartialObjectMeta,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    applications::{AppKey, Cluster, Configuration, Controller, Reporter},
+    args::{Args, Command, RunArgs},
+    cluster::{discovery::Discovery, index::Index, watch::Watches, write::Writer},
+    lease,
+    metrics::Metrics,
+    queue::Queue,
+    repositories::hub::Hub,
+    serve,
+};
+
+/// Events of one application within this time are answered by one reconciliation.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// Whatever makes going on pointless: no API server at start, the lease lost, no render worker.
+pub(crate) fn start(args: Args) -> anyhow::Result<()> {
+    let Command::Run(args) = args.command;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(32)
+        // Unoptimised builds of the Git and TLS libraries need more than the default 2 MiB; memory
+        // is only taken as it is used.
+        .thread_stack_size(8 << 20)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(run(args))
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let metrics = Arc::new(Metrics::new());
+    let ready = Arc::new(AtomicBool::new(false));
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    tasks.spawn(stop_on_signal(stop.clone()));
+    tasks.spawn(serve::serve(
+        args.metrics_addr,
+        metrics.clone(),
+        ready.clone(),
+        stop.clone(),
+    ));
+
+    let client = client(&args).await?;
+    let identity = identity(&args);
+    tracing::info!(
+        namespace = args.namespace,
+        identity,
+        "waiting for the lease"
+    );
+    let lease = tokio::select! {
+        lease = lease::wait(client.clone(), &args.namespace, identity, &stop) => lease?,
+        // Nothing but a failure to serve ends a task this early.
+        ended = tasks.join_next() => return finish(ended, &stop),
+    };
+    let Some(lease) = lease else { return Ok(()) };
+    metrics.leader.set(1);
+    tasks.spawn(lease.hold(stop.clone()));
+
+    let controller = controller(&args, client, metrics, &mut tasks).await?;
+    ready.store(true, Ordering::Relaxed);
+    for _ in 0..args.workers.max(1) {
+        let (controller, stop) = (controller.clone(), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {}, () = controller.work() => {} }
+            Ok(())
+        });
+    }
+    tracing::info!("the agent runs");
+    let ended = tasks.join_next().await;
+    let result = finish(ended, &stop);
+    // The lease is given back and open requests are answered before the process ends.
+    let rest = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Ok(Err(error)) = ended {
+                tracing::debug!(error = format!("{error:#}"), "ended");
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(5), rest)
+        .await
+        .is_err()
+    {
+        tasks.abort_all();
+    }
+    result
+}
+
+/// The first task to end decides how the agent ends; all others are told.
+fn finish(
+    ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    stop.cancel();
+    match ended {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(error).context("a part of the agent broke off"),
+        None => Ok(()),
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("told to stop"),
+        _ = interrupt.recv() => tracing::info!("told to stop"),
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// One name a process: the Pod's, so that a restarted container takes its own lease again at once.
+fn identity(args: &RunArgs) -> String {
+    args.identity.clone().unwrap_or_else(|| {
+        std::env::var("HOSTNAME").unwrap_or_else(|_| format!("gitops-agent-{}", std::process::id()))
+    })
+}
+
+async fn client(args: &RunArgs) -> anyhow::Result<Client> {
+    let mut config = match &args.kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot read kubeconfig {}", path.display()))?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("cannot use kubeconfig {}", path.display()))?
+        }
+        None => Config::incluster().context(
+            "this process does not run in a Pod with a service account; give --kubeconfig FILE",
+        )?,
+    };
+    // Retries are decided where it is known whether they make sense.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config).context("cannot make a client for the API server")
+}
+
+fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
+    let program = match &args.renderer {
+        Some(program) => program.clone(),
+        None => beside_this_program("gitops-renderer")?,
+    };
+    anyhow::ensure!(
+        program.is_file(),
+        "the render worker {} does not exist; give --renderer FILE",
+        program.display()
+    );
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    Ok(Renderer::new(RendererConfig {
+        max_workers: workers,
+        ..RendererConfig::new(program)
+    }))
+}
+
+fn beside_this_program(name: &str) -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(program.with_file_name(name))
+}
+
+async fn controller(
+    args: &RunArgs,
+    client: Client,
+    metrics: Arc<Metrics>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<Arc<Controller>> {
+    let renderer = renderer(args)?;
+    std::fs::create_dir_all(&args.cache_dir)
+        .with_context(|| format!("cannot make the cache folder {}", args.cache_dir.display()))?;
+    let charts = ChartFetcher::new(FetcherConfig {
+        max_age: args.poll_interval,
+        ..FetcherConfig::new(args.cache_dir.join("charts"))
+    })
+    .context("cannot make the chart cache")?;
+    let queue: Arc<Queue<AppKey>> = Arc::default();
+    let discovery = Discovery::start(client.clone())
+        .await
+        .context("cannot ask the API server which kinds it serves")?;
+    let index = Arc::new(Index::default());
+    let watches = Watches::new(
+        client.clone(),
+        discovery.clone(),
+        index.clone(),
+        &args.namespace,
+        on_objects(queue.clone(), args.namespace.clone()),
+        metrics.clone(),
+    );
+    let hub = Hub::new(
+        args.cache_dir.join("git"),
+        args.poll_interval,
+        on_repositories(queue.clone()),
+        metrics.clone(),
+    );
+    let configuration = configuration(args, &client, &queue, &metrics, tasks).await?;
+    let writer = Writer::new(
+        client.clone(),
+        discovery.clone(),
+        args.concurrency,
+        metrics.clone(),
+    );
+    let controller = Arc::new(Controller {
+        namespace: args.namespace.clone(),
+        reporter: Reporter::new(client.clone(), metrics.clone()),
+        client: client.clone(),
+        configuration,
+        hub,
+        charts,
+        renderer,
+        cluster: Cluster {
+            discovery,
+            index,
+            watches,
+            writer,
+        },
+        queue,
+        metrics,
+        poll_interval: args.poll_interval,
+        allow_file: args.allow_file_repositories,
+        memories: Mutex::default(),
+    });
+    tasks.spawn(follow_definitions(client, controller.clone()));
+    for app in controller.configuration.applications.state() {
+        controller.queue.add(key_of(app.as_ref()));
+    }
+    Ok(controller)
+}
+
+fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::watch::OnChange {
+    Arc::new(move |instances| {
+        let queue = &queue;
+        for instance in instances {
+            let key = crate::applications::app_key(&instance, &namespace);
+            queue.add_after(key, COALESCE);
+        }
+    })
+}
+
+fn on_repositories(queue: Arc<Queue<AppKey>>) -> crate::repositories::hub::OnChange {
+    Arc::new(move |apps: BTreeSet<AppKey>| {
+        for app in apps {
+            queue.add(app);
+        }
+    })
+}
+
+fn key_of<K: Resource>(object: &K) -> AppKey {
+    AppKey {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    }
+}
+
+/// Watches everything that configures the agent and waits until each has been read once.
+async fn configuration(
+    args: &RunArgs,
+    client: &Client,
+    queue: &Arc<Queue<AppKey>>,
+    metrics: &Arc<Metrics>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<Configuration> {
+    let namespace = &args.namespace;
+    let (applications, app_writer) = reflector::store::<Application>();
+    let (app_queue, app_metrics, app_store) =
+        (queue.clone(), metrics.clone(), applications.clone());
+    let mut seen = std::collections::HashMap::new();
+    follow(
+        Api::namespaced(client.clone(), namespace),
+        watcher::Config::default(),
+        app_writer,
+        tasks,
+        move |event| {
+            app_metrics
+                .applications
+                .set(i64::try_from(app_store.len()).unwrap_or(i64::MAX));
+            match event {
+                watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
+                    // The agent's own status writes come back here and ask for nothing.
+                    let digest = request_digest(app);
+                    let key = key_of(app);
+                    if seen.insert(key.clone(), digest.clone()) != Some(digest) {
+                        app_queue.add(key);
+                    }
+                }
+                watcher::Event::Delete(app) => {
+                    seen.remove(&key_of(app));
+                    app_queue.add(key_of(app));
+                }
+                watcher::Event::Init | watcher::Event::InitDone => {}
+            }
+        },
+    );
+    let all = |queue: &Arc<Queue<AppKey>>, applications: &Store<Application>| {
+        let (queue, applications) = (queue.clone(), applications.clone());
+        move || {
+            for app in applications.state() {
+                queue.add(key_of(app.as_ref()));
+            }
+        }
+    };
+    let (projects, writer) = reflector::store::<AppProject>();
+    let everything = all(queue, &applications);
+    let api = Api::namespaced(client.clone(), namespace);
+    follow(
+        api,
+        watcher::Config::default(),
+        writer,
+        tasks,
+        move |event| {
+            if is_change(event) {
+                everything();
+            }
+        },
+    );
+    let (secrets, writer) = reflector::store::<Secret>();
+    let everything = all(queue, &applications);
+    let selector = format!(
+        "{} in ({}, {})",
+        gitops_api::constants::label::SECRET_TYPE,
+        gitops_api::constants::secret_type::REPOSITORY,
+        gitops_api::constants::secret_type::REPO_CREDS
+    );
+    let api = Api::namespaced(client.clone(), namespace);
+    follow(
+        api,
+        watcher::Config::default().labels(&selector),
+        writer,
+        tasks,
+        move |event| {
+            if is_change(event) {
+                everything();
+            }
+        },
+    );
+    let (config_maps, writer) = reflector::store::<ConfigMap>();
+    let everything = all(queue, &applications);
+    let api = Api::namespaced(client.clone(), namespace);
+    let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
+    follow(api, config, writer, tasks, move |event| {
+        if is_change(event) {
+            everything();
+        }
+    });
+    let read = async {
+        applications.wait_until_ready().await?;
+        projects.wait_until_ready().await?;
+        secrets.wait_until_ready().await?;
+        config_maps.wait_until_ready().await
+    };
+    tokio::time::timeout(Duration::from_secs(60), read)
+        .await
+        .context(
+            "Applications, AppProjects, Secrets and ConfigMaps could not be read within a minute; \
+             are the CustomResourceDefinitions installed, and may the service account list them?",
+        )?
+        .context("a watch ended")?;
+    Ok(Configuration {
+        applications,
+        projects,
+        secrets,
+        config_maps,
+    })
+}
+
+fn is_change<K>(event: &watcher::Event<K>) -> bool {
+    matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_))
+}
+
+/// What of an Application asks for work: everything but its status.
+fn request_digest(app: &Application) -> String {
+    let annotations: std::collections::BTreeMap<_, _> = app
+        .annotations()
+        .iter()
+        .filter(|(name, _)| name.starts_with("argocd.argoproj.io/"))
+        .collect();
+    digest::of_value(&serde_json::json!([
+        app.spec,
+        app.operation,
+        annotations,
+        app.metadata.deletion_timestamp,
+        app.metadata.finalizers,
+        app.uid(),
+    ]))
+}
+
+/// Keeps a store current and tells every event.
+fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    writer: reflector::store::Writer<K>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    mut on_event: impl FnMut(&watcher::Event<K>) + Send + 'static,
+) where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let stream = watcher(api, config).default_backoff().modify(|object| {
+        object.meta_mut().managed_fields = None;
+    });
+    let mut stream = reflector::reflector(writer, stream).boxed();
+    tasks.spawn(async move {
+        loop {
+            match stream.try_next().await {
+                Ok(Some(event)) => on_event(&event),
+                Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
+                Err(error) => tracing::warn!(
+                    kind = std::any::type_name::<K>(),
+                    error = crate::cluster::write::chain(&error),
+                    "a watch broke; it is taken up again"
+                ),
+            }
+        }
+    });
+}
+
+/// Reads the served kinds again when a CustomResourceDefinition changes.
+async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyhow::Result<()> {
+    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
+    let mut events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))) => {
+                // A definition is established a moment after it is stored, in several steps.
+                while let Ok(Some(_)) =
+                    tokio::time::timeout(Duration::from_millis(200), events.next()).await
+                {
+                }
+                let before = controller.cluster.discovery.kinds();
+                if let Err(error) = controller.cluster.discovery.refresh().await {
+                    tracing::warn!(
+                        error = crate::cluster::write::chain(&error),
+                        "kinds could not be read"
+                    );
+                    continue;
+                }
+                controller.cluster.watches.drop_unserved();
+                if before.api_versions != controller.cluster.discovery.kinds().api_versions {
+                    for app in controller.configuration.applications.state() {
+                        controller.queue.add(key_of(app.as_ref()));
+                    }
+                }
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => anyhow::bail!("the watch of CustomResourceDefinitions ended"),
+            Err(error) => {
+                tracing::debug!(error = crate::cluster::write::chain(&error), "watch broke")
+            }
+        }
+    }
+}
