@@ -347,7 +347,8 @@ fn messages_cannot_draw_on_the_terminal() {
 
 #[test]
 fn documents() {
-    let document = document::of(&[drifted(), fine("api"), new()], &agent(), true, now());
+    let applications = vec![drifted(), fine("api"), new()];
+    let document = document::of(&applications, &agent(), true, now());
     insta::assert_json_snapshot!("document", document);
 }
 

@@ -26,6 +26,8 @@ api_struct! {
         required {
             /// Where to deploy to.
             "destination" => destination: ApplicationDestination,
+        }
+        always {
             /// AppProject; empty means `default`.
             "project" => project: String,
         }

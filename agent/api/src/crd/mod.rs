@@ -112,6 +112,7 @@ fn definition(definition: &Definition) -> Value {
                 "type": "object",
                 "description": definition.description,
                 "required": ["metadata", "spec"],
+                "x-kubernetes-preserve-unknown-fields": true,
                 "properties": properties,
             },
         },
