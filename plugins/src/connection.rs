@@ -1,7 +1,7 @@
 //! kubectl's flags that choose a cluster and a person, and the client they make.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -145,7 +145,7 @@ impl ConnectionArgs {
         if let Some(path) = &self.kubeconfig {
             return Kubeconfig::read_from(path)
                 .map(Some)
-                .map_err(|error| unusable(&error));
+                .map_err(|error| unreadable(&error, path));
         }
         let from_environment: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
             .map(|value| {
@@ -177,7 +177,7 @@ impl ConnectionArgs {
                 }
                 Err(KubeconfigError::ReadConfig(error, _))
                     if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(unusable(&error)),
+                Err(error) => return Err(unreadable(&error, &path)),
             }
         }
         Ok(merged)
@@ -226,6 +226,25 @@ fn unusable(error: &KubeconfigError) -> CommandError {
         ExitStatus::Usage,
         format!("the kubeconfig cannot be used: {error}"),
     )
+}
+
+/// A file cannot be read. The parser's own message quotes the file, and so perhaps a token: only
+/// the place is told.
+fn unreadable(error: &KubeconfigError, path: &Path) -> CommandError {
+    let KubeconfigError::Parse(error) = error else {
+        return unusable(error);
+    };
+    let place = error.location().map_or(String::new(), |place| {
+        format!(", line {}, column {}", place.line(), place.column())
+    });
+    CommandError::new(
+        ExitStatus::Usage,
+        format!(
+            "{}{place}: not a kubeconfig in YAML or JSON",
+            path.display()
+        ),
+    )
+    .hint(KUBECONFIG_HINT)
 }
 
 fn no_kubeconfig() -> CommandError {

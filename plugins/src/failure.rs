@@ -76,6 +76,7 @@ fn refused(status: &Status, what: &str, connection: &Connection) -> CommandError
         .hint(
             "is it the right cluster? its definitions come with the agent: manifests/install.yaml",
         ),
+        400 => CommandError::new(ExitStatus::Usage, format!("cannot {what}: {message}")),
         _ => error(format!("cannot {what}: {message} ({})", status.code)),
     }
 }

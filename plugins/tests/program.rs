@@ -158,3 +158,23 @@ fn the_credentials_programs_output_is_not_shown() {
     assert!(stderr.contains("please log in"), "{stderr}");
     assert!(!stderr.contains("tok3n"), "{stderr}");
 }
+
+#[test]
+fn a_broken_kubeconfig_is_not_quoted() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("broken.kubeconfig");
+    std::fs::write(
+        &path,
+        "apiVersion: v1\nusers: [{name: u, user: {token: tok3n}]\n",
+    )
+    .unwrap();
+    let (_, stderr, code) = run(
+        "kubectl-gitops",
+        &["status", "--kubeconfig", path.to_str().unwrap()],
+    );
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("broken.kubeconfig, line 2, column "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("tok3n"), "{stderr}");
+}

@@ -20,9 +20,11 @@ use crate::status::agent::Agent;
 use crate::status::application::Summary;
 use crate::terminal::{self, View};
 
-/// How often the screen is drawn at most; ages move on this often too.
+/// How often the screen is drawn at most.
 const REDRAW: Duration = Duration::from_millis(250);
-/// Every how many drawings the agent's Lease is read.
+/// Every how many redraw ticks ages move on, when nothing else changes.
+const AGES_EVERY: u32 = 4;
+/// Every how many redraw ticks the agent's Lease is read.
 const LEASE_EVERY: u32 = 20;
 
 type Key = (String, String);
@@ -52,6 +54,7 @@ pub(super) async fn watch(
         connection,
         view,
         applications: BTreeMap::new(),
+        shown: Vec::new(),
         next: BTreeMap::new(),
         agent: agent(selection, connection).await,
         said: HashMap::new(),
@@ -79,7 +82,9 @@ pub(super) async fn watch(
                 if tick.is_multiple_of(LEASE_EVERY) {
                     screen.agent = agent(selection, connection).await;
                 }
-                screen.draw()?;
+                if screen.changed || tick.is_multiple_of(AGES_EVERY) {
+                    screen.draw()?;
+                }
             }
         }
     }
@@ -103,6 +108,8 @@ struct Screen<'a> {
     connection: &'a Connection,
     view: View,
     applications: BTreeMap<Key, Application>,
+    /// The same, as it is drawn.
+    shown: Vec<Application>,
     /// What a new listing has brought so far.
     next: BTreeMap<Key, Application>,
     agent: Agent,
@@ -201,14 +208,15 @@ impl Screen<'_> {
         if !self.changed && self.drawn.is_empty() {
             return Ok(());
         }
-        self.changed = false;
+        if std::mem::take(&mut self.changed) {
+            self.shown = self.applications.values().cloned().collect();
+        }
         // The terminal may have been resized.
         self.view = View::of_stdout(self.args.color);
-        let applications: Vec<Application> = self.applications.values().cloned().collect();
-        let text = if applications.is_empty() {
+        let text = if self.shown.is_empty() {
             "no Applications\n".to_owned()
         } else {
-            self.render(self.args, &applications, Timestamp::now())?
+            self.render(self.args, &self.shown, Timestamp::now())?
         };
         let rows = terminal::height().map_or(usize::MAX, |rows| rows.saturating_sub(1));
         let text: String = text.split_inclusive('\n').take(rows).collect();
