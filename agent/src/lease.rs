@@ -199,9 +199,10 @@ impl Holder {
         }
         let params = PostParams::default();
         let release = self.api.replace(constants::LEASE_NAME, &params, &free);
-        match tokio::time::timeout(Duration::from_secs(2), release).await {
-            Ok(Ok(_)) => tracing::info!("gave the lease back"),
-            _ => tracing::warn!("could not give the lease back; it runs out by itself"),
+        if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), release).await {
+            tracing::info!("gave the lease back");
+        } else {
+            tracing::warn!("could not give the lease back; it runs out by itself");
         }
     }
 }

@@ -179,14 +179,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_earliest_delay_counts() {
         let queue = Queue::default();
-        queue.add_after("a", Duration::from_secs(60));
+        queue.add_after("a", Duration::from_mins(1));
         queue.add_after("a", Duration::from_secs(5));
         queue.add_after("a", Duration::from_secs(30));
         let start = Instant::now();
         assert_eq!(queue.next().await, "a");
         assert_eq!(start.elapsed().as_secs(), 5);
         queue.done(&"a");
-        let idle = tokio::time::timeout(Duration::from_secs(300), queue.next()).await;
+        let idle = tokio::time::timeout(Duration::from_mins(5), queue.next()).await;
         assert!(idle.is_err(), "superseded delays are void");
     }
 }

@@ -257,11 +257,42 @@ async fn controller(
         allow_file: args.allow_file_repositories,
         memories: Mutex::default(),
     });
+    ensure_default_project(&controller).await;
     tasks.spawn(follow_definitions(client, controller.clone()));
     for app in controller.configuration.applications.state() {
         controller.queue.add(key_of(app.as_ref()));
     }
     Ok(controller)
+}
+
+/// Applications that name no project belong to `default`, which allows everything until somebody
+/// says otherwise; Argo CD creates it the same way.
+async fn ensure_default_project(controller: &Controller) {
+    let name = gitops_api::constants::DEFAULT_PROJECT;
+    if controller.project(name).is_ok() {
+        return;
+    }
+    let project: Result<AppProject, _> = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": name, "namespace": controller.namespace},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        },
+    }));
+    let Ok(project) = project else { return };
+    let api: Api<AppProject> = Api::namespaced(controller.client.clone(), &controller.namespace);
+    match api
+        .create(&kube::api::PostParams::default(), &project)
+        .await
+    {
+        Ok(_) => tracing::info!("created the project default"),
+        Err(kube::Error::Api(error)) if error.code == 409 => {}
+        Err(error) => tracing::warn!(
+            error = crate::cluster::write::chain(&error),
+            "the project default does not exist and could not be created"
+        ),
+    }
 }
 
 fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::watch::OnChange {
@@ -385,7 +416,7 @@ async fn configuration(
         secrets.wait_until_ready().await?;
         config_maps.wait_until_ready().await
     };
-    tokio::time::timeout(Duration::from_secs(60), read)
+    tokio::time::timeout(Duration::from_mins(1), read)
         .await
         .context(
             "Applications, AppProjects, Secrets and ConfigMaps could not be read within a minute; \
@@ -488,7 +519,7 @@ async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyh
             Ok(Some(_)) => {}
             Ok(None) => anyhow::bail!("the watch of CustomResourceDefinitions ended"),
             Err(error) => {
-                tracing::debug!(error = crate::cluster::write::chain(&error), "watch broke")
+                tracing::debug!(error = crate::cluster::write::chain(&error), "watch broke");
             }
         }
     }

@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// Heals of one object within this window count as a fight.
-const FIGHT_WINDOW: Duration = Duration::from_secs(60);
+const FIGHT_WINDOW: Duration = Duration::from_mins(1);
 /// So many heals in the window are still taken for ordinary drift.
 const PATIENCE: usize = 5;
 /// Longest pause between two heals, or between two attempts of a self-healing application.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// `spec.syncPolicy.automated`, resolved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -292,7 +292,14 @@ mod tests {
         };
         let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));
         let plain = Automated::default();
-        let cases: Vec<(&str, Option<Automated>, State, Option<Attempt>, Decision)> = vec![
+        type Case = (
+            &'static str,
+            Option<Automated>,
+            State,
+            Option<Attempt>,
+            Decision,
+        );
+        let cases: Vec<Case> = vec![
             (
                 "in sync",
                 Some(HEALING),

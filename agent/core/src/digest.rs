@@ -2,6 +2,8 @@
 //!
 //! Used to know without a request that an object needs no apply; not a security boundary.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -27,8 +29,11 @@ fn short_hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::with_capacity(16), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Writes a tagged, length-prefixed form with sorted keys, because the order of a JSON map carries

@@ -85,23 +85,18 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
     if let Some(operation) = report.operation {
         status.operation_state = Some(operation.clone());
     }
-    match report.compared {
-        Some(compared) => fill(&mut status, report, compared),
-        None => {
-            // The objects are as they were; only whether Git wants them so is not known.
-            let previous = status.sync.take().unwrap_or_default();
-            status.sync = Some(SyncStatus {
-                status: SyncStatusCode::Unknown,
-                ..previous
-            });
-            if status.health.is_none() {
-                status.health = Some(health_status(
-                    None,
-                    HealthStatusCode::Unknown,
-                    String::new(),
-                    report.now,
-                ));
-            }
+    if let Some(compared) = report.compared {
+        fill(&mut status, report, compared);
+    } else {
+        // The objects are as they were; only whether Git wants them so is not known.
+        let previous = status.sync.take().unwrap_or_default();
+        status.sync = Some(SyncStatus {
+            status: SyncStatusCode::Unknown,
+            ..previous
+        });
+        if status.health.is_none() {
+            let unknown = health_status(None, HealthStatusCode::Unknown, String::new(), report.now);
+            status.health = Some(unknown);
         }
     }
     if status != *report.previous || status.reconciled_at.is_none() {

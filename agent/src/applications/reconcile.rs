@@ -89,7 +89,7 @@ impl Controller {
             conditions: BTreeSet::new(),
             operation: None,
         };
-        let again = pass.run(&mut memory).await;
+        let again = Box::pin(pass.run(&mut memory)).await;
         match again {
             Ok(again) => again,
             Err(error) => {
@@ -147,7 +147,7 @@ impl Pass<'_> {
                 return self.report(memory, None, None).await;
             }
         };
-        let (findings, again) = self.act(memory, findings).await?;
+        let (findings, again) = Box::pin(self.act(memory, findings)).await?;
         let again = [again, self.chart_interval(&sources)]
             .into_iter()
             .flatten()
@@ -449,21 +449,35 @@ impl Pass<'_> {
             }
             Decision::Sync { retry } => {
                 let request = Request::automated(&self.app.spec, None, retry);
-                self.sync(memory, findings, request)
-                    .await
-                    .map(|findings| (findings, None))
+                Box::pin(self.sync_unless_pointless(memory, findings, request)).await
             }
             Decision::Heal(keys) => {
-                for key in &keys {
-                    memory.heals.record(key, now);
+                let request = Request::automated(&self.app.spec, Some(keys.clone()), 0);
+                if !request.plan(&findings).is_empty() {
+                    for key in &keys {
+                        memory.heals.record(key, now);
+                    }
+                    self.controller.metrics.heals.inc_by(keys.len() as u64);
                 }
-                self.controller.metrics.heals.inc_by(keys.len() as u64);
-                let request = Request::automated(&self.app.spec, Some(keys), 0);
-                self.sync(memory, findings, request)
-                    .await
-                    .map(|findings| (findings, None))
+                Box::pin(self.sync_unless_pointless(memory, findings, request)).await
             }
         }
+    }
+
+    /// Syncs, unless all that differs must be left as it is: kept objects, objects on their way
+    /// out, a prune that would leave nothing.
+    async fn sync_unless_pointless(
+        &mut self,
+        memory: &mut Memory,
+        findings: Findings,
+        request: Request,
+    ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        if request.plan(&findings).is_empty() {
+            return Ok((findings, None));
+        }
+        self.sync(memory, findings, request)
+            .await
+            .map(|findings| (findings, None))
     }
 
     async fn sync(

@@ -1,6 +1,6 @@
 //! Carrying out a sync: what core planned, step by step, with a result for every object.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use futures::future::join_all;
 use gitops_api::{
@@ -154,6 +154,22 @@ impl Request {
         }
     }
 
+    /// What carrying it out would do.
+    pub(crate) fn plan(&self, findings: &Findings) -> Plan {
+        let policy = Policy {
+            prune: self.prune,
+            allow_empty: self.allow_empty,
+            only: self.selection(findings.comparison.keys()),
+        };
+        let live = |key: &ObjectKey| findings.live.get(key);
+        plan(
+            &findings.wanted.desired,
+            &findings.comparison,
+            live,
+            &policy,
+        )
+    }
+
     /// The objects to sync; `None` for all.
     fn selection<'a>(
         &self,
@@ -195,17 +211,7 @@ impl Controller {
         request: &Request,
     ) -> Outcome {
         let started = Timestamp::now();
-        let policy = Policy {
-            prune: request.prune,
-            allow_empty: request.allow_empty,
-            only: request.selection(findings.comparison.keys()),
-        };
-        let plan = plan(
-            &findings.wanted.desired,
-            &findings.comparison,
-            |key| findings.live.get(key),
-            &policy,
-        );
+        let plan = request.plan(findings);
         let unsupported = request
             .operation
             .sync
@@ -474,7 +480,7 @@ fn summary(failures: &[String]) -> String {
         .collect::<Vec<_>>()
         .join("; ");
     if failures.len() > SHOWN {
-        text.push_str(&format!("; and {} more", failures.len() - SHOWN));
+        let _ = write!(text, "; and {} more", failures.len() - SHOWN);
     }
     text
 }
@@ -514,7 +520,7 @@ fn success(request: &Request, plan: &Plan) -> String {
         format!("{} {noun}", parts.join(" and "))
     };
     if !plan.skipped.is_empty() {
-        text.push_str(&format!(", skipped {}", plan.skipped.len()));
+        let _ = write!(text, ", skipped {}", plan.skipped.len());
     }
     text
 }

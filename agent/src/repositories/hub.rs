@@ -142,9 +142,9 @@ impl Hub {
 
     /// Says which repositories and revisions an application follows now; those nobody follows any
     /// more are no longer polled.
-    pub(crate) fn follow(&self, app: &AppKey, uses: &[(RepositoryAccess, String, String)]) {
+    pub(crate) fn follow(&self, app: &AppKey, followed: &[(RepositoryAccess, String, String)]) {
         let mut wanted: HashMap<String, BTreeSet<Target>> = HashMap::new();
-        for (access, target, prefix) in uses {
+        for (access, target, prefix) in followed {
             self.repository(access);
             wanted
                 .entry(Self::id(access))
@@ -161,11 +161,11 @@ impl Hub {
                     users.remove(app);
                 }
             }
-            let used = !users.is_empty();
-            if !used && let Some(poll) = lock(&repository.poll).take() {
+            let in_use = !users.is_empty();
+            if !in_use && let Some(poll) = lock(&repository.poll).take() {
                 poll.abort();
             }
-            used
+            in_use
         });
     }
 
@@ -187,13 +187,13 @@ impl Hub {
         if (state.asked.is_none() || refresh) && !fresh {
             let _ = self.list(&repository, &mut state).await;
         }
-        let stale = state.error.clone();
-        match (state.refs.clone(), stale) {
-            (Some(refs), stale) => {
+        let failure = state.error.clone();
+        match (state.refs.clone(), failure) {
+            (Some(refs), failure) => {
                 let mut checkout = self
                     .checkout(&repository, &mut state, &refs, target, tag_prefix)
                     .await?;
-                checkout.stale = stale.map(|error| error.0);
+                checkout.stale = failure.map(|error| error.0);
                 Ok(checkout)
             }
             (None, Some(error)) => Err(error),
@@ -278,15 +278,12 @@ impl Hub {
                 sha
             }
             Resolution::NeedsShortShaLookup(prefix) => {
-                match self.find_short(&mirror, &prefix).await? {
-                    Some(sha) => sha,
-                    None => {
-                        self.fetch(&mirror, Want::AllHeadsAndTags).await?;
-                        self.find_short(&mirror, &prefix)
-                            .await?
-                            .ok_or_else(|| not_found(&repository.access, target, &[]))?
-                    }
+                let mut found = self.find_short(&mirror, &prefix).await?;
+                if found.is_none() {
+                    self.fetch(&mirror, Want::AllHeadsAndTags).await?;
+                    found = self.find_short(&mirror, &prefix).await?;
                 }
+                found.ok_or_else(|| not_found(&repository.access, target, &[]))?
             }
             Resolution::NotFound { nearest } => {
                 return Err(not_found(&repository.access, target, &nearest));
@@ -354,9 +351,8 @@ impl Hub {
                     .map(|(app, _)| app)
                     .collect()
             }
-            (None, Ok(_)) => users.into_keys().collect(),
             (_, Err(_)) if failed_before => BTreeSet::new(),
-            (_, Err(_)) => users.into_keys().collect(),
+            (None, Ok(_)) | (_, Err(_)) => users.into_keys().collect(),
         }
     }
 }
