@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+	kubejson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
@@ -89,7 +90,21 @@ func FromJSON(text []byte, name string) ([]Object, error) {
 			fmt.Sprintf("%s: a JSON file holds one object (or one List); write several objects as YAML documents", name))
 	}
 	line := 1 + len(text) - len(bytes.TrimLeft(text, "\n"))
+	value, err := normalizeNumbers(value)
+	if err != nil {
+		return nil, failure.At(failure.Invalid, name, line, fmt.Sprintf("%s:%d: not valid JSON: %s", name, line, failure.Shorten(err.Error())))
+	}
 	return flatten(nil, Object{value, name, line, 0})
+}
+
+// normalizeNumbers writes numbers as clients of Kubernetes send them: whole ones that fit 64 bits as they are, others as
+// the shortest float, so that 1.0 becomes 1 and 1e3 becomes 1000, as they do in YAML.
+func normalizeNumbers(text json.RawMessage) (json.RawMessage, error) {
+	var value any
+	if err := kubejson.UnmarshalCaseSensitivePreserveInts(text, &value); err != nil {
+		return nil, err
+	}
+	return json.Marshal(value)
 }
 
 type head struct {
