@@ -276,6 +276,14 @@ mod tests {
         self_heal: true,
     };
 
+    type Case = (
+        &'static str,
+        Option<Automated>,
+        State,
+        Option<Attempt>,
+        Decision,
+    );
+
     #[test]
     fn decisions() {
         let ok = Some(Attempt {
@@ -292,13 +300,6 @@ mod tests {
         };
         let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));
         let plain = Automated::default();
-        type Case = (
-            &'static str,
-            Option<Automated>,
-            State,
-            Option<Attempt>,
-            Decision,
-        );
         let cases: Vec<Case> = vec![
             (
                 "in sync",

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use gitops_api::constants;
+use gitops_api::{HookType, constants};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -76,13 +76,22 @@ impl DesiredObject {
     }
 }
 
+/// A manifest that belongs to a phase of a sync, not to its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Identity; hooks that are named by the API server have none and are not listed.
+    pub key: ObjectKey,
+    /// Whether a sync has to run it; `Skip` and Helm's tests are never run.
+    pub runs: bool,
+}
+
 /// Everything an application wants.
 #[derive(Clone, Debug, Default)]
 pub struct DesiredSet {
     /// The objects, each once.
     pub objects: BTreeMap<ObjectKey, Arc<DesiredObject>>,
     /// Hooks, which are not part of the synchronised state.
-    pub hooks: Vec<ObjectKey>,
+    pub hooks: Vec<Hook>,
     /// Identities that more than one manifest claims; the last one won.
     pub repeated: Vec<String>,
 }
@@ -141,8 +150,9 @@ pub fn prepare(
         };
         let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
         let value = clean(value, &gvk, scope, context.destination_namespace);
-        if is_hook(&value) {
-            set.hooks.extend(ObjectKey::of(&value));
+        if let Some(runs) = hook(&value) {
+            set.hooks
+                .extend(ObjectKey::of(&value).map(|key| Hook { key, runs }));
             continue;
         }
         let Some(key) = ObjectKey::of(&value) else {
@@ -355,24 +365,40 @@ fn encode_string_data(secret: &mut Value) {
     }
 }
 
-/// Whether a manifest is a hook: not part of the synchronised state.
-/// Source: Argo CD "Sync Phases and Waves"; Helm's `crd-install` is an ordinary resource there.
-fn is_hook(value: &Value) -> bool {
-    let list = |name: &str| {
-        object::annotation(value, name).map(|text| {
-            text.split(',')
-                .map(|s| s.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
+/// Whether a manifest is a hook (`Some`), and whether a sync would run it.
+/// Source: Argo CD "Sync Phases and Waves"; Helm's `crd-install` is an ordinary resource there, and
+/// `Skip` and Helm's tests are never run.
+fn hook(value: &Value) -> Option<bool> {
+    let types = |name: &str| -> Vec<&str> {
+        let list = object::annotation(value, name).unwrap_or_default();
+        list.split(',')
+            .map(str::trim)
+            .filter(|kind| !kind.is_empty())
+            .collect()
     };
-    match list(constants::annotation::HOOK) {
-        Some(types) if !types.iter().all(String::is_empty) => true,
-        _ => list(constants::annotation::HELM_HOOK).is_some_and(|types| {
-            types
+    let of_argo = types(constants::annotation::HOOK);
+    if !of_argo.is_empty() {
+        return Some(
+            of_argo
                 .iter()
-                .any(|kind| !kind.is_empty() && kind != "crd-install")
-        }),
+                .any(|kind| HookType::from(*kind) != HookType::Unknown && *kind != "Skip"),
+        );
     }
+    let of_helm = types(constants::annotation::HELM_HOOK);
+    if of_helm.iter().all(|kind| *kind == "crd-install") {
+        return None;
+    }
+    Some(of_helm.iter().any(|kind| {
+        matches!(
+            *kind,
+            "pre-install"
+                | "pre-upgrade"
+                | "post-install"
+                | "post-upgrade"
+                | "pre-delete"
+                | "post-delete"
+        )
+    }))
 }
 
 fn mark(
@@ -632,6 +658,7 @@ mod tests {
         let cases = [
             (json!({"argocd.argoproj.io/hook": "PreSync"}), 1),
             (json!({"argocd.argoproj.io/hook": "Skip"}), 1),
+            (json!({"helm.sh/hook": "test"}), 1),
             (json!({"helm.sh/hook": "pre-install,pre-upgrade"}), 1),
             (json!({"helm.sh/hook": "crd-install"}), 0),
             (json!({"argocd.argoproj.io/hook": ""}), 0),

@@ -151,14 +151,21 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
                 .is_some_and(|o| o.implicit)
         })
         .map(|(key, state)| resource(key, state, compared, &status.resources, report.now))
-        .chain(compared.desired.hooks.iter().map(|key| ResourceStatus {
-            group: key.group.clone(),
-            kind: key.kind.clone(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            hook: true,
-            ..ResourceStatus::default()
-        }))
+        .chain(
+            compared
+                .desired
+                .hooks
+                .iter()
+                .map(|hook| &hook.key)
+                .map(|key| ResourceStatus {
+                    group: key.group.clone(),
+                    kind: key.kind.clone(),
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                    hook: true,
+                    ..ResourceStatus::default()
+                }),
+        )
         .collect();
     let overall = aggregate(compared);
     status.health = Some(health_status(
