@@ -1,0 +1,230 @@
+//! Access to a control plane: clients, definitions installed once, ServiceAccounts with tokens.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Namespace, ServiceAccount},
+    rbac::v1::ClusterRoleBinding,
+};
+use kube::{
+    Api, Client, Config,
+    api::{Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::DynamicObject,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::{environment::Environment, must};
+
+/// Field manager of what the harness itself applies.
+const MANAGER: &str = "gitops-e2e";
+
+/// A control plane and an administrator's access to it.
+#[derive(Clone)]
+pub struct ControlPlane {
+    /// Administrator's client.
+    pub client: Client,
+    kubeconfig: PathBuf,
+}
+
+impl ControlPlane {
+    /// The one all tests share.
+    pub async fn shared() -> Self {
+        Self::connect(&Environment::get().kubeconfig).await
+    }
+
+    /// Connects, and installs definitions and roles unless that was done before.
+    pub async fn connect(kubeconfig: &Path) -> Self {
+        // Fails when a test has done it already; that is fine.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let read = must(Kubeconfig::read_from(kubeconfig), "read the kubeconfig");
+        let options = KubeConfigOptions::default();
+        let config = must(
+            Config::from_custom_kubeconfig(read, &options).await,
+            "use the kubeconfig",
+        );
+        let client = must(Client::try_from(config), "make a client");
+        let plane = Self {
+            client,
+            kubeconfig: kubeconfig.into(),
+        };
+        plane.install(kubeconfig);
+        plane
+    }
+
+    /// Applies the definitions and the ClusterRole of the installation once a cluster: the first
+    /// test does it, the others wait for its lock.
+    fn install(&self, kubeconfig: &Path) {
+        let done = kubeconfig.with_extension("installed");
+        let lock = must(
+            File::create(kubeconfig.with_extension("lock")),
+            "make the lock file",
+        );
+        must(lock.lock(), "wait for the lock file");
+        if done.exists() {
+            return;
+        }
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
+        let applied = self.kubectl(&[
+            "apply",
+            "--server-side",
+            "-f",
+            &manifests.join("base/cluster-role.yaml").to_string_lossy(),
+            "-f",
+            &manifests
+                .join("crds/application-crd.yaml")
+                .to_string_lossy(),
+            "-f",
+            &manifests.join("crds/appproject-crd.yaml").to_string_lossy(),
+            "-f",
+            &manifests
+                .join("crds/applicationset-crd.yaml")
+                .to_string_lossy(),
+        ]);
+        must(applied, "apply the definitions");
+        must(
+            self.kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "crd/applications.argoproj.io",
+                "crd/appprojects.argoproj.io",
+                "crd/applicationsets.argoproj.io",
+            ]),
+            "wait for the definitions",
+        );
+        must(
+            File::create(done).map(drop),
+            "note that the definitions are installed",
+        );
+    }
+
+    /// Runs kubectl as an administrator; returns what it printed.
+    ///
+    /// # Errors
+    /// What it complained about.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(&Environment::get().cluster)
+            .arg("kubectl")
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// Applies YAML as a manager, server-side; the answer is the object.
+    pub async fn apply_as(&self, manager: &str, yaml: &str) -> Value {
+        let value: Value = must(serde_saphyr::from_str(yaml), "read a manifest of the test");
+        self.apply_value_as(manager, value).await
+    }
+
+    /// Applies YAML as the harness.
+    pub async fn apply(&self, yaml: &str) -> Value {
+        self.apply_as(MANAGER, yaml).await
+    }
+
+    /// Applies an object as a manager, server-side.
+    pub async fn apply_value_as(&self, manager: &str, value: Value) -> Value {
+        let object: DynamicObject =
+            must(serde_json::from_value(value), "read an object of the test");
+        let types = object.types.clone().unwrap_or_default();
+        let gvk = must(
+            kube::core::GroupVersionKind::try_from(types),
+            "read apiVersion and kind",
+        );
+        let (resource, capabilities) = must(
+            kube::discovery::pinned_kind(&self.client, &gvk).await,
+            "find the kind",
+        );
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<DynamicObject> = match capabilities.scope {
+            kube::discovery::Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+            kube::discovery::Scope::Namespaced => {
+                Api::namespaced_with(self.client.clone(), &namespace, &resource)
+            }
+        };
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let params = PatchParams::apply(manager).force();
+        let applied = must(
+            api.patch(&name, &params, &Patch::Apply(&object)).await,
+            &format!("apply {} {name}", gvk.kind),
+        );
+        must(serde_json::to_value(applied), "read the answer")
+    }
+
+    /// Creates a namespace.
+    pub async fn namespace(&self, name: &str) {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = typed(json!({"metadata": {"name": name}}));
+        must(
+            api.create(&PostParams::default(), &namespace).await,
+            "create a namespace",
+        );
+    }
+
+    /// A kubeconfig with a token of the agent's ServiceAccount, bound to the ClusterRole of the
+    /// installation.
+    pub async fn agent_kubeconfig(&self, namespace: &str, folder: &Path) -> PathBuf {
+        let client = self.client.clone();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let account = typed(json!({"metadata": {"name": "gitops-agent"}}));
+        must(
+            accounts.create(&PostParams::default(), &account).await,
+            "create the ServiceAccount",
+        );
+        let bindings: Api<ClusterRoleBinding> = Api::all(client);
+        let binding = typed(json!({
+            "metadata": {"name": format!("gitops-agent-{namespace}")},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gitops-agent",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": "gitops-agent", "namespace": namespace}],
+        }));
+        must(
+            bindings.create(&PostParams::default(), &binding).await,
+            "bind the ClusterRole",
+        );
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(7200),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request("gitops-agent", &PostParams::default(), &request)
+            .await;
+        let token = must(answer, "ask for a token")
+            .status
+            .map(|status| status.token)
+            .unwrap_or_default();
+        let mut config: Value = must(
+            serde_saphyr::from_str(&must(std::fs::read_to_string(&self.kubeconfig), "read it")),
+            "read the kubeconfig",
+        );
+        config["users"][0]["user"] = json!({"token": token});
+        let path = folder.join("agent.kubeconfig");
+        must(
+            std::fs::write(&path, config.to_string()),
+            "write the agent's kubeconfig",
+        );
+        path
+    }
+}
+
+/// An object of a type from its JSON form.
+pub fn typed<T: DeserializeOwned>(value: Value) -> T {
+    must(serde_json::from_value(value), "read an object of the test")
+}

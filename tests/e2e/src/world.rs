@@ -1,0 +1,230 @@
+//! The world of one test: namespaces of its own, an agent of its own, repositories of its own.
+
+use std::{
+    fmt::Debug,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Event},
+};
+use kube::{Api, Resource, runtime::watcher};
+use serde::{Serialize, de::DeserializeOwned};
+use tempfile::TempDir;
+
+use crate::{
+    agent::{Agent, Launch},
+    application::{App, AppBuilder},
+    control_plane::ControlPlane,
+    must,
+    repository::Repo,
+    wait,
+};
+
+/// Everything one test works with.
+pub struct World {
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// Namespace of the agent, its Applications and Secrets.
+    pub namespace: String,
+    /// Namespace applications deliver to; exists.
+    pub target: String,
+    agent: Mutex<Agent>,
+    folder: TempDir,
+}
+
+impl World {
+    /// A world on the shared control plane, with the `default` project and a running agent.
+    pub async fn new(name: &str) -> Self {
+        Self::on(ControlPlane::shared().await, name).await
+    }
+
+    /// The same on a control plane of the test's own.
+    pub async fn on(plane: ControlPlane, name: &str) -> Self {
+        let namespace = unique(name);
+        plane.namespace(&namespace).await;
+        plane.apply(&default_project(&namespace)).await;
+        Self::without_project(plane, namespace).await
+    }
+
+    /// A world in an existing namespace, with nothing in it.
+    pub async fn without_project(plane: ControlPlane, namespace: String) -> Self {
+        let target = format!("{namespace}-apps");
+        plane.namespace(&target).await;
+        let folder = must(TempDir::with_prefix("gitops-e2e-"), "make a folder");
+        let agent = Agent::start(Launch {
+            kubeconfig: plane.agent_kubeconfig(&namespace, folder.path()).await,
+            cache: folder.path().join("cache"),
+            poll_interval: "1s".into(),
+            log_level: "info,gitops_agent=debug".into(),
+            namespace: namespace.clone(),
+        });
+        agent.ready().await;
+        Self {
+            plane,
+            namespace,
+            target,
+            agent: Mutex::new(agent),
+            folder,
+        }
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> MutexGuard<'_, Agent> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end of the agent's log.
+    pub fn agent_tail(&self) -> String {
+        match self.agent.try_lock() {
+            Ok(agent) => agent.tail(50),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// A folder that lives as long as the test.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A repository of this test.
+    pub fn repo(&self, name: &str) -> Repo {
+        Repo::create(&format!("{}-{name}", self.namespace))
+    }
+
+    /// An Application to be put together.
+    pub fn app(&self, name: &str) -> AppBuilder<'_> {
+        AppBuilder::new(self, name)
+    }
+
+    /// An Application that exists.
+    pub fn existing_app(&self, name: &str) -> App<'_> {
+        App::new(self, name)
+    }
+
+    /// Applies YAML in the namespace of the agent.
+    pub async fn configure(&self, yaml: &str) {
+        let mut value: serde_json::Value = must(serde_saphyr::from_str(yaml), "read a manifest");
+        value["metadata"]["namespace"] = self.namespace.clone().into();
+        self.plane.apply_value_as("gitops-e2e", value).await;
+    }
+
+    /// The API of a kind in the target namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.plane.client.clone(), &self.target)
+    }
+
+    /// Watches an object of the target namespace until it satisfies a condition.
+    pub async fn object<K>(&self, name: &str, what: &str, mut found: impl FnMut(&K) -> bool) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + 'static,
+    {
+        match wait::until(self.api::<K>(), name, |object| {
+            object.is_some_and(&mut found)
+        })
+        .await
+        {
+            Ok(Some(object)) => object,
+            Ok(None) => panic!("{name} is gone"),
+            Err(last) => panic!(
+                "{name} did not become: {what}\n{last}\n{}",
+                self.agent_tail()
+            ),
+        }
+    }
+
+    /// Waits until an object of the target namespace is gone.
+    pub async fn object_gone<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + 'static,
+    {
+        if let Err(last) = wait::until(self.api::<K>(), name, |object| object.is_none()).await {
+            panic!("{name} is still there\n{last}\n{}", self.agent_tail());
+        }
+    }
+
+    /// Whether an object of the target namespace exists now.
+    pub async fn exists<K>(&self, name: &str) -> bool
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        must(self.api::<K>().get_opt(name).await, "read an object").is_some()
+    }
+
+    /// The value of a ConfigMap made by [`crate::manifests::config_map`], once it is this.
+    pub async fn config_map_is(&self, name: &str, value: &str) -> ConfigMap {
+        self.object(name, &format!("value {value}"), |map: &ConfigMap| {
+            map.data
+                .as_ref()
+                .and_then(|data| data.get("value"))
+                .is_some_and(|live| live == value)
+        })
+        .await
+    }
+
+    /// Waits for an event of a reason about an object of the target namespace.
+    pub async fn event(&self, kind: &str, name: &str, reason: &str) -> String {
+        use futures::StreamExt;
+        let config = watcher::Config::default()
+            .fields(&format!("involvedObject.name={name},reason={reason}"));
+        let mut events = watcher(self.api::<Event>(), config).boxed();
+        let waited = tokio::time::timeout(wait::LIMIT, async {
+            while let Some(event) = events.next().await {
+                let Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event
+                else {
+                    continue;
+                };
+                if event.involved_object.kind.as_deref() == Some(kind) {
+                    return event.message.unwrap_or_default();
+                }
+            }
+            String::new()
+        })
+        .await;
+        waited.unwrap_or_else(|_| {
+            panic!(
+                "no event {reason} about {kind} {name}\n{}",
+                self.agent_tail()
+            )
+        })
+    }
+}
+
+/// A namespace no other test uses, also in another run on the same control plane.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |age| age.as_millis());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("e2e-{name}-{:x}{count:x}", now & 0x0fff_ffff)
+}
+
+/// The `default` project of the installation, in a namespace.
+pub fn default_project(namespace: &str) -> String {
+    let text = include_str!("../../../manifests/default-project.yaml");
+    text.replace("namespace: argocd", &format!("namespace: {namespace}"))
+}

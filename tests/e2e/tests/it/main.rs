@@ -1,0 +1,10 @@
+//! End-to-end tests: one binary, one behaviour a module. Run with `cargo xtask test`.
+
+#![allow(clippy::unwrap_used, clippy::large_futures)] // a test that cannot go on has failed
+
+mod adoption;
+mod drift;
+mod first_sync;
+mod manual_sync;
+mod namespaces;
+mod refresh;

@@ -1,0 +1,105 @@
+//! Without automation nothing is applied until somebody asks through `operation`.
+
+use gitops_api::ResultCode;
+use gitops_e2e::{
+    World,
+    application::{is_out_of_sync, is_synced, resource, status},
+    manifests::config_map,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+#[tokio::test]
+async fn nothing_is_applied_until_asked_and_then_everything() {
+    let world = World::new("manual").await;
+    let repo = world.repo("config");
+    let commit = repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let still = app.refresh("normal").await;
+    assert!(is_out_of_sync(&still));
+    assert!(status(&still).operation_state.is_none());
+    assert!(!world.exists::<ConfigMap>("settings").await);
+
+    let done = app.sync(json!({})).await;
+    let state = status(&done).operation_state.unwrap();
+    assert!(state.phase.is_successful(), "{}", state.message);
+    assert_eq!(state.sync_result.unwrap().revision, commit);
+    app.synced().await;
+    world.config_map_is("settings", "one").await;
+
+    repo.write("a.yaml", &config_map("settings", "two"));
+    app.wait("OutOfSync after a commit", is_out_of_sync).await;
+    world.config_map_is("settings", "one").await;
+}
+
+#[tokio::test]
+async fn a_sync_prunes_only_when_asked() {
+    let world = World::new("manualprune").await;
+    let repo = world.repo("config");
+    repo.commit(&[
+        ("a.yaml", Some(&config_map("kept", "1"))),
+        ("b.yaml", Some(&config_map("removed", "1"))),
+    ]);
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    app.sync(json!({})).await;
+    app.synced().await;
+    let commit = repo.remove("b.yaml");
+    app.compared_to(&commit).await;
+
+    let kept = app.sync(json!({})).await;
+    let result = status(&kept).operation_state.unwrap().sync_result.unwrap();
+    let skipped = result
+        .resources
+        .iter()
+        .find(|r| r.name == "removed")
+        .unwrap();
+    assert_eq!(skipped.status, Some(ResultCode::PruneSkipped));
+    assert!(world.exists::<ConfigMap>("removed").await);
+
+    app.patch(json!({"operation": {"sync": {"prune": true}}}))
+        .await;
+    world.object_gone::<ConfigMap>("removed").await;
+    let after = app.wait("Synced", is_synced).await;
+    assert!(resource(&after, "ConfigMap", "removed").is_none());
+}
+
+#[tokio::test]
+async fn a_dry_run_applies_nothing_and_a_selection_only_what_it_names() {
+    let world = World::new("selective").await;
+    let repo = world.repo("config");
+    repo.commit(&[
+        ("a.yaml", Some(&config_map("chosen", "1"))),
+        ("b.yaml", Some(&config_map("other", "1"))),
+    ]);
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let dry = app.sync(json!({"dryRun": true})).await;
+    assert!(status(&dry).operation_state.unwrap().phase.is_successful());
+    assert!(!world.exists::<ConfigMap>("chosen").await);
+    let resources = json!([{"kind": "ConfigMap", "name": "chosen"}]);
+    app.patch(json!({"operation": {"sync": {"resources": resources}}}))
+        .await;
+    world.config_map_is("chosen", "1").await;
+    app.wait("chosen Synced, other not", |app| {
+        let code = |name| resource(app, "ConfigMap", name).and_then(|r| r.status);
+        code("chosen") == Some(gitops_api::SyncStatusCode::Synced)
+            && code("other") == Some(gitops_api::SyncStatusCode::OutOfSync)
+    })
+    .await;
+    assert!(!world.exists::<ConfigMap>("other").await);
+}
+
+#[tokio::test]
+async fn a_request_can_name_another_revision() {
+    let world = World::new("revision").await;
+    let repo = world.repo("config");
+    let first = repo.write("a.yaml", &config_map("settings", "one"));
+    repo.write("a.yaml", &config_map("settings", "two"));
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    app.sync(json!({"revision": first})).await;
+    world.config_map_is("settings", "one").await;
+    app.wait("OutOfSync with main", is_out_of_sync).await;
+}
