@@ -12,12 +12,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime/debug"
 
 	// Time zones for templates, since /usr/share/zoneinfo is out of reach.
 	_ "time/tzdata"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/jail"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/linked"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 )
 
@@ -29,7 +29,7 @@ func main() {
 	version := flag.Bool("version", false, "print the versions of what is linked in, and exit")
 	flag.Parse()
 	if *version {
-		fmt.Printf("kustomize %s\nhelm %s\n", linked(kustomizeModule), linked(helmModule))
+		fmt.Printf("kustomize %s\nhelm %s\n", linked.Kustomize(), linked.Helm())
 		return
 	}
 	if err := run(*memory); err != nil {
@@ -45,7 +45,7 @@ func run(memory uint64) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	http.DefaultTransport = offline{}
 	connection := protocol.NewConnection(os.Stdin, os.Stdout)
-	hello := protocol.Hello{Type: "hello", Protocol: protocol.Version, Kustomize: linked(kustomizeModule), Helm: linked(helmModule)}
+	hello := protocol.Hello{Type: "hello", Protocol: protocol.Version, Kustomize: linked.Kustomize(), Helm: linked.Helm()}
 	report, err := jail.Enter(memory)
 	if err != nil {
 		return err
@@ -62,23 +62,6 @@ func run(memory uint64) error {
 		return nil
 	}
 	return err
-}
-
-const (
-	kustomizeModule = "sigs.k8s.io/kustomize/api"
-	helmModule      = "helm.sh/helm/v4"
-)
-
-// linked gives the version of a module in this program.
-func linked(module string) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dependency := range info.Deps {
-			if dependency.Path == module {
-				return dependency.Version
-			}
-		}
-	}
-	return "unknown"
 }
 
 // offline answers what a library would fetch by itself.

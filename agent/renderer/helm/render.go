@@ -16,6 +16,7 @@ import (
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/linked"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
@@ -60,6 +61,7 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) 
 
 func capabilities(job *protocol.HelmJob) (*common.Capabilities, error) {
 	result := common.DefaultCapabilities.Copy()
+	result.HelmVersion.Version = linked.Helm()
 	if job.KubeVersion != "" {
 		version, err := common.ParseKubeVersion(job.KubeVersion)
 		if err != nil {

@@ -38,6 +38,9 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit) error {
 	}
 	origins := newOrigins(files.read)
 	for index, resource := range result.Resources() {
+		if err := nameRelease(resource); err != nil {
+			return err
+		}
 		content, err := resource.MarshalJSON()
 		if err != nil {
 			return fmt.Errorf("writing object %d of %s: %w", index, shown(job.Path), err)

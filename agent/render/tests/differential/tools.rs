@@ -21,18 +21,24 @@ pub(crate) fn kustomize() -> &'static Path {
             "which kustomize release has kustomize/api {version}? say it here"
         );
         given("GITOPS_KUSTOMIZE").unwrap_or_else(|| {
-            installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", &version)
+            installed(
+                "kustomize",
+                "sigs.k8s.io/kustomize/kustomize/v5",
+                &version,
+                "",
+            )
         })
     })
 }
 
-/// The helm command of the linked version.
+/// The helm command of the linked version, built with the flag that tells releases their version.
 pub(crate) fn helm() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let version = linked_version("helm.sh/helm/v4");
+        let flags = format!("-X helm.sh/helm/v4/internal/version.version={version}");
         given("GITOPS_HELM")
-            .unwrap_or_else(|| installed("helm", "helm.sh/helm/v4/cmd/helm", &version))
+            .unwrap_or_else(|| installed("helm", "helm.sh/helm/v4/cmd/helm", &version, &flags))
     })
 }
 
@@ -106,15 +112,25 @@ fn linked_version(module: &str) -> String {
         .to_owned()
 }
 
-fn installed(name: &str, package: &str, version: &str) -> PathBuf {
-    let folder = cache().join(format!("{name}-{version}"));
+fn installed(name: &str, package: &str, version: &str, linker_flags: &str) -> PathBuf {
+    // Built without flags it is another program.
+    let flagged = if linker_flags.is_empty() {
+        ""
+    } else {
+        "-release"
+    };
+    let folder = cache().join(format!("{name}-{version}{flagged}"));
     let program = folder.join(name);
     if !program.exists() {
         eprintln!("building {name} {version}, once");
         let unfinished = unfinished(&folder);
         go(
             &cache(),
-            &["install", &format!("{package}@{version}")],
+            &[
+                "install",
+                &format!("-ldflags={linker_flags}"),
+                &format!("{package}@{version}"),
+            ],
             Some(&unfinished),
         );
         std::fs::create_dir_all(&folder).unwrap();
