@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask`: the project's own commands. One file each; this one only chooses.
+
+mod cluster;
+mod session;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start or end a Kubernetes cluster for tests and play
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Build every tool that tests, demo and bench use, into the cache
+    Tools,
+    /// Run all tests on a cluster made for them
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Cluster(command) => cluster::run(&command),
+        Command::Tools => tools::build_all(),
+        Command::Test(args) => test::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            session::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
