@@ -46,7 +46,7 @@ impl Mirror {
         });
         match commit {
             Ok(Some(commit)) => Ok(commit),
-            Ok(None) => Err(self.revision_not_found(sha, Vec::new())),
+            Ok(None) => Err(self.revision_not_found(sha)),
             Err(error) => Err(generation.read_error(self.url(), &format!("commit {id}"), &error)),
         }
     }

@@ -67,14 +67,14 @@ pub enum GitError {
         reason: String,
     },
     /// The repository has no such branch, tag or commit.
-    #[error("{url} has no revision `{revision}`{}", suggestion(.nearest))]
+    #[error(
+        "{url} has no revision `{revision}`; check targetRevision against the repository's branches and tags"
+    )]
     RevisionNotFound {
         /// Without user information.
         url: String,
         /// What was asked for.
         revision: String,
-        /// Names the repository has that look like it, best first.
-        nearest: Vec<String>,
     },
     /// A shortened commit id matches more than one commit.
     #[error("`{revision}` matches several commits of {url} ({}); give more digits", .candidates.join(", "))]
@@ -178,13 +178,5 @@ impl GitError {
             path: path.into(),
             reason: error.to_string(),
         }
-    }
-}
-
-fn suggestion(nearest: &[String]) -> String {
-    if nearest.is_empty() {
-        "; check targetRevision against the repository's branches and tags".to_owned()
-    } else {
-        format!("; did you mean {}?", nearest.join(", "))
     }
 }

@@ -125,7 +125,6 @@ impl<'a> Exchange<'a> {
             return Err(GitError::RevisionNotFound {
                 url: self.server.url().to_owned(),
                 revision: refused.to_string(),
-                nearest: Vec::new(),
             });
         }
         let repository = {

@@ -190,8 +190,7 @@ impl Mirror {
             exchange = listed;
             for name in &names {
                 let Some((sha, advertised)) = find(&refs, name) else {
-                    let (_, refs) = exchange.list(&HEADS_TAGS_AND_HEAD)?;
-                    return Err(self.revision_not_found(name, refs.nearest(name)));
+                    return Err(self.revision_not_found(name));
                 };
                 report.refs.insert((*name).to_owned(), sha.to_owned());
                 ids.push(self.parse_sha(advertised)?);
@@ -225,7 +224,7 @@ impl Mirror {
         }
         generation.reopen()?;
         if let Some(id) = missing(&ids)?.first() {
-            return Err(self.revision_not_found(&id.to_string(), Vec::new()));
+            return Err(self.revision_not_found(&id.to_string()));
         }
         let commits: Vec<_> = wanted
             .iter()
@@ -281,21 +280,20 @@ impl Mirror {
     ) -> Result<gix::ObjectId, GitError> {
         let id = self.parse_sha(sha)?;
         self.peel(generation, id)?
-            .ok_or_else(|| self.revision_not_found(sha, Vec::new()))
+            .ok_or_else(|| self.revision_not_found(sha))
     }
 
     fn parse_sha(&self, sha: &str) -> Result<gix::ObjectId, GitError> {
         let parsed = sha.parse::<crate::object_id::ObjectId>();
         parsed
             .map(crate::object_id::ObjectId::to_gix)
-            .map_err(|_| self.revision_not_found(sha, Vec::new()))
+            .map_err(|_| self.revision_not_found(sha))
     }
 
-    pub(crate) fn revision_not_found(&self, revision: &str, nearest: Vec<String>) -> GitError {
+    pub(crate) fn revision_not_found(&self, revision: &str) -> GitError {
         GitError::RevisionNotFound {
             url: self.url().to_owned(),
             revision: revision.to_owned(),
-            nearest,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The refs a server advertises, and which of their names look like a misspelt one. Resolving a
-//! `targetRevision` to one of them is gitops-core's decision.
+//! The refs a server advertises. Resolving a `targetRevision` to one of them, and which of their
+//! names look like a misspelt one, is gitops-core's decision.
 
 use std::collections::BTreeMap;
 
@@ -98,91 +98,5 @@ impl Refs {
             }
         }
         refs
-    }
-
-    /// Short names of branches and tags that look like `revision`, best first, at most three.
-    pub fn nearest(&self, revision: &str) -> Vec<String> {
-        let wanted = short_name(revision).to_lowercase();
-        let mut scored: Vec<(usize, &str)> = self
-            .by_name
-            .keys()
-            .map(|name| short_name(name))
-            .filter_map(|name| {
-                let candidate = name.to_lowercase();
-                let distance = edit_distance(&wanted, &candidate);
-                let related = !wanted.is_empty()
-                    && (candidate.contains(&wanted) || wanted.contains(&candidate));
-                let near = distance <= 1 + wanted.chars().count() / 4;
-                (near || related).then_some((if near { distance } else { distance + 100 }, name))
-            })
-            .collect();
-        scored.sort_unstable();
-        scored.dedup_by_key(|(_, name)| *name);
-        scored
-            .into_iter()
-            .take(3)
-            .map(|(_, name)| name.to_owned())
-            .collect()
-    }
-}
-
-fn short_name(name: &str) -> &str {
-    name.strip_prefix("refs/heads/")
-        .or_else(|| name.strip_prefix("refs/tags/"))
-        .unwrap_or(name)
-}
-
-/// Levenshtein distance in characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn misspelt_names_find_their_neighbours() {
-        let names = [
-            "heads/main",
-            "heads/release-1.2",
-            "heads/feature/login",
-            "tags/v1.2.0",
-            "tags/v1.3.0",
-        ];
-        let target = RefTarget {
-            sha: "0".repeat(40),
-            tag_object: None,
-        };
-        let by_name = names
-            .iter()
-            .map(|name| (format!("refs/{name}"), target.clone()))
-            .collect();
-        let refs = Refs {
-            by_name,
-            ..Refs::default()
-        };
-        let cases: [(&str, &[&str]); 6] = [
-            ("mian", &["main"]),
-            ("Main", &["main"]),
-            ("refs/heads/maim", &["main"]),
-            ("login", &["feature/login"]),
-            ("1.2.0", &["v1.2.0", "v1.3.0"]),
-            ("zzzzzz", &[]),
-        ];
-        for (wanted, expected) in cases {
-            assert_eq!(refs.nearest(wanted), expected, "{wanted}");
-        }
     }
 }

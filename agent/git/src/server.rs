@@ -176,11 +176,7 @@ impl Server {
         }
         if let Some(revision) = refused_revision(&text) {
             let (url, revision) = (self.url().to_owned(), revision.to_owned());
-            return GitError::RevisionNotFound {
-                url,
-                revision,
-                nearest: Vec::new(),
-            };
+            return GitError::RevisionNotFound { url, revision };
         }
         let out_of_space = |error: &io::Error| {
             matches!(
