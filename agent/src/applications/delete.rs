@@ -6,6 +6,7 @@ use gitops_api::{Application, constants::condition};
 use gitops_core::{
     kinds,
     object::{GroupVersionKind, ObjectKey},
+    project::permits_object,
     status::Condition,
 };
 use kube::{
@@ -32,13 +33,23 @@ impl Controller {
             })
             .collect();
         self.cluster.watches.ensure(gvks).await;
+        let name = app.spec.effective_project();
+        let project = match self.project(name) {
+            Ok(project) => project,
+            Err(condition) => {
+                self.say_stuck(app, &condition.message).await;
+                return Some(Duration::from_secs(30));
+            }
+        };
+        let destination = &app.spec.destination;
         let mut ranks: BTreeMap<usize, Vec<ObjectKey>> = BTreeMap::new();
         for object in self.cluster.index.tracked(&instance) {
             let kept = self
                 .cluster
                 .index
                 .get(&object)
-                .is_none_or(|record| record.keep);
+                .is_none_or(|record| record.keep)
+                || permits_object(&project.spec, name, destination, &object).is_err();
             if !kept {
                 ranks
                     .entry(kinds::prune_rank(&object.kind))

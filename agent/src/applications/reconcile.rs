@@ -271,7 +271,7 @@ impl Pass<'_> {
             .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
             .await;
         self.probe(&wanted).await?;
-        let (mut comparison, live) = self.judge(&wanted.desired);
+        let (mut comparison, live) = self.judge(&wanted.desired)?;
         self.confirm(&wanted.desired, &mut comparison, &live)
             .await?;
         Ok(Findings {
@@ -281,26 +281,34 @@ impl Pass<'_> {
         })
     }
 
-    fn judge(&self, desired: &DesiredSet) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
+    fn judge(
+        &self,
+        desired: &DesiredSet,
+    ) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), Condition> {
         let controller = self.controller;
-        let (comparison, live) =
-            controller
-                .cluster
-                .index
-                .compare(desired, &controller.instance(self.key), |instance| {
-                    controller.exists(instance)
-                });
+        let spec = &self.app.spec;
+        let name = spec.effective_project();
+        let project = controller.project(name)?;
+        let index = &controller.cluster.index;
+        let (mut comparison, live) =
+            index.compare(desired, &controller.instance(self.key), |instance| {
+                controller.exists(instance)
+            });
+        // What the project does not allow is not this application's to prune, whatever its marks say.
+        comparison.retain(|key, state| {
+            *state != State::Extra
+                || project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+        });
         for (key, state) in &comparison {
             // Judged equal by ownership alone: remember it, so that the fields need not be kept.
             if let (State::Synced, Some(live), Some(object)) =
                 (state, live.get(key), desired.objects.get(key))
                 && live.fields.is_some()
             {
-                let confirmation = Confirmation::of(live, &object.digest);
-                controller.cluster.index.confirm(key, confirmation);
+                index.confirm(key, Confirmation::of(live, &object.digest));
             }
         }
-        (comparison, live)
+        Ok((comparison, live))
     }
 
     /// Looks up objects nobody marked yet, and objects an earlier tool left behind.
@@ -524,7 +532,9 @@ impl Pass<'_> {
             comparison: before,
             ..
         } = findings;
-        let (mut comparison, live) = self.judge(&wanted.desired);
+        let (mut comparison, live) = self
+            .judge(&wanted.desired)
+            .map_err(|condition| anyhow::anyhow!(condition.message))?;
         for (key, state) in &mut comparison {
             if matches!(state, State::Unconfirmed)
                 && let Some(known) = before.get(key)

@@ -39,6 +39,8 @@ pub(crate) struct Watches {
 }
 
 struct Running {
+    /// Its first listing did not come in time once; nobody waits for it again.
+    given_up: bool,
     synced: watch::Receiver<bool>,
     task: AbortHandle,
 }
@@ -79,6 +81,11 @@ impl Watches {
                 tokio::time::timeout(Duration::from_secs(30), synced.wait_for(|done| *done));
             if listed.await.is_err() {
                 tracing::warn!(kind = %gvk, "first listing takes long; going on without it");
+                self.with(|running| {
+                    if let Some(watch) = running.get_mut(&gvk.group_kind()) {
+                        watch.given_up = true;
+                    }
+                });
             }
         }
     }
@@ -109,7 +116,7 @@ impl Watches {
         let served = kinds.served(gvk).filter(|served| served.watchable)?.clone();
         self.with(|running| {
             if let Some(watch) = running.get(&gvk.group_kind()) {
-                return Some(watch.synced.clone());
+                return (!watch.given_up).then(|| watch.synced.clone());
             }
             let (sender, synced) = watch::channel(false);
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &served.resource);
@@ -117,6 +124,7 @@ impl Watches {
             running.insert(
                 gvk.group_kind(),
                 Running {
+                    given_up: false,
                     synced: synced.clone(),
                     task,
                 },
