@@ -58,7 +58,7 @@ func cgroupHierarchies() ([]string, error) {
 	var found []string
 	for _, entry := range entries {
 		path := filepath.Join(cgroupRoot, entry.Name())
-		if _, err := os.Stat(filepath.Join(path, "tasks")); err == nil && entry.IsDir() {
+		if _, err := os.Stat(filepath.Join(path, "cgroup.procs")); err == nil && entry.IsDir() {
 			found = append(found, path)
 		}
 	}
