@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::{
     agent::{Agent, Launch},
     application::{App, AppBuilder},
-    control_plane::ControlPlane,
+    control_plane::{ControlPlane, typed},
     must,
     repository::Repo,
     wait,
@@ -210,6 +210,40 @@ impl World {
                 self.agent_tail()
             )
         })
+    }
+
+    /// Every event in the namespaces of this test, as JSON.
+    pub async fn all_events(&self) -> String {
+        let mut text = String::new();
+        for namespace in [&self.namespace, &self.target] {
+            let api: Api<Event> = Api::namespaced(self.plane.client.clone(), namespace);
+            let events = must(
+                api.list(&kube::api::ListParams::default()).await,
+                "list events",
+            );
+            text += &serde_json::to_string(&events.items).unwrap_or_default();
+        }
+        text
+    }
+
+    /// Tries a ConfigMap with a key until an admission policy refuses it: policies take effect
+    /// some time after they are made, and nothing says when.
+    pub async fn policy_in_force(&self, namespace: &str, key: &str) {
+        let api: Api<ConfigMap> = Api::namespaced(self.plane.client.clone(), namespace);
+        let probe = typed(serde_json::json!({"metadata": {"name": "probe"}, "data": {key: ""}}));
+        let dry_run = kube::api::PostParams {
+            dry_run: true,
+            ..kube::api::PostParams::default()
+        };
+        let refused = tokio::time::timeout(wait::LIMIT, async {
+            while api.create(&dry_run, &probe).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(
+            refused.await.is_ok(),
+            "the admission policy did not take effect"
+        );
     }
 }
 
