@@ -54,7 +54,33 @@ pub(crate) fn cluster() -> Result<PathBuf> {
         "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X \
          {package}.gitMinor={minor} -X {package}.gitTreeState=clean"
     );
-    go_program("gitops-cluster", &module, &flags)
+    let program = go_program("gitops-cluster", &module, &flags)?;
+    node_image(&module, &program)?;
+    Ok(program)
+}
+
+/// The image that every real node starts with, where the cluster binary looks for it: beside
+/// itself, in `images`. It holds one small program, for sandboxes and for tests.
+fn node_image(module: &Path, cluster: &Path) -> Result<()> {
+    let images = cluster.with_file_name("images");
+    let archive = images.join("workload.tar");
+    if archive.is_file() {
+        return Ok(());
+    }
+    fs::create_dir_all(&images).with_context(|| format!("cannot make {}", images.display()))?;
+    let program = images.join(format!("workload-{}", std::process::id()));
+    go_build(module, "./cmd/workload", "-s -w", &program)?;
+    // Written under another name and renamed: whoever comes second replaces it with the same.
+    let written = Command::new(cluster)
+        .args(["image", "--name=gitops.test/workload:1"])
+        .arg(format!("--out={}", text(&archive)?))
+        .arg(format!("--file={}:/workload", text(&program)?))
+        .arg("--entrypoint=/workload")
+        .status()
+        .context("cannot run the cluster binary")?;
+    fs::remove_file(&program)?;
+    ensure!(written.success(), "cannot write {}", archive.display());
+    Ok(())
 }
 
 /// The render worker.
@@ -118,19 +144,24 @@ fn linked_version(module: &Path, dependency: &str) -> Result<String> {
 fn go_program(name: &str, module: &Path, linker_flags: &str) -> Result<PathBuf> {
     let digest = digest(module, linker_flags)?;
     built(name, &format!("{name}-{digest:016x}"), |program| {
-        run_go(
-            module,
-            &[
-                "build",
-                "-trimpath",
-                &format!("-ldflags={linker_flags}"),
-                "-o",
-                &text(program)?,
-                ".",
-            ],
-            None,
-        )
+        go_build(module, ".", linker_flags, program)
     })
+}
+
+/// `-buildvcs=false`: the same sources give the same program, in whoever's checkout.
+fn go_build(module: &Path, package: &str, linker_flags: &str, program: &Path) -> Result<()> {
+    let flags = format!("-ldflags={linker_flags}");
+    let output = text(program)?;
+    let arguments = [
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        &flags,
+        "-o",
+        &output,
+        package,
+    ];
+    run_go(module, &arguments, None)
 }
 
 /// A published program at one version.
