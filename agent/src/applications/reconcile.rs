@@ -114,8 +114,12 @@ impl Controller {
         })
     }
 
-    /// Forgets an application that is gone. Its objects stay.
+    /// Forgets an application that is gone. Its objects stay; whoever else wants them may have
+    /// them now.
     fn forget(&self, key: &AppKey) {
+        for rival in self.cluster.index.rivals(&self.instance(key)) {
+            self.queue.add(super::app_key(&rival, &self.namespace));
+        }
         self.cluster.index.want(&self.instance(key), None);
         self.hub.follow(key, &[]);
         self.memories

@@ -165,6 +165,15 @@ impl Index {
         self.read(|inner| inner.tracked.get(instance).cloned().unwrap_or_default())
     }
 
+    /// Other instances that want objects tracked to this one.
+    pub(crate) fn rivals(&self, instance: &str) -> BTreeSet<String> {
+        self.read(|inner| {
+            let tracked = inner.tracked.get(instance).into_iter().flatten();
+            let wanted = tracked.filter_map(|key| inner.wanted.get(key)).flatten();
+            wanted.filter(|other| *other != instance).cloned().collect()
+        })
+    }
+
     /// Whether a namespace is known to exist, because something is known to live in it.
     pub(crate) fn has_objects_in(&self, namespace: &str) -> bool {
         self.read(|inner| inner.namespaces.contains_key(namespace))
