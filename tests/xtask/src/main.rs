@@ -1,7 +1,10 @@
 //! `cargo xtask`: the project's own commands. One file each; this one only chooses.
 
+mod bench;
 mod cluster;
+mod demo;
 mod session;
+mod stage;
 mod test;
 mod tools;
 
@@ -24,6 +27,10 @@ enum Command {
     Cluster(cluster::Command),
     /// Build every tool that tests, demo and bench use, into the cache
     Tools,
+    /// Show the product at work: commits, drift, a prune, a revert
+    Demo(demo::DemoArgs),
+    /// Measure the agent on a cluster made for it
+    Bench(bench::BenchArgs),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -32,6 +39,8 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Cluster(command) => cluster::run(&command),
         Command::Tools => tools::build_all(),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {

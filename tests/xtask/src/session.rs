@@ -30,6 +30,11 @@ pub(crate) struct Session {
 impl Session {
     /// Starts both in `folder`, which is made anew.
     pub(crate) fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with more options for the cluster.
+    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Result<Self> {
         let program = tools::cluster()?;
         let _ = end(&program, folder);
         let _ = std::fs::remove_dir_all(folder);
@@ -39,6 +44,7 @@ impl Session {
         let up = Command::new(&program)
             .args(["up", "--pods", "fake", "--parent", &parent, "--dir"])
             .arg(folder)
+            .args(options)
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("cannot run {}", program.display()))?;
