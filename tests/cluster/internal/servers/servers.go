@@ -52,9 +52,10 @@ type Addresses struct {
 	Charts        string `json:"charts"`
 	ChartsPrivate string `json:"chartsPrivate"`
 	ChartsTLS     string `json:"chartsTls"`
-	OCI           string `json:"oci"`     // HOST:PORT, plain HTTP
-	OCITLS        string `json:"ociTls"`  // HOST:PORT, HTTPS
-	Control       string `json:"control"` // see control.go
+	OCI           string `json:"oci"`        // HOST:PORT, plain HTTP
+	OCITLS        string `json:"ociTls"`     // HOST:PORT, HTTPS
+	OCIPrivate    string `json:"ociPrivate"` // HOST:PORT, plain HTTP; the same content as OCI
+	Control       string `json:"control"`    // see control.go
 	Username      string `json:"username"`
 	Password      string `json:"password"`
 	Token         string `json:"token"`
@@ -85,10 +86,15 @@ func Run(ctx context.Context, options Options) error {
 	mux.Handle("/private/git/", authenticated(http.StripPrefix("/private", control.gate(git))))
 	mux.Handle("/charts/", control.gate(charts))
 	mux.Handle("/private/charts/", authenticated(http.StripPrefix("/private", control.gate(charts))))
-	mux.Handle("/v2/", control.gate(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
+	oci := control.gate(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	mux.Handle("/v2/", oci)
 	mux.Handle("/control/", control)
 
 	plain, err := net.Listen("tcp", net.JoinHostPort(options.Host, "0"))
+	if err != nil {
+		return fmt.Errorf("--host %s: %w", options.Host, err)
+	}
+	private, err := net.Listen("tcp", net.JoinHostPort(options.Host, "0"))
 	if err != nil {
 		return fmt.Errorf("--host %s: %w", options.Host, err)
 	}
@@ -100,9 +106,10 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-	failed := make(chan error, 3)
+	server, registryOnly := newServer(mux), newServer(authenticated(oci))
+	failed := make(chan error, 4)
 	go func() { failed <- server.Serve(plain) }()
+	go func() { failed <- registryOnly.Serve(private) }()
 	go func() { failed <- server.Serve(secure) }()
 	go func() { failed <- shell.serve() }()
 
@@ -112,7 +119,7 @@ func Run(ctx context.Context, options Options) error {
 		GitTLS: https + "/git", GitTLSPrivate: https + "/private/git",
 		GitSSH: "ssh://git@" + shell.listener.Addr().String(),
 		Charts: http + "/charts", ChartsPrivate: http + "/private/charts", ChartsTLS: https + "/charts",
-		OCI: plain.Addr().String(), OCITLS: secure.Addr().String(),
+		OCI: plain.Addr().String(), OCITLS: secure.Addr().String(), OCIPrivate: private.Addr().String(),
 		Control: http + "/control", Username: Username, Password: Password, Token: Token,
 		CA: ca, ClientKey: shell.clientKey, KnownHosts: shell.knownHosts, GitRoot: gitRoot, ChartsRoot: chartsRoot,
 	}
@@ -124,7 +131,11 @@ func Run(ctx context.Context, options Options) error {
 	case <-ctx.Done():
 		err = nil
 	}
-	return errors.Join(err, server.Close(), shell.listener.Close())
+	return errors.Join(err, server.Close(), registryOnly.Close(), shell.listener.Close())
+}
+
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 }
 
 func announce(options Options, addresses Addresses) error {
