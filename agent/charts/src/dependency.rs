@@ -4,12 +4,13 @@
 //! `helm dependency build` does: a lock file must fit, and then decides the versions. Never fetches
 //! and never looks into the `charts` folder itself.
 
+use gitops_core::version::parse_version;
 use serde::Deserialize;
 
 use crate::archive::first_line;
 use crate::error::ChartError;
 use crate::repository::RepositoryKind;
-use crate::version::{VersionRange, parse_version};
+use crate::version;
 
 /// One chart that another one depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ pub fn chart_dependencies(
         let range_text = dependency.version.as_deref().unwrap_or_default();
         let repository = dependency.repository.as_deref().unwrap_or_default();
         let source = source(repository);
-        let range = VersionRange::parse(range_text).map_err(|reason| {
+        let range = version::range(range_text).map_err(|reason| {
             invalid(
                 listed_in,
                 &format!("dependency {name}: version {range_text:?}: {reason}"),
@@ -146,7 +147,7 @@ pub fn chart_dependencies(
                 // A range admits no pre-release it does not name, yet the lock may hold one that
                 // was asked for literally.
                 let fits = version == range_text
-                    || parse_version(version).is_some_and(|version| range.contains(&version));
+                    || parse_version(version).is_some_and(|version| range.matches(&version));
                 if !same || !fits {
                     let detail = format!("dependency {name} {range_text} is locked otherwise");
                     return Err(out_of_sync(lock_file, listed_in, &detail));

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use gitops_core::version::parse_version;
+
 use crate::archive::ChartArchive;
 use crate::error::ChartError;
 use crate::fetcher::{
@@ -17,7 +19,6 @@ use crate::published::{ArchiveLocation, blocking};
 use crate::registry::{ChartLayer, Registry, is_sha256};
 use crate::repository::Endpoint;
 use crate::store::hexadecimal_sha256;
-use crate::version::parse_version;
 
 /// Archives whose places are remembered before unused ones are forgotten.
 const MAX_SLOTS: usize = 1024;

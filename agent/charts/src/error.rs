@@ -31,10 +31,7 @@ pub enum ChartError {
     },
 
     /// The version asked for is neither a version nor a range.
-    #[error(
-        "chart {chart} of {repository}: version {asked:?} cannot be read: {reason}; write a version \
-         such as 1.2.3 or a range such as ^1.2"
-    )]
+    #[error("chart {chart} of {repository}: version {asked:?} cannot be read: {reason}")]
     InvalidRange {
         /// Repository URL, without credentials.
         repository: String,
@@ -42,7 +39,7 @@ pub enum ChartError {
         chart: String,
         /// The version or range as written.
         asked: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and what to write instead.
         reason: String,
     },
 
@@ -214,7 +211,7 @@ fn newest_versions(newest: &[String], asked: &str) -> String {
     };
     let only_prereleases = newest
         .iter()
-        .all(|v| crate::version::parse_version(v).is_some_and(|v| !v.pre.is_empty()));
+        .all(|v| gitops_core::version::parse_version(v).is_some_and(|v| !v.pre.is_empty()));
     if !newest.is_empty() && only_prereleases && !asked.contains('-') {
         let _ = write!(
             text,

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use gitops_core::version::parse_version;
+
 use crate::archive::{ArchiveLimits, ChartArchive};
 use crate::error::ChartError;
 use crate::http::Http;
@@ -19,7 +21,7 @@ use crate::registry::{ChartLayer, Registry, is_sha256};
 use crate::repository::{ChartRepository, Endpoint, RepositoryKind};
 use crate::store::Store;
 use crate::token::Tokens;
-use crate::version::{VersionRange, compare, is_exact, parse_version};
+use crate::version::{is_exact, range};
 
 /// A version that is not there is asked for again after this time, because it may just have been
 /// published.
@@ -124,11 +126,11 @@ impl ChartFetcher {
             if versions.iter().any(|version| version == asked) {
                 return Ok(Some(asked.to_owned()));
             }
-            let range = VersionRange::parse(asked).map_err(|reason| ChartError::InvalidRange {
+            let range = range(asked).map_err(|error| ChartError::InvalidRange {
                 repository: endpoint.shown.clone(),
                 chart: chart.to_owned(),
                 asked: asked.to_owned(),
-                reason,
+                reason: error.to_string(),
             })?;
             Ok(range
                 .newest(versions.iter().map(String::as_str))
@@ -288,7 +290,7 @@ pub(crate) fn version_not_found(
         .iter()
         .filter_map(|text| Some((parse_version(text)?, text)))
         .collect();
-    known.sort_by(|(left, _), (right, _)| compare(right, left));
+    known.sort_by(|(left, _), (right, _)| right.cmp_precedence(left));
     ChartError::VersionNotFound {
         repository: endpoint.shown.clone(),
         chart: chart.to_owned(),

@@ -17,7 +17,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`repository`] | what a person configures: URL, kind, credentials, TLS, proxy |
-//! | [`version`] | versions and ranges |
+//! | `version` | what Helm adds to the versions and ranges of gitops-core |
 //! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
 //! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
 //! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
@@ -39,7 +39,7 @@ mod registry;
 pub mod repository;
 mod store;
 mod token;
-pub mod version;
+mod version;
 
 pub use archive::{ArchiveEntry, ArchiveLimits, ChartArchive};
 pub use dependency::{ChartDependency, DependencySource, chart_dependencies};
@@ -48,4 +48,3 @@ pub use fetcher::{ChartFetcher, FetcherConfig};
 pub use repository::{
     BasicCredentials, ChartRepository, ClientCertificate, RepositoryKind, RepositoryProxy,
 };
-pub use version::VersionRange;

@@ -269,6 +269,8 @@ mod tests {
             "1.2.3-",
             "^",
             "1.xx",
+            ">=",
+            "^1.0 - 2.0",
         ] {
             assert!(Constraint::parse(text).is_err(), "{text}");
         }
@@ -298,6 +300,10 @@ mod tests {
             ("V1.2.3", None),
             ("release-1.2", None),
             ("", None),
+            ("v", None),
+            ("1..2", None),
+            ("-1", None),
+            ("1.2.3+", None),
             ("99999999999999999999.0.0", None),
         ];
         for (text, expected) in cases {
