@@ -4,13 +4,11 @@
 //! defaults, quantities and admission need no table here. Values are masked before they leave.
 
 use gitops_api::constants;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     compare::DriftedField,
-    diff, mask,
-    object::ObjectKey,
-    ownership,
+    diff, mask, ownership,
     path::{Path, Segment},
 };
 
@@ -20,30 +18,29 @@ const LONGEST_VALUE: usize = 256;
 /// Fields that an apply of what Git holds would change. Empty when it would change nothing but
 /// bookkeeping (`managedFields`, versions, the agent's own marks, `status`).
 pub fn drifted_fields(live: &Value, applied: &Value) -> Vec<DriftedField> {
-    let secret =
-        ObjectKey::of(live).is_some_and(|key| key.group.is_empty() && key.kind == "Secret");
-    diff::fields(applied, live)
+    let secret = mask::is_secret(live) || mask::is_secret(applied);
+    // Masked before they are compared, so that no path, no part of a map and no list key can carry
+    // a value out.
+    let changes = match secret.then(|| mask::mask_pair(Some(live), Some(applied))) {
+        Some((Some(live), Some(applied))) => diff::fields(&applied, &live),
+        Some(_) => Vec::new(),
+        None => diff::fields(applied, live),
+    };
+    let shown = |value: &Value| match value.as_str() {
+        Some(mask::PLACEHOLDER | mask::BEFORE | mask::AFTER) if secret => {
+            mask::PLACEHOLDER.to_owned()
+        }
+        _ => text(value),
+    };
+    changes
         .into_iter()
-        .flat_map(split_new_maps)
+        .flat_map(split_maps)
         .filter(|change| !is_bookkeeping(&change.path))
         .map(|change| {
-            let hidden = secret
-                && (change.path.starts_with(&["data"]) || change.path.starts_with(&["stringData"]));
-            let (desired, found) = if hidden {
-                (
-                    change.left.as_ref().map(|_| mask::PLACEHOLDER.to_owned()),
-                    change.right.as_ref().map(|_| mask::PLACEHOLDER.to_owned()),
-                )
-            } else {
-                (
-                    change.left.as_ref().map(text),
-                    change.right.as_ref().map(text),
-                )
-            };
             let owner = ownership::owner_of(live, &change.path, constants::FIELD_MANAGER);
             DriftedField {
-                desired,
-                live: found,
+                desired: change.left.as_ref().map(shown),
+                live: change.right.as_ref().map(shown),
                 manager: owner.map(|entry| entry.manager.to_owned()),
                 since: owner.and_then(|entry| entry.time).map(Into::into),
                 path: change.path,
@@ -53,19 +50,22 @@ pub fn drifted_fields(live: &Value, applied: &Value) -> Vec<DriftedField> {
 }
 
 /// A map that is wholly absent on one side is reported entry by entry, so that the agent's marks
-/// among its entries can be told from the rest.
-fn split_new_maps(change: diff::FieldChange) -> Vec<diff::FieldChange> {
+/// and other bookkeeping among its entries can be told from the rest.
+fn split_maps(change: diff::FieldChange) -> Vec<diff::FieldChange> {
     let is_metadata_map = change.path.starts_with(&["metadata", "labels"])
         || change.path.starts_with(&["metadata", "annotations"]);
-    match (&change.left, &change.right) {
-        (Some(Value::Object(map)), None) if is_metadata_map => map
-            .iter()
+    let split = |map: &Map<String, Value>, desired: bool| {
+        map.iter()
             .map(|(name, value)| diff::FieldChange {
                 path: change.path.child(Segment::Field(name.clone())),
-                left: Some(value.clone()),
-                right: None,
+                left: desired.then(|| value.clone()),
+                right: (!desired).then(|| value.clone()),
             })
-            .collect(),
+            .collect()
+    };
+    match (&change.left, &change.right) {
+        (Some(Value::Object(map)), None) if is_metadata_map => split(map, true),
+        (None, Some(Value::Object(map))) if is_metadata_map => split(map, false),
         _ => vec![change],
     }
 }
@@ -127,6 +127,7 @@ pub fn describe(field: &DriftedField) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection, option, prelude::*};
     use serde_json::json;
 
     use super::*;
@@ -179,5 +180,124 @@ mod tests {
                 .count(),
             257
         );
+    }
+    #[test]
+    fn bookkeeping_among_annotations_of_one_side_only_is_no_drift() {
+        let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+        let mut annotated = bare.clone();
+        annotated["metadata"]["annotations"] =
+            json!({constants::annotation::LAST_APPLIED: "{}", "note": "n"});
+        for (live, applied) in [(&annotated, &bare), (&bare, &annotated)] {
+            let drift = drifted_fields(live, applied);
+            let paths: Vec<String> = drift.iter().map(|field| field.path.to_string()).collect();
+            assert_eq!(paths, [".metadata.annotations.note"]);
+        }
+    }
+
+    /// Begins every value that must stay hidden.
+    const HIDDEN: &str = "s3cr3t";
+
+    fn secret_value() -> impl Strategy<Value = Value> {
+        let value = "[a-zA-Z0-9+/=\\\\\"{}]{0,8}".prop_map(|rest| json!(format!("{HIDDEN}{rest}")));
+        value.prop_recursive(2, 6, 3, |inner| {
+            prop_oneof![
+                collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                inner.prop_map(|value| json!({"name": value})),
+            ]
+        })
+    }
+
+    /// Mostly maps, as the API server has them, but anything else too.
+    fn values() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            6 => collection::btree_map("[a-c]", secret_value(), 0..3).prop_map(|map| json!(map)),
+            1 => secret_value(),
+            1 => collection::vec(secret_value().prop_map(|v| json!({"name": v})), 1..3)
+                .prop_map(Value::from),
+            1 => Just(Value::Null),
+        ]
+    }
+
+    fn last_applied() -> impl Strategy<Value = String> {
+        (values(), any::<bool>(), 0..60_usize).prop_map(|(data, whole, end)| {
+            let text = json!({"kind": "Secret", "data": data, "stringData": data}).to_string();
+            if whole {
+                text
+            } else {
+                text.chars().take(end).collect()
+            }
+        })
+    }
+
+    fn secret() -> impl Strategy<Value = Value> {
+        let group = prop_oneof![4 => Just("v1"), 1 => Just("example.com/v1")];
+        let annotations = (option::of(last_applied()), option::of("[a-z]{1,3}"));
+        (
+            group,
+            option::of(values()),
+            option::of(values()),
+            option::of(any::<bool>()),
+            option::of(annotations),
+            option::of("[a-z]{1,3}"),
+        )
+            .prop_map(
+                |(api_version, data, string_data, immutable, annotations, kind)| {
+                    let mut object = json!({"apiVersion": api_version, "kind": "Secret",
+                                        "metadata": {"name": "s"}});
+                    let fields = [
+                        ("data", data),
+                        ("stringData", string_data),
+                        ("immutable", immutable.map(Value::from)),
+                        ("type", kind.map(Value::from)),
+                    ];
+                    for (field, value) in fields {
+                        if let Some(value) = value {
+                            object[field] = value;
+                        }
+                    }
+                    if let Some((applied, note)) = annotations {
+                        object["metadata"]["annotations"] = json!({});
+                        let map = &mut object["metadata"]["annotations"];
+                        if let Some(applied) = applied {
+                            map[constants::annotation::LAST_APPLIED] = applied.into();
+                        }
+                        if let Some(note) = note {
+                            map["note"] = note.into();
+                        }
+                    }
+                    object
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_of_a_secret_leaves(live in secret(), applied in secret()) {
+            let drift = drifted_fields(&live, &applied);
+            for field in &drift {
+                let shown = format!("{field:?} {}", describe(field));
+                prop_assert!(!shown.contains(HIDDEN), "{shown}");
+            }
+            let paths: Vec<String> = drift.iter().map(|field| field.path.to_string()).collect();
+            for field in ["data", "stringData"] {
+                let (Some(ours), Some(theirs)) = (live[field].as_object(), applied[field].as_object())
+                else {
+                    continue;
+                };
+                for name in ours.keys().chain(theirs.keys()) {
+                    prop_assert_eq!(
+                        paths.contains(&format!(".{field}.{name}")),
+                        ours.get(name) != theirs.get(name),
+                        "{} {}: {:?}", field, name, paths
+                    );
+                }
+            }
+            for field in ["immutable", "type"] {
+                prop_assert_eq!(
+                    paths.contains(&format!(".{field}")),
+                    live.get(field) != applied.get(field)
+                );
+            }
+        }
     }
 }

@@ -66,8 +66,8 @@ fn write(object: Option<&mut Value>, field: &str, name: &str, text: &str) {
     }
 }
 
-/// Any group: a custom kind of that name holds values just as well.
-fn is_secret(object: &Value) -> bool {
+/// Whether an object is a Secret, of any group: a custom kind of that name holds values just as well.
+pub(crate) fn is_secret(object: &Value) -> bool {
     object.get("kind").and_then(Value::as_str) == Some("Secret")
 }
 
