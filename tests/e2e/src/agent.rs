@@ -86,30 +86,14 @@ impl Agent {
 
     /// Waits until the agent says that it runs.
     pub async fn ready(&self) {
-        self.logged("the agent runs", |since_start| {
-            since_start
-                .iter()
-                .any(|line| line.contains("the agent runs"))
-        })
-        .await;
+        self.log_since_start()
+            .contains("the agent runs", 0, "that it runs")
+            .await;
     }
 
-    /// Waits until the lines logged since the last start satisfy a condition.
-    pub async fn logged(&self, what: &str, found: impl Fn(&[String]) -> bool) {
-        let mut log = self.log.subscribe();
-        let waited = tokio::time::timeout(
-            wait::LIMIT,
-            log.wait_for(|lines| {
-                let start = lines
-                    .iter()
-                    .rposition(|line| line == "--- started")
-                    .unwrap_or(0);
-                found(&lines[start..])
-            }),
-        )
-        .await
-        .is_ok();
-        assert!(waited, "the agent did not log: {what}\n{}", self.tail(50));
+    /// The log, to be waited for without holding on to the agent.
+    pub fn log_since_start(&self) -> Log {
+        Log(self.log.subscribe())
     }
 
     /// Kills the process at once, as the kernel would.
@@ -138,23 +122,27 @@ impl Agent {
         self.spawn();
     }
 
-    /// Asks the process to end and waits for it; returns whether it ended well.
-    pub async fn stop(&mut self) -> bool {
-        let Some(mut child) = self.child.take() else {
-            return false;
-        };
+    /// Asks the process to end.
+    pub fn terminate(&mut self) -> Option<Child> {
+        let child = self.child.take()?;
         let pid = child.id().to_string();
         must(
             Command::new("kill").args(["-TERM", &pid]).status(),
             "run kill",
         );
+        Some(child)
+    }
+
+    /// Waits for the end of a process; returns whether it ended well.
+    ///
+    /// # Panics
+    /// When it takes longer than 20 s.
+    pub async fn ended(child: Option<Child>) -> bool {
+        let Some(mut child) = child else { return false };
         let ended = tokio::task::spawn_blocking(move || child.wait());
         match tokio::time::timeout(Duration::from_secs(20), ended).await {
             Ok(Ok(Ok(status))) => status.success(),
-            _ => panic!(
-                "the agent did not end within 20 s of SIGTERM\n{}",
-                self.tail(50)
-            ),
+            _ => panic!("the agent did not end within 20 s of SIGTERM"),
         }
     }
 
@@ -201,6 +189,37 @@ impl Agent {
         })
         .unwrap_or_else(|| panic!("the agent did not log its address"))
     }
+}
+
+/// The log of an agent that is still written.
+pub struct Log(watch::Receiver<Vec<String>>);
+
+impl Log {
+    /// How many lines since the last start contain a text.
+    pub fn count(&self, text: &str) -> usize {
+        count(&self.0.borrow(), text)
+    }
+
+    /// Waits until more than `already` lines since the last start contain a text.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn contains(mut self, text: &str, already: usize, what: &str) {
+        let found = self.0.wait_for(|lines| count(lines, text) > already);
+        let found = tokio::time::timeout(wait::LIMIT, found).await.is_ok();
+        assert!(found, "the agent did not log: {what}");
+    }
+}
+
+fn count(lines: &[String], text: &str) -> usize {
+    let start = lines
+        .iter()
+        .rposition(|line| line == "--- started")
+        .unwrap_or(0);
+    lines[start..]
+        .iter()
+        .filter(|line| line.contains(text))
+        .count()
 }
 
 impl Drop for Agent {

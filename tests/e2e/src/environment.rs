@@ -29,7 +29,7 @@ pub struct Environment {
 }
 
 /// Addresses and credentials; the private ones want `username` and `password`, or `token`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Servers {
     /// Git over HTTP.

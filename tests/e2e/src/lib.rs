@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod application;
+pub mod cluster;
 pub mod control_plane;
 pub mod environment;
 pub mod http;

@@ -1,13 +1,13 @@
 //! Git repositories for tests: a bare one behind the real servers, and a clone to work in.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use tempfile::TempDir;
 
-use crate::{environment::Environment, must};
+use crate::{
+    environment::{Environment, Servers},
+    must,
+};
 
 /// How a repository is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +27,19 @@ pub enum Transport {
 /// One repository.
 pub struct Repo {
     name: String,
-    bare: PathBuf,
+    servers: Servers,
     work: TempDir,
 }
 
 impl Repo {
     /// Makes an empty repository of a name that no other test uses.
     pub fn create(name: &str) -> Self {
-        let bare = Environment::get()
-            .servers
-            .git_root
-            .join(format!("{name}.git"));
+        Self::create_on(&Environment::get().servers, name)
+    }
+
+    /// The same on servers of the test's own.
+    pub fn create_on(servers: &Servers, name: &str) -> Self {
+        let bare = servers.git_root.join(format!("{name}.git"));
         let work = must(TempDir::with_prefix("gitops-e2e-"), "make a folder");
         let folder = bare.to_string_lossy().into_owned();
         git(
@@ -50,7 +52,7 @@ impl Repo {
         git(work.path(), &["remote", "add", "origin", &folder]);
         Self {
             name: name.into(),
-            bare,
+            servers: servers.clone(),
             work,
         }
     }
@@ -62,7 +64,7 @@ impl Repo {
 
     /// Address of the repository over a transport.
     pub fn url_over(&self, transport: Transport) -> String {
-        let servers = &Environment::get().servers;
+        let servers = &self.servers;
         let base = match transport {
             Transport::Http => &servers.git,
             Transport::Private => &servers.git_private,
@@ -138,26 +140,6 @@ impl Repo {
     /// Runs git in the work clone; returns what it printed.
     pub fn git(&self, arguments: &[&str]) -> String {
         git(self.work.path(), arguments)
-    }
-
-    /// Takes the repository off the servers, as if it had never been there.
-    pub fn hide(&self) {
-        must(
-            std::fs::rename(&self.bare, self.hidden()),
-            "hide the repository",
-        );
-    }
-
-    /// Puts it back.
-    pub fn show(&self) {
-        must(
-            std::fs::rename(self.hidden(), &self.bare),
-            "show the repository",
-        );
-    }
-
-    fn hidden(&self) -> PathBuf {
-        self.bare.with_extension("hidden")
     }
 }
 

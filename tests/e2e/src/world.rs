@@ -87,6 +87,29 @@ impl World {
         }
     }
 
+    /// Waits until the agent, since its last start, logged a line with this text.
+    pub async fn logged(&self, text: &str) {
+        let log = self.agent().log_since_start();
+        log.contains(text, 0, text).await;
+    }
+
+    /// How often the agent, since its last start, logged a line with this text.
+    pub fn times_logged(&self, text: &str) -> usize {
+        self.agent().log_since_start().count(text)
+    }
+
+    /// Waits until it has logged such a line more often than that.
+    pub async fn logged_again(&self, text: &str, already: usize) {
+        let log = self.agent().log_since_start();
+        log.contains(text, already, text).await;
+    }
+
+    /// Asks the agent to end; returns whether it ended well.
+    pub async fn stop(&self) -> bool {
+        let child = self.agent().terminate();
+        Agent::ended(child).await
+    }
+
     /// A folder that lives as long as the test.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()

@@ -96,7 +96,8 @@ async fn an_unknown_kind_is_named_and_the_rest_is_applied_when_it_is_known() {
         "a.yaml",
         "apiVersion: apps/v1beta9\nkind: Deployment\nmetadata:\n  name: of\n",
     );
-    app.condition("ComparisonError", &["Deployment"]).await;
+    app.condition("SyncError", &["apps/v1beta9 Deployment", "a.yaml"])
+        .await;
     repo.write("a.yaml", &config_map("settings", "one"));
     app.synced().await;
 }
