@@ -40,8 +40,15 @@ fn package(folder: &Path, name: &str, version: &str) -> String {
         .into_owned()
 }
 
-fn index(folder: &Path) {
+/// Writes the index with a time of its own: servers tell changes by the second.
+fn index(folder: &Path, age: u64) {
     helm(&["repo", "index", &folder.to_string_lossy()]);
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(folder.join("index.yaml"))
+        .unwrap();
+    file.set_modified(time).unwrap();
 }
 
 #[tokio::test]
@@ -52,7 +59,7 @@ async fn a_chart_of_a_repository_is_pinned_or_followed() {
     std::fs::create_dir_all(&folder).unwrap();
     package(&folder, "web", "1.0.0");
     package(&folder, "web", "1.1.0");
-    index(&folder);
+    index(&folder, 100);
     let url = format!("{}/{}", servers.charts, world.namespace);
     let source = json!({
         "repoURL": url, "chart": "web", "targetRevision": "1.0.0",
@@ -73,7 +80,7 @@ async fn a_chart_of_a_repository_is_pinned_or_followed() {
         .await;
     app.synced_to("1.1.0").await;
     package(&folder, "web", "1.2.0");
-    index(&folder);
+    index(&folder, 50);
     app.synced_to("1.2.0").await;
 
     app.patch(json!({"spec": {"source": {"targetRevision": "9.9.9"}}}))
@@ -122,7 +129,7 @@ async fn a_chart_repository_with_a_password() {
     let folder = servers.charts_root.join(&world.namespace);
     std::fs::create_dir_all(&folder).unwrap();
     package(&folder, "web", "1.0.0");
-    index(&folder);
+    index(&folder, 0);
     let url = format!("{}/{}", servers.charts_private, world.namespace);
     let source = json!({
         "repoURL": url, "chart": "web", "targetRevision": "1.0.0", "helm": {"releaseName": "live"},
@@ -133,7 +140,8 @@ async fn a_chart_repository_with_a_password() {
         .set("/spec/source", source)
         .create()
         .await;
-    app.condition("ComparisonError", &["web"]).await;
+    app.condition("ComparisonError", &["credentials", "401"])
+        .await;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {

@@ -70,8 +70,27 @@ async fn sources_destinations_and_kinds_are_checked() {
 
 #[tokio::test]
 async fn a_missing_project_is_named_and_found_when_it_is_made() {
+    let world = World::new("noproject").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world
+        .app("shop")
+        .repo(&repo)
+        .automated()
+        .set("/spec/project", json!("later"))
+        .create()
+        .await;
+    app.condition("InvalidSpecError", &["later", "AppProject"])
+        .await;
+    let spec = json!({"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]});
+    project(&world, "later", spec).await;
+    app.synced().await;
+}
+
+#[tokio::test]
+async fn the_default_project_is_made_when_it_is_missing() {
     let plane = ControlPlane::shared().await;
-    let namespace = world::unique("noproject");
+    let namespace = world::unique("default");
     plane.namespace(&namespace).await;
     let world = World::without_project(plane, namespace).await;
     let repo = world.repo("config");
@@ -82,12 +101,6 @@ async fn a_missing_project_is_named_and_found_when_it_is_made() {
         .automated()
         .set("/spec/project", json!(""))
         .create()
-        .await;
-    app.condition("InvalidSpecError", &["default", "AppProject"])
-        .await;
-    world
-        .plane
-        .apply(&world::default_project(&world.namespace))
         .await;
     app.synced().await;
 }

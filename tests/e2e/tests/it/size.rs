@@ -18,7 +18,10 @@ async fn one_broken_application_among_a_hundred_disturbs_none() {
         )
         .unwrap();
     }
-    let commit = repo.write("broken/a.yaml", "kind: [\n");
+    let commit = repo.write(
+        "broken/a.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n",
+    );
     let broken = world
         .app("broken")
         .repo(&repo)
