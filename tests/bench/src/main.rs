@@ -139,7 +139,9 @@ async fn everything(
     agent: &agent::Agent,
 ) -> anyhow::Result<report::Measured> {
     report::progress("rollout");
+    let position = audit::position(&args.audit_log)?;
     let rollout = measure::rollout(cluster, repository.url(), args.apps, args.concurrency).await?;
+    let rollout_requests = audit::requests(&args.audit_log, position)?;
     report::progress("commits, each of one application");
     let commits = measure::commits(cluster, repository, agent, args.apps, args.commits).await?;
     report::progress("drifts");
@@ -148,6 +150,7 @@ async fn everything(
     let idle = measure::idle(agent, &args.audit_log, Duration::from_secs(args.idle)).await?;
     Ok(report::Measured {
         rollout_seconds: rollout.as_secs_f64(),
+        rollout_requests,
         commits,
         heals,
         idle,

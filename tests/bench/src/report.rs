@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Measured {
     /// From the first Application created to the last one synced.
     pub(crate) rollout_seconds: f64,
+    /// The agent's requests until then, by verb and resource.
+    pub(crate) rollout_requests: BTreeMap<String, u64>,
     /// Commits.
     pub(crate) commits: Commits,
     /// Drifts by what was done, and all of them.
