@@ -487,9 +487,12 @@ impl Pass<'_> {
         if request.plan(&findings).is_empty() {
             return Ok((findings, None));
         }
-        self.sync(memory, findings, request)
-            .await
-            .map(|findings| (findings, None))
+        let findings = self.sync(memory, findings, request).await?;
+        let failed = self.operation.as_ref().is_some_and(|operation| {
+            operation.phase.is_completed() && !operation.phase.is_successful()
+        });
+        // Nothing else may ever wake it again: the next pass decides when to retry.
+        Ok((findings, failed.then_some(Duration::ZERO)))
     }
 
     async fn sync(
