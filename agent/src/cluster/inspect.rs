@@ -19,7 +19,7 @@ pub(crate) async fn probe(
     index: &Index,
     desired: &DesiredObject,
 ) -> Result<(), WriteError> {
-    match writer.get(&desired.gvk, &desired.key).await {
+    match writer.look_up(&desired.gvk, &desired.key).await {
         Ok(Some(object)) => {
             index.observe(&object);
             Ok(())

@@ -15,7 +15,8 @@ use gitops_core::{
 use kube::{
     Api, Client, Error,
     api::{
-        DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy, ValidationDirective,
+        DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PropagationPolicy,
+        ValidationDirective,
     },
     core::Status,
 };
@@ -187,15 +188,34 @@ impl Writer {
         Ok(true)
     }
 
-    /// Reads an object; `None` when it does not exist.
+    /// Reads an object as it is now; `None` when it does not exist.
     pub(crate) async fn get(
         &self,
         gvk: &GroupVersionKind,
         key: &ObjectKey,
     ) -> Result<Option<Value>, WriteError> {
+        self.read(gvk, key, &GetParams::default()).await
+    }
+
+    /// Reads an object as the API server's cache has it, which costs it far less and may be a
+    /// moment old.
+    pub(crate) async fn look_up(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+    ) -> Result<Option<Value>, WriteError> {
+        self.read(gvk, key, &GetParams::any()).await
+    }
+
+    async fn read(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+        params: &GetParams,
+    ) -> Result<Option<Value>, WriteError> {
         let api = self.api(gvk, &key.namespace).await?;
         self.metrics.write("get");
-        match self.attempt(key, || api.get(&key.name)).await {
+        match self.attempt(key, || api.get_with(&key.name, params)).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
