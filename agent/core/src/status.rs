@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use gitops_api::{
     ApplicationSpec, ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus,
-    SyncStatusCode, Time,
+    ResultCode, SyncStatusCode, Time,
     operation::OperationInitiator,
     status::{
         ApplicationCondition, ApplicationSummary, ComparedTo, OperationState, RevisionHistory,
@@ -99,10 +99,42 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
             status.health = Some(unknown);
         }
     }
+    limit(&mut status);
     if status != *report.previous || status.reconciled_at.is_none() {
         status.reconciled_at = Some(seconds(report.now));
     }
     status
+}
+
+/// Most objects listed in a status, and in the result of an operation: more would not fit into
+/// what etcd stores of one object (1.5 MiB).
+const LISTED: usize = 4000;
+const RESULTS: usize = 1000;
+
+/// Keeps a status within what can be stored: what differs or is not healthy stays longest.
+fn limit(status: &mut ApplicationStatus) {
+    let calm = |resource: &ResourceStatus| {
+        resource.status == Some(SyncStatusCode::Synced)
+            && resource
+                .health
+                .as_ref()
+                .is_none_or(|h| h.status == HealthStatusCode::Healthy)
+    };
+    if status.resources.len() > LISTED {
+        // The sort is stable: among equals the order by identity stays.
+        status.resources.sort_by_key(calm);
+        status.resources.truncate(LISTED);
+    }
+    let result = status
+        .operation_state
+        .as_mut()
+        .and_then(|state| state.sync_result.as_mut());
+    if let Some(result) = result.filter(|result| result.resources.len() > RESULTS) {
+        result
+            .resources
+            .sort_by_key(|resource| resource.status != Some(ResultCode::SyncFailed));
+        result.resources.truncate(RESULTS);
+    }
 }
 
 fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<'_>) {
@@ -528,6 +560,29 @@ mod tests {
             ..report
         });
         assert_eq!(later, after);
+    }
+
+    #[test]
+    fn a_status_stays_within_what_can_be_stored_and_keeps_what_is_wrong() {
+        let resource = |index: usize, code| ResourceStatus {
+            kind: "ConfigMap".into(),
+            name: format!("c{index:05}"),
+            status: Some(code),
+            ..ResourceStatus::default()
+        };
+        let mut status = ApplicationStatus {
+            resources: (0..9000)
+                .map(|index| match index {
+                    8999 => resource(index, SyncStatusCode::OutOfSync),
+                    _ => resource(index, SyncStatusCode::Synced),
+                })
+                .collect(),
+            ..ApplicationStatus::default()
+        };
+        limit(&mut status);
+        assert_eq!(status.resources.len(), LISTED);
+        assert_eq!(status.resources[0].name, "c08999");
+        assert_eq!(status.resources[1].name, "c00000");
     }
 
     #[test]
