@@ -89,6 +89,17 @@ impl Report {
                 verdict(rollout * 2.0 >= bare),
             ),
             row(
+                "  API requests of the agent",
+                &self
+                    .measured
+                    .rollout_requests
+                    .values()
+                    .sum::<u64>()
+                    .to_string(),
+                "",
+                "",
+            ),
+            row(
                 "commit to applied, polled at 1 s",
                 &spread(&commits.polled),
                 "",
