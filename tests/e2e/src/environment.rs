@@ -77,6 +77,14 @@ impl Servers {
         );
     }
 
+    /// Makes the server accept requests about a repository and not answer, until [`Self::back`].
+    pub fn hang(&self, repository: &str) {
+        http::request(
+            "PUT",
+            &format!("{}/outage/{repository}?hang=true", self.control),
+        );
+    }
+
     /// Ends an outage.
     pub fn back(&self, repository: &str) {
         http::request("DELETE", &format!("{}/outage/{repository}", self.control));

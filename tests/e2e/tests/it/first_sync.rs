@@ -47,6 +47,9 @@ async fn a_commit_reaches_the_cluster_and_the_status_says_so() {
     assert_eq!((web.group.as_str(), web.version.as_str()), ("apps", "v1"));
     assert_eq!(web.namespace, world.target);
 
+    let events = world.all_events().await;
+    assert!(events.contains("OperationCompleted"), "{events}");
+
     let live = world.object("web", "there", |_: &Deployment| true).await;
     assert_eq!(live.labels()["gitops-agent.io/managed-by"], world.namespace);
     assert_eq!(
@@ -142,4 +145,24 @@ async fn without_prune_the_object_stays_and_is_reported() {
 
     assert!(gitops_e2e::application::is_out_of_sync(&after));
     assert!(world.exists::<ConfigMap>("removed").await);
+}
+
+#[tokio::test]
+async fn fields_of_a_newer_argo_cd_are_kept() {
+    let world = World::new("newer").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world
+        .app("shop")
+        .repo(&repo)
+        .automated()
+        .set("/spec/fromTheFuture", serde_json::json!({"kept": true}))
+        .set("/spec/source/alsoNew", serde_json::json!("yes"))
+        .create()
+        .await;
+    app.synced().await;
+    let text = serde_json::to_value(app.get().await).unwrap();
+    assert_eq!(text["spec"]["fromTheFuture"]["kept"], true);
+    assert_eq!(text["spec"]["source"]["alsoNew"], "yes");
+    assert_eq!(text["status"]["history"][0]["source"]["alsoNew"], "yes");
 }

@@ -6,6 +6,7 @@ mod adoption;
 mod bad_manifests;
 mod bad_sources;
 mod charts;
+mod command_line;
 mod credentials;
 mod definitions;
 mod deletion;

@@ -57,10 +57,26 @@ async fn the_api_server_may_go_away_for_a_while() {
     let uid = world.config_map_is("settings", "one").await.uid();
     cluster.hold("kube-apiserver");
     world.logged("watch broke").await;
+    // Longer than the agent's lease lasts: three renewals failed.
+    world.logged_again("the lease cannot be renewed", 2).await;
     let commit = repo.write("a.yaml", &config_map("settings", "two"));
     cluster.release("kube-apiserver");
     app.synced_to(&commit).await;
     assert_eq!(world.config_map_is("settings", "two").await.uid(), uid);
+    assert!(
+        !world.agent().log().contains("--- ended"),
+        "the agent ended"
+    );
+    // Drift is still seen: the watches were taken up again.
+    let edit = json!({"data": {"value": "drifted"}});
+    let params = PatchParams::default();
+    world
+        .api::<ConfigMap>()
+        .patch("settings", &params, &Patch::Merge(&edit))
+        .await
+        .unwrap();
+    world.event("ConfigMap", "settings", "SelfHealed").await;
+    world.config_map_is("settings", "two").await;
 }
 
 async fn uids(world: &World) -> BTreeMap<String, String> {
@@ -171,4 +187,64 @@ async fn an_agent_that_is_told_to_stop_ends_well() {
         .await
         .synced()
         .await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_up_nobody_else() {
+    let world = World::new("hanging").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let servers = &Environment::get().servers;
+    servers.hang(repo.name());
+    let stuck = world.app("stuck").repo(&repo).automated().create().await;
+    let mut others = Vec::new();
+    for number in 0..12 {
+        let other = world.repo(&format!("other-{number}"));
+        other.write("a.yaml", &config_map(&format!("other-{number}"), "one"));
+        let app = world
+            .app(&format!("other-{number}"))
+            .repo(&other)
+            .automated()
+            .create()
+            .await;
+        others.push((other, app));
+    }
+    for (_, app) in &others {
+        app.synced().await;
+    }
+    servers.back(repo.name());
+    stuck.synced().await;
+}
+
+#[tokio::test]
+async fn a_damaged_cache_is_made_anew() {
+    let world = World::new("damaged").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    app.synced().await;
+    world.agent().kill();
+    let damaged = damage(&world.folder().join("cache"));
+    assert!(damaged > 0, "there was no cache");
+    let commit = repo.write("a.yaml", &config_map("settings", "two"));
+    world.agent().restart();
+    app.synced_to(&commit).await;
+    world.config_map_is("settings", "two").await;
+}
+
+/// Overwrites every file below a folder; returns how many.
+fn damage(folder: &std::path::Path) -> usize {
+    use std::os::unix::fs::PermissionsExt;
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count += damage(&path);
+        } else {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            std::fs::write(&path, "damaged").unwrap();
+            count += 1;
+        }
+    }
+    count
 }

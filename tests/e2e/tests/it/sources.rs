@@ -3,7 +3,7 @@
 use gitops_e2e::{
     Repo, World,
     application::{revision, status},
-    manifests::{chart, config_map},
+    manifests::{chart, config_map, deployment},
 };
 use serde_json::json;
 
@@ -155,4 +155,35 @@ async fn json_lists_and_several_documents_are_read_recursively() {
         .collect();
     names.sort();
     assert_eq!(names, ["first", "second", "third"]);
+}
+
+#[tokio::test]
+async fn options_of_the_application_and_overrides_beside_the_manifests_count() {
+    let world = World::new("overrides").await;
+    let repo = world.repo("config");
+    repo.commit(&[
+        ("k8s/kustomization.yaml", Some("resources: [web.yaml]\n")),
+        ("k8s/web.yaml", Some(&deployment("web", 1, "web:1"))),
+    ]);
+    let kustomize = json!({"images": ["web=registry.example.com/web:2"], "namePrefix": "live-"});
+    let app = world
+        .app("shop")
+        .repo(&repo)
+        .path("k8s")
+        .automated()
+        .set("/spec/source/kustomize", kustomize)
+        .create()
+        .await;
+    let synced = app.healthy().await;
+    let images = status(&synced).summary.unwrap().images;
+    assert_eq!(images, ["registry.example.com/web:2"]);
+    let commit = repo.write(
+        "k8s/.argocd-source.yaml",
+        "kustomize:\n  images: [\"web=registry.example.com/web:3\"]\n",
+    );
+    app.synced_to(&commit).await;
+    app.wait("the image of the override", |app| {
+        status(app).summary.unwrap_or_default().images == ["registry.example.com/web:3"]
+    })
+    .await;
 }
