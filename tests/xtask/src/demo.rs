@@ -98,9 +98,7 @@ fn perform(
             .unwrap_or_else(|error| error.to_string());
         let log = agent.last_lines(20);
         drop(agent);
-        return Err(error.context(format!(
-            "the demo did not get on\n\n{status}\nlast lines of the agent's log:\n{log}\n"
-        )));
+        anyhow::bail!("{error:#}\n\n{status}\nlast lines of the agent's log:\n{log}");
     }
     // The agent ends before the cluster does, so that it can give its Lease back.
     agent.end();
@@ -112,6 +110,7 @@ fn start_agent(stage: &Stage, programs: &Programs) -> anyhow::Result<Process> {
     command
         .args(["run", "--namespace", "argocd", "--poll-interval", "1s"])
         .args(["--metrics-addr", "127.0.0.1:0", "--log-format", "text"])
+        .env("NO_COLOR", "1")
         .arg("--kubeconfig")
         .arg(stage.agent_kubeconfig())
         .arg("--cache-dir")

@@ -118,17 +118,19 @@ impl<'a> Scenes<'a> {
         let replicas = "jsonpath={.spec.replicas}{\"\\n\"}";
         let mut watch = Watch::start(self.stage, &["deployment", "shop", "-n", "shop"], replicas)?;
         watch.until(|line| line == "2")?;
+        // From before the command: a busy machine may show both changes at the same moment.
+        let start = Instant::now();
         self.shown(
             "kubectl",
             &["-n", "shop", "scale", "deployment/shop", "--replicas=5"],
             None,
         )?;
-        let drifted = watch.until(|line| line == "5")?;
+        watch.until(|line| line == "5")?;
         let healed = watch.until(|line| line == "2")?;
         drop(watch);
         self.show.result(&format!(
-            "5 replicas became 2 again after {}",
-            spelled(healed.duration_since(drifted))
+            "2 replicas again {} after the command was typed",
+            spelled(healed.duration_since(start))
         ));
         self.watch(
             &["events", "-n", "shop", "--field-selector=reason=SelfHealed"],
@@ -143,7 +145,7 @@ impl<'a> Scenes<'a> {
                 "get",
                 "events",
                 "--field-selector=reason=SelfHealed",
-                "-o=custom-columns=OBJECT:.involvedObject.name,WHAT:.message",
+                "-o=jsonpath={..message}",
             ],
             None,
         )
