@@ -37,7 +37,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     applications::{AppKey, Cluster, Configuration, Controller, Reporter},
     args::{Args, Command, RunArgs},
-    cluster::{discovery::Discovery, index::Index, watch::Watches, write::Writer},
+    cluster::{
+        discovery::Discovery,
+        index::Index,
+        watch::{Pauses, Watches},
+        write::Writer,
+    },
     lease,
     metrics::Metrics,
     queue::Queue,
@@ -468,9 +473,11 @@ fn follow<K>(
         + Sync
         + 'static,
 {
-    let stream = watcher(api, config).default_backoff().modify(|object| {
-        object.meta_mut().managed_fields = None;
-    });
+    let stream = watcher(api, config)
+        .backoff(Pauses::default())
+        .modify(|object| {
+            object.meta_mut().managed_fields = None;
+        });
     let mut stream = reflector::reflector(writer, stream).boxed();
     tasks.spawn(async move {
         loop {
@@ -491,7 +498,7 @@ fn follow<K>(
 async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyhow::Result<()> {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
     let mut events = watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(Pauses::default())
         .boxed();
     loop {
         match events.try_next().await {

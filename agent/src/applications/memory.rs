@@ -13,6 +13,8 @@ use gitops_render::InputSet;
 pub(crate) struct Memory {
     /// The last render.
     pub(crate) rendered: Option<RenderedSources>,
+    /// Passes in a row that could not even compare.
+    pub(crate) failures: u32,
     /// When its objects were healed.
     pub(crate) heals: HealHistory,
     /// The status written last, with the resource version it got.

@@ -32,6 +32,9 @@ use super::{
 };
 use crate::cluster::inspect;
 
+/// Pauses before the next try of an application that could not be compared, first and longest.
+const FIRST_RETRY: Duration = Duration::from_secs(15);
+const LAST_RETRY: Duration = Duration::from_mins(5);
 /// Requests under way at the same time to confirm the objects of one application.
 const INSPECTIONS: usize = 8;
 
@@ -148,9 +151,13 @@ impl Pass<'_> {
             Err(condition) => {
                 self.fail_requested_operation(&condition);
                 self.conditions.insert(condition);
-                return self.report(memory, None, None).await;
+                // A commit or a change of the spec wakes it at once; what mends itself does not.
+                let pause = FIRST_RETRY.saturating_mul(1 << memory.failures.min(5));
+                memory.failures = memory.failures.saturating_add(1);
+                return self.report(memory, None, Some(pause.min(LAST_RETRY))).await;
             }
         };
+        memory.failures = 0;
         let (findings, again) = Box::pin(self.act(memory, findings)).await?;
         let again = [again, self.chart_interval(&sources)]
             .into_iter()

@@ -15,7 +15,7 @@ use gitops_core::object::{self, GroupKind, GroupVersionKind, ObjectKey};
 use kube::{
     Api, Client,
     api::DynamicObject,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{WatchStreamExt, utils::Backoff, watcher},
 };
 use serde_json::Value;
 use tokio::{sync::watch, task::AbortHandle};
@@ -25,6 +25,28 @@ use crate::metrics::Metrics;
 
 /// Called with the instance names whose applications may have changed.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
+
+/// Longest pause before a broken watch is taken up again: what happens meanwhile goes unseen.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pauses before a broken watch is taken up again: client-go's, cut short, so that an agent sees
+/// again soon after an API server is back.
+#[derive(Default)]
+pub(crate) struct Pauses(watcher::DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
 
 /// All watches of one cluster.
 #[derive(Clone)]
@@ -145,7 +167,7 @@ impl Watches {
         let config = watcher::Config::default()
             .labels(&self.selector)
             .streaming_lists();
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut events = watcher(api, config).backoff(Pauses::default()).boxed();
         let mut listed = HashSet::new();
         loop {
             let event = match events.try_next().await {
