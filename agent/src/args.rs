@@ -13,8 +13,14 @@ pub(crate) struct Args {
     #[arg(long, global = true, value_enum, default_value = "json")]
     log_format: LogFormat,
 
-    /// What to log, such as `info` or `info,gitops_agent=debug`
-    #[arg(long, global = true, env = "GITOPS_LOG", default_value = "info")]
+    /// What to log, such as `info` or `info,gitops_agent=debug`; the Kubernetes client is quiet by
+    /// default because the agent says the same with more context
+    #[arg(
+        long,
+        global = true,
+        env = "GITOPS_LOG",
+        default_value = "info,kube_client=off"
+    )]
     log_level: String,
 
     #[command(subcommand)]
@@ -64,6 +70,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) identity: Option<String>,
 
+    /// Render workers at the same time; each runs only while there is something to render
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) render_workers: u8,
+
+    /// Memory one render worker may take, in MiB; a render that needs more fails alone
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(64..))]
+    pub(crate) render_memory_mib: u64,
+
     /// Applications worked on at the same time
     #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,
@@ -88,7 +102,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 impl Args {
     /// Starts logging to standard error.
     pub(crate) fn init_logs(&self) {
-        let filter = EnvFilter::try_new(&self.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_new(&self.log_level)
+            .unwrap_or_else(|_| EnvFilter::new("info,kube_client=off"));
         let registry = tracing_subscriber::registry().with(filter);
         let layer = fmt::layer().with_writer(std::io::stderr);
         match self.log_format {

@@ -190,9 +190,9 @@ fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
         "the render worker {} does not exist; give --renderer FILE",
         program.display()
     );
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
     Ok(Renderer::new(RendererConfig {
-        max_workers: workers,
+        max_workers: usize::from(args.render_workers),
+        memory_bytes: args.render_memory_mib << 20,
         ..RendererConfig::new(program)
     }))
 }
