@@ -19,14 +19,6 @@ pub const DEFAULT_REVISION_HISTORY_LIMIT: i64 = 10;
 
 /// Field manager of everything the agent applies.
 pub const FIELD_MANAGER: &str = "gitops-agent";
-/// Field managers whose fields the agent takes over when it adopts an object: what
-/// `kubectl apply` (client side) and Argo CD write as. Helm writes as `helm`.
-pub const ADOPTED_FIELD_MANAGERS: [&str; 4] = [
-    "kubectl-client-side-apply",
-    "argocd-controller",
-    "argocd-application-controller",
-    "helm",
-];
 /// Name of the agent's Lease in its namespace.
 pub const LEASE_NAME: &str = "gitops-agent";
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gitops_api::{Application, constants::condition};
+use gitops_api::{
+    Application,
+    constants::{condition, finalizer},
+};
 use gitops_core::{
     kinds,
     object::{GroupVersionKind, ObjectKey},
@@ -15,7 +18,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{AppKey, Controller, reconcile::cascades};
+use super::{AppKey, Controller};
 
 impl Controller {
     /// Deletes the objects of an application that is being deleted, last created first, and takes
@@ -147,4 +150,16 @@ impl Controller {
     fn applications_of(&self, app: &Application) -> Api<Application> {
         Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
+}
+
+/// Whether deleting the application deletes its objects.
+fn cascades(app: &Application) -> Option<&'static str> {
+    let finalizers = app.metadata.finalizers.as_deref().unwrap_or_default();
+    [
+        finalizer::RESOURCES,
+        finalizer::FOREGROUND,
+        finalizer::BACKGROUND,
+    ]
+    .into_iter()
+    .find(|known| finalizers.iter().any(|set| set == known))
 }

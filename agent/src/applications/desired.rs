@@ -9,7 +9,7 @@ use gitops_api::{
     Application, ApplicationSource, ApplicationSpec,
     constants::{self, condition},
 };
-use gitops_charts::{ChartArchive, DependencySource, RepositoryKind, chart_dependencies};
+use gitops_charts::ChartArchive;
 use gitops_core::{
     desired::{self, Context, DesiredSet, Manifest},
     digest,
@@ -22,11 +22,12 @@ use gitops_render::{
 
 use super::{
     AppKey, Controller,
+    dependencies::overlay,
     memory::{Dependency, Memory, RenderedSource, RenderedSources},
 };
 use crate::repositories::{
     credentials::Repositories,
-    trees::{ChartTree, CommitTree, Overlay, Subtree},
+    trees::{ChartTree, CommitTree},
 };
 
 /// What Git says, or why it is not known.
@@ -302,7 +303,9 @@ impl Controller {
         match self.renderer.render(request(source.tree.clone())).await {
             Ok(rendered) => Ok((rendered, BTreeMap::new())),
             Err(RenderError::MissingDependencies { path, message, .. }) => {
-                let mounts = self.dependencies(app, source, &path, &message).await?;
+                let mounts = self
+                    .dependencies(app, &source.tree, &path, &message)
+                    .await?;
                 let tree = overlay(source.tree.clone(), &mounts);
                 let rendered = self.renderer.render(request(tree)).await;
                 Ok((
@@ -312,80 +315,6 @@ impl Controller {
             }
             Err(error) => Err(comparison_error(error.to_string())),
         }
-    }
-
-    /// Fetches the charts a chart in Git depends on, as `helm dependency build` would, from
-    /// repositories its project allows.
-    async fn dependencies(
-        &self,
-        app: &Application,
-        source: &Found,
-        chart_file: &str,
-        message: &str,
-    ) -> Result<BTreeMap<String, Dependency>, Condition> {
-        let repositories = Repositories::new(&self.configuration, &self.namespace, self.allow_file);
-        let project_name = app.spec.effective_project();
-        let project = self.project(project_name)?;
-        let folder = chart_file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let inside = |path: &str| {
-            if folder.is_empty() {
-                path.to_owned()
-            } else {
-                format!("{folder}/{path}")
-            }
-        };
-        let wanted = chart_dependencies(|file| {
-            source
-                .tree
-                .read(&inside(file))
-                .ok()
-                .map(|bytes| bytes.to_vec())
-        })
-        .map_err(|error| comparison_error(error.to_string()))?;
-        let mut mounts = BTreeMap::new();
-        for dependency in wanted {
-            let mount = inside(&format!("charts/{}", dependency.name));
-            let (url, kind) = match dependency.source {
-                DependencySource::Bundled => return Err(comparison_error(message)),
-                DependencySource::Refused { reason } => {
-                    return Err(comparison_error(format!(
-                        "chart dependency {}: {reason}",
-                        dependency.name
-                    )));
-                }
-                DependencySource::Folder(path) => {
-                    let path = normalise(&inside(&path)).ok_or_else(|| {
-                        comparison_error(format!(
-                            "chart dependency {}: {path} leads out of the repository",
-                            dependency.name
-                        ))
-                    })?;
-                    mounts.insert(mount, Dependency::Folder(path));
-                    continue;
-                }
-                DependencySource::Repository { url, kind } => (url, kind),
-            };
-            gitops_core::project::permits_source(&project.spec, project_name, &url)
-                .map_err(|denial| comparison_error(denial.to_string()))?;
-            let mut repository = repositories.chart(&url, project_name, false);
-            if kind != RepositoryKind::Http && repository.kind == RepositoryKind::Http {
-                repository.kind = kind;
-            }
-            let fetch = async {
-                let version = self
-                    .charts
-                    .resolve(&repository, &dependency.name, &dependency.version)
-                    .await?;
-                self.charts
-                    .fetch(&repository, &dependency.name, &version)
-                    .await
-            };
-            let archive = fetch
-                .await
-                .map_err(|error| comparison_error(error.to_string()))?;
-            mounts.insert(mount, Dependency::Archive(archive));
-        }
-        Ok(mounts)
     }
 }
 
@@ -421,44 +350,6 @@ fn recipe(key: &AppKey, app: &Application, sources: &[ApplicationSource]) -> Str
         namespace
     ]);
     digest::of_value(&recipe)
-}
-
-/// `a/b/../c` as `a/c`; `None` when it leaves the root.
-fn normalise(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
-fn overlay(
-    base: Arc<dyn SourceTree>,
-    dependencies: &BTreeMap<String, Dependency>,
-) -> Arc<dyn SourceTree> {
-    if dependencies.is_empty() {
-        return base;
-    }
-    let mounts = dependencies
-        .iter()
-        .map(|(path, dependency)| {
-            let tree: Arc<dyn SourceTree> = match dependency {
-                Dependency::Archive(archive) => Arc::new(ChartTree(archive.clone())),
-                Dependency::Folder(folder) => Arc::new(Subtree {
-                    base: base.clone(),
-                    folder: folder.clone(),
-                }),
-            };
-            (path.clone(), tree)
-        })
-        .collect();
-    Arc::new(Overlay { base, mounts })
 }
 
 fn refs(found: &[Found]) -> BTreeMap<String, Arc<dyn SourceTree>> {

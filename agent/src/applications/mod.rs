@@ -4,11 +4,16 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
+mod compare;
 mod delete;
+mod dependencies;
 mod desired;
 mod memory;
+mod notes;
 mod reconcile;
 mod report;
+mod request;
+mod results;
 mod sync;
 
 use std::{

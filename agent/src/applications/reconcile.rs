@@ -6,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
 use gitops_api::{
     AppProject, Application, ApplicationSource, ApplicationStatus,
-    constants::{annotation, condition, finalizer},
+    constants::{annotation, condition},
     status::OperationState,
 };
 use gitops_core::{
-    autosync::{self, Attempt, Automated, Decision, Idle},
-    compare::{Comparison, Confirmation, State},
+    autosync::{self, Attempt, Automated, Decision},
+    compare::{Comparison, State},
     desired::DesiredSet,
     live::LiveObject,
     object::ObjectKey,
@@ -28,15 +27,13 @@ use jiff::Timestamp;
 use super::{
     AppKey, Controller, Memory,
     desired::{Wanted, comparison_error, is_in_cluster},
-    sync::{DESIRED_DIGEST, Request},
+    request::Request,
+    results::DESIRED_DIGEST,
 };
-use crate::cluster::inspect;
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
 const FIRST_RETRY: Duration = Duration::from_secs(15);
 const LAST_RETRY: Duration = Duration::from_mins(5);
-/// Requests under way at the same time to confirm the objects of one application.
-const INSPECTIONS: usize = 8;
 
 /// What one pass over an application found.
 pub(crate) struct Findings {
@@ -133,14 +130,14 @@ impl Controller {
 }
 
 /// One pass over one application.
-struct Pass<'a> {
-    controller: &'a Controller,
-    key: &'a AppKey,
-    app: &'a Application,
-    previous: ApplicationStatus,
-    refresh: Option<String>,
-    conditions: BTreeSet<Condition>,
-    operation: Option<OperationState>,
+pub(super) struct Pass<'a> {
+    pub(super) controller: &'a Controller,
+    pub(super) key: &'a AppKey,
+    pub(super) app: &'a Application,
+    pub(super) previous: ApplicationStatus,
+    pub(super) refresh: Option<String>,
+    pub(super) conditions: BTreeSet<Condition>,
+    pub(super) operation: Option<OperationState>,
 }
 
 impl Pass<'_> {
@@ -258,170 +255,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Compares, after making sure that the index knows what it has to.
-    async fn compare(&self, wanted: Wanted) -> Result<Findings, Condition> {
-        let cluster = &self.controller.cluster;
-        let kinds: BTreeSet<_> = wanted
-            .desired
-            .objects
-            .values()
-            .map(|object| object.gvk.clone())
-            .collect();
-        let earlier = self
-            .previous
-            .resources
-            .iter()
-            .filter(|r| !r.hook)
-            .map(|resource| gitops_core::object::GroupVersionKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                kind: resource.kind.clone(),
-            });
-        cluster
-            .watches
-            .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
-            .await;
-        self.probe(&wanted).await?;
-        let (mut comparison, live) = self.judge(&wanted.desired)?;
-        self.confirm(&wanted.desired, &mut comparison, &live)
-            .await?;
-        Ok(Findings {
-            wanted,
-            comparison,
-            live,
-        })
-    }
-
-    fn judge(
-        &self,
-        desired: &DesiredSet,
-    ) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), Condition> {
-        let controller = self.controller;
-        let spec = &self.app.spec;
-        let name = spec.effective_project();
-        let project = controller.project(name)?;
-        let index = &controller.cluster.index;
-        let (mut comparison, live) =
-            index.compare(desired, &controller.instance(self.key), |instance| {
-                controller.exists(instance)
-            });
-        // What the project does not allow is not this application's to prune, whatever its marks say.
-        comparison.retain(|key, state| {
-            *state != State::Extra
-                || project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
-        });
-        for (key, state) in &comparison {
-            // Judged equal by ownership alone: remember it, so that the fields need not be kept.
-            if let (State::Synced, Some(live), Some(object)) =
-                (state, live.get(key), desired.objects.get(key))
-                && live.fields.is_some()
-            {
-                index.confirm(key, Confirmation::of(live, &object.digest));
-            }
-        }
-        Ok((comparison, live))
-    }
-
-    /// Looks up objects nobody marked yet, and objects an earlier tool left behind.
-    async fn probe(&self, wanted: &Wanted) -> Result<(), Condition> {
-        let cluster = &self.controller.cluster;
-        let unknown: Vec<_> = wanted
-            .desired
-            .objects
-            .values()
-            .filter(|object| object.kind_known && cluster.index.is_unprobed(&object.key))
-            .cloned()
-            .collect();
-        let results: Vec<_> = stream::iter(unknown)
-            .map(async |object| inspect::probe(&cluster.writer, &cluster.index, &object).await)
-            .buffer_unordered(INSPECTIONS)
-            .collect()
-            .await;
-        for result in results {
-            result.map_err(|error| comparison_error(error.to_string()))?;
-        }
-        self.probe_leftovers(wanted).await
-    }
-
-    /// Objects the status lists but Git no longer holds: those Argo CD applied carry no label that
-    /// a watch would show.
-    async fn probe_leftovers(&self, wanted: &Wanted) -> Result<(), Condition> {
-        let cluster = &self.controller.cluster;
-        for resource in self
-            .previous
-            .resources
-            .iter()
-            .filter(|resource| !resource.hook)
-        {
-            let key = ObjectKey {
-                group: resource.group.clone(),
-                kind: resource.kind.clone(),
-                namespace: resource.namespace.clone(),
-                name: resource.name.clone(),
-            };
-            if wanted.desired.objects.contains_key(&key) || !cluster.index.is_unprobed(&key) {
-                continue;
-            }
-            let gvk = gitops_core::object::GroupVersionKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                kind: resource.kind.clone(),
-            };
-            match cluster.writer.get(&gvk, &key).await {
-                Ok(Some(object)) => {
-                    cluster.index.observe(&object);
-                }
-                Ok(None) => cluster.index.note_absent(&key),
-                Err(error) => {
-                    tracing::debug!(application = %self.key, object = %key, %error, "a left-over object cannot be read");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the API server about objects the records cannot judge.
-    async fn confirm(
-        &self,
-        desired: &DesiredSet,
-        comparison: &mut Comparison,
-        live: &HashMap<ObjectKey, LiveObject>,
-    ) -> Result<(), Condition> {
-        let cluster = &self.controller.cluster;
-        // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
-        // want to see what exactly differs.
-        let automated = self.automated().is_some();
-        let doubtful: Vec<_> = comparison
-            .iter()
-            .filter(|(key, state)| {
-                matches!(state, State::Unconfirmed)
-                    || (matches!(state, State::Changed) && !automated && live.contains_key(*key))
-            })
-            .filter_map(|(key, _)| desired.objects.get(key).cloned())
-            .collect();
-        let verdicts: Vec<_> = stream::iter(doubtful)
-            .map(async |object| {
-                (
-                    object.key.clone(),
-                    inspect::confirm(&cluster.writer, &cluster.index, &object).await,
-                )
-            })
-            .buffer_unordered(INSPECTIONS)
-            .collect()
-            .await;
-        for (key, verdict) in verdicts {
-            let state = match verdict {
-                Ok(state) => state,
-                // What Git holds is refused: it differs, and a sync will say why.
-                Err(error) if !error.is_transient() => State::Changed,
-                Err(error) => return Err(comparison_error(error.to_string())),
-            };
-            comparison.insert(key, state);
-        }
-        Ok(())
-    }
-
-    fn automated(&self) -> Option<Automated> {
+    pub(super) fn automated(&self) -> Option<Automated> {
         let automation = self.app.spec.sync_policy.as_ref()?.automation()?;
         Some(Automated {
             prune: automation.prune,
@@ -624,47 +458,6 @@ impl Pass<'_> {
         })
     }
 
-    fn note_idle(&mut self, idle: Idle, findings: &Findings) {
-        if idle == Idle::GaveUp {
-            self.note_failed_attempt();
-        }
-        self.note_shared(findings);
-    }
-
-    /// Says on the application why its last sync failed.
-    fn note_failed_attempt(&mut self) {
-        let state = self
-            .operation
-            .as_ref()
-            .or(self.previous.operation_state.as_ref());
-        if let Some(state) = state.filter(|s| s.phase.is_completed() && !s.phase.is_successful()) {
-            let revision = state
-                .sync_result
-                .as_ref()
-                .map(|result| super::desired::short(&result.revision).to_owned())
-                .unwrap_or_default();
-            self.conditions.insert(Condition::new(
-                condition::SYNC_ERROR,
-                format!("sync to {revision} failed: {}", state.message),
-            ));
-        }
-    }
-
-    fn note_shared(&mut self, findings: &Findings) {
-        for (key, state) in &findings.comparison {
-            if let State::OwnedBy(other) = state {
-                self.conditions.insert(Condition::new(
-                    condition::SHARED_RESOURCE_WARNING,
-                    format!(
-                        "{key} is part of applications {other} and {}; it stays with {other}, remove \
-                         it from one of them",
-                        self.key.name
-                    ),
-                ));
-            }
-        }
-    }
-
     /// Answers a request to sync when it cannot even be compared.
     fn fail_requested_operation(&mut self, condition: &Condition) {
         if let Some(operation) = &self.app.operation {
@@ -710,82 +503,4 @@ impl Pass<'_> {
             .await?;
         Ok(again)
     }
-
-    fn note_unapplied(&mut self, findings: &Findings, memory: &Memory) {
-        let unknown: Vec<String> = findings
-            .comparison
-            .iter()
-            .filter(|(_, state)| **state == State::UnknownKind)
-            .map(|(key, _)| key.to_string())
-            .collect();
-        if !unknown.is_empty() {
-            self.conditions.insert(comparison_error(format!(
-                "the cluster does not serve the kind of {}; install its CustomResourceDefinition or \
-                 correct apiVersion and kind",
-                unknown.join(", ")
-            )));
-        }
-        let waiting: Vec<String> = findings
-            .wanted
-            .desired
-            .hooks
-            .iter()
-            .filter(|hook| hook.runs)
-            .map(|hook| hook.key.to_string())
-            .collect();
-        if !waiting.is_empty() {
-            let message = format!(
-                "this version does not run hooks; run what they do by hand: {}",
-                waiting.join(", ")
-            );
-            self.conditions.insert(Condition::new(
-                condition::EXCLUDED_RESOURCE_WARNING,
-                message,
-            ));
-        }
-        if findings.wanted.desired.objects.is_empty()
-            && findings
-                .comparison
-                .values()
-                .any(|state| *state == State::Extra)
-            && !self.allows_empty()
-        {
-            self.conditions.insert(Condition::new(
-                condition::SYNC_ERROR,
-                "Git holds no manifests for this application, and deleting all its objects is not \
-                 allowed; set syncPolicy.automated.allowEmpty or delete the application",
-            ));
-        }
-        for warning in memory
-            .rendered
-            .iter()
-            .flat_map(|rendered| &rendered.warnings)
-        {
-            self.conditions.insert(Condition::new(
-                condition::EXCLUDED_RESOURCE_WARNING,
-                warning.clone(),
-            ));
-        }
-    }
-
-    fn allows_empty(&self) -> bool {
-        self.app
-            .spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.automated.as_ref())
-            .is_some_and(|automated| automated.allow_empty)
-    }
-}
-
-/// Whether deleting the application deletes its objects.
-pub(crate) fn cascades(app: &Application) -> Option<&'static str> {
-    let finalizers = app.metadata.finalizers.as_deref().unwrap_or_default();
-    [
-        finalizer::RESOURCES,
-        finalizer::FOREGROUND,
-        finalizer::BACKGROUND,
-    ]
-    .into_iter()
-    .find(|known| finalizers.iter().any(|set| set == known))
 }

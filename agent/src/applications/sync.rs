@@ -1,44 +1,32 @@
 //! Carrying out a sync: what core planned, step by step, with a result for every object.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
 use gitops_api::{
-    Application, ApplicationSource, ApplicationSpec, HealthStatusCode, Operation,
-    OperationInitiator, OperationPhase, ResultCode, SyncOperation, SyncPhase,
-    operation::SyncOperationResource,
-    status::{OperationState, ResourceResult, SyncOperationResult},
+    Application, HealthStatusCode, ResultCode,
+    status::{OperationState, ResourceResult},
 };
 use gitops_core::{
-    compare::{Confirmation, DriftedField, State},
+    compare::{Confirmation, DriftedField},
     desired::DesiredObject,
     live::LiveObject,
     object::{GroupVersionKind, ObjectKey},
-    plan::{Action, Plan, Policy, Verb, plan},
-    status::seconds,
+    plan::{Action, Plan, Verb},
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{AppKey, Controller, reconcile::Findings};
+use super::{
+    AppKey, Controller,
+    reconcile::Findings,
+    request::Request,
+    results::{Done, healed, operation_state, result_of, success, summary},
+};
 use crate::cluster::write::WriteError;
 
-/// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
-/// commit that changes nothing for the application is told from one that does.
-pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
 /// Longest wait for the API server to serve a kind whose definition was just applied.
 const ESTABLISHED: Duration = Duration::from_secs(30);
-
-/// What to sync, and who wants it.
-pub(crate) struct Request {
-    operation: Operation,
-    prune: bool,
-    allow_empty: bool,
-    dry_run: bool,
-    /// Self-heal of these objects.
-    heal: Option<BTreeSet<ObjectKey>>,
-    retry: u32,
-}
 
 /// What a sync did.
 pub(crate) struct Outcome {
@@ -48,157 +36,6 @@ pub(crate) struct Outcome {
     pub(crate) started: Timestamp,
     /// Objects whose drift was taken back, with what it was.
     pub(crate) healed: Vec<(ObjectKey, Vec<DriftedField>)>,
-}
-
-impl Request {
-    /// A sync somebody asked for through `operation`.
-    pub(crate) fn asked_for(operation: &Operation, spec: &ApplicationSpec) -> Self {
-        let sync = operation.sync.clone().unwrap_or_default();
-        Self {
-            operation: operation.clone(),
-            prune: sync.prune,
-            allow_empty: allow_empty(spec),
-            dry_run: sync.dry_run,
-            heal: None,
-            retry: 0,
-        }
-    }
-
-    /// A sync the agent decided on.
-    pub(crate) fn automated(
-        spec: &ApplicationSpec,
-        heal: Option<BTreeSet<ObjectKey>>,
-        retry: u32,
-    ) -> Self {
-        let automation = spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.automation());
-        let prune = automation.is_some_and(|automation| automation.prune);
-        let resources = heal.iter().flatten().map(|key| SyncOperationResource {
-            group: key.group.clone(),
-            kind: key.kind.clone(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            ..SyncOperationResource::default()
-        });
-        let operation = Operation {
-            sync: Some(SyncOperation {
-                prune,
-                resources: resources.collect(),
-                sync_options: spec
-                    .sync_policy
-                    .as_ref()
-                    .map(|policy| policy.sync_options.clone())
-                    .unwrap_or_default(),
-                ..SyncOperation::default()
-            }),
-            initiated_by: Some(OperationInitiator {
-                automated: true,
-                ..OperationInitiator::default()
-            }),
-            ..Operation::default()
-        };
-        Self {
-            operation,
-            prune,
-            allow_empty: allow_empty(spec),
-            dry_run: false,
-            heal,
-            retry,
-        }
-    }
-
-    /// Whether it covers the whole application, so that history records it.
-    pub(crate) fn is_complete(&self) -> bool {
-        !self.dry_run
-            && self
-                .operation
-                .sync
-                .as_ref()
-                .is_none_or(|sync| sync.resources.is_empty())
-    }
-
-    /// The sources to sync instead of the application's own, when the request names others.
-    pub(crate) fn other_sources(&self, spec: &ApplicationSpec) -> Option<Vec<ApplicationSource>> {
-        let sync = self.operation.sync.as_ref()?;
-        let mut sources = if !sync.sources.is_empty() {
-            sync.sources.clone()
-        } else if let Some(source) = &sync.source {
-            vec![source.clone()]
-        } else {
-            spec.effective_sources().to_vec()
-        };
-        let revisions = if sync.revisions.is_empty() {
-            std::slice::from_ref(&sync.revision)
-        } else {
-            &sync.revisions
-        };
-        for (source, revision) in sources.iter_mut().zip(revisions) {
-            if !revision.is_empty() {
-                source.target_revision.clone_from(revision);
-            }
-        }
-        (sources != spec.effective_sources()).then_some(sources)
-    }
-
-    /// The state of an operation that could not begin.
-    pub(crate) fn refused(&self, message: &str, now: Timestamp) -> OperationState {
-        OperationState {
-            operation: self.operation.clone(),
-            phase: OperationPhase::Error,
-            message: message.into(),
-            started_at: Some(seconds(now)),
-            finished_at: Some(seconds(now)),
-            ..OperationState::default()
-        }
-    }
-
-    /// What carrying it out would do.
-    pub(crate) fn plan(&self, findings: &Findings) -> Plan {
-        let policy = Policy {
-            prune: self.prune,
-            allow_empty: self.allow_empty,
-            only: self.selection(findings.comparison.keys()),
-        };
-        let live = |key: &ObjectKey| findings.live.get(key);
-        plan(
-            &findings.wanted.desired,
-            &findings.comparison,
-            live,
-            &policy,
-        )
-    }
-
-    /// The objects to sync; `None` for all.
-    fn selection<'a>(
-        &self,
-        keys: impl Iterator<Item = &'a ObjectKey>,
-    ) -> Option<BTreeSet<ObjectKey>> {
-        if let Some(heal) = &self.heal {
-            return Some(heal.clone());
-        }
-        let wanted = &self.operation.sync.as_ref()?.resources;
-        if wanted.is_empty() {
-            return None;
-        }
-        let matches = |key: &&ObjectKey| {
-            wanted.iter().any(|resource| {
-                resource.group == key.group
-                    && resource.kind == key.kind
-                    && resource.name == key.name
-                    && (resource.namespace.is_empty() || resource.namespace == key.namespace)
-            })
-        };
-        Some(keys.filter(matches).cloned().collect())
-    }
-}
-
-fn allow_empty(spec: &ApplicationSpec) -> bool {
-    spec.sync_policy
-        .as_ref()
-        .and_then(|policy| policy.automated.as_ref())
-        .is_some_and(|automated| automated.allow_empty)
 }
 
 impl Controller {
@@ -416,186 +253,5 @@ impl Controller {
         if !definitions.is_empty() && self.cluster.discovery.refresh().await.is_err() {
             tracing::warn!("kinds could not be read after a definition was applied");
         }
-    }
-}
-
-enum Done {
-    Applied,
-    Pruned,
-    Nothing,
-}
-
-fn result_of(
-    action: &Action,
-    findings: &Findings,
-    done: Result<Done, WriteError>,
-) -> ResourceResult {
-    let desired = findings.wanted.desired.objects.get(&action.key);
-    let (status, message) = match done {
-        Ok(Done::Applied) => (ResultCode::Synced, format!("applied: {}", action.reason)),
-        Ok(Done::Pruned) => (ResultCode::Pruned, "pruned: no longer in Git".into()),
-        Ok(Done::Nothing) => (ResultCode::Synced, "unchanged".into()),
-        Err(error) => {
-            let place = desired
-                .map(|d| format!(" ({})", d.origin))
-                .unwrap_or_default();
-            (ResultCode::SyncFailed, format!("{error}{place}"))
-        }
-    };
-    resource_result(&action.key, findings, status, message)
-}
-
-fn resource_result(
-    key: &ObjectKey,
-    findings: &Findings,
-    status: ResultCode,
-    message: String,
-) -> ResourceResult {
-    let desired = findings.wanted.desired.objects.get(key);
-    let version = desired
-        .map(|desired| desired.gvk.version.clone())
-        .or_else(|| findings.live.get(key).map(|live| live.version.clone()));
-    ResourceResult {
-        group: key.group.clone(),
-        version: version.unwrap_or_default(),
-        kind: key.kind.clone(),
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        status: Some(status),
-        message,
-        sync_phase: Some(SyncPhase::Sync),
-        images: desired
-            .map(|desired| desired.images.clone())
-            .unwrap_or_default(),
-        ..ResourceResult::default()
-    }
-}
-
-fn summary(failures: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let mut text = failures
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    if failures.len() > SHOWN {
-        let _ = write!(text, "; and {} more", failures.len() - SHOWN);
-    }
-    text
-}
-
-fn success(request: &Request, plan: &Plan) -> String {
-    let count = |wanted: fn(&Verb) -> bool| {
-        plan.steps
-            .iter()
-            .flat_map(|step| &step.actions)
-            .filter(|a| wanted(&a.verb))
-            .count()
-    };
-    let applied = count(|verb| *verb == Verb::Apply);
-    let pruned = count(|verb| matches!(verb, Verb::Prune { .. }));
-    let verb = if request.heal.is_some() {
-        "healed"
-    } else {
-        "applied"
-    };
-    let mut text = if request.dry_run {
-        format!("dry run: would apply {applied} and prune {pruned} objects")
-    } else if applied + pruned == 0 {
-        "nothing to apply: everything is as Git has it".into()
-    } else {
-        let mut parts = Vec::new();
-        if applied > 0 {
-            parts.push(format!("{verb} {applied}"));
-        }
-        if pruned > 0 {
-            parts.push(format!("pruned {pruned}"));
-        }
-        let noun = if applied + pruned == 1 {
-            "object"
-        } else {
-            "objects"
-        };
-        format!("{} {noun}", parts.join(" and "))
-    };
-    if !plan.skipped.is_empty() {
-        let _ = write!(text, ", skipped {}", plan.skipped.len());
-    }
-    text
-}
-
-fn healed(findings: &Findings, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
-    plan.steps
-        .iter()
-        .flat_map(|step| &step.actions)
-        .filter_map(|action| match findings.comparison.get(&action.key)? {
-            State::Drifted(fields) => Some((action.key.clone(), fields.clone())),
-            State::Missing => Some((action.key.clone(), vec![])),
-            _ => None,
-        })
-        .collect()
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one record is put together from all of them"
-)]
-fn operation_state(
-    app: &Application,
-    findings: &Findings,
-    request: &Request,
-    plan: &Plan,
-    mut results: Vec<ResourceResult>,
-    started: Timestamp,
-    failed: bool,
-    message: String,
-) -> OperationState {
-    for (key, skip) in &plan.skipped {
-        let status = match findings.comparison.get(key) {
-            Some(State::Extra) => ResultCode::PruneSkipped,
-            _ => ResultCode::SyncFailed,
-        };
-        results.push(resource_result(key, findings, status, skip.message()));
-    }
-    let spec = &app.spec;
-    let multiple = !spec.sources.is_empty();
-    let revisions = &findings.wanted.revisions;
-    let mut result = SyncOperationResult {
-        revision: if multiple {
-            String::new()
-        } else {
-            revisions.first().cloned().unwrap_or_default()
-        },
-        revisions: if multiple { revisions.clone() } else { vec![] },
-        source: if multiple { None } else { spec.source.clone() },
-        sources: spec.sources.clone(),
-        resources: results,
-        ..SyncOperationResult::default()
-    };
-    result.extra.insert(
-        DESIRED_DIGEST.into(),
-        Value::from(findings.wanted.desired.digest()),
-    );
-    let mut operation = request.operation.clone();
-    if let Some(sync) = &mut operation.sync
-        && sync.revision.is_empty()
-        && !multiple
-    {
-        sync.revision.clone_from(&result.revision);
-    }
-    OperationState {
-        operation,
-        phase: if failed {
-            OperationPhase::Failed
-        } else {
-            OperationPhase::Succeeded
-        },
-        message,
-        started_at: Some(seconds(started)),
-        finished_at: Some(seconds(Timestamp::now())),
-        retry_count: i64::from(request.retry),
-        sync_result: Some(result),
-        ..OperationState::default()
     }
 }

@@ -1,0 +1,188 @@
+//! Comparing one application: making sure that the records say enough, and asking the API server
+//! where they cannot.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures::{StreamExt, stream};
+use gitops_core::{
+    compare::{Comparison, Confirmation, State},
+    desired::DesiredSet,
+    live::LiveObject,
+    object::{GroupVersionKind, ObjectKey},
+    project,
+    status::Condition,
+};
+
+use super::{
+    desired::{Wanted, comparison_error},
+    reconcile::{Findings, Pass},
+};
+use crate::cluster::inspect;
+
+/// Requests under way at the same time to look up or confirm the objects of one application.
+const INSPECTIONS: usize = 8;
+
+impl Pass<'_> {
+    /// Compares, after making sure that the index knows what it has to.
+    pub(super) async fn compare(&self, wanted: Wanted) -> Result<Findings, Condition> {
+        let cluster = &self.controller.cluster;
+        let kinds: BTreeSet<_> = wanted
+            .desired
+            .objects
+            .values()
+            .map(|object| object.gvk.clone())
+            .collect();
+        let earlier = self
+            .previous
+            .resources
+            .iter()
+            .filter(|r| !r.hook)
+            .map(|resource| GroupVersionKind {
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                kind: resource.kind.clone(),
+            });
+        cluster
+            .watches
+            .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
+            .await;
+        self.probe(&wanted).await?;
+        let (mut comparison, live) = self.judge(&wanted.desired)?;
+        self.confirm(&wanted.desired, &mut comparison, &live)
+            .await?;
+        Ok(Findings {
+            wanted,
+            comparison,
+            live,
+        })
+    }
+
+    pub(super) fn judge(
+        &self,
+        desired: &DesiredSet,
+    ) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), Condition> {
+        let controller = self.controller;
+        let spec = &self.app.spec;
+        let name = spec.effective_project();
+        let project = controller.project(name)?;
+        let index = &controller.cluster.index;
+        let (mut comparison, live) =
+            index.compare(desired, &controller.instance(self.key), |instance| {
+                controller.exists(instance)
+            });
+        // What the project does not allow is not this application's to prune, whatever its marks say.
+        comparison.retain(|key, state| {
+            *state != State::Extra
+                || project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+        });
+        for (key, state) in &comparison {
+            // Judged equal by ownership alone: remember it, so that the fields need not be kept.
+            if let (State::Synced, Some(live), Some(object)) =
+                (state, live.get(key), desired.objects.get(key))
+                && live.fields.is_some()
+            {
+                index.confirm(key, Confirmation::of(live, &object.digest));
+            }
+        }
+        Ok((comparison, live))
+    }
+
+    /// Looks up objects nobody marked yet, and objects an earlier tool left behind.
+    async fn probe(&self, wanted: &Wanted) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        let unknown: Vec<_> = wanted
+            .desired
+            .objects
+            .values()
+            .filter(|object| object.kind_known && cluster.index.is_unprobed(&object.key))
+            .cloned()
+            .collect();
+        let results: Vec<_> = stream::iter(unknown)
+            .map(async |object| inspect::probe(&cluster.writer, &cluster.index, &object).await)
+            .buffer_unordered(INSPECTIONS)
+            .collect()
+            .await;
+        for result in results {
+            result.map_err(|error| comparison_error(error.to_string()))?;
+        }
+        self.probe_leftovers(wanted).await
+    }
+
+    /// Objects the status lists but Git no longer holds: those Argo CD applied carry no label that
+    /// a watch would show.
+    async fn probe_leftovers(&self, wanted: &Wanted) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        for resource in self
+            .previous
+            .resources
+            .iter()
+            .filter(|resource| !resource.hook)
+        {
+            let key = ObjectKey {
+                group: resource.group.clone(),
+                kind: resource.kind.clone(),
+                namespace: resource.namespace.clone(),
+                name: resource.name.clone(),
+            };
+            if wanted.desired.objects.contains_key(&key) || !cluster.index.is_unprobed(&key) {
+                continue;
+            }
+            let gvk = GroupVersionKind {
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                kind: resource.kind.clone(),
+            };
+            match cluster.writer.get(&gvk, &key).await {
+                Ok(Some(object)) => {
+                    cluster.index.observe(&object);
+                }
+                Ok(None) => cluster.index.note_absent(&key),
+                Err(error) => {
+                    tracing::debug!(application = %self.key, object = %key, %error, "a left-over object cannot be read");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the API server about objects the records cannot judge.
+    async fn confirm(
+        &self,
+        desired: &DesiredSet,
+        comparison: &mut Comparison,
+        live: &HashMap<ObjectKey, LiveObject>,
+    ) -> Result<(), Condition> {
+        let cluster = &self.controller.cluster;
+        // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
+        // want to see what exactly differs.
+        let automated = self.automated().is_some();
+        let doubtful: Vec<_> = comparison
+            .iter()
+            .filter(|(key, state)| {
+                matches!(state, State::Unconfirmed)
+                    || (matches!(state, State::Changed) && !automated && live.contains_key(*key))
+            })
+            .filter_map(|(key, _)| desired.objects.get(key).cloned())
+            .collect();
+        let verdicts: Vec<_> = stream::iter(doubtful)
+            .map(async |object| {
+                (
+                    object.key.clone(),
+                    inspect::confirm(&cluster.writer, &cluster.index, &object).await,
+                )
+            })
+            .buffer_unordered(INSPECTIONS)
+            .collect()
+            .await;
+        for (key, verdict) in verdicts {
+            let state = match verdict {
+                Ok(state) => state,
+                // What Git holds is refused: it differs, and a sync will say why.
+                Err(error) if !error.is_transient() => State::Changed,
+                Err(error) => return Err(comparison_error(error.to_string())),
+            };
+            comparison.insert(key, state);
+        }
+        Ok(())
+    }
+}

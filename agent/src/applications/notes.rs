@@ -1,0 +1,119 @@
+//! What a pass has to say on the application besides its state: conditions with reason and advice.
+
+use gitops_api::constants::condition;
+use gitops_core::{autosync::Idle, compare::State, status::Condition};
+
+use super::{
+    Memory,
+    desired::{comparison_error, short},
+    reconcile::{Findings, Pass},
+};
+
+impl Pass<'_> {
+    pub(super) fn note_idle(&mut self, idle: Idle, findings: &Findings) {
+        if idle == Idle::GaveUp {
+            self.note_failed_attempt();
+        }
+        self.note_shared(findings);
+    }
+
+    /// Says on the application why its last sync failed.
+    pub(super) fn note_failed_attempt(&mut self) {
+        let state = self
+            .operation
+            .as_ref()
+            .or(self.previous.operation_state.as_ref());
+        if let Some(state) = state.filter(|s| s.phase.is_completed() && !s.phase.is_successful()) {
+            let revision = state
+                .sync_result
+                .as_ref()
+                .map(|result| short(&result.revision).to_owned())
+                .unwrap_or_default();
+            self.conditions.insert(Condition::new(
+                condition::SYNC_ERROR,
+                format!("sync to {revision} failed: {}", state.message),
+            ));
+        }
+    }
+
+    pub(super) fn note_shared(&mut self, findings: &Findings) {
+        for (key, state) in &findings.comparison {
+            if let State::OwnedBy(other) = state {
+                self.conditions.insert(Condition::new(
+                    condition::SHARED_RESOURCE_WARNING,
+                    format!(
+                        "{key} is part of applications {other} and {}; it stays with {other}, remove \
+                         it from one of them",
+                        self.key.name
+                    ),
+                ));
+            }
+        }
+    }
+
+    pub(super) fn note_unapplied(&mut self, findings: &Findings, memory: &Memory) {
+        let unknown: Vec<String> = findings
+            .comparison
+            .iter()
+            .filter(|(_, state)| **state == State::UnknownKind)
+            .map(|(key, _)| key.to_string())
+            .collect();
+        if !unknown.is_empty() {
+            self.conditions.insert(comparison_error(format!(
+                "the cluster does not serve the kind of {}; install its CustomResourceDefinition or \
+                 correct apiVersion and kind",
+                unknown.join(", ")
+            )));
+        }
+        let waiting: Vec<String> = findings
+            .wanted
+            .desired
+            .hooks
+            .iter()
+            .filter(|hook| hook.runs)
+            .map(|hook| hook.key.to_string())
+            .collect();
+        if !waiting.is_empty() {
+            let message = format!(
+                "this version does not run hooks; run what they do by hand: {}",
+                waiting.join(", ")
+            );
+            self.conditions.insert(Condition::new(
+                condition::EXCLUDED_RESOURCE_WARNING,
+                message,
+            ));
+        }
+        if findings.wanted.desired.objects.is_empty()
+            && findings
+                .comparison
+                .values()
+                .any(|state| *state == State::Extra)
+            && !self.allows_empty()
+        {
+            self.conditions.insert(Condition::new(
+                condition::SYNC_ERROR,
+                "Git holds no manifests for this application, and deleting all its objects is not \
+                 allowed; set syncPolicy.automated.allowEmpty or delete the application",
+            ));
+        }
+        for warning in memory
+            .rendered
+            .iter()
+            .flat_map(|rendered| &rendered.warnings)
+        {
+            self.conditions.insert(Condition::new(
+                condition::EXCLUDED_RESOURCE_WARNING,
+                warning.clone(),
+            ));
+        }
+    }
+
+    fn allows_empty(&self) -> bool {
+        self.app
+            .spec
+            .sync_policy
+            .as_ref()
+            .and_then(|policy| policy.automated.as_ref())
+            .is_some_and(|automated| automated.allow_empty)
+    }
+}

@@ -1,0 +1,178 @@
+//! A sync somebody or something wants: whose, of what, and how far it may go.
+
+use std::collections::BTreeSet;
+
+use gitops_api::{
+    ApplicationSource, ApplicationSpec, Operation, OperationInitiator, OperationPhase,
+    SyncOperation, operation::SyncOperationResource, status::OperationState,
+};
+use gitops_core::{
+    object::ObjectKey,
+    plan::{Plan, Policy, plan},
+    status::seconds,
+};
+use jiff::Timestamp;
+
+use super::reconcile::Findings;
+
+/// What to sync, and who wants it.
+pub(crate) struct Request {
+    pub(super) operation: Operation,
+    prune: bool,
+    allow_empty: bool,
+    pub(super) dry_run: bool,
+    /// Self-heal of these objects.
+    pub(super) heal: Option<BTreeSet<ObjectKey>>,
+    pub(super) retry: u32,
+}
+
+impl Request {
+    /// A sync somebody asked for through `operation`.
+    pub(crate) fn asked_for(operation: &Operation, spec: &ApplicationSpec) -> Self {
+        let sync = operation.sync.clone().unwrap_or_default();
+        Self {
+            operation: operation.clone(),
+            prune: sync.prune,
+            allow_empty: allow_empty(spec),
+            dry_run: sync.dry_run,
+            heal: None,
+            retry: 0,
+        }
+    }
+
+    /// A sync the agent decided on.
+    pub(crate) fn automated(
+        spec: &ApplicationSpec,
+        heal: Option<BTreeSet<ObjectKey>>,
+        retry: u32,
+    ) -> Self {
+        let automation = spec
+            .sync_policy
+            .as_ref()
+            .and_then(|policy| policy.automation());
+        let prune = automation.is_some_and(|automation| automation.prune);
+        let resources = heal.iter().flatten().map(|key| SyncOperationResource {
+            group: key.group.clone(),
+            kind: key.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            ..SyncOperationResource::default()
+        });
+        let operation = Operation {
+            sync: Some(SyncOperation {
+                prune,
+                resources: resources.collect(),
+                sync_options: spec
+                    .sync_policy
+                    .as_ref()
+                    .map(|policy| policy.sync_options.clone())
+                    .unwrap_or_default(),
+                ..SyncOperation::default()
+            }),
+            initiated_by: Some(OperationInitiator {
+                automated: true,
+                ..OperationInitiator::default()
+            }),
+            ..Operation::default()
+        };
+        Self {
+            operation,
+            prune,
+            allow_empty: allow_empty(spec),
+            dry_run: false,
+            heal,
+            retry,
+        }
+    }
+
+    /// Whether it covers the whole application, so that history records it.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.dry_run
+            && self
+                .operation
+                .sync
+                .as_ref()
+                .is_none_or(|sync| sync.resources.is_empty())
+    }
+
+    /// The sources to sync instead of the application's own, when the request names others.
+    pub(crate) fn other_sources(&self, spec: &ApplicationSpec) -> Option<Vec<ApplicationSource>> {
+        let sync = self.operation.sync.as_ref()?;
+        let mut sources = if !sync.sources.is_empty() {
+            sync.sources.clone()
+        } else if let Some(source) = &sync.source {
+            vec![source.clone()]
+        } else {
+            spec.effective_sources().to_vec()
+        };
+        let revisions = if sync.revisions.is_empty() {
+            std::slice::from_ref(&sync.revision)
+        } else {
+            &sync.revisions
+        };
+        for (source, revision) in sources.iter_mut().zip(revisions) {
+            if !revision.is_empty() {
+                source.target_revision.clone_from(revision);
+            }
+        }
+        (sources != spec.effective_sources()).then_some(sources)
+    }
+
+    /// The state of an operation that could not begin.
+    pub(crate) fn refused(&self, message: &str, now: Timestamp) -> OperationState {
+        OperationState {
+            operation: self.operation.clone(),
+            phase: OperationPhase::Error,
+            message: message.into(),
+            started_at: Some(seconds(now)),
+            finished_at: Some(seconds(now)),
+            ..OperationState::default()
+        }
+    }
+
+    /// What carrying it out would do.
+    pub(crate) fn plan(&self, findings: &Findings) -> Plan {
+        let policy = Policy {
+            prune: self.prune,
+            allow_empty: self.allow_empty,
+            only: self.selection(findings.comparison.keys()),
+        };
+        let live = |key: &ObjectKey| findings.live.get(key);
+        plan(
+            &findings.wanted.desired,
+            &findings.comparison,
+            live,
+            &policy,
+        )
+    }
+
+    /// The objects to sync; `None` for all.
+    fn selection<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a ObjectKey>,
+    ) -> Option<BTreeSet<ObjectKey>> {
+        if let Some(heal) = &self.heal {
+            return Some(heal.clone());
+        }
+        let wanted = &self.operation.sync.as_ref()?.resources;
+        if wanted.is_empty() {
+            return None;
+        }
+        let matches = |key: &&ObjectKey| {
+            wanted.iter().any(|resource| {
+                resource.group == key.group
+                    && resource.kind == key.kind
+                    && resource.name == key.name
+                    && (resource.namespace.is_empty() || resource.namespace == key.namespace)
+            })
+        };
+        Some(keys.filter(matches).cloned().collect())
+    }
+}
+
+fn allow_empty(spec: &ApplicationSpec) -> bool {
+    spec.sync_policy
+        .as_ref()
+        .and_then(|policy| policy.automated.as_ref())
+        .is_some_and(|automated| automated.allow_empty)
+}
