@@ -1,5 +1,5 @@
 //! Versions and version ranges as Argo CD and Helm read them (the rules of the Go library
-//! Masterminds/semver, version 3; crates.io's `semver` reads ranges differently).
+//! Masterminds/semver, version 3; the crate `semver` reads ranges as Cargo does).
 //!
 //! Decides which version a range chooses; where the versions come from is known elsewhere.
 
