@@ -356,8 +356,7 @@ impl Pass<'_> {
         let operation = outcome.operation;
         controller
             .reporter
-            .operation(self.app, &findings, &operation, &outcome.healed)
-            .await;
+            .operation(self.app, &findings, &operation, &outcome.healed);
         let phase = operation.phase;
         if phase.is_successful() && request.is_complete() {
             let finished = Timestamp::now();

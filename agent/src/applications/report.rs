@@ -115,7 +115,7 @@ impl Reporter {
     }
 
     /// Tells the end of an operation, and on each healed object what was taken back.
-    pub(crate) async fn operation(
+    pub(crate) fn operation(
         &self,
         app: &Application,
         findings: &Findings,
@@ -145,7 +145,7 @@ impl Reporter {
             action: "Sync".into(),
             secondary: None,
         };
-        self.publish(&event, &app.object_ref(&())).await;
+        self.publish(event, app.object_ref(&()));
         for (key, fields) in healed {
             let described: Vec<_> = fields.iter().map(drift::describe).collect();
             let what = if described.is_empty() {
@@ -157,7 +157,7 @@ impl Reporter {
                 "application {} put back what Git has at {revision}: {what}",
                 app.name_any()
             );
-            let event = Event {
+            let event = || Event {
                 type_: EventType::Normal,
                 reason: "SelfHealed".into(),
                 note: Some(limit(&note)),
@@ -174,19 +174,23 @@ impl Reporter {
                 uid: findings.live.get(key).map(|live| live.uid.clone()),
                 ..ObjectReference::default()
             };
-            self.publish(&event, &reference).await;
-            self.publish(&event, &app.object_ref(&())).await;
+            self.publish(event(), reference);
+            self.publish(event(), app.object_ref(&()));
         }
     }
 
-    async fn publish(&self, event: &Event, reference: &ObjectReference) {
+    /// Records an event without waiting for it: nothing depends on it.
+    fn publish(&self, event: Event, reference: ObjectReference) {
         self.metrics.write("event");
-        if let Err(error) = self.recorder.publish(event, reference).await {
-            tracing::debug!(
-                error = crate::cluster::write::chain(&error),
-                "an event could not be recorded"
-            );
-        }
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                tracing::debug!(
+                    error = crate::cluster::write::chain(&error),
+                    "an event could not be recorded"
+                );
+            }
+        });
     }
 }
 
