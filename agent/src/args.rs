@@ -79,7 +79,7 @@ pub(crate) struct RunArgs {
     pub(crate) render_memory_mib: u64,
 
     /// Applications worked on at the same time
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,
 
     /// Writes to the API server under way at the same time

@@ -3,6 +3,7 @@
 mod applications;
 mod args;
 mod cluster;
+mod configuration;
 mod lease;
 mod metrics;
 mod queue;

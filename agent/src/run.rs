@@ -12,30 +12,21 @@ use std::{
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{AppProject, Application};
+use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
-use gitops_core::digest;
 use gitops_render::{Renderer, RendererConfig};
-use k8s_openapi::{
-    api::core::v1::{ConfigMap, Secret},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client, Config, Resource, ResourceExt,
+    Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
     core::PartialObjectMeta,
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, Store},
-        watcher,
-    },
+    runtime::{WatchStreamExt, watcher},
 };
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    applications::{AppKey, Cluster, Configuration, Controller, Reporter},
+    applications::{AppKey, Cluster, Controller, Reporter},
     args::{Args, Command, RunArgs},
     cluster::{
         discovery::Discovery,
@@ -43,6 +34,7 @@ use crate::{
         watch::{Pauses, Watches},
         write::Writer,
     },
+    configuration::{self, key_of},
     lease,
     metrics::Metrics,
     queue::Queue,
@@ -235,7 +227,7 @@ async fn controller(
         on_repositories(queue.clone()),
         metrics.clone(),
     );
-    let configuration = configuration(args, &client, &queue, &metrics, tasks).await?;
+    let configuration = configuration::read(args, &client, &queue, &metrics, tasks).await?;
     let writer = Writer::new(
         client.clone(),
         discovery.clone(),
@@ -316,182 +308,6 @@ fn on_repositories(queue: Arc<Queue<AppKey>>) -> crate::repositories::hub::OnCha
             queue.add(app);
         }
     })
-}
-
-fn key_of<K: Resource>(object: &K) -> AppKey {
-    AppKey {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-    }
-}
-
-/// Watches everything that configures the agent and waits until each has been read once.
-async fn configuration(
-    args: &RunArgs,
-    client: &Client,
-    queue: &Arc<Queue<AppKey>>,
-    metrics: &Arc<Metrics>,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-) -> anyhow::Result<Configuration> {
-    let namespace = &args.namespace;
-    let (applications, app_writer) = reflector::store::<Application>();
-    let (app_queue, app_metrics, app_store) =
-        (queue.clone(), metrics.clone(), applications.clone());
-    let mut seen = std::collections::HashMap::new();
-    follow(
-        Api::namespaced(client.clone(), namespace),
-        watcher::Config::default(),
-        app_writer,
-        tasks,
-        move |event| {
-            app_metrics
-                .applications
-                .set(i64::try_from(app_store.len()).unwrap_or(i64::MAX));
-            match event {
-                watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
-                    // The agent's own status writes come back here and ask for nothing.
-                    let digest = request_digest(app);
-                    let key = key_of(app);
-                    if seen.insert(key.clone(), digest.clone()) != Some(digest) {
-                        app_queue.add(key);
-                    }
-                }
-                watcher::Event::Delete(app) => {
-                    seen.remove(&key_of(app));
-                    app_queue.add(key_of(app));
-                }
-                watcher::Event::Init | watcher::Event::InitDone => {}
-            }
-        },
-    );
-    let all = |queue: &Arc<Queue<AppKey>>, applications: &Store<Application>| {
-        let (queue, applications) = (queue.clone(), applications.clone());
-        move || {
-            for app in applications.state() {
-                queue.add(key_of(app.as_ref()));
-            }
-        }
-    };
-    let (projects, writer) = reflector::store::<AppProject>();
-    let everything = all(queue, &applications);
-    let api = Api::namespaced(client.clone(), namespace);
-    follow(
-        api,
-        watcher::Config::default(),
-        writer,
-        tasks,
-        move |event| {
-            if is_change(event) {
-                everything();
-            }
-        },
-    );
-    let (secrets, writer) = reflector::store::<Secret>();
-    let everything = all(queue, &applications);
-    let selector = format!(
-        "{} in ({}, {})",
-        gitops_api::constants::label::SECRET_TYPE,
-        gitops_api::constants::secret_type::REPOSITORY,
-        gitops_api::constants::secret_type::REPO_CREDS
-    );
-    let api = Api::namespaced(client.clone(), namespace);
-    follow(
-        api,
-        watcher::Config::default().labels(&selector),
-        writer,
-        tasks,
-        move |event| {
-            if is_change(event) {
-                everything();
-            }
-        },
-    );
-    let (config_maps, writer) = reflector::store::<ConfigMap>();
-    let everything = all(queue, &applications);
-    let api = Api::namespaced(client.clone(), namespace);
-    let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
-    follow(api, config, writer, tasks, move |event| {
-        if is_change(event) {
-            everything();
-        }
-    });
-    let read = async {
-        applications.wait_until_ready().await?;
-        projects.wait_until_ready().await?;
-        secrets.wait_until_ready().await?;
-        config_maps.wait_until_ready().await
-    };
-    tokio::time::timeout(Duration::from_mins(1), read)
-        .await
-        .context(
-            "Applications, AppProjects, Secrets and ConfigMaps could not be read within a minute; \
-             are the CustomResourceDefinitions installed, and may the service account list them?",
-        )?
-        .context("a watch ended")?;
-    Ok(Configuration {
-        applications,
-        projects,
-        secrets,
-        config_maps,
-    })
-}
-
-fn is_change<K>(event: &watcher::Event<K>) -> bool {
-    matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_))
-}
-
-/// What of an Application asks for work: everything but its status.
-fn request_digest(app: &Application) -> String {
-    let annotations: std::collections::BTreeMap<_, _> = app
-        .annotations()
-        .iter()
-        .filter(|(name, _)| name.starts_with("argocd.argoproj.io/"))
-        .collect();
-    digest::of_value(&serde_json::json!([
-        app.spec,
-        app.operation,
-        annotations,
-        app.metadata.deletion_timestamp,
-        app.metadata.finalizers,
-        app.uid(),
-    ]))
-}
-
-/// Keeps a store current and tells every event.
-fn follow<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    writer: reflector::store::Writer<K>,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    mut on_event: impl FnMut(&watcher::Event<K>) + Send + 'static,
-) where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let stream = watcher(api, config)
-        .backoff(Pauses::default())
-        .modify(|object| {
-            object.meta_mut().managed_fields = None;
-        });
-    let mut stream = reflector::reflector(writer, stream).boxed();
-    tasks.spawn(async move {
-        loop {
-            match stream.try_next().await {
-                Ok(Some(event)) => on_event(&event),
-                Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
-                Err(error) => tracing::warn!(
-                    kind = std::any::type_name::<K>(),
-                    error = crate::cluster::write::chain(&error),
-                    "a watch broke; it is taken up again"
-                ),
-            }
-        }
-    });
 }
 
 /// Reads the served kinds again when a CustomResourceDefinition changes.
