@@ -10,6 +10,7 @@ use crate::{
     live::LiveObject,
     object::ObjectKey,
     path::Path,
+    tracking,
 };
 
 /// What the agent knows since it last applied or confirmed an object.
@@ -168,7 +169,7 @@ pub fn judge(
     }
     // Ownership proves nothing about an object that was applied from another manifest.
     if live.desired_digest.as_deref() != Some(&desired.digest)
-        || (live.key.kind != "CustomResourceDefinition"
+        || (tracking::is_tracked_kind(&live.key.group, &live.key.kind)
             && !desired.implicit
             && owner(live) != Some(instance))
     {

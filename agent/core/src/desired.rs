@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     digest,
     object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
-    tracking::TrackingId,
+    tracking::{self, TrackingId},
 };
 
 /// Whether objects of a kind live in a namespace.
@@ -410,7 +410,7 @@ fn mark(
     context: Context<'_>,
 ) -> DesiredObject {
     // CustomResourceDefinitions are never tracked, and so never pruned with their objects.
-    let tracked = !(gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition");
+    let tracked = tracking::is_tracked_kind(&gvk.group, &gvk.kind);
     let tracking = tracked.then(|| {
         TrackingId {
             instance: context.instance.into(),

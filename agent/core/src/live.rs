@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     health::{self, Health},
-    object::{self, ObjectKey},
+    object::{self, GroupVersionKind, ObjectKey},
     ownership,
     tracking::{self, TrackingId},
 };
@@ -60,7 +60,7 @@ impl LiveObject {
                 .unwrap_or_default()
         };
         Some(Self {
-            version: object::GroupVersionKind::of(object)?.version,
+            version: GroupVersionKind::of(object)?.version,
             uid: text("uid").into(),
             resource_version: text("resourceVersion").into(),
             generation: metadata.get("generation").and_then(Value::as_i64),
@@ -80,6 +80,15 @@ impl LiveObject {
                 == Some("true"),
             key,
         })
+    }
+
+    /// Group, version and kind it was read at.
+    pub fn gvk(&self) -> GroupVersionKind {
+        GroupVersionKind {
+            group: self.key.group.clone(),
+            version: self.version.clone(),
+            kind: self.key.kind.clone(),
+        }
     }
 
     /// Whether the agent still holds every field `wanted` sets; `false` when that is not known.

@@ -21,7 +21,7 @@ use crate::{
     desired::DesiredSet,
     health::{self, Health, Member},
     live::LiveObject,
-    object::ObjectKey,
+    object::{GroupVersionKind, ObjectKey},
 };
 
 /// A problem to show on the application.
@@ -240,18 +240,14 @@ fn resource(
 ) -> ResourceStatus {
     let desired = compared.desired.objects.get(key);
     let live = compared.live.get(key);
-    let previous = before.iter().find(|resource| {
-        resource.group == key.group
-            && resource.kind == key.kind
-            && resource.namespace == key.namespace
-            && resource.name == key.name
-    });
     let health = match live {
         Some(live) => live.health.clone(),
         None => Some(Health::new(HealthStatusCode::Missing, "")),
     };
     let drift = match state {
         State::Drifted(fields) => {
+            // Looked for only here: in a large application, looking for all would take longest.
+            let previous = before.iter().find(|resource| identity(resource).1 == *key);
             let noticed = |path: &str| {
                 previous
                     .into_iter()
@@ -369,6 +365,22 @@ fn conditions(
             }
         })
         .collect()
+}
+
+/// What an entry of `status.resources` is about.
+pub fn identity(resource: &ResourceStatus) -> (GroupVersionKind, ObjectKey) {
+    let gvk = GroupVersionKind {
+        group: resource.group.clone(),
+        version: resource.version.clone(),
+        kind: resource.kind.clone(),
+    };
+    let key = ObjectKey {
+        group: resource.group.clone(),
+        kind: resource.kind.clone(),
+        namespace: resource.namespace.clone(),
+        name: resource.name.clone(),
+    };
+    (gvk, key)
 }
 
 /// Appends a finished sync to the history and drops what is beyond the limit.

@@ -8,9 +8,9 @@ use gitops_core::{
     compare::{Comparison, Confirmation, State},
     desired::DesiredSet,
     live::LiveObject,
-    object::{GroupVersionKind, ObjectKey},
+    object::ObjectKey,
     project,
-    status::Condition,
+    status::{Condition, identity},
 };
 
 use super::{
@@ -37,11 +37,7 @@ impl Pass<'_> {
             .resources
             .iter()
             .filter(|r| !r.hook)
-            .map(|resource| GroupVersionKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                kind: resource.kind.clone(),
-            });
+            .map(|resource| identity(resource).0);
         cluster
             .watches
             .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
@@ -118,20 +114,10 @@ impl Pass<'_> {
             .iter()
             .filter(|resource| !resource.hook)
         {
-            let key = ObjectKey {
-                group: resource.group.clone(),
-                kind: resource.kind.clone(),
-                namespace: resource.namespace.clone(),
-                name: resource.name.clone(),
-            };
+            let (gvk, key) = identity(resource);
             if wanted.desired.objects.contains_key(&key) || !cluster.index.is_unprobed(&key) {
                 continue;
             }
-            let gvk = GroupVersionKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                kind: resource.kind.clone(),
-            };
             match cluster.writer.get(&gvk, &key).await {
                 Ok(Some(object)) => {
                     cluster.index.observe(&object);

@@ -8,9 +8,9 @@ use gitops_api::{
 };
 use gitops_core::{
     kinds,
-    object::{GroupVersionKind, ObjectKey},
+    object::ObjectKey,
     project::permits_object,
-    status::Condition,
+    status::{Condition, identity},
 };
 use kube::{
     Api, ResourceExt,
@@ -29,11 +29,7 @@ impl Controller {
         let listed = app.status.iter().flat_map(|status| &status.resources);
         let gvks: Vec<_> = listed
             .filter(|resource| !resource.hook)
-            .map(|resource| GroupVersionKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                kind: resource.kind.clone(),
-            })
+            .map(|resource| identity(resource).0)
             .collect();
         self.cluster.watches.ensure(gvks).await;
         let name = app.spec.effective_project();
@@ -71,11 +67,7 @@ impl Controller {
             if record.deleting {
                 continue;
             }
-            let gvk = GroupVersionKind {
-                group: object.group.clone(),
-                version: record.version.clone(),
-                kind: object.kind.clone(),
-            };
+            let gvk = record.gvk();
             if let Err(error) = self.cluster.writer.delete(&gvk, &object, &record.uid).await {
                 tracing::warn!(application = %key, %object, %error, "an object cannot be deleted");
                 self.say_stuck(app, &format!("{object} cannot be deleted: {error}"))

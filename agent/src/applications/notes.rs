@@ -7,6 +7,7 @@ use super::{
     Memory,
     desired::{comparison_error, short},
     reconcile::{Findings, Pass},
+    request::allow_empty,
 };
 
 impl Pass<'_> {
@@ -88,7 +89,7 @@ impl Pass<'_> {
                 .comparison
                 .values()
                 .any(|state| *state == State::Extra)
-            && !self.allows_empty()
+            && !allow_empty(&self.app.spec)
         {
             self.conditions.insert(Condition::new(
                 condition::SYNC_ERROR,
@@ -106,14 +107,5 @@ impl Pass<'_> {
                 warning.clone(),
             ));
         }
-    }
-
-    fn allows_empty(&self) -> bool {
-        self.app
-            .spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.automated.as_ref())
-            .is_some_and(|automated| automated.allow_empty)
     }
 }

@@ -170,7 +170,8 @@ impl Request {
     }
 }
 
-fn allow_empty(spec: &ApplicationSpec) -> bool {
+/// Whether an application may lose all its objects because Git holds none.
+pub(super) fn allow_empty(spec: &ApplicationSpec) -> bool {
     spec.sync_policy
         .as_ref()
         .and_then(|policy| policy.automated.as_ref())

@@ -139,13 +139,13 @@ impl Controller {
                 Ok(Done::Applied)
             }
             Verb::Prune { uid } => {
-                let live = findings.live.get(&action.key);
-                let gvk = GroupVersionKind {
-                    group: action.key.group.clone(),
-                    version: live.map(|live| live.version.clone()).unwrap_or_default(),
-                    kind: action.key.kind.clone(),
+                let Some(live) = findings.live.get(&action.key) else {
+                    return Ok(Done::Nothing);
                 };
-                self.cluster.writer.delete(&gvk, &action.key, uid).await?;
+                self.cluster
+                    .writer
+                    .delete(&live.gvk(), &action.key, uid)
+                    .await?;
                 Ok(Done::Pruned)
             }
         }
