@@ -79,6 +79,10 @@ pub mod annotation {
 
     /// On an object: digest of the manifest the agent last applied.
     pub const DESIRED_DIGEST: &str = "gitops-agent.io/desired-digest";
+    /// On an Application: a [`crate::Hold`] as JSON.
+    pub const HOLD: &str = "gitops-agent.io/hold";
+    /// On an object: why it must not be rolled back.
+    pub const FORWARD_ONLY: &str = "gitops-agent.io/forward-only";
 }
 
 /// Labels.
@@ -139,6 +143,8 @@ pub mod condition {
     pub const SHARED_RESOURCE_WARNING: &str = "SharedResourceWarning";
     /// An object is in the manifests more than once.
     pub const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
+    /// A known good revision is delivered instead of the tracked one.
+    pub const HELD_WARNING: &str = "HeldWarning";
     /// An object is excluded by configuration.
     pub const EXCLUDED_RESOURCE_WARNING: &str = "ExcludedResourceWarning";
     /// The namespace holds objects of no application.

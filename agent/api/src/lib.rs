@@ -11,10 +11,13 @@ mod shape;
 
 pub mod application;
 pub mod application_set;
+#[macro_use]
 pub mod codes;
 pub mod constants;
 pub mod crd;
+pub mod hold;
 pub mod operation;
+pub mod preview;
 pub mod project;
 pub mod source;
 pub mod status;
@@ -25,9 +28,11 @@ pub use application_set::ApplicationSet;
 pub use codes::{
     HealthStatusCode, HookType, OperationPhase, ResultCode, SyncPhase, SyncStatusCode,
 };
+pub use hold::Hold;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use operation::{Operation, OperationInitiator, SyncOperation};
+pub use preview::Preview;
 pub use project::{AppProject, AppProjectSpec};
 pub use source::ApplicationSource;
 pub use status::{ApplicationStatus, FieldDrift, HealthStatus, ResourceStatus};

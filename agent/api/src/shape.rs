@@ -117,6 +117,17 @@ macro_rules! api_struct {
 macro_rules! api_resource {
     (
         $(#[$meta:meta])*
+        pub struct $name:ident, $kind:literal, $plural:literal { $($fields:tt)* }
+    ) => {
+        api_resource! {
+            in "argoproj.io", "v1alpha1";
+            $(#[$meta])*
+            pub struct $name, $kind, $plural { $($fields)* }
+        }
+    };
+    (
+        in $group:literal, $version:literal;
+        $(#[$meta:meta])*
         pub struct $name:ident, $kind:literal, $plural:literal {
             $($(#[$fmeta:meta])* $wire:literal => $field:ident: $type:ty,)*
         }
@@ -130,10 +141,10 @@ macro_rules! api_resource {
         }
 
         impl k8s_openapi::Resource for $name {
-            const API_VERSION: &'static str = "argoproj.io/v1alpha1";
-            const GROUP: &'static str = crate::constants::GROUP;
+            const API_VERSION: &'static str = concat!($group, "/", $version);
+            const GROUP: &'static str = $group;
             const KIND: &'static str = $kind;
-            const VERSION: &'static str = crate::constants::VERSION;
+            const VERSION: &'static str = $version;
             const URL_PATH_SEGMENT: &'static str = $plural;
             type Scope = k8s_openapi::NamespaceResourceScope;
         }

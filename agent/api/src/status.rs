@@ -49,6 +49,42 @@ api_struct! {
             controller_namespace: String,
             /// State of source hydration.
             source_hydrator: Option<Box<SourceHydratorStatus>>,
+            /// Which commit is live (gitops-agent).
+            live: Option<LiveRevision>,
+        }
+    }
+}
+
+api_struct! {
+    /// Which commit of the first Git source is live. An extension of this project.
+    pub struct LiveRevision {
+        required {
+            /// The commit whose manifests are live.
+            "commit" => commit: CommitSummary,
+        }
+        optional {
+            /// The newest commit up to it that changed anything the application reads.
+            changed: Option<CommitSummary>,
+            /// Commits of the tracked revision that are not live yet.
+            behind: i64,
+        }
+    }
+}
+
+api_struct! {
+    /// A commit, as far as people want to see it. An extension of this project.
+    closed pub struct CommitSummary {
+        required {
+            /// Full id.
+            "revision" => revision: String,
+        }
+        optional {
+            /// Name of the author.
+            author: String,
+            /// First line of the message.
+            subject: String,
+            /// When it was made.
+            time: Option<Time>,
         }
     }
 }
@@ -186,6 +222,16 @@ api_struct! {
             revisions: Vec<String>,
             /// Who asked for it.
             initiated_by: Option<OperationInitiator>,
+            /// The commit of the first Git source (gitops-agent).
+            commit: Option<CommitSummary>,
+            /// Digest of what was rendered (gitops-agent).
+            desired_digest: String,
+            /// When it was first found synced and healthy (gitops-agent).
+            healthy_at: Option<Time>,
+            /// When it was last found degraded (gitops-agent).
+            degraded_at: Option<Time>,
+            /// What was degraded (gitops-agent).
+            degraded_because: String,
         }
     }
 }

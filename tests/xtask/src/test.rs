@@ -20,6 +20,10 @@ pub(crate) struct Args {
     #[arg(long)]
     unit: bool,
 
+    /// Only the end-to-end tests
+    #[arg(long, conflicts_with = "unit")]
+    e2e: bool,
+
     /// Only tests whose name contains this
     filter: Option<String>,
 }
@@ -92,7 +96,12 @@ fn all(args: &Args) -> Result<bool> {
 fn cargo(args: &Args, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(["test", "--no-fail-fast"])
+        .args(if args.e2e {
+            ["--package", "gitops-e2e"].as_slice()
+        } else {
+            &["--workspace"]
+        })
         .args(more);
     command.current_dir(tools::repository());
     if let Some(filter) = &args.filter {

@@ -12,16 +12,19 @@ use crate::application::ApplicationSpec;
 use crate::application_set::{ApplicationSetSpec, ApplicationSetStatus};
 use crate::constants::{GROUP, VERSION};
 use crate::operation::Operation;
+use crate::preview::{self, PreviewSpec, PreviewStatus};
 use crate::project::{AppProjectSpec, AppProjectStatus};
 use crate::status::ApplicationStatus;
 
-/// All CustomResourceDefinitions: Application, ApplicationSet, AppProject.
+/// All CustomResourceDefinitions: Application, ApplicationSet, AppProject, Preview.
 pub fn all() -> Vec<Value> {
-    vec![application(), application_set(), app_project()]
+    vec![application(), application_set(), app_project(), preview()]
 }
 
 fn application() -> Value {
     definition(&Definition {
+        group: GROUP,
+        version: VERSION,
         kind: "Application",
         short_names: &["app", "apps"],
         description: "An application: sources in Git or a chart repository, deployed to a cluster.",
@@ -43,6 +46,8 @@ fn application() -> Value {
 
 fn application_set() -> Value {
     definition(&Definition {
+        group: GROUP,
+        version: VERSION,
         kind: "ApplicationSet",
         short_names: &["appset", "appsets"],
         description: "A template and generators that fill it; each result is an Application.",
@@ -57,6 +62,8 @@ fn application_set() -> Value {
 
 fn app_project() -> Value {
     definition(&Definition {
+        group: GROUP,
+        version: VERSION,
         kind: "AppProject",
         short_names: &["appproj", "appprojs"],
         description: "What the Applications of a team may use, and when they may sync.",
@@ -69,7 +76,29 @@ fn app_project() -> Value {
     })
 }
 
+fn preview() -> Value {
+    definition(&Definition {
+        group: preview::GROUP,
+        version: preview::VERSION,
+        kind: "Preview",
+        short_names: &[],
+        description: "A question to gitops-agent: what would change? Answered once, then deleted.",
+        properties: vec![
+            ("spec", structural::schema_of::<PreviewSpec>()),
+            ("status", optional::<PreviewStatus>()),
+        ],
+        // Who may ask need not be able to write the answer.
+        has_status_subresource: true,
+        columns: vec![
+            column("Application", ".spec.application", 0),
+            column("Phase", ".status.phase", 0),
+        ],
+    })
+}
+
 struct Definition {
+    group: &'static str,
+    version: &'static str,
     kind: &'static str,
     short_names: &'static [&'static str],
     description: &'static str,
@@ -104,7 +133,7 @@ fn definition(definition: &Definition) -> Value {
         properties[*name] = schema.clone();
     }
     let mut version = json!({
-        "name": VERSION,
+        "name": definition.version,
         "served": true,
         "storage": true,
         "schema": {
@@ -123,7 +152,7 @@ fn definition(definition: &Definition) -> Value {
     if !definition.columns.is_empty() {
         version["additionalPrinterColumns"] = definition.columns.clone().into();
     }
-    let name = format!("{plural}.{GROUP}");
+    let name = format!("{plural}.{}", definition.group);
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -135,7 +164,7 @@ fn definition(definition: &Definition) -> Value {
             },
         },
         "spec": {
-            "group": GROUP,
+            "group": definition.group,
             "names": {
                 "kind": definition.kind,
                 "listKind": format!("{}List", definition.kind),
