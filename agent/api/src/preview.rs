@@ -143,6 +143,9 @@ api_struct! {
             message: String,
             /// Revisions that were rendered, one a source.
             revisions: Vec<String>,
+            /// Whether the first revision asked for is live: what was compared last is that commit or
+            /// a descendant. Absent when no revision was asked for.
+            contained: Option<bool>,
             /// Digest of what was rendered; equal digests mean equal manifests.
             digest: String,
             /// How many objects would be created, changed, …
