@@ -16,6 +16,8 @@ pub enum ExitStatus {
     Unreachable,
     /// 4: refused for safety.
     Refused,
+    /// 130: told to stop, by Ctrl-C.
+    Interrupted,
 }
 
 impl ExitStatus {
@@ -27,6 +29,7 @@ impl ExitStatus {
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::Refused => 4,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -11,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command;
 use crate::connection::ConnectionArgs;
 use crate::exit::{CommandError, ExitStatus};
+use crate::interrupt;
 use crate::paint::Style;
 
 /// GitOps from the terminal: what Git says, what the cluster does, and who changed it.
@@ -102,13 +103,16 @@ fn execute(
 ) -> Result<ExitStatus, CommandError> {
     // Fails only when a provider is there already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             CommandError::new(ExitStatus::Unreachable, format!("cannot start: {error}"))
-        })?
-        .block_on(command)
+        })?;
+    let result = runtime.block_on(interrupt::run(command));
+    // Whoever pressed Ctrl-C does not wait for a thread that is reading something.
+    runtime.shutdown_background();
+    result
 }
 
 /// What the person typed: kubectl runs `kubectl-a-b_c` for `kubectl a b-c`.

@@ -243,7 +243,7 @@ fn lists() {
     insta::assert_snapshot!(
         "list_all_fine",
         listed(
-            &[fine("api"), fine("zoo")],
+            &["api", "zoo"].map(fine),
             |list| list.agent = Agent::Stale {
                 renewed: "2026-11-21T09:00:00Z".parse().expect("a time")
             },

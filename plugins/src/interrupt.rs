@@ -1,0 +1,97 @@
+//! Ctrl-C: the command is dropped where it stands, and what it left in the cluster is taken away.
+//!
+//! Decides nothing about what a command leaves behind: whoever creates something short-lived hands
+//! the work of removing it to [`leave`] when it is dropped before it could do so itself.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::exit::{CommandError, ExitStatus};
+
+/// Longest time that is spent on taking away what was left.
+const TIDY: Duration = Duration::from_secs(3);
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    // Programs run on one thread, so what a dropped value hands over is found here again.
+    static LEFT: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands over work to be done before the program ends, on whatever way it ends.
+pub fn leave(work: impl Future<Output = ()> + 'static) {
+    LEFT.with_borrow_mut(|left| left.push(Box::pin(work)));
+}
+
+/// Runs a command until it ends or is told to stop, then does the work that was left.
+pub async fn run(
+    command: impl Future<Output = Result<ExitStatus, CommandError>>,
+) -> Result<ExitStatus, CommandError> {
+    let result = tokio::select! {
+        result = command => result,
+        () = told_to_stop() => Ok(ExitStatus::Interrupted),
+    };
+    let left = LEFT.take();
+    if !left.is_empty() {
+        let tidy = tokio::time::timeout(TIDY, futures::future::join_all(left));
+        tokio::select! {
+            // Best effort: nobody waits for the result, and agents tidy up too.
+            _ = tidy => {}
+            () = told_to_stop() => {}
+        }
+    }
+    result
+}
+
+#[cfg(unix)]
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        // Without handlers the system ends the program, as it always did.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn told_to_stop() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    struct Guard(Rc<Cell<bool>>);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let done = Rc::clone(&self.0);
+            leave(async move { done.set(true) });
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_done_before_the_program_ends() {
+        let done = Rc::new(Cell::new(false));
+        let guard = Guard(Rc::clone(&done));
+        let command = async move {
+            let _guard = guard;
+            Ok(ExitStatus::No)
+        };
+        assert_eq!(run(command).await, Ok(ExitStatus::No));
+        assert!(done.get());
+    }
+}
