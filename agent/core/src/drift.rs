@@ -14,10 +14,21 @@ use crate::{
 
 /// Longest text of a value that is kept; the rest is cut, because status is read by people.
 const LONGEST_VALUE: usize = 256;
+/// The same where people compare the whole values: files in ConfigMaps are long.
+const LONGEST_WHOLE_VALUE: usize = 64 << 10;
 
 /// Fields that an apply of what Git holds would change. Empty when it would change nothing but
 /// bookkeeping (`managedFields`, versions, the agent's own marks, `status`).
 pub fn drifted_fields(live: &Value, applied: &Value) -> Vec<DriftedField> {
+    fields(live, applied, LONGEST_VALUE)
+}
+
+/// The same with values in full, as far as anybody reads them: for a diff, not for a status.
+pub fn drifted_fields_in_full(live: &Value, applied: &Value) -> Vec<DriftedField> {
+    fields(live, applied, LONGEST_WHOLE_VALUE)
+}
+
+fn fields(live: &Value, applied: &Value, longest: usize) -> Vec<DriftedField> {
     let secret = mask::is_secret(live) || mask::is_secret(applied);
     // Masked before they are compared, so that no path, no part of a map and no list key can carry
     // a value out.
@@ -30,7 +41,7 @@ pub fn drifted_fields(live: &Value, applied: &Value) -> Vec<DriftedField> {
         Some(mask::PLACEHOLDER | mask::BEFORE | mask::AFTER) if secret => {
             mask::PLACEHOLDER.to_owned()
         }
-        _ => text(value),
+        _ => text(value, longest),
     };
     changes
         .into_iter()
@@ -101,9 +112,9 @@ fn is_bookkeeping(path: &Path) -> bool {
         ])
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &Value, longest: usize) -> String {
     let full = value.to_string();
-    match full.char_indices().nth(LONGEST_VALUE) {
+    match full.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &full[..end]),
         None => full,
     }
@@ -171,15 +182,12 @@ mod tests {
     fn long_values_are_cut_at_a_character() {
         let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "ä".repeat(999)}});
         let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "x"}});
-        assert_eq!(
-            drifted_fields(&live, &applied)[0]
-                .live
-                .as_ref()
-                .unwrap()
-                .chars()
-                .count(),
-            257
-        );
+        for (fields, length) in [
+            (drifted_fields(&live, &applied), 257),
+            (drifted_fields_in_full(&live, &applied), 1001),
+        ] {
+            assert_eq!(fields[0].live.as_ref().unwrap().chars().count(), length);
+        }
     }
     #[test]
     fn bookkeeping_among_annotations_of_one_side_only_is_no_drift() {
