@@ -177,14 +177,8 @@ impl ControlPlane {
     /// A kubeconfig with a token of the agent's ServiceAccount, bound to the ClusterRole of the
     /// installation.
     pub async fn agent_kubeconfig(&self, namespace: &str, folder: &Path) -> PathBuf {
-        let client = self.client.clone();
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-        let account = typed(json!({"metadata": {"name": "gitops-agent"}}));
-        must(
-            accounts.create(&PostParams::default(), &account).await,
-            "create the ServiceAccount",
-        );
-        let bindings: Api<ClusterRoleBinding> = Api::all(client);
+        let token = self.account(namespace, "gitops-agent").await;
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
         let binding = typed(json!({
             "metadata": {"name": format!("gitops-agent-{namespace}")},
             "roleRef": {
@@ -196,6 +190,23 @@ impl ControlPlane {
             bindings.create(&PostParams::default(), &binding).await,
             "bind the ClusterRole",
         );
+        let path = folder.join("agent.kubeconfig");
+        let config = self.kubeconfig_of(&json!({"token": token}));
+        must(
+            std::fs::write(&path, config.to_string()),
+            "write the agent's kubeconfig",
+        );
+        path
+    }
+
+    /// Creates a ServiceAccount without rights; returns a token of it.
+    pub async fn account(&self, namespace: &str, name: &str) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let account = typed(json!({"metadata": {"name": name}}));
+        must(
+            accounts.create(&PostParams::default(), &account).await,
+            "create the ServiceAccount",
+        );
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 expiration_seconds: Some(7200),
@@ -204,23 +215,50 @@ impl ControlPlane {
             ..TokenRequest::default()
         };
         let answer = accounts
-            .create_token_request("gitops-agent", &PostParams::default(), &request)
+            .create_token_request(name, &PostParams::default(), &request)
             .await;
-        let token = must(answer, "ask for a token")
+        must(answer, "ask for a token")
             .status
             .map(|status| status.token)
-            .unwrap_or_default();
-        let mut config: Value = must(
-            serde_saphyr::from_str(&must(std::fs::read_to_string(&self.kubeconfig), "read it")),
-            "read the kubeconfig",
-        );
-        config["users"][0]["user"] = json!({"token": token});
-        let path = folder.join("agent.kubeconfig");
-        must(
-            std::fs::write(&path, config.to_string()),
-            "write the agent's kubeconfig",
-        );
-        path
+            .unwrap_or_default()
+    }
+
+    /// Gives a ServiceAccount rights in a namespace; `rules` are those of a Role.
+    pub async fn allow(&self, namespace: &str, account: (&str, &str), rules: Value) {
+        let (home, name) = account;
+        self.apply_value_as(
+            MANAGER,
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                "metadata": {"name": name, "namespace": namespace}, "rules": rules,
+            }),
+        )
+        .await;
+        self.apply_value_as(
+            MANAGER,
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": name, "namespace": namespace},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name,
+                },
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": home}],
+            }),
+        )
+        .await;
+    }
+
+    /// The kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A kubeconfig for this control plane with another `user`.
+    pub fn kubeconfig_of(&self, user: &Value) -> Value {
+        let text = must(std::fs::read_to_string(&self.kubeconfig), "read it");
+        let mut config: Value = must(serde_saphyr::from_str(&text), "read the kubeconfig");
+        config["users"][0]["user"] = user.clone();
+        config
     }
 }
 

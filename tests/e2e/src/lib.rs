@@ -6,19 +6,26 @@
 
 pub mod agent;
 pub mod application;
+pub mod checkout;
 pub mod cluster;
 pub mod control_plane;
 pub mod environment;
 pub mod http;
 pub mod manifests;
+pub mod person;
+pub mod plugin;
 pub mod repository;
+pub mod snapshot;
+pub mod terminal;
 pub mod wait;
 pub mod world;
 
 pub use agent::Agent;
 pub use application::{App, AppBuilder};
 pub use environment::Environment;
+pub use person::Person;
 pub use repository::Repo;
+pub use snapshot::redacted;
 pub use world::World;
 
 /// Unwraps what a test cannot go on without.

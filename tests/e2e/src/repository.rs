@@ -1,6 +1,10 @@
 //! Git repositories for tests: a bare one behind the real servers, and a clone to work in.
 
-use std::{path::Path, process::Command};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
@@ -137,6 +141,84 @@ impl Repo {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// The commit a branch of the bare repository is at; `None` when there is no such branch.
+    pub fn branch(&self, name: &str) -> Option<String> {
+        let name = format!("refs/heads/{name}");
+        let found = self.bare(&["for-each-ref", "--format=%(objectname)", &name]);
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// A file as it is at a revision of the bare repository.
+    pub fn file(&self, revision: &str, path: &str) -> String {
+        self.bare(&["show", &format!("{revision}:{path}")])
+    }
+
+    /// Takes what others pushed to `main` into the work clone.
+    pub fn pull(&self) -> String {
+        self.git(&["fetch", "-q", "origin", "main"]);
+        self.git(&["reset", "-q", "--hard", "FETCH_HEAD"]);
+        self.head()
+    }
+
+    /// Refuses every push to a branch but those of [`Self::push`], as a protected branch does.
+    pub fn protect(&self, branch: &str) {
+        self.hook(&format!(
+            "while read -r old new ref; do
+                if [ \"$ref\" = refs/heads/{branch} ]; then
+                    echo \"GL-HOOK-ERR: You are not allowed to push code to protected branches on this project.\" >&2
+                    exit 1
+                fi
+            done"
+        ));
+    }
+
+    /// Lets another person push to `main` just before each of the next `times` pushes arrives, so
+    /// that these are too late.
+    pub fn race(&self, times: u32) {
+        self.hook(&format!(
+            "count=$(cat \"$GIT_DIR/races\" 2>/dev/null || echo 0)
+            [ \"$count\" -lt {times} ] || exit 0
+            echo $((count + 1)) >\"$GIT_DIR/races\"
+            unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+            export GIT_AUTHOR_NAME=Eve GIT_AUTHOR_EMAIL=eve@example.com
+            export GIT_COMMITTER_NAME=Eve GIT_COMMITTER_EMAIL=eve@example.com
+            export GIT_INDEX_FILE=\"$GIT_DIR/race-index\"
+            git read-tree main || exit 1
+            blob=$(echo \"race $count\" | git hash-object -w --stdin) || exit 1
+            git update-index --add --cacheinfo \"100644,$blob,races/$count\" || exit 1
+            commit=$(git commit-tree -p main -m \"Race $count\" \"$(git write-tree)\") || exit 1
+            git update-ref refs/heads/main \"$commit\""
+        ));
+    }
+
+    /// Runs a script before each push is taken, except for [`Self::push`].
+    pub fn hook(&self, script: &str) {
+        let text = format!("#!/bin/sh\n[ -z \"$GITOPS_E2E_OWNER\" ] || exit 0\n{script}\n");
+        let path = self.bare_path().join("hooks/pre-receive");
+        must(std::fs::write(&path, text), "write a hook");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        must(
+            std::fs::set_permissions(&path, executable),
+            "make a hook executable",
+        );
+    }
+
+    /// Takes all pushes again.
+    pub fn no_hook(&self) {
+        let path = self.bare_path().join("hooks/pre-receive");
+        must(std::fs::remove_file(path), "remove a hook");
+    }
+
+    /// Folder of the bare repository.
+    pub fn bare_path(&self) -> PathBuf {
+        self.servers.git_root.join(format!("{}.git", self.name))
+    }
+
+    /// Runs git in the bare repository; returns what it printed.
+    pub fn bare(&self, arguments: &[&str]) -> String {
+        git(&self.bare_path(), arguments)
+    }
+
     /// Runs git in the work clone; returns what it printed.
     pub fn git(&self, arguments: &[&str]) -> String {
         git(self.work.path(), arguments)
@@ -144,22 +226,8 @@ impl Repo {
 }
 
 /// Runs git, free of the configuration of whoever runs the tests.
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .envs([
-            ("GIT_AUTHOR_NAME", "Tester"),
-            ("GIT_AUTHOR_EMAIL", "tester@example.com"),
-        ])
-        .envs([
-            ("GIT_COMMITTER_NAME", "Tester"),
-            ("GIT_COMMITTER_EMAIL", "tester@example.com"),
-        ])
-        .output();
-    let output = must(output, "run git");
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = must(command(folder, arguments).output(), "run git");
     assert!(
         output.status.success(),
         "git {}: {}",
@@ -167,4 +235,24 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Git as the owner of the repositories runs it.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GITOPS_E2E_OWNER", "yes")
+        .envs([
+            ("GIT_AUTHOR_NAME", "Tester"),
+            ("GIT_AUTHOR_EMAIL", "tester@example.com"),
+        ])
+        .envs([
+            ("GIT_COMMITTER_NAME", "Tester"),
+            ("GIT_COMMITTER_EMAIL", "tester@example.com"),
+        ]);
+    command
 }

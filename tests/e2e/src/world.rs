@@ -22,6 +22,7 @@ use crate::{
     application::{App, AppBuilder},
     control_plane::{ControlPlane, typed},
     must,
+    person::Person,
     repository::Repo,
     wait,
 };
@@ -113,6 +114,23 @@ impl World {
     /// A folder that lives as long as the test.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// An administrator of the cluster, whose commands go to the namespace of this test.
+    pub fn person(&self) -> Person {
+        Person::with_kubeconfig(self.plane.kubeconfig()).in_namespace(&self.namespace)
+    }
+
+    /// A person who may do no more than `rules`, those of a Role, say, in the namespace of this
+    /// test.
+    pub async fn person_with(&self, name: &str, rules: serde_json::Value) -> Person {
+        let token = self.plane.account(&self.namespace, name).await;
+        let account = (self.namespace.as_str(), name);
+        self.plane.allow(&self.namespace, account, rules).await;
+        let person = Person::new().in_namespace(&self.namespace);
+        let user = serde_json::json!({"token": token});
+        person.writes_kubeconfig(self.plane.kubeconfig_of(&user));
+        person
     }
 
     /// A repository of this test.
