@@ -8,6 +8,7 @@ pub mod command;
 pub mod connection;
 pub mod exit;
 pub mod failure;
+pub mod forge;
 pub mod interrupt;
 pub mod paint;
 pub mod preview;

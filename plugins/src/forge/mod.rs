@@ -1,0 +1,291 @@
+//! What a forge can do for a repository beyond Git: open a pull request, let a key read.
+//!
+//! `request` builds the requests and reads the answers, `http` sends them. Nothing here changes a
+//! branch, a cluster or the person's settings.
+
+pub mod credential;
+pub mod http;
+pub mod kind;
+pub mod remote;
+pub mod request;
+
+use serde_json::Value;
+
+use crate::exit::{CommandError, ExitStatus};
+use crate::text;
+
+pub use kind::{Choice, Kind};
+pub use remote::Remote;
+pub use request::{DeployKey, Proposal, PullRequest};
+
+use credential::Credential;
+use http::{Answer, Http};
+use request::Request;
+
+/// Pages of a list that are read.
+const PAGES: usize = 20;
+/// Variable that says which forge it is, as `--forge` does.
+pub const VARIABLE: &str = "GITOPS_FORGE";
+
+/// The forge of one repository.
+#[derive(Clone, Debug)]
+pub struct Forge {
+    /// Kind.
+    pub kind: Kind,
+    /// Repository.
+    pub remote: Remote,
+    http: Http,
+    credential: Option<Credential>,
+}
+
+/// How proposing a change ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposed {
+    /// It was opened now.
+    Opened(PullRequest),
+    /// It was open already.
+    Existing(PullRequest),
+    /// Nobody is logged in: the page on which a person opens it.
+    ByHand(String),
+}
+
+/// How registering a key ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// It was added now.
+    Added,
+    /// It was there already.
+    Existing,
+    /// Nobody is logged in: the page on which a person adds it.
+    ByHand(String),
+}
+
+impl Forge {
+    /// Finds the forge that serves a Git address: as `choice` (or the variable) says, by its host
+    /// name, or by asking it. `None`: no forge, or one whose API is not known.
+    pub async fn find(
+        address: &str,
+        choice: Option<&Choice>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, CommandError> {
+        let from_variable = match variable(VARIABLE).filter(|set| !set.is_empty()) {
+            Some(set) if choice.is_none() => Some(set.parse::<Choice>().map_err(|why| {
+                CommandError::new(
+                    ExitStatus::Usage,
+                    format!("{VARIABLE} is {:?}: {why}", text::one_line(&set)),
+                )
+            })?),
+            _ => None,
+        };
+        let Some(mut remote) = Remote::parse(address) else {
+            return Ok(None);
+        };
+        let chosen = match choice.or(from_variable.as_ref()) {
+            Some(Choice::None) => return Ok(None),
+            Some(Choice::Forge { kind, web }) => {
+                if let Some(web) = web {
+                    remote = remote.with_web(web);
+                }
+                Some(*kind)
+            }
+            None => Kind::of_host(&remote.host),
+        };
+        let http = Http::new();
+        let kind = match chosen {
+            Some(kind) => kind,
+            None => match probe(&http, &remote).await {
+                Some(kind) => kind,
+                None => return Ok(None),
+            },
+        };
+        let credential = match Credential::of_environment(kind, &remote.host, &variable) {
+            Some(credential) => Some(credential),
+            None => Credential::of_git(&remote).await,
+        };
+        Ok(Some(Self {
+            kind,
+            remote,
+            http,
+            credential,
+        }))
+    }
+
+    /// Whether requests can be made in somebody's name.
+    pub const fn is_logged_in(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// What would log in: shown when nobody is.
+    pub fn login_hint(&self) -> String {
+        format!(
+            "for the {} API set {}, or log in with a Git credential helper",
+            self.kind,
+            credential::variables(self.kind, &self.remote.host)[0]
+        )
+    }
+
+    /// Page on which a person opens the pull request by hand.
+    pub fn compare_page(&self, base: &str, head: &str) -> String {
+        request::compare_page(self.kind, &self.remote, base, head)
+    }
+
+    /// Opens a pull request unless one from the same branch is open.
+    pub async fn open_pull_request(&self, proposal: &Proposal) -> Result<Proposed, CommandError> {
+        let name = self.kind.request_name();
+        if !self.is_logged_in() {
+            let page = self.compare_page(&proposal.base, &proposal.head);
+            return Ok(Proposed::ByHand(page));
+        }
+        if let Some(found) = self.find_pull_request(proposal).await? {
+            return Ok(Proposed::Existing(found));
+        }
+        let what = format!("open a {name}");
+        let request = request::create_pull_request(self.kind, &self.remote, proposal);
+        let answer = self.send(&what, request).await?;
+        if !(200..300).contains(&answer.status) {
+            // Somebody was faster, perhaps this very command a moment ago.
+            if matches!(answer.status, 409 | 422)
+                && let Some(found) = self.find_pull_request(proposal).await?
+            {
+                return Ok(Proposed::Existing(found));
+            }
+            let page = self.compare_page(&proposal.base, &proposal.head);
+            return Err(self
+                .refused(&what, &answer)
+                .hint(format!("open it by hand: {page}")));
+        }
+        request::read_pull_request(self.kind, &answer.document)
+            .map(Proposed::Opened)
+            .ok_or_else(|| self.not_understood(&what))
+    }
+
+    async fn find_pull_request(
+        &self,
+        proposal: &Proposal,
+    ) -> Result<Option<PullRequest>, CommandError> {
+        let what = format!("look for an open {}", self.kind.request_name());
+        for page in 1..=PAGES {
+            let request = request::list_pull_requests(self.kind, &self.remote, proposal, page);
+            let list = self.list(&what, request).await?;
+            let found = request::find_pull_request(self.kind, &list, proposal);
+            if found.is_some() || is_last(&list) {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets a key read the repository, unless it may already. The key may not write.
+    pub async fn register_deploy_key(&self, key: &DeployKey) -> Result<Registered, CommandError> {
+        if !self.is_logged_in() {
+            return Ok(Registered::ByHand(self.deploy_key_page()));
+        }
+        let what = "list the deploy keys";
+        for page in 1..=PAGES {
+            let request = request::list_deploy_keys(self.kind, &self.remote, page);
+            let list = self.list(what, request).await?;
+            if request::has_deploy_key(&list, key) {
+                return Ok(Registered::Existing);
+            }
+            if is_last(&list) {
+                break;
+            }
+        }
+        let what = "add a deploy key";
+        let request = request::create_deploy_key(self.kind, &self.remote, key);
+        let answer = self.send(what, request).await?;
+        if (200..300).contains(&answer.status) {
+            Ok(Registered::Added)
+        } else {
+            Err(self
+                .refused(what, &answer)
+                .hint(format!("add it by hand: {}", self.deploy_key_page())))
+        }
+    }
+
+    /// Whether the person may manage the repository's keys, as far as the forge says.
+    pub async fn may_list_deploy_keys(&self) -> Result<(), CommandError> {
+        let request = request::list_deploy_keys(self.kind, &self.remote, 1);
+        self.list("list the deploy keys", request).await.map(drop)
+    }
+
+    /// Page on which a person adds a deploy key by hand.
+    pub fn deploy_key_page(&self) -> String {
+        request::deploy_key_page(self.kind, &self.remote)
+    }
+
+    async fn list(&self, what: &str, request: Request) -> Result<Value, CommandError> {
+        let answer = self.send(what, request).await?;
+        if answer.status != 200 {
+            return Err(self.refused(what, &answer));
+        }
+        if answer.document.is_array() {
+            Ok(answer.document)
+        } else {
+            Err(self.not_understood(what))
+        }
+    }
+
+    async fn send(&self, what: &str, request: Request) -> Result<Answer, CommandError> {
+        let header = self
+            .credential
+            .as_ref()
+            .map(|credential| credential.header(self.kind));
+        self.http.send(request, header).await.map_err(|why| {
+            CommandError::new(
+                ExitStatus::Unreachable,
+                format!("cannot {what} at {}: {why}", self.remote.web),
+            )
+        })
+    }
+
+    fn refused(&self, what: &str, answer: &Answer) -> CommandError {
+        let why = match request::complaint(&answer.document) {
+            why if why.is_empty() => format!("it answered {}", answer.status),
+            why => format!("{why} ({})", answer.status),
+        };
+        let error = CommandError::new(
+            ExitStatus::Unreachable,
+            format!(
+                "cannot {what} for {} at {}: {why}",
+                self.remote.path, self.remote.web
+            ),
+        );
+        match answer.status {
+            401 | 403 | 404 => error.hint(format!(
+                "the token may not do this, or may not see the repository; {}",
+                self.login_hint()
+            )),
+            _ => error,
+        }
+    }
+
+    fn not_understood(&self, what: &str) -> CommandError {
+        CommandError::new(
+            ExitStatus::Unreachable,
+            format!(
+                "cannot {what}: {} does not answer as {} does",
+                self.remote.web, self.kind
+            ),
+        )
+        .hint("say which forge it is with --forge KIND or --forge KIND=URL")
+    }
+}
+
+/// A server may send shorter pages than it is asked for: only an empty one is behind the last.
+fn is_last(list: &Value) -> bool {
+    list.as_array().is_none_or(Vec::is_empty)
+}
+
+async fn probe(http: &Http, remote: &Remote) -> Option<Kind> {
+    let version = |path: &str| http.has_version(format!("{}{path}", remote.web));
+    let (gitea, gitlab) = tokio::join!(version("/api/v1/version"), version("/api/v4/version"));
+    match (gitea, gitlab) {
+        (true, _) => Some(Kind::Gitea),
+        (false, true) => Some(Kind::GitLab),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

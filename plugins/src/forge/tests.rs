@@ -1,0 +1,214 @@
+//! The client against a small server that answers from a table.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+type Answers = fn(&str, &str) -> (u16, String);
+
+/// Answers each request by method and path; remembers what it was asked.
+struct Double {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Double {
+    fn start(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer(stream, answers, &seen);
+            }
+        });
+        Self { address, asked }
+    }
+
+    async fn forge(&self, token: bool) -> Forge {
+        let address = format!("{}/acme/fleet.git", self.address);
+        let variable = |name: &str| (token && name == "GITEA_TOKEN").then(|| "s3cret".to_owned());
+        let choice = Choice::Forge {
+            kind: Kind::Gitea,
+            web: None,
+        };
+        let found = Forge::find(&address, Some(&choice), variable)
+            .await
+            .unwrap();
+        found.unwrap()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn answer(mut stream: TcpStream, answers: Answers, seen: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let mut words = first.split_whitespace();
+    let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let mut length = 0;
+    let mut authorization = String::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap(),
+            "authorization" => value.trim().clone_into(&mut authorization),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    seen.lock()
+        .unwrap()
+        .push(format!("{method} {path} {authorization}"));
+    let (status, text) = answers(method, path);
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    );
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        head: "gitops/web".into(),
+        base: "main".into(),
+        title: "Roll back web".into(),
+        body: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_is_opened_once() {
+    let double = Double::start(|method, _| match method {
+        "GET" => (200, "[]".into()),
+        _ => (
+            201,
+            r#"{"number": 3, "html_url": "http://git/acme/fleet/pulls/3"}"#.into(),
+        ),
+    });
+    let opened = double
+        .forge(true)
+        .await
+        .open_pull_request(&proposal())
+        .await;
+    let expected = PullRequest {
+        number: 3,
+        url: "http://git/acme/fleet/pulls/3".into(),
+    };
+    assert_eq!(opened, Ok(Proposed::Opened(expected)));
+    let asked = double.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(
+        asked[1].starts_with("POST /api/v1/repos/acme/fleet/pulls token s3cret"),
+        "{asked:?}"
+    );
+
+    let double = Double::start(|method, _| {
+        match method {
+        "GET" => (
+            200,
+            r#"[{"number": 3, "html_url": "http://x/3", "head": {"ref": "gitops/web"}, "base": {"ref": "main"}}]"#.into(),
+        ),
+        _ => (500, String::new()),
+    }
+    });
+    let again = double
+        .forge(true)
+        .await
+        .open_pull_request(&proposal())
+        .await;
+    assert!(matches!(again, Ok(Proposed::Existing(found)) if found.number == 3));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_a_token() {
+    let double = Double::start(|_, _| (500, String::new()));
+    let mut forge = double.forge(false).await;
+    // Whatever helper the machine has.
+    forge.credential = None;
+    let page = format!("{}/acme/fleet/compare/main...gitops/web", double.address);
+    assert_eq!(
+        forge.open_pull_request(&proposal()).await,
+        Ok(Proposed::ByHand(page))
+    );
+    assert!(double.asked().is_empty());
+}
+
+#[tokio::test]
+async fn refusals_say_why_and_hide_the_token() {
+    let double = Double::start(|_, _| (403, r#"{"message": "token has no scope"}"#.into()));
+    let key = DeployKey {
+        title: "agent".into(),
+        public_key: "ssh-ed25519 AAAA".into(),
+    };
+    let error = double
+        .forge(true)
+        .await
+        .register_deploy_key(&key)
+        .await
+        .unwrap_err();
+    assert_eq!(error.status, ExitStatus::Unreachable);
+    let said = format!("{error:?}");
+    assert!(
+        said.contains("token has no scope (403)") && said.contains("GITEA_TOKEN"),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_deploy_key_is_added_once() {
+    let key = DeployKey {
+        title: "agent".into(),
+        public_key: "ssh-ed25519 AAAA me".into(),
+    };
+    let double = Double::start(|method, _| match method {
+        "GET" => (200, r#"[{"key": "ssh-ed25519 BBBB"}]"#.into()),
+        _ => (201, "{}".into()),
+    });
+    let added = double.forge(true).await.register_deploy_key(&key).await;
+    assert_eq!(added, Ok(Registered::Added));
+    let double = Double::start(|_, _| (200, r#"[{"key": "ssh-ed25519 AAAA"}]"#.into()));
+    let existing = double.forge(true).await.register_deploy_key(&key).await;
+    assert_eq!(existing, Ok(Registered::Existing));
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_asked_what_it_is() {
+    let gitea: Answers = |_, path| match path {
+        "/api/v1/version" => (200, r#"{"version": "1.25.0"}"#.into()),
+        _ => (404, String::new()),
+    };
+    let gitlab: Answers = |_, path| match path {
+        "/api/v4/version" => (401, r#"{"message": "401 Unauthorized"}"#.into()),
+        _ => (404, r#"{"error": "404 Not Found"}"#.into()),
+    };
+    let nothing: Answers = |_, _| (404, "<html>".into());
+    let table = [
+        (gitea, Some(Kind::Gitea)),
+        (gitlab, Some(Kind::GitLab)),
+        (nothing, None),
+    ];
+    for (answers, expected) in table {
+        let double = Double::start(answers);
+        let address = format!("{}/acme/fleet", double.address);
+        let found = Forge::find(&address, None, |_| None).await.unwrap();
+        assert_eq!(found.map(|forge| forge.kind), expected);
+    }
+    let wrong = Forge::find("https://git.example/a/b", None, |_| {
+        Some("bitbucket".into())
+    })
+    .await;
+    assert_eq!(wrong.unwrap_err().status, ExitStatus::Usage);
+}
