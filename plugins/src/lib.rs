@@ -9,6 +9,7 @@ pub mod connection;
 pub mod exit;
 pub mod failure;
 pub mod forge;
+pub mod git;
 pub mod interrupt;
 pub mod paint;
 pub mod preview;
