@@ -1,5 +1,7 @@
 //! Reading, committing and pushing with the person's own git, against real repositories.
 
+#![allow(clippy::unwrap_used)]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -113,7 +115,7 @@ async fn files_are_edited_and_nothing_else() {
         ("Ana Diaz", "Subject")
     );
     assert_eq!(info.trailer("gitops-test"), Some("yes"));
-    assert_eq!(info.parents, [tip.clone()]);
+    assert_eq!(info.parents, std::slice::from_ref(&tip));
     assert!(repository.is_ancestor(&tip, &made).await.unwrap());
     assert!(!repository.is_ancestor(&made, &tip).await.unwrap());
     assert_eq!(
@@ -331,10 +333,10 @@ async fn shallow_and_partial_clones_get_a_private_copy() {
             Pushed::Done
         );
         assert_eq!(before, state_of(&clone), "{name}");
-        let mode = std::fs::metadata(repository.place().parent().unwrap())
+        let rights = std::fs::metadata(repository.place().parent().unwrap())
             .unwrap()
             .permissions();
-        assert_eq!(mode.mode() & 0o777, 0o700);
+        assert_eq!(rights.mode() & 0o777, 0o700);
     }
 }
 
