@@ -69,6 +69,11 @@ pub struct Servers {
 }
 
 impl Servers {
+    /// Address of the double of Gitea, whose API takes `token`.
+    pub fn forge(&self) -> &str {
+        self.control.strip_suffix("/control").unwrap_or_default()
+    }
+
     /// Makes the server answer every request about a repository with 503, until [`Self::back`].
     pub fn away(&self, repository: &str) {
         http::request(

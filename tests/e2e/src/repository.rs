@@ -6,11 +6,12 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     environment::{Environment, Servers},
-    must,
+    http, must,
 };
 
 /// How a repository is reached.
@@ -77,6 +78,21 @@ impl Repo {
             Transport::Ssh => &servers.git_ssh,
         };
         format!("{base}/{}.git", self.name)
+    }
+
+    /// Address over ssh under which the forge knows the repository.
+    pub fn forge_ssh_url(&self) -> String {
+        format!("{}/git/{}.git", self.servers.git_ssh, self.name)
+    }
+
+    /// What the forge was asked about the repository and what it has: `requests` (method, path,
+    /// status, body), `pulls` and `keys`, as Gitea's API describes them.
+    pub fn forge(&self) -> Value {
+        let url = format!("{}/forge/{}", self.servers.control, self.name);
+        must(
+            serde_json::from_str(&http::request("GET", &url)),
+            "read the forge's state",
+        )
     }
 
     /// Name on the servers, without `.git`.

@@ -1,5 +1,5 @@
 // Package servers is what the agent pulls from in tests: Git over HTTP, HTTPS and ssh, a Helm chart repository and an
-// OCI registry, each with and without credentials. The Git side is Git itself (git-http-backend, git-upload-pack); the
+// OCI registry, each with and without credentials; and a double of a forge's API. The Git side is Git itself (git-http-backend, git-upload-pack); the
 // package only carries bytes to it. Its credentials are fixed and worthless.
 package servers
 
@@ -88,6 +88,9 @@ func Run(ctx context.Context, options Options) error {
 	mux.Handle("/private/charts/", authenticated(http.StripPrefix("/private", control.gate(charts))))
 	oci := control.gate(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	mux.Handle("/v2/", oci)
+	forge := newForge(gitRoot)
+	mux.Handle("/api/v1/", forge.handler())
+	mux.Handle("/control/forge/", forge.handler())
 	mux.Handle("/control/", control)
 
 	plain, err := net.Listen("tcp", net.JoinHostPort(options.Host, "0"))
@@ -102,10 +105,12 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	shell, err := listenSSH(options, gitRoot, control)
+	shell, err := listenSSH(options, gitRoot, control, forge)
 	if err != nil {
 		return err
 	}
+	http, https := "http://"+plain.Addr().String(), "https://"+secure.Addr().String()
+	forge.address = http
 	server, registryOnly := newServer(mux), newServer(authenticated(oci))
 	failed := make(chan error, 4)
 	go func() { failed <- server.Serve(plain) }()
@@ -113,7 +118,6 @@ func Run(ctx context.Context, options Options) error {
 	go func() { failed <- server.Serve(secure) }()
 	go func() { failed <- shell.serve() }()
 
-	http, https := "http://"+plain.Addr().String(), "https://"+secure.Addr().String()
 	addresses := Addresses{
 		Git: http + "/git", GitPrivate: http + "/private/git",
 		GitTLS: https + "/git", GitTLSPrivate: https + "/private/git",

@@ -16,19 +16,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshServer runs git-upload-pack and git-receive-pack for the holder of one key, and nothing else for anybody.
+// deployKey is the extension that holds the deploy key somebody came with.
+const deployKey = "deploy-key"
+
+// sshServer runs git-upload-pack and git-receive-pack for the holder of one key, and for those of deploy keys on their
+// repository, and nothing else for anybody. A repository is NAME.git or, as on the other servers, git/NAME.git.
 type sshServer struct {
 	listener   net.Listener
 	config     *ssh.ServerConfig
 	root       string
 	control    *control
+	forge      *forge
 	clientKey  string
 	knownHosts string
 }
 
-func listenSSH(options Options, root string, control *control) (*sshServer, error) {
+func listenSSH(options Options, root string, control *control, forge *forge) (*sshServer, error) {
 	server := &sshServer{
-		root: root, control: control,
+		root: root, control: control, forge: forge,
 		clientKey:  filepath.Join(options.Folder, "id_ed25519"),
 		knownHosts: filepath.Join(options.Folder, "known_hosts"),
 	}
@@ -42,10 +47,14 @@ func listenSSH(options Options, root string, control *control) (*sshServer, erro
 	}
 	server.config = &ssh.ServerConfig{
 		PublicKeyCallback: func(_ ssh.ConnMetadata, offered ssh.PublicKey) (*ssh.Permissions, error) {
-			if string(offered.Marshal()) != string(client.PublicKey().Marshal()) {
+			if string(offered.Marshal()) == string(client.PublicKey().Marshal()) {
+				return nil, nil
+			}
+			line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(offered)))
+			if !forge.knows(line) {
 				return nil, errors.New("unknown key")
 			}
-			return nil, nil
+			return &ssh.Permissions{Extensions: map[string]string{deployKey: line}}, nil
 		},
 	}
 	server.config.AddHostKey(host)
@@ -95,11 +104,15 @@ func (s *sshServer) serve() error {
 
 func (s *sshServer) handle(connection net.Conn) {
 	defer connection.Close()
-	_, channels, requests, err := ssh.NewServerConn(connection, s.config)
+	person, channels, requests, err := ssh.NewServerConn(connection, s.config)
 	if err != nil {
 		return
 	}
 	go ssh.DiscardRequests(requests)
+	key := ""
+	if person.Permissions != nil {
+		key = person.Permissions.Extensions[deployKey]
+	}
 	for incoming := range channels {
 		if incoming.ChannelType() != "session" {
 			_ = incoming.Reject(ssh.UnknownChannelType, "only sessions")
@@ -109,11 +122,11 @@ func (s *sshServer) handle(connection net.Conn) {
 		if err != nil {
 			return
 		}
-		go s.session(channel, requests)
+		go s.session(channel, requests, key)
 	}
 }
 
-func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
+func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request, key string) {
 	defer channel.Close()
 	variables := gitSettings()
 	for request := range requests {
@@ -129,7 +142,7 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			err := ssh.Unmarshal(request.Payload, &command)
 			_ = request.Reply(err == nil, nil)
 			if err == nil {
-				err = s.git(channel, command.Line, variables)
+				err = s.git(channel, command.Line, key, variables)
 			}
 			status := struct{ Code uint32 }{}
 			if err != nil {
@@ -145,14 +158,21 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 }
 
 // git runs a line as Git sends it: a program's name and a quoted path.
-func (s *sshServer) git(channel ssh.Channel, line string, variables []string) error {
+func (s *sshServer) git(channel ssh.Channel, line, key string, variables []string) error {
 	program, argument, _ := strings.Cut(line, " ")
 	service, ok := strings.CutPrefix(program, "git-")
 	if !ok || (service != "upload-pack" && service != "receive-pack") {
 		return fmt.Errorf("not allowed: %s", program)
 	}
 	path := filepath.Clean("/" + strings.Trim(argument, "'"))
-	if status := s.control.enter(strings.TrimSuffix(path[1:], ".git"), "ssh "+program, nil); status != 0 {
+	if rest, ok := strings.CutPrefix(path, "/git/"); ok {
+		path = "/" + rest
+	}
+	name := strings.TrimSuffix(path[1:], ".git")
+	if key != "" && !s.forge.allows(name, key, service == "receive-pack") {
+		return fmt.Errorf("this deploy key may not %s %s", service, name)
+	}
+	if status := s.control.enter(name, "ssh "+program, nil); status != 0 {
 		return errors.New("outage, as asked by the test")
 	}
 	command := exec.Command("git", service, filepath.Join(s.root, path))

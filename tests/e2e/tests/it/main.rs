@@ -13,6 +13,7 @@ mod deletion;
 mod drift;
 mod examples;
 mod first_sync;
+mod harness;
 mod in_cluster;
 mod manual_sync;
 mod namespaces;
