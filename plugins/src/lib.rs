@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod connection;
+pub mod diff;
 pub mod exit;
 pub mod failure;
 pub mod forge;

@@ -36,6 +36,14 @@ impl Style {
             Self::Bold => text.bold().to_string(),
         }
     }
+
+    /// The part of a styled text that matters; unchanged without colour.
+    pub fn emphasise(self, text: &str, colour: bool) -> String {
+        if !colour || text.is_empty() {
+            return text.to_owned();
+        }
+        self.apply(&text.reversed().to_string(), colour)
+    }
 }
 
 impl From<SyncStatusCode> for Style {
