@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Cluster")]
 pub struct ConnectionArgs {
-    /// Namespace of the Applications [default: argocd]
+    /// Namespace of the Applications [default: the context's if they are there, else argocd]
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
@@ -49,8 +49,41 @@ pub struct ConnectionArgs {
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
 
+    /// Act as the user with this UID
+    #[arg(
+        long = "as-uid",
+        global = true,
+        value_name = "UID",
+        hide_short_help = true
+    )]
+    pub impersonate_uid: Option<String>,
+
+    /// Address of the API server, instead of the kubeconfig's
+    #[arg(short, long, global = true, value_name = "URL", hide_short_help = true)]
+    pub server: Option<String>,
+
+    /// Name the API server's certificate is checked for
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub tls_server_name: Option<String>,
+
+    /// File with the certificate authority of the API server
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub certificate_authority: Option<PathBuf>,
+
+    /// Do not check the API server's certificate: anybody on the way can read and change what is said
+    #[arg(long, global = true, hide_short_help = true)]
+    pub insecure_skip_tls_verify: bool,
+
+    /// File with a client certificate
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_certificate: Option<PathBuf>,
+
+    /// File with the client certificate's key
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_key: Option<PathBuf>,
+
     /// Longest wait for one answer: 5s, 2m; 0 waits without end [default: 20s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_timeout)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
 }
 
@@ -63,29 +96,41 @@ pub struct Connection {
     pub context: String,
     /// Address of the API server.
     pub server: String,
+    /// Namespace the context names, if it names one.
+    pub context_namespace: Option<String>,
     timeout: Option<Duration>,
 }
 
 impl Connection {
     /// Waits for an answer, no longer than asked for, and turns a failure into a message. `what`
     /// completes "cannot …".
-    pub async fn ask<T>(
+    pub fn ask<T>(
         &self,
         what: &str,
         request: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, CommandError> {
-        self.wait(request)
-            .await?
-            .map_err(|error| failure::of(&error, what, self))
+    ) -> impl Future<Output = Result<T, CommandError>> {
+        let answer = self.wait(request);
+        async move {
+            answer
+                .await?
+                .map_err(|error| failure::of(&error, what, self))
+        }
     }
 
     /// Waits for an answer, no longer than asked for.
-    pub async fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, CommandError> {
-        match self.timeout {
-            None => Ok(request.await),
-            Some(timeout) => tokio::time::timeout(timeout, request)
-                .await
-                .map_err(|_| failure::timed_out(timeout, self)),
+    pub fn wait<T>(
+        &self,
+        request: impl Future<Output = T>,
+    ) -> impl Future<Output = Result<T, CommandError>> {
+        // Requests are large; on the heap they do not make every caller large.
+        let request = Box::pin(request);
+        async move {
+            match self.timeout {
+                None => Ok(request.await),
+                Some(timeout) => tokio::time::timeout(timeout, request)
+                    .await
+                    .map_err(|_| failure::timed_out(timeout, self)),
+            }
         }
     }
 }
@@ -93,9 +138,11 @@ impl Connection {
 impl ConnectionArgs {
     /// Reads the kubeconfig and makes a client. Asks the cluster nothing.
     pub async fn connect(&self) -> Result<Connection, CommandError> {
+        let mut context_namespace = None;
         let (mut config, context) = match self.read_kubeconfig()? {
             Some(kubeconfig) => {
                 let context = self.context_of(&kubeconfig)?;
+                context_namespace = namespace_of(&kubeconfig, &context);
                 let options = KubeConfigOptions {
                     context: Some(context.clone()),
                     cluster: self.cluster.clone(),
@@ -106,20 +153,21 @@ impl ConnectionArgs {
                     .map_err(|error| unusable(&error).hint(KUBECONFIG_HINT))?;
                 (config, context)
             }
-            None => (
-                Config::incluster().map_err(|_| no_kubeconfig())?,
-                "in-cluster".into(),
-            ),
+            None => {
+                if let Some(server) = &self.server {
+                    (Config::new(address(server)?), "none".into())
+                } else {
+                    let config = Config::incluster().map_err(|_| no_kubeconfig())?;
+                    context_namespace = Some(config.default_namespace.clone());
+                    (config, "in-cluster".into())
+                }
+            }
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // A person waits: say at once that the server is busy or gone.
         config.default_retry = false;
-        if let Some(user) = &self.impersonate {
-            config.auth_info.impersonate = Some(user.clone());
-        }
-        if !self.impersonate_groups.is_empty() {
-            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
-        }
+        self.override_person(&mut config)?;
+        self.override_server(&mut config)?;
         let server = config
             .cluster_url
             .to_string()
@@ -136,8 +184,72 @@ impl ConnectionArgs {
             client,
             context,
             server,
+            context_namespace,
             timeout,
         })
+    }
+
+    /// Who asks, where flags say otherwise than the kubeconfig.
+    fn override_person(&self, config: &mut Config) -> Result<(), CommandError> {
+        let person = &mut config.auth_info;
+        if let Some(user) = &self.impersonate {
+            person.impersonate = Some(user.clone());
+        }
+        if !self.impersonate_groups.is_empty() {
+            person.impersonate_groups = Some(self.impersonate_groups.clone());
+        }
+        if let Some(uid) = &self.impersonate_uid {
+            person.impersonate_uid = Some(uid.clone());
+        }
+        if person.impersonate.is_none()
+            && (person.impersonate_groups.is_some() || person.impersonate_uid.is_some())
+        {
+            return Err(CommandError::new(
+                ExitStatus::Usage,
+                "--as-group and --as-uid need --as USER",
+            ));
+        }
+        match (&self.client_certificate, &self.client_key) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                person.client_certificate = Some(readable(certificate)?);
+                person.client_certificate_data = None;
+                person.client_key = Some(readable(key)?);
+                person.client_key_data = None;
+            }
+            _ => {
+                return Err(CommandError::new(
+                    ExitStatus::Usage,
+                    "--client-certificate and --client-key need each other",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is asked, where flags say otherwise than the kubeconfig.
+    fn override_server(&self, config: &mut Config) -> Result<(), CommandError> {
+        if let Some(server) = &self.server {
+            config.cluster_url = address(server)?;
+        }
+        if let Some(name) = &self.tls_server_name {
+            config.tls_server_name = Some(name.clone());
+        }
+        if let Some(authority) = &self.certificate_authority {
+            readable(authority)?;
+            config.root_cert = None;
+            config.root_cert_file = Some(authority.clone());
+        }
+        if self.insecure_skip_tls_verify {
+            if self.certificate_authority.is_some() {
+                return Err(CommandError::new(
+                    ExitStatus::Usage,
+                    "--certificate-authority and --insecure-skip-tls-verify exclude each other",
+                ));
+            }
+            config.accept_invalid_certs = true;
+        }
+        Ok(())
     }
 
     /// `None`: there is no kubeconfig, and this may be a Pod.
@@ -219,6 +331,49 @@ impl ConnectionArgs {
     }
 }
 
+/// The namespace a context names.
+fn namespace_of(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
+    kubeconfig
+        .contexts
+        .iter()
+        .find(|named| named.name == context)?
+        .context
+        .as_ref()?
+        .namespace
+        .clone()
+        .filter(|namespace| !namespace.is_empty())
+}
+
+fn address<A: std::str::FromStr>(server: &str) -> Result<A, CommandError> {
+    let full = if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("https://{server}")
+    };
+    full.parse().map_err(|_| {
+        CommandError::new(
+            ExitStatus::Usage,
+            format!("--server {server:?} is no address; example: https://10.0.0.1:6443"),
+        )
+    })
+}
+
+/// The path of a file that can be read, as the client wants it.
+fn readable(path: &Path) -> Result<String, CommandError> {
+    std::fs::File::open(path).map_err(|error| {
+        CommandError::new(
+            ExitStatus::Usage,
+            format!("{}: cannot be read: {error}", path.display()),
+        )
+    })?;
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        CommandError::new(
+            ExitStatus::Usage,
+            format!("{}: the path is not UTF-8", path.display()),
+        )
+    })
+}
+
 const KUBECONFIG_HINT: &str = "look at it with: kubectl config view";
 
 fn unusable(error: &KubeconfigError) -> CommandError {
@@ -256,7 +411,7 @@ fn no_kubeconfig() -> CommandError {
 }
 
 /// kubectl's durations: `0`, seconds, or a number with a unit, such as `1m30s`.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let refused = || format!("{text:?} is not a duration; examples: 10s, 2m, 0");
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
@@ -307,7 +462,7 @@ mod tests {
             ("99999999999s", None),
         ];
         for (text, expected) in table {
-            let found = parse_timeout(text)
+            let found = parse_duration(text)
                 .ok()
                 .map(|duration| duration.as_millis());
             assert_eq!(found, expected, "{text}");

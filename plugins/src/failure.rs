@@ -26,6 +26,23 @@ pub fn of(error: &Error, what: &str, connection: &Connection) -> CommandError {
     }
 }
 
+/// The server does not know the kind: it is answered by the server's router, not by an API.
+pub fn is_unknown_kind(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 404 && not_of_an_api(status))
+}
+
+fn not_of_an_api(status: &Status) -> bool {
+    status.details.is_none() || status.message.contains("page not found")
+}
+
+/// Asking again does not help: the answer is about who asks, or for what.
+pub fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Api(status) => matches!(status.code, 400 | 401 | 403 | 404 | 405 | 422),
+        other => auth_error(other).is_some(),
+    }
+}
+
 /// No connection, or no credentials.
 pub fn of_client(error: &Error, context: &str, server: &str) -> CommandError {
     if let Some(auth) = auth_error(error) {
@@ -68,8 +85,7 @@ fn refused(status: &Status, what: &str, connection: &Connection) -> CommandError
         .hint("log in again, or choose another user with --user or --context"),
         403 => error(format!("you may not {what}: {message}"))
             .hint("ask who runs the cluster, or act as somebody else with --as"),
-        // A resource that does not exist is answered by the server's router, not by an API.
-        404 if status.details.is_none() || message.contains("page not found") => error(format!(
+        404 if not_of_an_api(status) => error(format!(
             "cannot {what}: the cluster of context {:?} does not know Applications",
             connection.context
         ))

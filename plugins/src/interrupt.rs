@@ -1,11 +1,15 @@
 //! Ctrl-C: the command is dropped where it stands, and what it left in the cluster is taken away.
+//! A command that can stop in good order listens instead; the second Ctrl-C drops it all the same.
 //!
 //! Decides nothing about what a command leaves behind: whoever creates something short-lived hands
 //! the work of removing it to [`leave`] when it is dropped before it could do so itself.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::exit::{CommandError, ExitStatus};
 
@@ -24,14 +28,42 @@ pub fn leave(work: impl Future<Output = ()> + 'static) {
     LEFT.with_borrow_mut(|left| left.push(Box::pin(work)));
 }
 
+/// How many parts of the program want to be told instead of dropped.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+static TOLD: Notify = Notify::const_new();
+
+/// As long as it lives, the first Ctrl-C is told here.
+#[derive(Debug)]
+pub struct Listener(());
+
+impl Listener {
+    /// Begins to listen.
+    #[allow(
+        clippy::new_without_default,
+        reason = "listening is an act, not a value"
+    )]
+    pub fn new() -> Self {
+        LISTENERS.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Ends when the program is told to stop.
+    pub async fn told_to_stop(&self) {
+        TOLD.notified().await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        LISTENERS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Runs a command until it ends or is told to stop, then does the work that was left.
 pub async fn run(
     command: impl Future<Output = Result<ExitStatus, CommandError>>,
 ) -> Result<ExitStatus, CommandError> {
-    let result = tokio::select! {
-        result = command => result,
-        () = told_to_stop() => Ok(ExitStatus::Interrupted),
-    };
+    let result = until_told(command).await;
     let left = LEFT.take();
     if !left.is_empty() {
         let tidy = tokio::time::timeout(TIDY, futures::future::join_all(left));
@@ -42,6 +74,26 @@ pub async fn run(
         }
     }
     result
+}
+
+async fn until_told(
+    command: impl Future<Output = Result<ExitStatus, CommandError>>,
+) -> Result<ExitStatus, CommandError> {
+    let mut command = pin!(command);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = told_to_stop() => {
+                if told || LISTENERS.load(Ordering::SeqCst) == 0 {
+                    return Ok(ExitStatus::Interrupted);
+                }
+                told = true;
+                TOLD.notify_one();
+            }
+            result = &mut command => return result,
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -4,17 +4,24 @@
 //! shown is made by pure functions (`status::list::screen`, `status::detail::screen`); commands
 //! fetch, call them and print.
 
+pub mod application;
 pub mod command;
 pub mod connection;
 pub mod diff;
 pub mod exit;
+pub mod extension;
 pub mod failure;
 pub mod forge;
 pub mod git;
+pub mod follow;
 pub mod interrupt;
+pub mod jsonpath;
+pub mod output;
 pub mod paint;
 pub mod preview;
 pub mod program;
+pub mod progress;
+pub mod prompt;
 pub mod status;
 pub mod suggest;
 pub mod table;

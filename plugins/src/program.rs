@@ -11,15 +11,17 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command;
 use crate::connection::ConnectionArgs;
 use crate::exit::{CommandError, ExitStatus};
+use crate::extension;
 use crate::interrupt;
 use crate::paint::Style;
 
 /// GitOps from the terminal: what Git says, what the cluster does, and who changed it.
 ///
 /// Needs nothing but a kubeconfig: no login, no server. Works with Applications of Argo CD's API.
+/// An unknown command X is run as kubectl-gitops-X from PATH.
 ///
-/// Exit codes: 0 yes or done; 1 the answer is no (with --exit-code); 2 wrong usage; 3 the cluster
-/// cannot be reached or refuses; 4 refused for safety.
+/// Exit codes: 0 yes or done; 1 the answer is no (differences, not live, degraded); 2 wrong usage;
+/// 3 the cluster cannot be reached or refuses; 4 refused for safety; 130 interrupted.
 #[derive(Parser)]
 #[command(name = "kubectl-gitops", version, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -30,42 +32,81 @@ struct Suite {
     connection: ConnectionArgs,
 }
 
-#[derive(Subcommand)]
-enum SuiteCommand {
-    #[command(alias = "ls")]
-    Status(command::status::StatusArgs),
+/// The commands: `Name module Args "binary";`, each with what clap is to know besides. Makes of
+/// them the subcommands of the suite and one program each.
+macro_rules! commands {
+    ($($(#[$meta:meta])* $variant:ident $module:ident $args:ident $binary:literal;)*) => {
+        #[derive(Subcommand)]
+        enum SuiteCommand {
+            $($(#[$meta])* $variant(command::$module::$args),)*
+            #[command(external_subcommand)]
+            Extension(Vec<OsString>),
+        }
+
+        impl SuiteCommand {
+            async fn run(
+                self,
+                connection: ConnectionArgs,
+                given: &[OsString],
+            ) -> Result<ExitStatus, CommandError> {
+                match self {
+                    $(Self::$variant(args) => {
+                        Box::pin(command::$module::run(args, connection)).await
+                    })*
+                    Self::Extension(words) => extension::run(&words, given, &names()),
+                }
+            }
+        }
+
+        $(
+            #[doc = concat!("Runs `", $binary, "`.")]
+            pub fn $module(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+                #[derive(Parser)]
+                #[command(name = $binary, version, max_term_width = 100)]
+                struct Alone {
+                    #[command(flatten)]
+                    connection: ConnectionArgs,
+                    // Last, so that its help is the program's.
+                    #[command(flatten)]
+                    command: command::$module::$args,
+                }
+                run::<Alone>(arguments, async |alone, _| {
+                    Box::pin(command::$module::run(alone.command, alone.connection)).await
+                })
+            }
+        )*
+    };
 }
 
-// The command as a program of its own; its help is the command's.
-#[derive(Parser)]
-#[command(name = "kubectl-gitops-status", version, max_term_width = 100)]
-struct Status {
-    #[command(flatten)]
-    connection: ConnectionArgs,
-    // Last, so that its help is the program's.
-    #[command(flatten)]
-    status: command::status::StatusArgs,
+commands! {
+    #[command(visible_alias = "ls")]
+    Status status StatusArgs "kubectl-gitops-status";
 }
 
 /// Runs `kubectl-gitops`.
 pub fn suite(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    run::<Suite>(arguments, async |suite| match suite.command {
-        SuiteCommand::Status(status) => {
-            Box::pin(command::status::run(status, suite.connection)).await
-        }
+    run::<Suite>(arguments, async |suite, given| {
+        suite.command.run(suite.connection, given).await
     })
 }
 
-/// Runs `kubectl-gitops-status`.
-pub fn status(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    run::<Status>(arguments, async |status| {
-        Box::pin(command::status::run(status.status, status.connection)).await
-    })
+/// The suite as clap knows it.
+pub fn definition() -> clap::Command {
+    Suite::command()
+}
+
+/// Names of all commands.
+fn names() -> Vec<String> {
+    let definition = definition();
+    let names = definition
+        .get_subcommands()
+        .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_all_aliases()));
+    names.chain(["help"]).map(str::to_owned).collect()
 }
 
 fn run<P: CommandFactory + FromArgMatches>(
     arguments: impl Iterator<Item = OsString>,
-    command: impl AsyncFnOnce(P) -> Result<ExitStatus, CommandError>,
+    command: impl AsyncFnOnce(P, &[OsString]) -> Result<ExitStatus, CommandError>,
 ) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let program = arguments.first().map_or("", |name| {
@@ -79,7 +120,7 @@ fn run<P: CommandFactory + FromArgMatches>(
         definition = definition.bin_name(typed);
     }
     let parsed = definition
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| P::from_arg_matches(&matches));
     let parsed = match parsed {
         Ok(parsed) => parsed,
@@ -89,7 +130,7 @@ fn run<P: CommandFactory + FromArgMatches>(
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match execute(command(parsed)) {
+    match execute(command(parsed, arguments.get(1..).unwrap_or_default())) {
         Ok(status) => status.into(),
         Err(error) => {
             report(&error);
@@ -169,7 +210,6 @@ mod tests {
 
     #[test]
     fn definitions_are_consistent() {
-        Suite::command().debug_assert();
-        Status::command().debug_assert();
+        definition().debug_assert();
     }
 }

@@ -1,7 +1,5 @@
 //! What the output goes to: its width, whether it shows colour and more than ASCII.
 
-use std::io::IsTerminal;
-
 use anstream::ColorChoice;
 use clap::ValueEnum;
 
@@ -33,16 +31,43 @@ pub struct View {
 impl View {
     /// What standard output is.
     pub fn of_stdout(choice: ColourChoice) -> Self {
-        let stdout = std::io::stdout();
-        let interactive = stdout.is_terminal();
+        Self::of(&std::io::stdout(), choice)
+    }
+
+    /// What standard error is.
+    pub fn of_stderr(choice: ColourChoice) -> Self {
+        Self::of(&std::io::stderr(), choice)
+    }
+
+    #[cfg(unix)]
+    fn of<S: std::io::IsTerminal + anstream::stream::RawStream + std::os::fd::AsFd>(
+        stream: &S,
+        choice: ColourChoice,
+    ) -> Self {
+        Self::with(stream, choice, terminal_size::terminal_size_of(stream))
+    }
+
+    #[cfg(windows)]
+    fn of<S: std::io::IsTerminal + anstream::stream::RawStream + std::os::windows::io::AsHandle>(
+        stream: &S,
+        choice: ColourChoice,
+    ) -> Self {
+        Self::with(stream, choice, terminal_size::terminal_size_of(stream))
+    }
+
+    fn with<S: std::io::IsTerminal + anstream::stream::RawStream>(
+        stream: &S,
+        choice: ColourChoice,
+        size: Option<(terminal_size::Width, terminal_size::Height)>,
+    ) -> Self {
+        let interactive = std::io::IsTerminal::is_terminal(stream);
         let colour = match choice {
             ColourChoice::Always => true,
             ColourChoice::Never => false,
-            ColourChoice::Auto => anstream::AutoStream::choice(&stdout) != ColorChoice::Never,
+            ColourChoice::Auto => anstream::AutoStream::choice(stream) != ColorChoice::Never,
         };
-        let width = interactive
-            .then(|| terminal_size::terminal_size_of(&stdout))
-            .flatten()
+        let width = size
+            .filter(|_| interactive)
             .map(|(terminal_size::Width(columns), _)| usize::from(columns))
             .filter(|columns| *columns > 0);
         Self {

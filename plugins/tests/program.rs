@@ -73,10 +73,10 @@ fn help_names_the_command_as_it_is_typed() {
 #[test]
 fn wrong_usage_ends_with_2() {
     let table: [(&[&str], &str); 6] = [
-        (&["statsu"], "status"),
+        (&["statsu"], "did you mean status"),
         (
             &["status", "--output", "xml"],
-            "possible values: table, wide, json, yaml, name",
+            "possible values: table, wide, json, yaml, name, jsonpath=",
         ),
         (
             &["status", "--watch", "-o", "json"],
@@ -125,6 +125,71 @@ fn contexts_that_do_not_exist_are_suggested() {
     );
     assert_eq!(code, 2);
     assert!(stderr.contains("did you mean prod?"), "{stderr}");
+}
+
+#[test]
+fn flags_that_need_others_say_so() {
+    let path = kubeconfig("needs");
+    let path = path.to_str().unwrap();
+    for (flags, expected) in [
+        (["--as-group", "admins"], "need --as USER"),
+        (["--client-key", path], "--client-certificate"),
+        (
+            ["--certificate-authority", "/does/not/exist"],
+            "/does/not/exist",
+        ),
+        (["--server", "http://"], "is no address"),
+    ] {
+        let mut arguments = vec!["status", "--kubeconfig", path];
+        arguments.extend(flags);
+        let (_, stderr, code) = run("kubectl-gitops", &arguments);
+        assert_eq!(code, 2, "{flags:?}: {stderr}");
+        assert!(stderr.contains(expected), "{flags:?}: {stderr}");
+    }
+}
+
+#[test]
+fn the_server_named_by_a_flag_is_asked() {
+    let path = kubeconfig("server");
+    let (_, stderr, code) = run(
+        "kubectl-gitops",
+        &[
+            "status",
+            "--kubeconfig",
+            path.to_str().unwrap(),
+            "-s",
+            "http://127.0.0.1:2",
+        ],
+    );
+    assert_eq!(code, 3);
+    assert!(stderr.contains("http://127.0.0.1:2"), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn unknown_commands_are_extensions_on_the_path() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("extensions");
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("kubectl-gitops-fancy_report");
+    std::fs::write(&program, "#!/bin/sh\nprintf '%s ' \"$@\"; exit 7\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = command("kubectl-gitops")
+        .env("PATH", &folder)
+        .args(["-n", "a", "fancy-report", "web", "-o", "json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert_eq!(said, "-n a web -o json ");
+    let output = command("kubectl-gitops")
+        .env("PATH", &folder)
+        .arg("fancy-raport")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("did you mean fancy-report?"), "{said}");
 }
 
 #[test]

@@ -1,32 +1,25 @@
 //! `status`: fetches Applications and the agent's Lease, prints what the pure functions make of
 //! them. Never changes anything.
 
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
-
-use clap::{Args, ValueEnum};
+use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::{DEFAULT_NAMESPACE, LEASE_NAME};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ListParams};
-use kube::core::PartialObjectMeta;
-use serde_json::Value;
 
+use crate::application::{self, Named, none_found};
 use crate::command::status::watch::watch;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::exit::{CommandError, ExitStatus};
+use crate::output::{self, Form, OutputArgs, print};
 use crate::program::warn;
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
 use crate::status::{detail, document, list};
-use crate::suggest;
-use crate::terminal::{ColourChoice, View};
+use crate::terminal::View;
 
 mod watch;
-
-/// Applications asked for at a time.
-const PAGE: u32 = 500;
 
 /// Show what is deployed, whether it is what Git says, whether it works; and if not, why
 ///
@@ -59,20 +52,8 @@ pub struct StatusArgs {
     )]
     pub selector: Option<String>,
 
-    /// Form of the output
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "FORM",
-        hide_default_value = true
-    )]
-    pub output: Output,
-
-    /// No column headings, no summary
-    #[arg(long)]
-    pub no_headers: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 
     /// Go on showing changes
     #[arg(short, long)]
@@ -81,32 +62,6 @@ pub struct StatusArgs {
     /// End with 1 unless everything shown is synced and healthy
     #[arg(long)]
     pub exit_code: bool,
-
-    /// When to use colour
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "WHEN",
-        hide_default_value = true
-    )]
-    pub color: ColourChoice,
-}
-
-/// Form of the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Lines and columns
-    #[default]
-    Table,
-    /// More columns
-    Wide,
-    /// A JSON document
-    Json,
-    /// A YAML document
-    Yaml,
-    /// application.argoproj.io/NAME
-    Name,
 }
 
 /// Which Applications, and where.
@@ -119,44 +74,51 @@ struct Selection {
 }
 
 impl Selection {
-    fn of(args: &StatusArgs, connection: &ConnectionArgs) -> Result<Self, CommandError> {
-        let mut namespace = connection
-            .namespace
-            .clone()
-            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let name = match args
-            .application
-            .as_deref()
-            .map(|given| (given, given.split_once('/')))
-        {
-            None => None,
-            Some((given, None)) => Some(given.to_owned()),
-            Some((given, Some((before, name)))) => {
-                if connection
-                    .namespace
-                    .as_deref()
-                    .is_some_and(|set| set != before)
-                {
-                    return Err(CommandError::new(
-                        ExitStatus::Usage,
-                        format!("{given:?} and -n {namespace} name different namespaces"),
-                    ));
-                }
-                before.clone_into(&mut namespace);
-                Some(name.to_owned())
-            }
-        };
-        if name.as_deref() == Some("") || namespace.is_empty() {
+    /// What is wrong with the arguments is said before the cluster is asked.
+    fn check(args: &StatusArgs, connection: &ConnectionArgs) -> Result<(), CommandError> {
+        if let Some(given) = &args.application {
+            Named::read(given, connection)?;
+        }
+        if connection.namespace.as_deref() == Some("") {
             return Err(CommandError::new(
                 ExitStatus::Usage,
-                "an Application is named NAME or NAMESPACE/NAME",
+                "-n needs a namespace; for all of them use -A",
             ));
         }
-        Ok(Self {
-            namespace: (!args.all_namespaces).then_some(namespace),
-            name,
+        if args.watch && !args.output.form.is_table() {
+            return Err(
+                CommandError::new(ExitStatus::Usage, "--watch shows tables only")
+                    .hint("leave out --watch or --output"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the Applications are; with APP also the Application, which had to be looked for.
+    async fn of(
+        args: &StatusArgs,
+        flags: &ConnectionArgs,
+        connection: &Connection,
+    ) -> Result<(Self, Option<Application>), CommandError> {
+        let mut selection = Self {
+            namespace: None,
+            name: None,
             selector: args.selector.clone(),
-        })
+        };
+        let Some(given) = &args.application else {
+            if !args.all_namespaces {
+                selection.namespace = Some(application::namespace(flags, connection).await);
+            }
+            return Ok((selection, None));
+        };
+        if args.all_namespaces {
+            selection.name = Some(Named::read(given, flags)?.name);
+            return Ok((selection, None));
+        }
+        let found = application::find(given, flags, connection).await?;
+        selection.name.clone_from(&found.metadata.name);
+        selection.namespace.clone_from(&found.metadata.namespace);
+        Ok((selection, Some(found)))
     }
 
     fn api(&self, connection: &Connection) -> Api<Application> {
@@ -170,38 +132,30 @@ impl Selection {
     fn agent_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
     }
-
-    fn place(&self) -> String {
-        match &self.namespace {
-            Some(namespace) => format!("namespace {namespace}"),
-            None => "all namespaces".to_owned(),
-        }
-    }
 }
 
 /// Runs the command.
 pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let selection = Selection::of(&args, &connection)?;
-    if args.watch && !matches!(args.output, Output::Table | Output::Wide) {
-        return Err(
-            CommandError::new(ExitStatus::Usage, "--watch shows tables only")
-                .hint("leave out --watch or --output"),
-        );
-    }
-    let view = View::of_stdout(args.color);
-    let connection = connection.connect().await?;
+    Selection::check(&args, &connection)?;
+    let view = View::of_stdout(args.output.color);
+    let flags = connection;
+    let connection = flags.connect().await?;
+    let (selection, found) = Selection::of(&args, &flags, &connection).await?;
     if args.watch {
         return Box::pin(watch(&args, &selection, &connection, view)).await;
     }
 
-    let (applications, agent) = tokio::join!(
-        fetch(&selection, &connection),
-        agent(&selection, &connection)
-    );
+    let fetched = async {
+        match found {
+            Some(application) => Ok(vec![application]),
+            None => fetch(&selection, &connection).await,
+        }
+    };
+    let (applications, agent) = tokio::join!(fetched, agent(&selection, &connection));
     let applications = applications?;
-    if applications.is_empty() && matches!(args.output, Output::Table | Output::Wide | Output::Name)
-    {
-        warn(&nothing_found(&selection, &connection).await);
+    if applications.is_empty() && (args.output.form.is_table() || args.output.form == Form::Name) {
+        let place = selection.namespace.as_deref();
+        warn(&none_found(place, selection.selector.as_deref(), &connection).await);
         return Ok(if args.exit_code {
             ExitStatus::No
         } else {
@@ -244,28 +198,18 @@ fn render(
     view: &View,
     now: Timestamp,
 ) -> Result<String, CommandError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        CommandError::new(
-            ExitStatus::Usage,
-            format!("cannot write the document: {error}"),
-        )
-    };
-    match args.output {
-        Output::Json | Output::Yaml => {
-            let value: Value = document::of(applications, agent, selection.name.is_some(), now);
-            if args.output == Output::Json {
-                let text = serde_json::to_string_pretty(&value).map_err(|e| unreadable(&e))?;
-                Ok(text + "\n")
-            } else {
-                serde_saphyr::to_string(&value).map_err(|e| unreadable(&e))
-            }
+    let document = || document::of(applications, agent, selection.name.is_some(), now);
+    match args.output.form {
+        Form::Json | Form::Yaml | Form::JsonPath(_) => {
+            let text = args.output.form.text_of(&document())?;
+            Ok(text.unwrap_or_default())
         }
-        Output::Name => Ok(applications
-            .iter()
-            .filter_map(|application| application.metadata.name.as_deref())
-            .flat_map(|name| ["application.argoproj.io/", name, "\n"])
-            .collect()),
-        Output::Table | Output::Wide if selection.name.is_some() => Ok(applications
+        Form::Name => {
+            Ok(output::names(applications.iter().filter_map(
+                |application| application.metadata.name.as_deref(),
+            )))
+        }
+        Form::Table | Form::Wide if selection.name.is_some() => Ok(applications
             .iter()
             .map(|application| {
                 let detail = detail::Detail {
@@ -277,7 +221,7 @@ fn render(
             })
             .collect::<Vec<_>>()
             .join("\n")),
-        Output::Table | Output::Wide => {
+        Form::Table | Form::Wide => {
             let list = list::List {
                 applications: applications
                     .iter()
@@ -286,8 +230,8 @@ fn render(
                 agent: agent.clone(),
                 place: connection.context.clone(),
                 all_namespaces: selection.namespace.is_none(),
-                wide: args.output == Output::Wide,
-                headings: !args.no_headers,
+                wide: args.output.form == Form::Wide,
+                headings: !args.output.no_headers,
                 now,
             };
             Ok(list::screen(&list, view))
@@ -295,57 +239,30 @@ fn render(
     }
 }
 
-/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Result<(), CommandError> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::new(
-            ExitStatus::Usage,
-            format!("cannot write to standard output: {error}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
 async fn fetch(
     selection: &Selection,
     connection: &Connection,
 ) -> Result<Vec<Application>, CommandError> {
-    let api = selection.api(connection);
-    if let Some(name) = &selection.name
-        && selection.namespace.is_some()
-    {
-        let found = connection.wait(api.get_opt(name)).await?;
-        return match found {
-            Ok(Some(application)) => Ok(vec![application]),
-            Ok(None) => Err(not_found(name, selection, connection).await),
-            Err(error) => Err(crate::failure::of(&error, "read Applications", connection)),
-        };
+    let Selection {
+        namespace,
+        name,
+        selector,
+    } = selection;
+    if let (Some(name), Some(namespace)) = (name, namespace) {
+        return Ok(vec![application::get(namespace, name, connection).await?]);
     }
-    let mut params = ListParams::default().limit(PAGE);
-    if let Some(selector) = &selection.selector {
+    let mut params = ListParams::default();
+    if let Some(selector) = selector {
         params = params.labels(selector);
     }
-    if let Some(name) = &selection.name {
+    if let Some(name) = name {
         params = params.fields(&format!("metadata.name={name}"));
     }
-    let what = format!("list Applications in {}", selection.place());
-    let mut applications = Vec::new();
-    loop {
-        let page = connection.ask(&what, api.list(&params)).await?;
-        applications.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => break,
-        }
-    }
-    if applications.is_empty()
-        && let Some(name) = &selection.name
+    let applications = application::list(namespace.as_deref(), params, connection).await?;
+    if let Some(name) = name
+        && applications.is_empty()
     {
-        return Err(not_found(name, selection, connection).await);
+        return Err(application::missing(name, &[], connection).await);
     }
     Ok(applications)
 }
@@ -359,80 +276,4 @@ async fn agent(selection: &Selection, connection: &Connection) -> Agent {
         // Not everybody may read Leases; the Applications say enough.
         Ok(Err(_)) | Err(_) => Agent::Unknown,
     }
-}
-
-/// Namespaces and names of all Applications the person may see; empty when none.
-async fn everywhere(connection: &Connection) -> Vec<(String, String)> {
-    let api: Api<Application> = Api::all(connection.client.clone());
-    let Ok(Ok(found)) = connection
-        .wait(api.list_metadata(&ListParams::default().limit(PAGE)))
-        .await
-    else {
-        return Vec::new();
-    };
-    let name = |meta: PartialObjectMeta<Application>| {
-        Some((meta.metadata.namespace?, meta.metadata.name?))
-    };
-    found.items.into_iter().filter_map(name).collect()
-}
-
-async fn not_found(name: &str, selection: &Selection, connection: &Connection) -> CommandError {
-    let error = CommandError::new(
-        ExitStatus::Usage,
-        format!("there is no Application {name:?} in {}", selection.place()),
-    );
-    let all = everywhere(connection).await;
-    let elsewhere: Vec<&str> = all
-        .iter()
-        .filter(|(_, found)| found == name)
-        .map(|(namespace, _)| namespace.as_str())
-        .collect();
-    if !elsewhere.is_empty() {
-        return error.hint(format!(
-            "there is one in namespace {}: use -n",
-            elsewhere.join(", ")
-        ));
-    }
-    let here = all
-        .iter()
-        .filter(|(namespace, _)| {
-            selection
-                .namespace
-                .as_ref()
-                .is_none_or(|set| set == namespace)
-        })
-        .map(|(_, name)| name.as_str());
-    let near = suggest::nearest(name, here);
-    if near.is_empty() {
-        error.hint("list them with: kubectl gitops status")
-    } else {
-        error.hint(format!("did you mean {}?", near.join(" or ")))
-    }
-}
-
-async fn nothing_found(selection: &Selection, connection: &Connection) -> String {
-    let selected = if selection.selector.is_some() {
-        " with these labels"
-    } else {
-        ""
-    };
-    let none = format!("no Applications{selected} in {}", selection.place());
-    if selection.namespace.is_none() {
-        return none;
-    }
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for (namespace, _) in everywhere(connection).await {
-        *counts.entry(namespace).or_default() += 1;
-    }
-    if let Some(namespace) = &selection.namespace {
-        counts.remove(namespace);
-    }
-    if counts.is_empty() {
-        return none;
-    }
-    let places: Vec<String> = counts
-        .iter()
-        .map(|(namespace, count)| format!("{count} in {namespace}"))
-        .collect();
-    format!("{none}; {}: use -n NAMESPACE or -A", places.join(", "))
 }

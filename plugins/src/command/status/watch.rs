@@ -11,10 +11,11 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::MissedTickBehavior;
 
-use super::{Selection, StatusArgs, agent, print, render};
+use super::{Selection, StatusArgs, agent, render};
 use crate::connection::Connection;
 use crate::exit::{CommandError, ExitStatus};
 use crate::failure;
+use crate::output::print;
 use crate::program::warn;
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
@@ -128,7 +129,7 @@ impl Screen<'_> {
             }
             Event::InitDone => {
                 self.applications = std::mem::take(&mut self.next);
-                let headings = self.said.is_empty() && !self.args.no_headers;
+                let headings = self.said.is_empty() && !self.args.output.no_headers;
                 let all: Vec<Application> = self.applications.values().cloned().collect();
                 self.say(&all, headings)?;
             }
@@ -171,10 +172,8 @@ impl Screen<'_> {
         if news.is_empty() {
             return Ok(());
         }
-        let args = StatusArgs {
-            no_headers: !headings,
-            ..self.args.clone()
-        };
+        let mut args = self.args.clone();
+        args.output.no_headers = !headings;
         self.print(&args, &news, now)
     }
 
@@ -212,7 +211,7 @@ impl Screen<'_> {
             self.shown = self.applications.values().cloned().collect();
         }
         // The terminal may have been resized.
-        self.view = View::of_stdout(self.args.color);
+        self.view = View::of_stdout(self.args.output.color);
         let text = if self.shown.is_empty() {
             "no Applications\n".to_owned()
         } else {

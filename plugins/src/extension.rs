@@ -1,0 +1,142 @@
+//! Commands this program does not have: `kubectl gitops x` runs `kubectl-gitops-x` from PATH, as
+//! git and cargo do. When there is none, the nearest command is suggested and nothing is run.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::exit::{CommandError, ExitStatus};
+use crate::suggest;
+
+/// Begin of the names of programs that belong to the suite.
+pub const PREFIX: &str = "kubectl-gitops-";
+
+/// Runs an extension. `words`: its name and what follows; `given`: everything after the program's
+/// own name, of which flags before the name are passed on too; `commands`: what there is otherwise.
+pub fn run(
+    words: &[OsString],
+    given: &[OsString],
+    commands: &[String],
+) -> Result<ExitStatus, CommandError> {
+    let Some((name, after)) = words.split_first() else {
+        return Err(CommandError::new(ExitStatus::Usage, "a command is missing"));
+    };
+    let before = &given[..given.len().saturating_sub(words.len())];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(program) = find(name, &path) else {
+        return Err(unknown(&name.to_string_lossy(), commands, &path));
+    };
+    start(Command::new(&program).args(before).args(after), &program)
+}
+
+/// Becomes the extension.
+#[cfg(unix)]
+fn start(command: &mut Command, program: &Path) -> Result<ExitStatus, CommandError> {
+    use std::os::unix::process::CommandExt;
+    Err(not_started(program, &command.exec()))
+}
+
+/// Runs the extension and ends as it does.
+#[cfg(not(unix))]
+#[allow(
+    clippy::exit,
+    reason = "the extension's own code is passed on, whatever it is"
+)]
+fn start(command: &mut Command, program: &Path) -> Result<ExitStatus, CommandError> {
+    let status = command
+        .status()
+        .map_err(|error| not_started(program, &error))?;
+    std::process::exit(status.code().unwrap_or(3))
+}
+
+fn not_started(program: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::new(
+        ExitStatus::Unreachable,
+        format!("{} cannot be started: {error}", program.display()),
+    )
+}
+
+fn find(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
+    let name = name.to_str().filter(|name| {
+        !name.is_empty() && !name.starts_with('-') && !name.contains(['/', '\\', ':'])
+    })?;
+    // As kubectl does: a dash within a word is an underscore in the program's name.
+    let file = format!(
+        "{PREFIX}{}{}",
+        name.replace('-', "_"),
+        std::env::consts::EXE_SUFFIX
+    );
+    std::env::split_paths(path)
+        .map(|folder| folder.join(&file))
+        .find(|program| is_executable(program))
+}
+
+/// Names of the extensions on a PATH, and where they are, in the order of PATH.
+pub fn all(path: &OsStr) -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for folder in std::env::split_paths(path) {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            continue;
+        };
+        let mut here: Vec<(String, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let name = name.strip_suffix(std::env::consts::EXE_SUFFIX)?;
+                let name = name.strip_prefix(PREFIX)?.replace('_', "-");
+                is_executable(&entry.path()).then(|| (name, entry.path()))
+            })
+            .collect();
+        here.sort();
+        found.extend(here);
+    }
+    found
+}
+
+#[cfg(unix)]
+fn is_executable(program: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(program)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(program: &Path) -> bool {
+    program.is_file()
+}
+
+fn unknown(name: &str, commands: &[String], path: &OsStr) -> CommandError {
+    let error = CommandError::new(ExitStatus::Usage, format!("there is no command {name:?}"));
+    let extensions = all(path);
+    let names = commands
+        .iter()
+        .map(String::as_str)
+        .chain(extensions.iter().map(|(name, _)| name.as_str()));
+    let near = suggest::nearest(name, names);
+    if near.is_empty() {
+        error.hint("list the commands with: kubectl gitops --help")
+    } else {
+        error.hint(format!("did you mean {}?", near.join(" or ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_looked_for() {
+        for name in ["", "-x", "../x", "a/b", "c:x"] {
+            assert_eq!(find(OsStr::new(name), OsStr::new("/bin:/usr/bin")), None);
+        }
+    }
+
+    #[test]
+    fn the_nearest_command_is_suggested() {
+        let commands = ["status", "sync", "ls"].map(str::to_owned);
+        let error = unknown("statsu", &commands, OsStr::new(""));
+        assert_eq!(error.status, ExitStatus::Usage);
+        assert_eq!(error.hints, ["did you mean status?"]);
+        assert!(unknown("qqq", &commands, OsStr::new("")).hints[0].contains("--help"));
+    }
+}
