@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{AppProject, Application};
+use gitops_api::{AppProject, Application, constants::annotation};
 use gitops_core::digest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
@@ -158,7 +158,7 @@ fn request_digest(app: &Application) -> String {
     let annotations: BTreeMap<_, _> = app
         .annotations()
         .iter()
-        .filter(|(name, _)| name.starts_with("argocd.argoproj.io/"))
+        .filter(|(name, _)| name.starts_with("argocd.argoproj.io/") || *name == annotation::HOLD)
         .collect();
     digest::of_value(&serde_json::json!([
         app.spec,

@@ -81,6 +81,57 @@ fn split_maps(change: diff::FieldChange) -> Vec<diff::FieldChange> {
     }
 }
 
+/// Both objects masked and without what nobody writes into a manifest, as people compare them.
+pub fn for_display(
+    live: Option<&Value>,
+    applied: Option<&Value>,
+) -> (Option<Value>, Option<Value>) {
+    let (live, applied) = mask::mask_pair(live, applied);
+    (
+        live.map(without_bookkeeping),
+        applied.map(without_bookkeeping),
+    )
+}
+
+fn without_bookkeeping(mut object: Value) -> Value {
+    let Some(map) = object.as_object_mut() else {
+        return object;
+    };
+    map.remove("status");
+    let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return object;
+    };
+    for field in [
+        "managedFields",
+        "resourceVersion",
+        "generation",
+        "uid",
+        "creationTimestamp",
+    ] {
+        metadata.remove(field);
+    }
+    for (map, own) in [
+        (
+            "annotations",
+            [
+                constants::annotation::TRACKING_ID,
+                constants::annotation::DESIRED_DIGEST,
+                constants::annotation::LAST_APPLIED,
+            ]
+            .as_slice(),
+        ),
+        ("labels", &[constants::label::MANAGED_BY]),
+    ] {
+        if let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) {
+            entries.retain(|name, _| !own.contains(&name.as_str()));
+            if entries.is_empty() {
+                metadata.remove(map);
+            }
+        }
+    }
+    object
+}
+
 fn is_bookkeeping(path: &Path) -> bool {
     const FIELDS: [&[&str]; 7] = [
         &["status"],

@@ -4,6 +4,7 @@
 //! parameters. Only the crates around this one know Kubernetes clients or Git.
 
 pub mod autosync;
+pub mod cautions;
 pub mod compare;
 pub mod desired;
 pub mod diff;
@@ -12,6 +13,8 @@ pub mod drift;
 pub mod duration;
 pub mod glob;
 pub mod health;
+pub mod history;
+pub mod hold;
 pub mod kinds;
 pub mod lease;
 pub mod live;
@@ -21,6 +24,7 @@ pub mod ownership;
 pub mod path;
 pub mod plan;
 pub mod project;
+pub mod restore;
 pub mod retry;
 pub mod revision;
 pub mod settings;

@@ -8,9 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use gitops_api::{
     ApplicationSpec, ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus,
     ResultCode, SyncStatusCode, Time,
-    operation::OperationInitiator,
     status::{
-        ApplicationCondition, ApplicationSummary, ComparedTo, OperationState, RevisionHistory,
+        ApplicationCondition, ApplicationSummary, ComparedTo, LiveRevision, OperationState,
         SyncStatus,
     },
 };
@@ -20,6 +19,7 @@ use crate::{
     compare::{Comparison, DriftedField, State},
     desired::DesiredSet,
     health::{self, Health, Member},
+    history,
     live::LiveObject,
     object::{GroupVersionKind, ObjectKey},
 };
@@ -59,7 +59,7 @@ pub struct Compared<'a> {
 }
 
 /// Everything a status is built from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report<'a> {
     /// The status so far.
     pub previous: &'a ApplicationStatus,
@@ -71,6 +71,8 @@ pub struct Report<'a> {
     pub conditions: &'a BTreeSet<Condition>,
     /// The operation under way or the last one.
     pub operation: Option<&'a OperationState>,
+    /// Which commit is live; `None` when that could not be found out anew.
+    pub live: Option<LiveRevision>,
     /// Namespace of the agent.
     pub namespace: &'a str,
     /// Now.
@@ -87,6 +89,12 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
     }
     if let Some(compared) = report.compared {
         fill(&mut status, report, compared);
+        history::note_health(
+            &mut status,
+            report.previous.health.as_ref(),
+            compared,
+            report.now,
+        );
     } else {
         // The objects are as they were; only whether Git wants them so is not known.
         let previous = status.sync.take().unwrap_or_default();
@@ -98,6 +106,9 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
             let unknown = health_status(None, HealthStatusCode::Unknown, String::new(), report.now);
             status.health = Some(unknown);
         }
+    }
+    if report.live.is_some() {
+        status.live.clone_from(&report.live);
     }
     limit(&mut status);
     if status != *report.previous || status.reconciled_at.is_none() {
@@ -223,7 +234,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
     });
 }
 
-fn sync_code(comparison: &Comparison) -> SyncStatusCode {
+pub(crate) fn sync_code(comparison: &Comparison) -> SyncStatusCode {
     if comparison.values().all(State::is_synced) {
         SyncStatusCode::Synced
     } else {
@@ -286,6 +297,11 @@ fn resource(
         drift,
         ..ResourceStatus::default()
     }
+}
+
+/// A difference in the form of the API; `now` stands in for an unknown time.
+pub fn field_drift(field: &DriftedField, now: Timestamp) -> FieldDrift {
+    drift(field, |_| None, now)
 }
 
 fn drift(
@@ -383,41 +399,6 @@ pub fn identity(resource: &ResourceStatus) -> (GroupVersionKind, ObjectKey) {
     (gvk, key)
 }
 
-/// Appends a finished sync to the history and drops what is beyond the limit.
-pub fn record_history(
-    status: &mut ApplicationStatus,
-    spec: &ApplicationSpec,
-    revisions: &[String],
-    started: Timestamp,
-    finished: Timestamp,
-    initiated_by: OperationInitiator,
-) {
-    let multiple = !spec.sources.is_empty();
-    let id = status.history.last().map_or(0, |entry| entry.id + 1);
-    status.history.push(RevisionHistory {
-        id,
-        revision: if multiple {
-            String::new()
-        } else {
-            revisions.first().cloned().unwrap_or_default()
-        },
-        revisions: if multiple { revisions.to_vec() } else { vec![] },
-        source: if multiple { None } else { spec.source.clone() },
-        sources: spec.sources.clone(),
-        deploy_started_at: Some(seconds(started)),
-        deployed_at: Some(seconds(finished)),
-        initiated_by: Some(initiated_by),
-        ..RevisionHistory::default()
-    });
-    let limit = spec
-        .revision_history_limit
-        .unwrap_or(gitops_api::constants::DEFAULT_REVISION_HISTORY_LIMIT);
-    let limit = usize::try_from(limit).unwrap_or(0);
-    if status.history.len() > limit {
-        status.history.drain(..status.history.len() - limit);
-    }
-}
-
 /// A time with the precision the API keeps: whole seconds.
 pub fn seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
@@ -502,6 +483,7 @@ mod tests {
             compared: Some(compared),
             conditions: &BTreeSet::new(),
             operation: None,
+            live: None,
             namespace: "argocd",
             now: at(now),
         })
@@ -555,6 +537,7 @@ mod tests {
             compared: None,
             conditions: &conditions,
             operation: None,
+            live: None,
             namespace: "argocd",
             now: at(20),
         };
@@ -595,32 +578,6 @@ mod tests {
         assert_eq!(status.resources.len(), LISTED);
         assert_eq!(status.resources[0].name, "c08999");
         assert_eq!(status.resources[1].name, "c00000");
-    }
-
-    #[test]
-    fn history_keeps_the_newest_and_numbers_go_on() {
-        let mut status = ApplicationStatus::default();
-        let spec = ApplicationSpec {
-            revision_history_limit: Some(2),
-            ..ApplicationSpec::default()
-        };
-        for second in 0..4 {
-            let revision = [format!("r{second}")];
-            record_history(
-                &mut status,
-                &spec,
-                &revision,
-                at(0),
-                at(second),
-                OperationInitiator::default(),
-            );
-        }
-        let entries: Vec<_> = status
-            .history
-            .iter()
-            .map(|e| (e.id, e.revision.as_str()))
-            .collect();
-        assert_eq!(entries, [(2, "r2"), (3, "r3")]);
     }
 
     #[test]

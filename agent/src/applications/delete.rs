@@ -113,6 +113,7 @@ impl Controller {
         let mut status = app.status.clone().unwrap_or_default();
         let condition = Condition::new(condition::DELETION_ERROR, message);
         let report = gitops_core::status::Report {
+            live: None,
             previous: &status.clone(),
             spec: &app.spec,
             compared: None,

@@ -1,4 +1,4 @@
-//! What an application wants now: revisions looked up, sources rendered, manifests prepared.
+//! What an application wants: sources rendered, manifests prepared.
 //!
 //! Renders only when an input changed: a new commit that touches nothing an application reads
 //! costs it a few look-ups.
@@ -9,13 +9,13 @@ use gitops_api::{
     Application, ApplicationSource, ApplicationSpec,
     constants::{self, condition},
 };
-use gitops_charts::ChartArchive;
 use gitops_core::{
     desired::{self, Context, DesiredSet, Manifest},
     digest,
     object::Origin,
     status::Condition,
 };
+use gitops_git::Mirror;
 use gitops_render::{
     AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
 };
@@ -23,11 +23,8 @@ use gitops_render::{
 use super::{
     AppKey, Controller,
     dependencies::overlay,
-    memory::{Dependency, Memory, RenderedSource, RenderedSources},
-};
-use crate::repositories::{
-    credentials::Repositories,
-    trees::{ChartTree, CommitTree},
+    look_up::Found,
+    memory::{Dependency, RenderedSource, RenderedSources},
 };
 
 /// What Git says, or why it is not known.
@@ -40,37 +37,31 @@ pub(crate) struct Wanted {
     pub(crate) desired: Arc<DesiredSet>,
     /// Warnings.
     pub(crate) conditions: Vec<Condition>,
-}
-
-/// One source, looked up.
-struct Found {
-    spec: ApplicationSource,
-    revision: String,
-    tree: Arc<dyn SourceTree>,
-    is_chart: bool,
+    /// The first source in Git: its place, and the history of its repository.
+    pub(crate) git: Option<(usize, Arc<Mirror>)>,
 }
 
 impl Controller {
-    /// Looks up, renders and prepares. `refresh` asks the servers again; `hard` renders again.
+    /// Renders and prepares what was looked up, unless `last` says that nothing changed; `hard`
+    /// renders again in any case.
     pub(crate) async fn wanted(
         &self,
         key: &AppKey,
         app: &Application,
-        sources: &[ApplicationSource],
-        memory: &mut Memory,
-        refresh: bool,
+        found: Vec<Found>,
+        last: &mut Option<RenderedSources>,
         hard: bool,
     ) -> Result<Wanted, Condition> {
-        let mut conditions = Vec::new();
-        let found = self
-            .look_up(key, &app.spec, sources, refresh, &mut conditions)
-            .await?;
         let revisions: Vec<String> = found.iter().map(|source| source.revision.clone()).collect();
-        let recipe = recipe(key, app, sources);
+        let git = found
+            .iter()
+            .enumerate()
+            .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
+        let recipe = recipe(key, app, found.iter().map(|source| &source.spec));
         let kinds = self.cluster.discovery.kinds();
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
         let reusable = !hard
-            && memory.rendered.as_ref().is_some_and(|rendered| {
+            && last.as_ref().is_some_and(|rendered| {
                 rendered.recipe == recipe
                     && (rendered.cluster == cluster || !rendered.depends_on_cluster())
                     && unchanged(rendered, &found)
@@ -84,18 +75,17 @@ impl Controller {
             } else {
                 "failed"
             });
-            memory.rendered = Some(rendered?);
+            *last = Some(rendered?);
         }
-        let Some(rendered) = &memory.rendered else {
+        let Some(rendered) = last else {
             return Err(comparison_error("nothing was rendered"));
         };
-        conditions.extend(
-            rendered
-                .desired
-                .repeated
-                .iter()
-                .map(|text| Condition::new(condition::REPEATED_RESOURCE_WARNING, text.clone())),
-        );
+        let conditions = rendered
+            .desired
+            .repeated
+            .iter()
+            .map(|text| Condition::new(condition::REPEATED_RESOURCE_WARNING, text.clone()))
+            .collect();
         Ok(Wanted {
             revisions,
             source_types: rendered
@@ -105,91 +95,12 @@ impl Controller {
                 .collect(),
             desired: rendered.desired.clone(),
             conditions,
+            git,
         })
     }
 
-    async fn look_up(
-        &self,
-        key: &AppKey,
-        spec: &ApplicationSpec,
-        sources: &[ApplicationSource],
-        refresh: bool,
-        conditions: &mut Vec<Condition>,
-    ) -> Result<Vec<Found>, Condition> {
-        let repositories = Repositories::new(&self.configuration, &self.namespace, self.allow_file);
-        let project = spec.effective_project();
-        let mut found = Vec::new();
-        let mut followed = Vec::new();
-        for source in sources {
-            if source.chart.is_empty() {
-                let access = repositories.git(&source.repo_url, project);
-                let prefix = source.tag_prefix.clone();
-                followed.push((access, source.target_revision.clone(), prefix));
-            }
-        }
-        self.hub.follow(key, &followed);
-        let mut git = followed.into_iter();
-        for source in sources {
-            let (revision, tree): (String, Arc<dyn SourceTree>) = if source.chart.is_empty() {
-                let Some((access, target, prefix)) = git.next() else {
-                    continue;
-                };
-                let checkout = self
-                    .hub
-                    .resolve(&access, &target, &prefix, refresh)
-                    .await
-                    .map_err(|error| comparison_error(error.to_string()))?;
-                if let Some(reason) = checkout.stale {
-                    conditions.push(comparison_error(format!(
-                        "{reason}; comparing with the last known commit {}",
-                        short(&checkout.revision)
-                    )));
-                }
-                (checkout.revision, Arc::new(CommitTree(checkout.snapshot)))
-            } else {
-                let archive = self.chart(&repositories, source, project, refresh).await?;
-                (archive.version.clone(), Arc::new(ChartTree(archive)))
-            };
-            found.push(Found {
-                is_chart: !source.chart.is_empty(),
-                spec: source.clone(),
-                revision,
-                tree,
-            });
-        }
-        Ok(found)
-    }
-
-    async fn chart(
-        &self,
-        repositories: &Repositories,
-        source: &ApplicationSource,
-        project: &str,
-        refresh: bool,
-    ) -> Result<Arc<ChartArchive>, Condition> {
-        let pass = source
-            .helm
-            .as_ref()
-            .is_some_and(|helm| helm.pass_credentials);
-        let repository = repositories.chart(&source.repo_url, project, pass);
-        if refresh {
-            self.charts.forget(&repository);
-        }
-        let fetch = async {
-            let version = self
-                .charts
-                .resolve(&repository, &source.chart, &source.target_revision)
-                .await?;
-            self.charts
-                .fetch(&repository, &source.chart, &version)
-                .await
-        };
-        fetch
-            .await
-            .map_err(|error| comparison_error(error.to_string()))
-    }
-
-    async fn render(
+    /// Renders every source and prepares the manifests.
+    pub(crate) async fn render(
         &self,
         key: &AppKey,
         app: &Application,
@@ -202,7 +113,8 @@ impl Controller {
         let mut sources = Vec::new();
         let mut warnings = Vec::new();
         for source in found {
-            if !source.spec.ref_name.is_empty() && source.spec.path.is_empty() && !source.is_chart {
+            if !source.spec.ref_name.is_empty() && source.spec.path.is_empty() && !source.is_chart()
+            {
                 sources.push(RenderedSource {
                     revision: source.revision,
                     inputs: gitops_render::InputSet::default(),
@@ -297,7 +209,7 @@ impl Controller {
                 tree,
                 revision: source.revision.clone(),
                 refs: refs.clone(),
-                is_chart_archive: source.is_chart,
+                is_chart_archive: source.is_chart(),
             },
         };
         match self.renderer.render(request(source.tree.clone())).await {
@@ -333,7 +245,11 @@ impl RenderedSources {
 }
 
 /// Everything a render depends on besides the files it reads and the cluster's kinds.
-fn recipe(key: &AppKey, app: &Application, sources: &[ApplicationSource]) -> String {
+fn recipe<'a>(
+    key: &AppKey,
+    app: &Application,
+    sources: impl Iterator<Item = &'a ApplicationSource>,
+) -> String {
     let namespace = app.spec.sync_policy.as_ref().map(|policy| {
         (
             policy.has_option("CreateNamespace=true"),
@@ -346,7 +262,7 @@ fn recipe(key: &AppKey, app: &Application, sources: &[ApplicationSource]) -> Str
         key.name,
         app.spec.project,
         destination,
-        sources,
+        sources.collect::<Vec<_>>(),
         namespace
     ]);
     digest::of_value(&recipe)

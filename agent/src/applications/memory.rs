@@ -13,6 +13,10 @@ use gitops_render::InputSet;
 pub(crate) struct Memory {
     /// The last render.
     pub(crate) rendered: Option<RenderedSources>,
+    /// The last render of a revision that is held instead of the tracked one.
+    pub(crate) held: Option<RenderedSources>,
+    /// The tracked commit at which [`gitops_api::status::LiveRevision`] was last found out.
+    pub(crate) live_at: Option<String>,
     /// Passes in a row that could not even compare.
     pub(crate) failures: u32,
     /// When its objects were healed.

@@ -4,12 +4,16 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
+mod commits;
 mod compare;
 mod delete;
 mod dependencies;
 mod desired;
+mod hold;
+mod look_up;
 mod memory;
 mod notes;
+mod permission;
 mod reconcile;
 mod report;
 mod request;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gitops_api::{
-    AppProject, Application, ApplicationSource, ApplicationStatus,
+    Application, ApplicationSource, ApplicationStatus,
     constants::{annotation, condition},
     status::OperationState,
 };
@@ -15,20 +15,17 @@ use gitops_core::{
     autosync::{self, Attempt, Automated, Decision},
     compare::{Comparison, State},
     desired::DesiredSet,
+    history::{self, Delivery},
     live::LiveObject,
     object::ObjectKey,
-    project,
     retry::RetryPolicy,
-    source,
     status::{self, Compared, Condition, Report},
 };
 use jiff::Timestamp;
 
 use super::{
-    AppKey, Controller, Memory,
-    desired::{Wanted, comparison_error, is_in_cluster},
-    request::Request,
-    results::DESIRED_DIGEST,
+    AppKey, Controller, Memory, commits, desired::Wanted, hold::Holding, report::Answered,
+    request::Request, results::DESIRED_DIGEST,
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -46,7 +43,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    fn compared(&self) -> Compared<'_> {
+    pub(super) fn compared(&self) -> Compared<'_> {
         Compared {
             desired: &self.wanted.desired,
             comparison: &self.comparison,
@@ -88,6 +85,8 @@ impl Controller {
             refresh,
             conditions: BTreeSet::new(),
             operation: None,
+            tracked: vec![],
+            hold: None,
         };
         let again = Box::pin(pass.run(&mut memory)).await;
         match again {
@@ -97,21 +96,6 @@ impl Controller {
                 Some(Duration::from_secs(5))
             }
         }
-    }
-
-    /// The project of that name.
-    pub(crate) fn project(&self, name: &str) -> Result<Arc<AppProject>, Condition> {
-        let reference = kube::runtime::reflector::ObjectRef::new(name).within(&self.namespace);
-        self.configuration.projects.get(&reference).ok_or_else(|| {
-            Condition::new(
-                condition::INVALID_SPEC_ERROR,
-                format!(
-                    "project {name} does not exist in namespace {}; create the AppProject or change \
-                     spec.project",
-                    self.namespace
-                ),
-            )
-        })
     }
 
     /// Forgets an application that is gone. Its objects stay; whoever else wants them may have
@@ -138,6 +122,10 @@ pub(super) struct Pass<'a> {
     pub(super) refresh: Option<String>,
     pub(super) conditions: BTreeSet<Condition>,
     pub(super) operation: Option<OperationState>,
+    /// The revisions the application follows, whether or not they are delivered.
+    pub(super) tracked: Vec<String>,
+    /// What became of the hold on it.
+    pub(super) hold: Option<Holding>,
 }
 
 impl Pass<'_> {
@@ -156,7 +144,7 @@ impl Pass<'_> {
         };
         memory.failures = 0;
         let (findings, again) = Box::pin(self.act(memory, findings)).await?;
-        let again = [again, self.chart_interval(&sources)]
+        let again = [again, self.chart_interval(&sources), self.hold_interval()]
             .into_iter()
             .flatten()
             .min();
@@ -171,88 +159,62 @@ impl Pass<'_> {
     ) -> Result<Findings, Condition> {
         self.validate(sources)?;
         let hard = self.refresh.as_deref() == Some("hard");
-        let wanted = self
-            .wanted(memory, sources, self.refresh.is_some(), hard)
-            .await?;
+        let wanted = self.wanted(memory, sources, hard).await?;
+        self.want(&wanted);
         self.check_kinds(&wanted.desired)?;
         self.compare(wanted).await
     }
 
+    /// What Git says at the tracked revision, or at the one that is held instead.
     async fn wanted(
         &mut self,
         memory: &mut Memory,
         sources: &[ApplicationSource],
-        refresh: bool,
         hard: bool,
     ) -> Result<Wanted, Condition> {
         let controller = self.controller;
-        let wanted = controller
-            .wanted(self.key, self.app, sources, memory, refresh, hard)
+        controller.follow(self.key, &self.app.spec);
+        let refresh = self.refresh.is_some();
+        let found = controller
+            .look_up(&self.app.spec, sources, refresh, &mut self.conditions)
             .await?;
+        self.tracked = found.iter().map(|found| found.revision.clone()).collect();
+        let wanted = controller
+            .wanted(self.key, self.app, found, &mut memory.rendered, hard)
+            .await;
+        match self.held(wanted.as_ref().ok()) {
+            None => {
+                memory.held = None;
+                wanted
+            }
+            Some(sources) => {
+                let found = controller
+                    .look_up(&self.app.spec, &sources, false, &mut self.conditions)
+                    .await?;
+                controller
+                    .wanted(self.key, self.app, found, &mut memory.held, hard)
+                    .await
+            }
+        }
+    }
+
+    /// Takes note of what the application wants now.
+    fn want(&mut self, wanted: &Wanted) {
         self.conditions.extend(wanted.conditions.iter().cloned());
-        let instance = controller.instance(self.key);
-        controller
-            .cluster
-            .index
-            .want(&instance, Some(&wanted.desired));
-        if refresh {
-            controller.cluster.index.forget_probes(&instance);
+        let instance = self.controller.instance(self.key);
+        let index = &self.controller.cluster.index;
+        index.want(&instance, Some(&wanted.desired));
+        if self.refresh.is_some() {
+            index.forget_probes(&instance);
         }
-        Ok(wanted)
     }
 
-    /// Checks what can be checked without Git.
     fn validate(&self, sources: &[ApplicationSource]) -> Result<(), Condition> {
-        let invalid = |message: String| Condition::new(condition::INVALID_SPEC_ERROR, message);
-        let spec = &self.app.spec;
-        source::validate(spec).map_err(|problems| {
-            let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            invalid(texts.join("; "))
-        })?;
-        let name = spec.effective_project();
-        let project = self.controller.project(name)?;
-        for source in sources {
-            project::permits_source(&project.spec, name, &source.repo_url)
-                .map_err(|denial| invalid(denial.to_string()))?;
-        }
-        project::permits_destination(&project.spec, name, &spec.destination)
-            .map_err(|denial| invalid(denial.to_string()))?;
-        if !is_in_cluster(spec) {
-            let destination = &spec.destination;
-            return Err(invalid(format!(
-                "destination {} is not a cluster this agent delivers to; it delivers to \
-                 https://kubernetes.default.svc (in-cluster)",
-                if destination.name.is_empty() {
-                    &destination.server
-                } else {
-                    &destination.name
-                }
-            )));
-        }
-        Ok(())
+        self.controller.validate(&self.app.spec, sources)
     }
 
-    /// Checks every object against the project before anything is applied.
     fn check_kinds(&self, desired: &DesiredSet) -> Result<(), Condition> {
-        let spec = &self.app.spec;
-        let name = spec.effective_project();
-        let project = self.controller.project(name)?;
-        let denials: Vec<String> = desired
-            .objects
-            .values()
-            .filter(|object| object.kind_known && !object.implicit)
-            .filter_map(|object| {
-                project::permits_object(&project.spec, name, &spec.destination, &object.key)
-                    .err()
-                    .map(|denial| format!("{}: {denial}", object.origin))
-            })
-            .take(5)
-            .collect();
-        if denials.is_empty() {
-            Ok(())
-        } else {
-            Err(comparison_error(denials.join("; ")))
-        }
+        self.controller.check_kinds(&self.app.spec, desired)
     }
 
     pub(super) fn automated(&self) -> Option<Automated> {
@@ -360,14 +322,15 @@ impl Pass<'_> {
         let phase = operation.phase;
         if phase.is_successful() && request.is_complete() {
             let finished = Timestamp::now();
-            status::record_history(
-                &mut self.previous,
-                &self.app.spec,
-                &findings.wanted.revisions,
-                outcome.started,
+            let delivery = Delivery {
+                revisions: &findings.wanted.revisions,
+                commit: commits::delivered(&findings).await,
+                digest: findings.wanted.desired.digest(),
+                started: outcome.started,
                 finished,
-                operation.operation.initiated_by.clone().unwrap_or_default(),
-            );
+                initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
+            };
+            history::record_history(&mut self.previous, &self.app.spec, delivery);
         }
         self.operation = Some(operation);
         if phase.is_completed() && !phase.is_successful() {
@@ -407,7 +370,15 @@ impl Pass<'_> {
             return Ok(findings);
         };
         let other = async {
-            let wanted = self.wanted(memory, &sources, true, false).await?;
+            let found = self
+                .controller
+                .look_up(&self.app.spec, &sources, true, &mut self.conditions)
+                .await?;
+            let wanted = self
+                .controller
+                .wanted(self.key, self.app, found, &mut memory.rendered, false)
+                .await?;
+            self.want(&wanted);
             self.check_kinds(&wanted.desired)?;
             self.compare(wanted).await
         }
@@ -483,7 +454,12 @@ impl Pass<'_> {
             self.note_shared(findings);
             self.note_unapplied(findings, memory);
         }
+        let live = match findings {
+            Some(findings) => commits::live(&self.previous, findings, &self.tracked, memory).await,
+            None => None,
+        };
         let report = Report {
+            live,
             previous: &self.previous,
             spec: &self.app.spec,
             compared: findings.map(Findings::compared),
@@ -498,7 +474,16 @@ impl Pass<'_> {
         });
         self.controller
             .reporter
-            .write(self.app, memory, status, finished, self.refresh.as_deref())
+            .write(
+                self.app,
+                memory,
+                status,
+                Answered {
+                    operation: finished,
+                    refresh: self.refresh.is_some(),
+                    hold: matches!(self.hold, Some(Holding::Ended)),
+                },
+            )
             .await?;
         Ok(again)
     }

@@ -23,6 +23,17 @@ use tokio::sync::Semaphore;
 use super::{Memory, desired::short, reconcile::Findings};
 use crate::metrics::Metrics;
 
+/// What was asked for on an Application and is done: the agent takes it off.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answered {
+    /// The operation has ended.
+    pub(crate) operation: bool,
+    /// It was refreshed.
+    pub(crate) refresh: bool,
+    /// The hold on it has ended.
+    pub(crate) hold: bool,
+}
+
 /// Writes statuses and events.
 pub(crate) struct Reporter {
     client: Client,
@@ -62,32 +73,35 @@ impl Reporter {
         }
     }
 
-    /// Writes what changed of a status; with `finished` the operation is taken off the
-    /// Application, with `refresh` the request to refresh.
+    /// Writes what changed of a status, and takes off the Application what was answered.
     pub(crate) async fn write(
         &self,
         app: &Application,
         memory: &mut Memory,
         status: ApplicationStatus,
-        finished: bool,
-        refresh: Option<&str>,
+        answered: Answered,
     ) -> anyhow::Result<()> {
         let before = serde_json::to_value(memory.current_status(app))?;
         let mut after = serde_json::to_value(&status)?;
         let mut patch = json!({});
-        if refresh.is_some() {
+        let mut done: Vec<&str> = Vec::new();
+        if answered.refresh {
             // Whoever asked wants to see that it was done.
             after["reconciledAt"] = json!(gitops_core::status::seconds(jiff::Timestamp::now()));
-            patch["metadata"] = json!({"annotations": {
-                annotation::REFRESH: null, annotation::REFRESH_TIMESTAMP: null,
-            }});
+            done.extend([annotation::REFRESH, annotation::REFRESH_TIMESTAMP]);
         }
-        if finished {
+        if answered.hold {
+            done.push(annotation::HOLD);
+        }
+        for name in &done {
+            patch["metadata"]["annotations"][*name] = Value::Null;
+        }
+        if answered.operation {
             patch["operation"] = Value::Null;
         }
         match merge_patch(&before, &after) {
             Some(change) => patch["status"] = change,
-            None if refresh.is_none() && !finished => return Ok(()),
+            None if done.is_empty() && !answered.operation => return Ok(()),
             None => {}
         }
         let api: Api<Application> =

@@ -30,6 +30,10 @@ pub(crate) struct Checkout {
     pub(crate) revision: String,
     /// The commit's files.
     pub(crate) snapshot: Snapshot,
+    /// The repository's history.
+    pub(crate) mirror: Arc<Mirror>,
+    /// Name of the branch or tag that was followed; `None` for a commit named by its id.
+    pub(crate) reference: Option<String>,
     /// Set when the server could not be asked and this is the commit known last.
     pub(crate) stale: Option<String>,
 }
@@ -252,8 +256,10 @@ impl Hub {
         tag_prefix: &str,
     ) -> Result<Checkout, RepositoryError> {
         let mirror = self.mirror(repository, state).await?;
+        let mut reference = None;
         let revision = match resolve(refs, target, tag_prefix) {
             Resolution::Ref { name, sha } => {
+                reference = Some(name.clone());
                 // By id, because the ref may have moved since it was listed; by name where a server
                 // does not hand out commits by id.
                 if self
@@ -289,11 +295,13 @@ impl Hub {
                 return Err(not_found(&repository.access, target, &nearest));
             }
         };
-        let commit = revision.clone();
-        let snapshot = blocking(move || mirror.snapshot(&commit)).await?;
+        let (commit, storage) = (revision.clone(), mirror.clone());
+        let snapshot = blocking(move || storage.snapshot(&commit)).await?;
         Ok(Checkout {
             revision,
             snapshot,
+            mirror,
+            reference,
             stale: None,
         })
     }
@@ -397,7 +405,8 @@ fn not_found(access: &RepositoryAccess, target: &str, nearest: &[String]) -> Rep
     ))
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs work on a repository where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
 ) -> Result<T, RepositoryError> {
     match tokio::task::spawn_blocking(work).await {
