@@ -24,19 +24,12 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::{
-    applications::{AppKey, Configuration},
+    applications::{AppKey, Configuration, key_of},
     args::RunArgs,
     cluster::watch::Pauses,
     metrics::Metrics,
     queue::Queue,
 };
-
-pub(crate) fn key_of<K: Resource>(object: &K) -> AppKey {
-    AppKey {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-    }
-}
 
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(

@@ -6,6 +6,7 @@ mod cluster;
 mod configuration;
 mod lease;
 mod metrics;
+mod previews;
 mod queue;
 mod repositories;
 mod run;

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    applications::{AppKey, Cluster, Controller, Reporter},
+    applications::{AppKey, Cluster, Controller, Reporter, key_of},
     args::{Args, Command, RunArgs},
     cluster::{
         discovery::Discovery,
@@ -34,9 +34,9 @@ use crate::{
         watch::{Pauses, Watches},
         write::Writer,
     },
-    configuration::{self, key_of},
-    lease,
+    configuration, lease,
     metrics::Metrics,
+    previews,
     queue::Queue,
     repositories::hub::Hub,
     serve,
@@ -101,6 +101,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             Ok(())
         });
     }
+    tasks.spawn(previews::answer(controller, stop.clone()));
     tracing::info!("the agent runs");
     let ended = tasks.join_next().await;
     let result = finish(ended, &stop);

@@ -31,7 +31,7 @@ use gitops_charts::ChartFetcher;
 use gitops_core::tracking;
 use gitops_render::Renderer;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Client, runtime::reflector::Store};
+use kube::{Client, ResourceExt, runtime::reflector::Store};
 
 use crate::{
     cluster::{discovery::Discovery, index::Index, watch::Watches, write::Writer},
@@ -39,7 +39,9 @@ use crate::{
     queue::Queue,
     repositories::hub::Hub,
 };
-pub(crate) use memory::Memory;
+pub(crate) use desired::{comparison_error, short};
+pub(crate) use look_up::Found;
+pub(crate) use memory::{Dependency, Memory, RenderedSource, RenderedSources};
 pub(crate) use report::Reporter;
 
 /// Namespace and name of an Application.
@@ -113,23 +115,23 @@ pub(crate) struct Controller {
 
 impl Controller {
     /// Name under which an application's objects are tracked.
-    fn instance(&self, key: &AppKey) -> String {
+    pub(crate) fn instance(&self, key: &AppKey) -> String {
         tracking::instance_name(&key.namespace, &key.name, &self.namespace)
     }
 
     /// The Application, if it exists.
-    fn application(&self, key: &AppKey) -> Option<Arc<Application>> {
+    pub(crate) fn application(&self, key: &AppKey) -> Option<Arc<Application>> {
         let reference = kube::runtime::reflector::ObjectRef::new(&key.name).within(&key.namespace);
         self.configuration.applications.get(&reference)
     }
 
     /// Whether an application of this instance name exists.
-    fn exists(&self, instance: &str) -> bool {
+    pub(crate) fn exists(&self, instance: &str) -> bool {
         self.application(&app_key(instance, &self.namespace))
             .is_some()
     }
 
-    fn memory(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<Memory>> {
+    pub(crate) fn memory(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<Memory>> {
         self.memories
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -165,6 +167,14 @@ impl Controller {
                 .observe(started.elapsed().as_secs_f64());
             self.queue.done(&key);
         }
+    }
+}
+
+/// Namespace and name of an object.
+pub(crate) fn key_of<K: kube::Resource>(object: &K) -> AppKey {
+    AppKey {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
     }
 }
 

@@ -1,0 +1,234 @@
+//! The answer to a Preview: looked up, edited, rendered, compared.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use gitops_api::{
+    Application,
+    preview::{
+        PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
+    },
+};
+use gitops_core::{
+    cautions::{self, Evidence},
+    hold, source,
+};
+
+use super::{
+    edited_tree::{Edit, EditedTree},
+    objects::fit,
+    restore::{Restoration, read_paths},
+};
+use crate::{
+    applications::{AppKey, Controller, Found, RenderedSources},
+    repositories::hub::blocking,
+};
+
+/// Most files listed as read, a source.
+const MOST_INPUTS: usize = 5000;
+
+impl Controller {
+    /// Answers a question; the error is for people.
+    pub(super) async fn preview(&self, spec: &PreviewSpec) -> Result<PreviewStatus, String> {
+        let key = AppKey {
+            namespace: self.namespace.clone(),
+            name: spec.application.clone(),
+        };
+        let app = self.application(&key).ok_or_else(|| {
+            format!(
+                "there is no Application {:?} in namespace {}",
+                spec.application, self.namespace
+            )
+        })?;
+        let sources = hold::at_revisions(
+            app.spec.effective_sources(),
+            &spec.revision,
+            &spec.revisions,
+        );
+        self.validate(&app.spec, &sources)
+            .map_err(|condition| condition.message)?;
+        let mut notes = BTreeSet::new();
+        let found = self
+            .look_up(&app.spec, &sources, true, &mut notes)
+            .await
+            .map_err(|condition| condition.message)?;
+        let mut status = PreviewStatus {
+            phase: PreviewPhase::Succeeded,
+            revisions: found.iter().map(|found| found.revision.clone()).collect(),
+            warnings: notes
+                .into_iter()
+                .map(|condition| condition.message)
+                .collect(),
+            ..PreviewStatus::default()
+        };
+        if !spec.revision.is_empty() || !spec.revisions.is_empty() {
+            status.contained = is_live(&app, &found).await;
+        }
+        let found = edited(found, spec)?;
+        let (found, restoration) = match &spec.restore {
+            None => (found, None),
+            Some(wanted) => {
+                let restoration = self.restoration(&key, &app, found, wanted).await?;
+                (restoration.found.clone(), Some(restoration))
+            }
+        };
+        let rendered = self
+            .render(&key, &app, found.clone(), String::new(), String::new())
+            .await
+            .map_err(|condition| condition.message)?;
+        self.check_kinds(&app.spec, &rendered.desired)
+            .map_err(|condition| condition.message)?;
+        status.digest = rendered.desired.digest();
+        status.inputs = inputs(&rendered, &found);
+        status.warnings.extend(rendered.warnings.iter().cloned());
+        let (objects, counts) = self
+            .preview_objects(&key, &app, &rendered.desired, spec.objects)
+            .await
+            .map_err(|condition| condition.message)?;
+        status.objects = objects;
+        status.counts = Some(counts);
+        if let Some(restoration) = restoration {
+            fill(&mut status, &app, &rendered, restoration);
+        }
+        fit(&mut status);
+        Ok(status)
+    }
+}
+
+fn fill(
+    status: &mut PreviewStatus,
+    app: &Application,
+    rendered: &RenderedSources,
+    restoration: Restoration,
+) {
+    status.cautions = cautions::of(&Evidence {
+        now: restoration.now.as_deref(),
+        then: &rendered.desired,
+        objects: &status.objects,
+        sources: app.spec.effective_sources(),
+        irreversible: &restoration.irreversible,
+        automated_files: &restoration.automated_files,
+    });
+    let exact = rendered.desired.digest() == restoration.then.digest();
+    status.restores = restoration
+        .restores
+        .into_iter()
+        .map(|restore| PreviewRestore {
+            exact,
+            inexact_because: if exact {
+                String::new()
+            } else {
+                inexact_because(&restore, rendered)
+            },
+            ..restore
+        })
+        .collect();
+    status.warnings.extend(restoration.warnings);
+}
+
+fn inexact_because(restore: &PreviewRestore, rendered: &RenderedSources) -> String {
+    let left = restore.files.iter().filter(|file| file.left).count();
+    if left > 0 {
+        format!("{left} files that other applications read too are left as they are")
+    } else if rendered
+        .sources
+        .iter()
+        .any(|source| source.inputs.uses_revision())
+    {
+        "the manifests contain the name of the commit".into()
+    } else {
+        "something besides this repository's files has changed since: a chart, the Application \
+         itself, or what the cluster serves"
+            .into()
+    }
+}
+
+/// Whether the commit asked for is what is live, or an ancestor of it.
+async fn is_live(app: &Application, found: &[Found]) -> Option<bool> {
+    let asked = found.iter().find(|found| !found.is_chart())?;
+    let mirror = asked.checkout.as_ref()?.mirror.clone();
+    let live = app.status.as_ref()?.live.as_ref()?.commit.revision.clone();
+    let asked = asked.revision.clone();
+    blocking(move || Ok(asked == live || mirror.is_ancestor(&asked, &live)?))
+        .await
+        .ok()
+}
+
+/// The sources with the files of the question changed.
+fn edited(mut found: Vec<Found>, spec: &PreviewSpec) -> Result<Vec<Found>, String> {
+    if spec.files.is_empty() {
+        return Ok(found);
+    }
+    let first = found.iter().find(|found| !found.is_chart());
+    let url = if spec.files_repo_url.is_empty() {
+        first.map(|found| found.spec.repo_url.clone())
+    } else {
+        Some(spec.files_repo_url.clone())
+    };
+    let url = url.map(|url| source::normalise(&url)).unwrap_or_default();
+    let edits = spec
+        .files
+        .iter()
+        .map(|file| Ok((file.path.clone(), edit(file)?)))
+        .collect::<Result<std::collections::BTreeMap<_, _>, String>>()?;
+    let mut any = false;
+    for found in &mut found {
+        if !found.is_chart() && source::normalise(&found.spec.repo_url) == url {
+            any = true;
+            found.tree = Arc::new(EditedTree {
+                base: found.tree.clone(),
+                edits: edits.clone(),
+            });
+        }
+    }
+    if any {
+        Ok(found)
+    } else {
+        Err("spec.filesRepoURL is no repository of the Application's sources".into())
+    }
+}
+
+fn edit(file: &PreviewFile) -> Result<Edit, String> {
+    let clean = !file.path.is_empty()
+        && file
+            .path
+            .split('/')
+            .all(|part| !matches!(part, "" | "." | ".."));
+    if !clean {
+        return Err(format!(
+            "spec.files: {:?} is not a path from the top of a repository",
+            file.path
+        ));
+    }
+    let Some(content) = &file.content else {
+        return Ok(Edit::Absent);
+    };
+    let refused = |why: &str| format!("spec.files: the content of {} {why}", file.path);
+    let bytes = STANDARD
+        .decode(content)
+        .map_err(|_| refused("is not base64"))?;
+    if file.symlink {
+        let target = String::from_utf8(bytes).map_err(|_| refused("is not a link's target"))?;
+        return Ok(Edit::Link { target });
+    }
+    Ok(Edit::File {
+        bytes: bytes.into(),
+        executable: false,
+    })
+}
+
+fn inputs(rendered: &RenderedSources, found: &[Found]) -> Vec<PreviewInputs> {
+    found
+        .iter()
+        .enumerate()
+        .map(|(place, source)| PreviewInputs {
+            repo_url: source.spec.repo_url.clone(),
+            revision: source.revision.clone(),
+            paths: read_paths(rendered, found, place)
+                .into_iter()
+                .take(MOST_INPUTS)
+                .collect(),
+            ..PreviewInputs::default()
+        })
+        .collect()
+}
