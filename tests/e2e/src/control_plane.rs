@@ -76,16 +76,13 @@ impl ControlPlane {
             "--server-side",
             "-f",
             &manifests.join("base/cluster-role.yaml").to_string_lossy(),
-            "-f",
-            &manifests
-                .join("crds/application-crd.yaml")
-                .to_string_lossy(),
-            "-f",
-            &manifests.join("crds/appproject-crd.yaml").to_string_lossy(),
-            "-f",
-            &manifests
-                .join("crds/applicationset-crd.yaml")
-                .to_string_lossy(),
+        ]);
+        must(applied, "apply the ClusterRole");
+        let applied = self.kubectl(&[
+            "apply",
+            "--server-side",
+            "-k",
+            &manifests.join("crds").to_string_lossy(),
         ]);
         must(applied, "apply the definitions");
         must(
@@ -96,6 +93,7 @@ impl ControlPlane {
                 "crd/applications.argoproj.io",
                 "crd/appprojects.argoproj.io",
                 "crd/applicationsets.argoproj.io",
+                "crd/previews.gitops-agent.io",
             ]),
             "wait for the definitions",
         );

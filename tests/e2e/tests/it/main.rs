@@ -18,6 +18,7 @@ mod in_cluster;
 mod manual_sync;
 mod namespaces;
 mod outages;
+mod previews;
 mod projects;
 mod refresh;
 mod revisions;
