@@ -23,8 +23,6 @@ use crate::{
 
 /// Requests under way at the same time for one Preview.
 const INSPECTIONS: usize = 8;
-/// Longest value of a field that is shown in full, in characters.
-const LONGEST_VALUE: usize = 16 << 10;
 
 /// What was found of one object.
 enum Found {
@@ -149,7 +147,7 @@ impl Controller {
             (Some(live), Some(applied)) => {
                 let now = Timestamp::now();
                 object.action = PreviewAction::Change;
-                object.fields = drift::differences(live, applied, LONGEST_VALUE)
+                object.fields = drift::drifted_fields_in_full(live, applied)
                     .iter()
                     .map(|field| field_drift(field, now))
                     .collect();
