@@ -234,7 +234,15 @@ async fn questions_that_cannot_be_answered_say_why() {
     let world = World::new("unanswered").await;
     let repo = world.repo("config");
     repo.write("a.yaml", &config_map("a", "1"));
-    let app = world.app("shop").repo(&repo).automated().create().await;
+    world
+        .plane
+        .apply(&format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata:\n  name: narrow\n  namespace: {}\nspec:\n  sourceRepos: ['*']\n  destinations: [{{server: '*', namespace: '*'}}]\n  clusterResourceWhitelist: []\n",
+            world.namespace
+        ))
+        .await;
+    let narrow = world.app("shop").repo(&repo).automated();
+    let app = narrow.set("/spec/project", json!("narrow")).create().await;
     app.synced().await;
     let cases = [
         (
@@ -250,32 +258,24 @@ async fn questions_that_cannot_be_answered_say_why() {
             "not a path",
         ),
         (
-            json!({"application": "shop", "files": [{"path": "b.yaml", "content": "e2E6"}]}),
+            json!({"application": "shop", "files": [{"path": "b.yaml", "content": "YXBpVmVyc2lvbjogdjEKa2luZDogQ29uZmlnTWFwCm1ldGFkYXRhOiB7bmFtZTogWwo="}]}),
             "b.yaml",
         ),
     ];
     for (spec, expected) in cases {
         let answer = ask(&world, spec).await;
-        assert_eq!(answer.phase, PreviewPhase::Failed);
+        assert_eq!(answer.phase, PreviewPhase::Failed, "{expected}");
         assert!(answer.message.contains(expected), "{}", answer.message);
     }
     // A manifest of a kind the project does not allow is not even compared.
-    let role = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
-    world
-        .plane
-        .apply(&format!(
-            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata:\n  name: default\n  namespace: {}\nspec:\n  sourceRepos: ['*']\n  destinations: [{{server: '*', namespace: '*'}}]\n  clusterResourceWhitelist: []\n",
-            world.namespace
-        ))
-        .await;
-    app.wait("compared under the new project", is_synced).await;
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
     let content = {
         use base64::Engine;
-        base64::engine::general_purpose::STANDARD.encode(role)
+        base64::engine::general_purpose::STANDARD.encode(namespace)
     };
     let answer = ask(
         &world,
-        json!({"application": "shop", "files": [{"path": "role.yaml", "content": content}]}),
+        json!({"application": "shop", "files": [{"path": "namespace.yaml", "content": content}]}),
     )
     .await;
     assert_eq!(answer.phase, PreviewPhase::Failed);
