@@ -276,15 +276,15 @@ mod tests {
 
     use super::*;
 
-    fn time(minute: i64) -> Option<Time> {
-        Some(Time(Timestamp::from_second(minute * 60).unwrap()))
+    fn time(minute: i64) -> Time {
+        Time(Timestamp::from_second(minute * 60).unwrap())
     }
 
     /// `id digest healthy degraded`; `-` is never.
     fn application(history: &[(i64, &str, i64, i64)]) -> Application {
         let mut application = Application::default();
         application.spec.source = Some(ApplicationSource::default());
-        let at = |minute: i64| if minute < 0 { None } else { time(minute) };
+        let at = |minute: i64| (minute >= 0).then(|| time(minute));
         application.status = Some(ApplicationStatus {
             history: history
                 .iter()
