@@ -47,7 +47,9 @@ impl Named {
             )));
         }
         let namespace = before.or(flag);
-        if name.is_empty() || name.contains('/') || namespace == Some("") {
+        // Names become part of an address.
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+        if name.is_empty() || !name.chars().all(fits) || namespace == Some("") {
             return Err(usage(format!(
                 "{given:?} names no Application: it is NAME or NAMESPACE/NAME"
             )));

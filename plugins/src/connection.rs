@@ -17,12 +17,19 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Flags every command has, as kubectl spells them.
+// Flags every command has, as kubectl spells them. (As documentation this would become the help of
+// each command.)
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Cluster")]
 pub struct ConnectionArgs {
     /// Namespace of the Applications [default: the context's if they are there, else argocd]
-    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAMESPACE",
+        value_parser = parse_namespace
+    )]
     pub namespace: Option<String>,
 
     /// kubeconfig file, instead of $KUBECONFIG or ~/.kube/config
@@ -142,6 +149,7 @@ impl ConnectionArgs {
         let (mut config, context) = match self.read_kubeconfig()? {
             Some(kubeconfig) => {
                 let context = self.context_of(&kubeconfig)?;
+                self.parts_exist(&kubeconfig, &context)?;
                 context_namespace = namespace_of(&kubeconfig, &context);
                 let options = KubeConfigOptions {
                     context: Some(context.clone()),
@@ -329,6 +337,56 @@ impl ConnectionArgs {
             error.hint(format!("did you mean {}?", near.join(" or ")))
         })
     }
+
+    /// The cluster and the user in use are in the kubeconfig. Who is not would be nobody: the
+    /// cluster would complain about an anonymous person.
+    fn parts_exist(&self, kubeconfig: &Kubeconfig, context: &str) -> Result<(), CommandError> {
+        let named = kubeconfig.contexts.iter().find(|one| one.name == context);
+        let named = named.and_then(|one| one.context.as_ref());
+        let cluster = self
+            .cluster
+            .as_deref()
+            .or(named.map(|one| one.cluster.as_str()));
+        let user = self
+            .user
+            .as_deref()
+            .or(named.and_then(|one| one.user.as_deref()));
+        let clusters: Vec<&str> = kubeconfig
+            .clusters
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        let users: Vec<&str> = kubeconfig
+            .auth_infos
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        for (kind, wanted, known) in [("cluster", cluster, clusters), ("user", user, users)] {
+            let Some(wanted) = wanted.filter(|name| !name.is_empty() && !known.contains(name))
+            else {
+                continue;
+            };
+            let error = CommandError::new(
+                ExitStatus::Usage,
+                format!("the kubeconfig has no {kind} {wanted:?}"),
+            );
+            let near = suggest::nearest(wanted, known.iter().copied());
+            return Err(if near.is_empty() {
+                error.hint(KUBECONFIG_HINT)
+            } else {
+                error.hint(format!("did you mean {}?", near.join(" or ")))
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A namespace as it may stand in an address.
+fn parse_namespace(text: &str) -> Result<String, String> {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Ok(text.to_owned());
+    }
+    Err("a namespace's name has lower case letters, digits and '-'".to_owned())
 }
 
 /// The namespace a context names.

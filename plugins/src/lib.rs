@@ -22,7 +22,6 @@ pub mod preview;
 pub mod program;
 pub mod progress;
 pub mod prompt;
-pub mod rollback;
 pub mod status;
 pub mod suggest;
 pub mod table;

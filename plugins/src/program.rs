@@ -64,11 +64,11 @@ macro_rules! commands {
                 #[derive(Parser)]
                 #[command(name = $binary, version, max_term_width = 100)]
                 struct Alone {
-                    #[command(flatten)]
-                    connection: ConnectionArgs,
-                    // Last, so that its help is the program's.
+                    // First, so that its flags are not among those of the cluster.
                     #[command(flatten)]
                     command: command::$module::$args,
+                    #[command(flatten)]
+                    connection: ConnectionArgs,
                 }
                 run::<Alone>(arguments, async |alone, _| {
                     Box::pin(command::$module::run(alone.command, alone.connection)).await
@@ -81,7 +81,6 @@ macro_rules! commands {
 commands! {
     #[command(visible_alias = "ls")]
     Status status StatusArgs "kubectl-gitops-status";
-    Diff diff DiffArgs "kubectl-gitops-diff";
 }
 
 /// Runs `kubectl-gitops`.

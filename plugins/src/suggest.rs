@@ -2,11 +2,14 @@
 
 /// The names most like `wanted`, best first, at most three.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let wanted = wanted.to_lowercase();
     let mut candidates: Vec<(f64, &str)> = names
         .into_iter()
         .map(|name| {
-            let contains = !wanted.is_empty() && (name.contains(wanted) || wanted.contains(name));
-            let similarity = strsim::jaro_winkler(wanted, name);
+            let found = name.to_lowercase();
+            let contains =
+                !wanted.is_empty() && (found.contains(&wanted) || wanted.contains(found.as_str()));
+            let similarity = strsim::jaro_winkler(&wanted, &found);
             (
                 if contains {
                     similarity.max(0.9)
@@ -37,6 +40,7 @@ mod tests {
         assert_eq!(nearest("payment-prod", names)[0], "payments-prod");
         assert_eq!(nearest("prod", names), ["payments-prod"]);
         assert_eq!(nearest("chekout", names), ["checkout"]);
+        assert_eq!(nearest("Web", names), ["web"]);
         assert!(nearest("zzz", names).is_empty());
     }
 }

@@ -160,19 +160,30 @@ impl Person {
 
     /// `kubectl gitops …` in the person's namespace, to be run or put on a terminal.
     pub fn gitops(&self, arguments: &[&str]) -> Invocation {
-        let named = |flag: &&&str| {
-            ["-A", "-n", "--all-namespaces"].contains(*flag) || flag.starts_with("--namespace")
-        };
-        let add = arguments.iter().find(named).is_none();
-        let namespace = self.namespace.iter().filter(|_| add);
-        let namespace = namespace.flat_map(|namespace| ["--namespace", namespace]);
+        let words = ["kubectl", "gitops"].into_iter();
+        let words: Vec<&str> = words.chain(self.in_mine(arguments)).collect();
+        self.types(&words)
+    }
+
+    /// The same without kubectl in between, for tables of many command lines.
+    pub fn plugin(&self, arguments: &[&str]) -> Invocation {
+        let words = std::iter::once("kubectl-gitops");
+        let words: Vec<&str> = words.chain(self.in_mine(arguments)).collect();
+        self.types(&words)
+    }
+
+    /// Arguments with the person's namespace, unless they choose one.
+    fn in_mine<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        let chosen = arguments.iter().any(|word| {
+            ["-A", "-n", "--all-namespaces"].contains(word) || word.starts_with("--namespace")
+        });
         // What stands after `--` is not ours.
-        let own = arguments.iter().position(|word| *word == "--");
-        let (before, after) = arguments.split_at(own.unwrap_or(arguments.len()));
-        let line = ["kubectl", "gitops"].into_iter();
-        let line = line.chain(before.iter().copied()).chain(namespace);
-        let line: Vec<&str> = line.chain(after.iter().copied()).collect();
-        self.types(&line)
+        let end = arguments.iter().position(|word| *word == "--");
+        let (before, after) = arguments.split_at(end.unwrap_or(arguments.len()));
+        let namespace = self.namespace.iter().filter(|_| !chosen);
+        let namespace = namespace.flat_map(|namespace| ["--namespace", namespace]);
+        let words = before.iter().copied().chain(namespace);
+        words.chain(after.iter().copied()).collect()
     }
 
     /// A command line exactly as given.

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::large_futures)] // a test that cannot go on has failed
 
 mod adoption;
+mod bad_input;
 mod bad_manifests;
 mod bad_sources;
 mod charts;
 mod command_line;
+mod commands;
 mod credentials;
 mod definitions;
 mod deletion;
 mod drift;
+mod every_command;
 mod examples;
 mod first_sync;
 mod harness;

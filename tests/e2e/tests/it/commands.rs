@@ -1,0 +1,50 @@
+//! Every subcommand, and what there is to know about it for tests that try all of them.
+//! `every_command` fails when one is missing here.
+
+/// A subcommand.
+pub(crate) struct Command {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it must be given besides an Application.
+    pub(crate) needs: &'static [&'static str],
+    /// Whether it names an Application.
+    pub(crate) app: App,
+    /// Whether it asks the cluster for Applications, so that it fails where it cannot.
+    pub(crate) reads: bool,
+    /// Name of its JSON document; none: it has no `-o`.
+    pub(crate) document: Option<&'static str>,
+}
+
+/// Whether a command names an Application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    /// It must.
+    Needed,
+    /// It may.
+    Possible,
+    /// It cannot.
+    No,
+}
+
+/// All of them.
+pub(crate) const ALL: &[Command] = &[Command {
+    name: "status",
+    needs: &[],
+    app: App::Possible,
+    reads: true,
+    document: Some("status"),
+}];
+
+impl Command {
+    /// A command line for an Application that is read before anything else happens.
+    pub(crate) fn about<'a>(&self, app: &'a str) -> Vec<&'a str> {
+        let app = (self.app != App::No).then_some(app);
+        let words = std::iter::once(self.name).chain(app);
+        words.chain(self.needs.iter().copied()).collect()
+    }
+}
+
+/// Commands that ask the cluster for Applications.
+pub(crate) fn readers() -> impl Iterator<Item = &'static Command> {
+    ALL.iter().filter(|command| command.reads)
+}

@@ -1,0 +1,145 @@
+//! What holds for every command: help with examples, a program of its own, kubectl's flags before
+//! and after it, plain text where nobody looks, and documents a program can read.
+
+use gitops_e2e::{Environment, Person, World, manifests::config_map, person::CONTEXT};
+use serde_json::json;
+
+use crate::commands;
+
+/// The subcommands that a help text lists.
+fn listed(help: &str) -> Vec<&str> {
+    help.lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect()
+}
+
+#[tokio::test]
+async fn the_table_of_commands_is_complete() {
+    let help = Person::new().gitops(&["--help"]).run().await;
+    help.exits(0).is_quiet().is_plain();
+    let mut known: Vec<&str> = commands::ALL.iter().map(|command| command.name).collect();
+    let mut listed = listed(&help.stdout);
+    known.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, known, "left: the help, right: tests/it/commands.rs");
+    Person::new()
+        .gitops(&[])
+        .run()
+        .await
+        .exits(2)
+        .prints_nothing();
+}
+
+#[tokio::test]
+async fn help_has_examples_and_is_the_same_in_both_programs() {
+    let person = Person::new();
+    for command in commands::ALL {
+        let help = person.gitops(&[command.name, "--help"]).run().await;
+        help.exits(0).is_quiet().is_plain();
+        help.prints(&format!("Usage: kubectl gitops {}", command.name));
+        help.prints("Examples:");
+        help.prints(&format!("  kubectl gitops {}", command.name));
+        for flag in [
+            "--namespace",
+            "--context",
+            "--kubeconfig",
+            "--request-timeout",
+        ] {
+            help.prints(flag);
+        }
+        let wide = help.stdout.lines().find(|line| line.chars().count() > 100);
+        help.check(wide.is_none(), &format!("has short lines, not {wide:?}"));
+        // Every example is a command line that is understood.
+        for example in help
+            .stdout
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("kubectl gitops "))
+        {
+            help.check(
+                example.starts_with(command.name),
+                &format!("has examples of its own, not {example:?}"),
+            );
+        }
+
+        let program = format!("kubectl-gitops-{}", command.name);
+        assert!(
+            Environment::get().programs.join(&program).is_file(),
+            "there is no program {program}"
+        );
+        person.installs(&program);
+        let own = person.gitops(&[command.name, "--help"]).run().await;
+        own.exits(0).is_quiet();
+        // A program has a version, a subcommand has its suite's.
+        let version = "  -V, --version\n          Print version\n\n";
+        own.prints(version);
+        let same = own.stdout.replace(version, "");
+        assert_eq!(same, help.stdout, "help of {program}");
+        let direct = person.types(&[&program, "--version"]).run().await;
+        direct.exits(0).prints(env!("CARGO_PKG_VERSION"));
+        person.removes(&program);
+    }
+}
+
+#[tokio::test]
+async fn flags_of_kubectl_work_before_and_after_every_command() {
+    let person = Person::new();
+    person.writes_kubeconfig(json!({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"user": {}}],
+    }));
+    let kubeconfig = person.path(".kube/config").to_string_lossy().into_owned();
+    std::fs::rename(&kubeconfig, person.path("other")).unwrap();
+    let kubeconfig = person.path("other").to_string_lossy().into_owned();
+    for command in commands::readers() {
+        let flags = [
+            "-n",
+            "team",
+            "--context",
+            CONTEXT,
+            "--kubeconfig",
+            &kubeconfig,
+        ];
+        let words = command.about("web");
+        for line in [[&words[..], &flags].concat(), [&flags[..], &words].concat()] {
+            let outcome = person.plugin(&line).run().await;
+            outcome.fails(3).says("http://127.0.0.1:1").says(CONTEXT);
+        }
+    }
+}
+
+#[tokio::test]
+async fn output_fits_whoever_reads_it() {
+    let world = World::new("readers").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("web").repo(&repo).automated().create().await;
+    app.healthy().await;
+    let person = world.person();
+    for command in commands::readers() {
+        let words = command.about("web");
+        let piped = person.plugin(&words).run().await;
+        piped.is_plain();
+        let ascii = person.plugin(&words).with("LC_ALL", "C");
+        let ascii = ascii.on_terminal(100, 40).ends().await;
+        ascii.is_tidy().check(ascii.screen.is_ascii(), "is ASCII");
+        let grey = person.plugin(&words).with("NO_COLOR", "1");
+        let grey = grey.on_terminal(100, 40).ends().await;
+        grey.is_tidy()
+            .check(!grey.bytes.contains("\u{1b}[3"), "has no colour");
+        let narrow = person.plugin(&words).on_terminal(40, 60);
+        narrow.ends().await.is_tidy();
+        let Some(name) = command.document else {
+            continue;
+        };
+        let json = person.plugin(&[&words[..], &["-o", "json"]].concat());
+        let json = json.run().await;
+        let version = json!(format!("gitops-agent.io/{name}.v1"));
+        json.check(json.json()["version"] == version, "has a version");
+    }
+}
