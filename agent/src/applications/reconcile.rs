@@ -7,7 +7,7 @@ use std::{
 };
 
 use gitops_api::{
-    Application, ApplicationSource, ApplicationStatus,
+    Application, ApplicationSource, ApplicationStatus, OperationPhase,
     constants::{annotation, condition},
     status::OperationState,
 };
@@ -24,8 +24,12 @@ use gitops_core::{
 use jiff::Timestamp;
 
 use super::{
-    AppKey, Controller, Memory, commits, desired::Wanted, hold::Holding, report::Answered,
-    request::Request, results::DESIRED_DIGEST,
+    AppKey, Controller, Memory, commits,
+    desired::Wanted,
+    hold::Holding,
+    report::Answered,
+    request::{Request, TERMINATED},
+    results::DESIRED_DIGEST,
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -233,10 +237,27 @@ impl Pass<'_> {
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
         if let Some(operation) = &self.app.operation {
             let request = Request::asked_for(operation, &self.app.spec);
+            let state = self.previous.operation_state.as_ref();
+            if state.is_some_and(|state| state.phase == OperationPhase::Terminating) {
+                self.operation = Some(request.refused(TERMINATED, Timestamp::now()));
+                return Ok((findings, None));
+            }
+            self.announce(memory, &request).await?;
             return self
                 .sync(memory, findings, request)
                 .await
                 .map(|findings| (findings, None));
+        }
+        // Nobody works on it any more: it was ended while it ended, or its controller went away.
+        if let Some(state) = &mut self.previous.operation_state
+            && matches!(
+                state.phase,
+                OperationPhase::Running | OperationPhase::Terminating
+            )
+        {
+            state.phase = OperationPhase::Failed;
+            state.message = TERMINATED.into();
+            self.operation = Some(state.clone());
         }
         let now = Timestamp::now();
         let retry = self.retry_policy();
@@ -296,6 +317,15 @@ impl Pass<'_> {
         });
         // Nothing else may ever wake it again: the next pass decides when to retry.
         Ok((findings, failed.then_some(Duration::ZERO)))
+    }
+
+    /// Says that a sync somebody asked for has begun, so that it can be followed, and ended.
+    async fn announce(&mut self, memory: &mut Memory, request: &Request) -> anyhow::Result<()> {
+        self.previous.operation_state = Some(request.begun(Timestamp::now()));
+        self.controller
+            .reporter
+            .write(self.app, memory, self.previous.clone(), Answered::default())
+            .await
     }
 
     async fn sync(

@@ -15,6 +15,9 @@ use jiff::Timestamp;
 
 use super::reconcile::Findings;
 
+/// Message of an operation that somebody ended.
+pub(super) const TERMINATED: &str = "operation terminated";
+
 /// What to sync, and who wants it.
 pub(crate) struct Request {
     pub(super) operation: Operation,
@@ -116,6 +119,17 @@ impl Request {
             }
         }
         (sources != spec.effective_sources()).then_some(sources)
+    }
+
+    /// The state of an operation that begins.
+    pub(crate) fn begun(&self, now: Timestamp) -> OperationState {
+        OperationState {
+            operation: self.operation.clone(),
+            phase: OperationPhase::Running,
+            message: "syncing".into(),
+            started_at: Some(seconds(now)),
+            ..OperationState::default()
+        }
     }
 
     /// The state of an operation that could not begin.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gitops_api::{
-    Application, HealthStatusCode, ResultCode,
+    Application, HealthStatusCode, OperationPhase, ResultCode,
     status::{OperationState, ResourceResult},
 };
 use gitops_core::{
@@ -20,7 +20,7 @@ use serde_json::json;
 use super::{
     AppKey, Controller,
     reconcile::Findings,
-    request::Request,
+    request::{Request, TERMINATED},
     results::{Done, healed, operation_state, result_of, success, summary},
 };
 use crate::cluster::write::WriteError;
@@ -67,7 +67,10 @@ impl Controller {
         let failure = match unsupported {
             Some(failure) => Some(failure),
             None if request.dry_run => None,
-            None => self.carry_out(app, findings, &plan, &mut results).await,
+            None => {
+                self.carry_out(key, app, findings, &plan, &mut results)
+                    .await
+            }
         };
         let healed = match &request.heal {
             Some(_) if failure.is_none() => healed(findings, &plan),
@@ -99,6 +102,7 @@ impl Controller {
     /// Runs the steps in order; a step with a failure is the last. Returns the failure.
     async fn carry_out(
         &self,
+        key: &AppKey,
         app: &Application,
         findings: &Findings,
         plan: &Plan,
@@ -111,6 +115,9 @@ impl Controller {
             ));
         }
         for step in &plan.steps {
+            if self.is_terminating(key) {
+                return Some(TERMINATED.into());
+            }
             let done = join_all(step.actions.iter().map(|action| self.act(findings, action))).await;
             let mut failures = Vec::new();
             for (action, done) in step.actions.iter().zip(done) {
@@ -126,6 +133,14 @@ impl Controller {
             self.wait_for_definitions(findings, &step.actions).await;
         }
         None
+    }
+
+    /// Whether somebody wants the operation under way to end: Argo CD's clients say so in its phase.
+    fn is_terminating(&self, key: &AppKey) -> bool {
+        self.application(key).is_some_and(|app| {
+            let state = app.status.as_ref().and_then(|s| s.operation_state.as_ref());
+            state.is_some_and(|state| state.phase == OperationPhase::Terminating)
+        })
     }
 
     async fn act(&self, findings: &Findings, action: &Action) -> Result<Done, WriteError> {

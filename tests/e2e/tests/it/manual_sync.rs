@@ -103,3 +103,34 @@ async fn a_request_can_name_another_revision() {
     world.config_map_is("settings", "one").await;
     app.wait("OutOfSync with main", is_out_of_sync).await;
 }
+
+#[tokio::test]
+async fn an_operation_can_be_ended_and_none_stays_open_for_ever() {
+    let world = World::new("terminate").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let ending = json!({"operationState": {
+        "phase": "Terminating", "startedAt": "2026-01-01T00:00:00Z", "operation": {"sync": {}},
+    }});
+    let asked = json!({"sync": {}, "initiatedBy": {"username": "tester"}});
+    app.patch(json!({"operation": asked, "status": ending}))
+        .await;
+    let ended = |phase: &'static str| {
+        move |app: &gitops_api::Application| {
+            let state = status(app).operation_state;
+            app.operation.is_none() && state.is_some_and(|state| state.phase.as_str() == phase)
+        }
+    };
+    let done = app.wait("the end of the operation", ended("Error")).await;
+    let message = status(&done).operation_state.unwrap().message;
+    assert_eq!(message, "operation terminated");
+    assert!(!world.exists::<ConfigMap>("settings").await);
+
+    // The controller that began it is gone, and so is what was asked for.
+    app.patch(json!({"status": {"operationState": {"phase": "Running"}}}))
+        .await;
+    app.refresh("normal").await;
+    app.wait("nothing left open", ended("Failed")).await;
+}
