@@ -22,6 +22,7 @@ pub mod preview;
 pub mod program;
 pub mod progress;
 pub mod prompt;
+pub mod rollback;
 pub mod status;
 pub mod suggest;
 pub mod table;

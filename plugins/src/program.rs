@@ -81,6 +81,7 @@ macro_rules! commands {
 commands! {
     #[command(visible_alias = "ls")]
     Status status StatusArgs "kubectl-gitops-status";
+    Diff diff DiffArgs "kubectl-gitops-diff";
 }
 
 /// Runs `kubectl-gitops`.

@@ -102,6 +102,7 @@ fn shown(answer: &PreviewStatus, change: impl FnOnce(&mut Diff<'_>), view: &View
         git: "Git main@91be07a \"Bump web to 1.9.2\" by ana 2d ago",
         answer,
         whole: false,
+        headings: true,
         next: Some("kubectl gitops sync web -n team-a"),
         now: "2026-11-21T12:00:00Z".parse().expect("a time"),
     };

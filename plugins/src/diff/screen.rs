@@ -31,6 +31,8 @@ pub struct Diff<'a> {
     pub answer: &'a PreviewStatus,
     /// Show created and deleted objects whole, as far as they were answered.
     pub whole: bool,
+    /// Say what is compared, and sum up.
+    pub headings: bool,
     /// The command that would bring it about, for people at a terminal.
     pub next: Option<&'a str>,
     /// Now.
@@ -76,19 +78,21 @@ pub fn screen(diff: &Diff<'_>, view: &View) -> String {
         text::one_line(diff.live),
         diff.git
     );
+    if diff.headings {
+        page.styled("", Style::Plain, &title);
+    }
     if !is_different(diff.answer) {
         let ignored = ignored(counts.ignored);
         let equal = objects(counts.equal);
-        page.styled("", Style::Plain, &title);
-        page.styled(
-            "",
-            Style::Good,
-            &format!("no difference: {equal} as Git says{ignored}"),
-        );
+        if diff.headings {
+            let line = format!("no difference: {equal} as Git says{ignored}");
+            page.styled("", Style::Good, &line);
+        }
         return page.text;
     }
-    page.styled("", Style::Plain, &title);
-    page.text.push('\n');
+    if diff.headings {
+        page.text.push('\n');
+    }
     let mut shown: Vec<&PreviewObject> = diff.answer.objects.iter().collect();
     shown.sort_by_key(|object| rank(object.action));
     for object in shown {
@@ -103,8 +107,10 @@ pub fn screen(diff: &Diff<'_>, view: &View) -> String {
         let caution = format!("! {about}{}", text::one_line(&caution.message));
         page.wrapped(0, Style::Warn, &caution);
     }
-    page.text.push('\n');
-    page.wrapped(0, Style::Plain, &summary(&counts));
+    if diff.headings {
+        page.text.push('\n');
+        page.wrapped(0, Style::Plain, &summary(&counts));
+    }
     if diff.answer.truncated > 0 {
         let left_out = format!(
             "{} more are not shown: the answer would be too large for the API server",
