@@ -100,14 +100,14 @@ spec:
           os: linux
           arch: amd64
       uri: https://x/v1.2.3/kubectl-gitops_v1.2.3_linux_amd64.tar.gz
-      sha256: "{sum}"
+      sha256: \"{sum}\"
       bin: kubectl-gitops
     - selector:
         matchLabels:
           os: windows
           arch: arm64
       uri: https://x/v1.2.3/kubectl-gitops_v1.2.3_windows_arm64.zip
-      sha256: "{sum}"
+      sha256: \"{sum}\"
       bin: kubectl-gitops.exe
 "
             )
