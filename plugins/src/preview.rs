@@ -4,6 +4,7 @@
 //! Decides when to give up and what to say then. What is asked, and what the answer means, is the
 //! business of the commands; nothing but the Preview itself is ever written.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -62,9 +63,11 @@ pub async fn ask(
     mut progress: impl FnMut(&str),
 ) -> Result<PreviewStatus, CommandError> {
     let api: Api<Preview> = Api::namespaced(connection.client.clone(), &question.namespace);
+    // Named here and not by the server: what is interrupted while it is created has a name, too.
+    let name = format!("{}{}", question.name, random());
     let preview = Preview {
         metadata: ObjectMeta {
-            generate_name: Some(question.name.to_owned()),
+            name: Some(name.clone()),
             ..ObjectMeta::default()
         },
         spec: question.spec.clone(),
@@ -75,15 +78,16 @@ pub async fn ask(
         ..PostParams::default()
     };
     progress("asking the agent");
-    let created = connection
-        .wait(api.create(&params, &preview))
-        .await?
-        .map_err(|error| not_asked(&error, &question, connection))?;
-    let asked = Asked {
-        name: created.metadata.name.unwrap_or_default(),
+    let mut asked = Asked {
+        name,
         api,
         is_there: true,
     };
+    let created = connection.wait(asked.api.create(&params, &preview)).await?;
+    if let Err(error) = created {
+        asked.is_there = false;
+        return Err(not_asked(&error, &question, connection));
+    }
     let answer = wait(connection, &question, &asked, &mut progress).await;
     asked.delete(connection).await;
     let answer = answer?;
@@ -98,6 +102,15 @@ pub async fn ask(
         ));
     }
     Ok(answer)
+}
+
+/// Eight letters and digits nobody else thinks of at the same time.
+fn random() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let number = RandomState::new().build_hasher().finish();
+    (0..8)
+        .map(|place| char::from(ALPHABET[(number >> (place * 5)) as usize % 32]))
+        .collect()
 }
 
 /// A Preview in the cluster; what is dropped before it was deleted is deleted at the end.

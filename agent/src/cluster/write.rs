@@ -11,6 +11,7 @@ use gitops_core::{
     mask,
     object::{GroupVersionKind, ObjectKey},
     ownership,
+    refusal::Refusal,
 };
 use kube::{
     Api, Client, Error,
@@ -18,7 +19,6 @@ use kube::{
         DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PropagationPolicy,
         ValidationDirective,
     },
-    core::Status,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -325,64 +325,28 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
     let Error::Api(status) = error else {
         return unreachable(error);
     };
-    let message = mask_url(&shorten(status, key));
-    let advice = advice(status, key);
+    let fields: Vec<&str> = status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
+        .map(|cause| cause.field.as_str())
+        .collect();
+    let refusal = Refusal {
+        code: status.code,
+        reason: &status.reason,
+        message: &status.message,
+        fields: &fields,
+    };
+    let grant = if status.code == 403
+        && status.reason == "Forbidden"
+        && status.message.contains("cannot patch")
+    {
+        "; grant this to the agent's service account"
+    } else {
+        ""
+    };
     WriteError::Refused {
         code: status.code,
-        message: format!("{message}{advice}"),
-    }
-}
-
-fn shorten(status: &Status, key: &ObjectKey) -> String {
-    const LONGEST: usize = 1000;
-    let secret = key.group.is_empty() && key.kind == "Secret";
-    // An API server quotes values it cannot parse; for a Secret that would be the secret.
-    let message = if secret && status.reason != "NotFound" && status.reason != "Forbidden" {
-        let fields: Vec<_> = status
-            .details
-            .iter()
-            .flat_map(|details| &details.causes)
-            .map(|cause| cause.field.clone())
-            .collect();
-        format!(
-            "the API server refused Secret {}/{} ({}{}{}); its message is withheld because it may \
-             quote values",
-            key.namespace,
-            key.name,
-            if status.reason.is_empty() {
-                "invalid"
-            } else {
-                &status.reason
-            },
-            if fields.is_empty() { "" } else { " at " },
-            fields.join(", "),
-        )
-    } else {
-        status.message.clone()
-    };
-    match message.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message,
-    }
-}
-
-fn advice(status: &Status, key: &ObjectKey) -> String {
-    let message = &status.message;
-    if status.code == 404 && message.contains("namespaces ") {
-        format!(
-            "; namespace {} does not exist: add the sync option CreateNamespace=true, or a Namespace \
-             manifest",
-            key.namespace
-        )
-    } else if message.contains("field is immutable") || message.contains("may not be changed") {
-        "; the field cannot be changed in place: delete the object, or take the change back in Git"
-            .into()
-    } else if status.code == 403 && message.contains("is being terminated") {
-        "; the namespace is being deleted: the sync is tried again".into()
-    } else if status.code == 403 && status.reason == "Forbidden" && message.contains("cannot patch")
-    {
-        "; grant this to the agent's service account".into()
-    } else {
-        String::new()
+        message: refusal.text(key) + grant,
     }
 }

@@ -268,10 +268,12 @@ impl Page<'_> {
         let path = text::one_line(&field.path);
         let secret = secret && (path.starts_with(".data") || path.starts_with(".stringData"));
         let lines = change::lines(field.live.as_deref(), field.desired.as_deref(), secret);
-        let mut who = culprit(field, "live: ", now);
-        if field.manager.is_empty() && !who.is_empty() {
-            who = format!("live:{who}");
-        }
+        // Without a name the time says only when the difference was noticed.
+        let who = if field.manager.is_empty() {
+            String::new()
+        } else {
+            culprit(field, "live: ", now)
+        };
         let live_lines = lines.iter().filter(|line| line.side == Side::Live).count();
         // Beside the live value where it is one line, else beside the field.
         let beside_value = live_lines == 1 && lines.len() <= 2;

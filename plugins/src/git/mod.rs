@@ -13,6 +13,7 @@ mod program;
 mod push;
 mod redact;
 mod repository;
+mod working_tree;
 
 pub use address::{same_repository, valid_branch};
 pub use commit::{Edit, NewCommit};
@@ -21,6 +22,7 @@ pub use objects::{Change, CommitInfo, Entry};
 pub use push::{Pushed, Target};
 pub use redact::redact;
 pub use repository::{Place, Repository, Workplace};
+pub use working_tree::WorkingTree;
 
 /// Whether a text is a full object id.
 pub fn is_object_id(text: &str) -> bool {

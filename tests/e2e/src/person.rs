@@ -93,13 +93,6 @@ impl Person {
         self
     }
 
-    /// Without a variable.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.variables.remove(name);
-        self
-    }
-
     /// Makes a kubeconfig the person's own, its one context named [`CONTEXT`].
     pub fn writes_kubeconfig(&self, mut config: Value) {
         for kind in ["clusters", "users"] {
@@ -206,8 +199,7 @@ impl Person {
             .collect()
     }
 
-    /// Puts any program on PATH, under a name.
-    pub fn link(&self, name: &str, program: &Path) {
+    fn link(&self, name: &str, program: &Path) {
         must(
             symlink(program, self.path("bin").join(name)),
             &format!("install {name}"),

@@ -27,28 +27,13 @@ pub(crate) enum App {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Command] = &[
-    Command {
-        name: "diff",
-        document: Some("diff"),
-        ..ABOUT_ONE
-    },
-    Command {
-        name: "status",
-        app: App::Possible,
-        document: Some("status"),
-        ..ABOUT_ONE
-    },
-];
-
-/// Most commands read one Application.
-const ABOUT_ONE: Command = Command {
-    name: "",
+pub(crate) const ALL: &[Command] = &[Command {
+    name: "status",
     needs: &[],
-    app: App::Needed,
+    app: App::Possible,
     reads: true,
-    document: None,
-};
+    document: Some("status"),
+}];
 
 impl Command {
     /// A command line for an Application that is read before anything else happens.

@@ -1,0 +1,129 @@
+//! An API server's refusal in words: shortened, without secrets, with advice.
+
+use crate::{mask, object::ObjectKey};
+
+/// Longest message that is kept, in characters.
+const LONGEST: usize = 1000;
+
+/// What the API server answered instead of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// HTTP status.
+    pub code: u16,
+    /// `Invalid`, `Forbidden`, …
+    pub reason: &'a str,
+    /// Its message.
+    pub message: &'a str,
+    /// Fields it names.
+    pub fields: &'a [&'a str],
+}
+
+impl Refusal<'_> {
+    /// The refusal of an object in words that say what to do.
+    pub fn text(&self, key: &ObjectKey) -> String {
+        let message = mask::mask_text::<&str>(&self.shortened(key), &[]);
+        format!("{message}{}", self.advice(key))
+    }
+
+    fn shortened(&self, key: &ObjectKey) -> String {
+        let secret = key.kind == "Secret";
+        // An API server quotes values it cannot parse; for a Secret that would be the secret.
+        let message = if secret && self.reason != "NotFound" && self.reason != "Forbidden" {
+            let reason = if self.reason.is_empty() {
+                "invalid"
+            } else {
+                self.reason
+            };
+            let at = if self.fields.is_empty() { "" } else { " at " };
+            format!(
+                "the API server refused Secret {}/{} ({reason}{at}{}); its message is withheld \
+                 because it may quote values",
+                key.namespace,
+                key.name,
+                self.fields.join(", "),
+            )
+        } else {
+            self.message.to_owned()
+        };
+        match message.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &message[..end]),
+            None => message,
+        }
+    }
+
+    fn advice(&self, key: &ObjectKey) -> String {
+        let message = self.message;
+        if self.code == 404 && message.contains("namespaces ") {
+            format!(
+                "; namespace {} does not exist: add the sync option CreateNamespace=true, or a \
+                 Namespace manifest",
+                key.namespace
+            )
+        } else if message.contains("field is immutable") || message.contains("may not be changed") {
+            "; the field cannot be changed in place: delete the object, or take the change back in \
+             Git"
+            .into()
+        } else if self.code == 403 && message.contains("is being terminated") {
+            "; the namespace is being deleted: the sync is tried again".into()
+        } else {
+            String::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_quoted_and_advice_is_given() {
+        let key = |group: &str, kind: &str| ObjectKey {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: "n".into(),
+            name: "a".into(),
+        };
+        let refusal = Refusal {
+            code: 400,
+            reason: "BadRequest",
+            message: "json: cannot unmarshal \"hunter2\"",
+            fields: &["data.k"],
+        };
+        for group in ["", "example.com"] {
+            let text = refusal.text(&key(group, "Secret"));
+            assert!(
+                !text.contains("hunter2") && text.contains("data.k"),
+                "{text}"
+            );
+        }
+        assert!(refusal.text(&key("", "ConfigMap")).contains("hunter2"));
+        let immutable = Refusal {
+            code: 422,
+            reason: "Invalid",
+            message: "spec.selector: Invalid value: field is immutable",
+            fields: &[],
+        };
+        assert!(
+            immutable
+                .text(&key("apps", "Deployment"))
+                .contains("delete the object")
+        );
+        let missing = Refusal {
+            code: 404,
+            reason: "NotFound",
+            message: "namespaces \"n\" not found",
+            fields: &[],
+        };
+        assert!(
+            missing
+                .text(&key("", "Secret"))
+                .contains("CreateNamespace=true")
+        );
+        let long = "x".repeat(2000);
+        let long = Refusal {
+            message: &long,
+            ..immutable
+        };
+        assert!(long.text(&key("", "ConfigMap")).chars().count() < 1100);
+    }
+}
