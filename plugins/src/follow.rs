@@ -38,6 +38,9 @@ pub enum Verdict {
     Done(String),
     /// It will not be as wanted.
     Failed(String, ExitStatus),
+    /// Something has to be found out first: the following stops without a word. Only for
+    /// [`follow_step`].
+    Pause,
 }
 
 /// Which Application to follow, and for how long.
@@ -57,8 +60,20 @@ pub async fn follow(
     connection: &Connection,
     followed: &Followed<'_>,
     progress: &mut Progress,
-    mut judge: impl FnMut(&Application, &mut Progress) -> Verdict,
+    judge: impl FnMut(&Application, &mut Progress) -> Verdict,
 ) -> Result<ExitStatus, CommandError> {
+    let ended = Box::pin(follow_step(connection, followed, progress, judge)).await?;
+    // A judge that pauses here has nothing more to wait for.
+    Ok(ended.unwrap_or(ExitStatus::Success))
+}
+
+/// The same for a judge that may pause; `None` when it does.
+pub async fn follow_step(
+    connection: &Connection,
+    followed: &Followed<'_>,
+    progress: &mut Progress,
+    mut judge: impl FnMut(&Application, &mut Progress) -> Verdict,
+) -> Result<Option<ExitStatus>, CommandError> {
     let Followed {
         namespace, name, ..
     } = followed;
@@ -84,7 +99,7 @@ pub async fn follow(
                 }
                 Some(Ok(None)) => {
                     progress.failed(&format!("Application {name} is gone: it was deleted"));
-                    return Ok(ExitStatus::No);
+                    return Ok(Some(ExitStatus::No));
                 }
                 Some(Err(error)) => {
                     let since = *out_of_reach.get_or_insert_with(Instant::now);
@@ -119,7 +134,7 @@ pub async fn follow(
                     spell(followed.timeout.unwrap_or_default()),
                     if said.is_empty() { String::new() } else { format!(": {said}") },
                 ));
-                return Ok(ExitStatus::No);
+                return Ok(Some(ExitStatus::No));
             }
             () = interrupted.told_to_stop() => {
                 progress.clear();
@@ -127,7 +142,7 @@ pub async fn follow(
                     "stopped waiting; the cluster goes on by itself. See: kubectl gitops status \
                      {name} -n {namespace}"
                 ));
-                return Ok(ExitStatus::Interrupted);
+                return Ok(Some(ExitStatus::Interrupted));
             }
         };
         match judge(application, progress) {
@@ -137,12 +152,13 @@ pub async fn follow(
             }
             Verdict::Done(text) => {
                 progress.done(&text);
-                return Ok(ExitStatus::Success);
+                return Ok(Some(ExitStatus::Success));
             }
             Verdict::Failed(text, status) => {
                 progress.failed(&text);
-                return Ok(status);
+                return Ok(Some(status));
             }
+            Verdict::Pause => return Ok(None),
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod prompt;
 pub mod rollback;
 pub mod status;
 pub mod suggest;
+pub mod sync;
 pub mod table;
 pub mod terminal;
 pub mod text;

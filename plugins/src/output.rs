@@ -40,6 +40,20 @@ pub struct OutputArgs {
     pub color: ColourChoice,
 }
 
+/// The flag of commands that only tell how they get on.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ColourArgs {
+    /// When to use colour
+    #[arg(
+        long = "color",
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_default_value = true
+    )]
+    pub color: ColourChoice,
+}
+
 /// Form of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Form {

@@ -82,6 +82,10 @@ commands! {
     #[command(visible_alias = "ls")]
     Status status StatusArgs "kubectl-gitops-status";
     Diff diff DiffArgs "kubectl-gitops-diff";
+    Sync sync SyncArgs "kubectl-gitops-sync";
+    Refresh refresh RefreshArgs "kubectl-gitops-refresh";
+    Wait wait WaitArgs "kubectl-gitops-wait";
+    Terminate terminate TerminateArgs "kubectl-gitops-terminate";
 }
 
 /// Runs `kubectl-gitops`.

@@ -1,4 +1,8 @@
 //! One module per command; its doc comment is its help.
 
 pub mod diff;
+pub mod refresh;
 pub mod status;
+pub mod sync;
+pub mod terminate;
+pub mod wait;

@@ -22,6 +22,8 @@ pub struct Environment {
     pub programs: PathBuf,
     /// The helm command of the version the worker links.
     pub helm: PathBuf,
+    /// Folder of krew's programs, `krew` and `validate-krew-manifest`.
+    pub krew: PathBuf,
     /// Kubeconfig of an administrator of the shared control plane.
     pub kubeconfig: PathBuf,
     /// Addresses of the Git, chart and image servers, and the credentials they ask for.
@@ -125,6 +127,7 @@ impl Environment {
             renderer: path("GITOPS_RENDERER"),
             cluster: path("GITOPS_CLUSTER"),
             helm: path("GITOPS_HELM"),
+            krew: path("GITOPS_KREW"),
             kubeconfig: path("GITOPS_TEST_KUBECONFIG"),
             servers: crate::must(serde_json::from_str(&text), "read GITOPS_TEST_SERVERS"),
         }

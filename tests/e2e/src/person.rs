@@ -93,6 +93,13 @@ impl Person {
         self
     }
 
+    /// Without a variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// Makes a kubeconfig the person's own, its one context named [`CONTEXT`].
     pub fn writes_kubeconfig(&self, mut config: Value) {
         for kind in ["clusters", "users"] {
@@ -199,7 +206,8 @@ impl Person {
             .collect()
     }
 
-    fn link(&self, name: &str, program: &Path) {
+    /// Puts any program on PATH, under a name.
+    pub fn link(&self, name: &str, program: &Path) {
         must(
             symlink(program, self.path("bin").join(name)),
             &format!("install {name}"),

@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod demo;
+mod release;
 mod session;
 mod stage;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Measure the agent on a cluster made for it
     Bench(bench::BenchArgs),
+    /// Build the archives of a release, their checksums and the krew manifest
+    Release(release::Args),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Tools => tools::build_all(),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {

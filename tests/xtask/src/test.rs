@@ -55,7 +55,7 @@ fn unit(args: &Args) -> Result<bool> {
 
 fn all(args: &Args) -> Result<bool> {
     let (renderer, helm, kustomize) = (tools::renderer()?, tools::helm()?, tools::kustomize()?);
-    let cluster_program = tools::cluster()?;
+    let (cluster_program, krew) = (tools::cluster()?, tools::krew()?);
     if is_root() {
         cluster::install_node_programs()?;
     }
@@ -80,6 +80,7 @@ fn all(args: &Args) -> Result<bool> {
         .env("GITOPS_RENDERER", &renderer)
         .env("GITOPS_HELM", &helm)
         .env("GITOPS_KUSTOMIZE", &kustomize)
+        .env("GITOPS_KREW", &krew)
         .env("GITOPS_TEST_KUBECONFIG", &session.kubeconfig)
         .env("GITOPS_TEST_SERVERS", &session.description)
         .env("GITOPS_BIN_DIR", programs());

@@ -37,7 +37,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
 
 /// Builds everything.
 pub(crate) fn build_all() -> Result<ExitCode> {
-    for program in [cluster()?, renderer()?, helm()?, kustomize()?] {
+    for program in [cluster()?, renderer()?, helm()?, kustomize()?, krew()?] {
         say(&format!("ready: {}", program.display()));
     }
     Ok(ExitCode::SUCCESS)
@@ -69,7 +69,7 @@ fn node_image(module: &Path, cluster: &Path) -> Result<()> {
     }
     fs::create_dir_all(&images).with_context(|| format!("cannot make {}", images.display()))?;
     let program = images.join(format!("workload-{}", std::process::id()));
-    go_build(module, "./cmd/workload", "-s -w", &program)?;
+    go_build(module, "./cmd/workload", "-s -w", &program, &[])?;
     // Written under another name and renamed: whoever comes second replaces it with the same.
     let written = Command::new(cluster)
         .args(["image", "--name=gitops.test/workload:1"])
@@ -87,6 +87,47 @@ fn node_image(module: &Path, cluster: &Path) -> Result<()> {
 pub(crate) fn renderer() -> Result<PathBuf> {
     let module = repository().join("agent/renderer");
     go_program("gitops-renderer", &module, "-s -w")
+}
+
+/// The render worker for another system: Go builds for each on each.
+pub(crate) fn renderer_for(os: &str, arch: &str) -> Result<PathBuf> {
+    let host = Command::new("go")
+        .args(["env", "GOHOSTOS", "GOHOSTARCH"])
+        .output();
+    let host = host
+        .context("cannot run go; install Go 1.26 or newer")?
+        .stdout;
+    if String::from_utf8_lossy(&host)
+        .split_whitespace()
+        .eq([os, arch])
+    {
+        return renderer();
+    }
+    let module = repository().join("agent/renderer");
+    let flags = "-s -w";
+    let digest = digest(&module, flags)?;
+    let folder = format!("gitops-renderer-{os}-{arch}-{digest:016x}");
+    built("gitops-renderer", &folder, |program| {
+        let system = [("GOOS", os), ("GOARCH", arch)];
+        go_build(&module, ".", flags, program, &system)
+    })
+}
+
+/// krew, kubectl's plugin manager, at the version of tests/krew: the folder of its programs
+/// `krew` and `validate-krew-manifest`.
+pub(crate) fn krew() -> Result<PathBuf> {
+    let module = repository().join("tests/krew");
+    let flags = "-s -w";
+    let digest = digest(&module, flags)?;
+    let krew = built("krew", &format!("krew-{digest:016x}"), |program| {
+        let validator = program.with_file_name("validate-krew-manifest");
+        let packages = "sigs.k8s.io/krew/cmd";
+        go_build(&module, &format!("{packages}/krew"), flags, program, &[])?;
+        let package = format!("{packages}/validate-krew-manifest");
+        go_build(&module, &package, flags, &validator, &[])
+    })?;
+    let folder = krew.parent().context("a program is in a folder")?;
+    Ok(folder.to_path_buf())
 }
 
 /// The helm command of the version the worker links.
@@ -144,12 +185,18 @@ fn linked_version(module: &Path, dependency: &str) -> Result<String> {
 fn go_program(name: &str, module: &Path, linker_flags: &str) -> Result<PathBuf> {
     let digest = digest(module, linker_flags)?;
     built(name, &format!("{name}-{digest:016x}"), |program| {
-        go_build(module, ".", linker_flags, program)
+        go_build(module, ".", linker_flags, program, &[])
     })
 }
 
 /// `-buildvcs=false`: the same sources give the same program, in whoever's checkout.
-fn go_build(module: &Path, package: &str, linker_flags: &str, program: &Path) -> Result<()> {
+fn go_build(
+    module: &Path,
+    package: &str,
+    linker_flags: &str,
+    program: &Path,
+    system: &[(&str, &str)],
+) -> Result<()> {
     let flags = format!("-ldflags={linker_flags}");
     let output = text(program)?;
     let arguments = [
@@ -161,7 +208,7 @@ fn go_build(module: &Path, package: &str, linker_flags: &str, program: &Path) ->
         &output,
         package,
     ];
-    run_go(module, &arguments, None)
+    run_go(module, &arguments, system)
 }
 
 /// A published program at one version.
@@ -179,9 +226,10 @@ fn published(
         run_go(
             &cache()?,
             &["install", "-trimpath", &flags, &package],
-            Some(&bin),
+            &[("GOBIN", &text(&bin)?)],
         )?;
-        fs::rename(bin.join(name), program).context("go install left no program")
+        fs::rename(bin.join(name), program).context("go install left no program")?;
+        fs::remove_dir_all(bin).context("cannot tidy up after go install")
     })
 }
 
@@ -205,11 +253,11 @@ fn built(name: &str, folder: &str, make: impl FnOnce(&Path) -> Result<()>) -> Re
     let started = Instant::now();
     let unfinished = tools.join(format!("{folder}.unfinished"));
     let _ = fs::remove_dir_all(&unfinished);
+    // Without its program it is of no use.
+    let _ = fs::remove_dir_all(tools.join(folder));
     fs::create_dir_all(&unfinished)?;
     make(&unfinished.join(name)).with_context(|| format!("cannot build {name}"))?;
-    fs::create_dir_all(tools.join(folder))?;
-    fs::rename(unfinished.join(name), &program)?;
-    fs::remove_dir_all(&unfinished)?;
+    fs::rename(&unfinished, tools.join(folder))?;
     say(&format!(
         "built {name} in {} s",
         started.elapsed().as_secs()
@@ -217,7 +265,7 @@ fn built(name: &str, folder: &str, make: impl FnOnce(&Path) -> Result<()>) -> Re
     Ok(program)
 }
 
-fn run_go(directory: &Path, arguments: &[&str], bin: Option<&Path>) -> Result<()> {
+fn run_go(directory: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Result<()> {
     let mut command = Command::new("go");
     command
         .args(arguments)
@@ -226,9 +274,7 @@ fn run_go(directory: &Path, arguments: &[&str], bin: Option<&Path>) -> Result<()
         .stdin(Stdio::null());
     // What is built must not depend on a workspace or on flags of whoever builds it.
     command.env("GOWORK", "off").env_remove("GOFLAGS");
-    if let Some(bin) = bin {
-        command.env("GOBIN", bin);
-    }
+    command.envs(more.iter().copied());
     let status = command
         .status()
         .context("cannot run go; install Go 1.26 or newer")?;

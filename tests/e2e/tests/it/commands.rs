@@ -27,13 +27,28 @@ pub(crate) enum App {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Command] = &[Command {
-    name: "status",
+pub(crate) const ALL: &[Command] = &[
+    Command {
+        name: "diff",
+        document: Some("diff"),
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "status",
+        app: App::Possible,
+        document: Some("status"),
+        ..ABOUT_ONE
+    },
+];
+
+/// Most commands read one Application.
+const ABOUT_ONE: Command = Command {
+    name: "",
     needs: &[],
-    app: App::Possible,
+    app: App::Needed,
     reads: true,
-    document: Some("status"),
-}];
+    document: None,
+};
 
 impl Command {
     /// A command line for an Application that is read before anything else happens.

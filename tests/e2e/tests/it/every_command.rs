@@ -1,6 +1,8 @@
 //! What holds for every command: help with examples, a program of its own, kubectl's flags before
 //! and after it, plain text where nobody looks, and documents a program can read.
 
+use std::net::TcpListener;
+
 use gitops_e2e::{Environment, Person, World, manifests::config_map, person::CONTEXT};
 use serde_json::json;
 
@@ -142,4 +144,26 @@ async fn output_fits_whoever_reads_it() {
         let version = json!(format!("gitops-agent.io/{name}.v1"));
         json.check(json.json()["version"] == version, "has a version");
     }
+}
+
+#[tokio::test]
+async fn every_command_ends_at_once_when_interrupted() {
+    let person = Person::new();
+    for command in commands::readers() {
+        // Takes the request, and never answers it.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", server.local_addr().unwrap());
+        person.writes_kubeconfig(json!({
+            "apiVersion": "v1", "kind": "Config",
+            "clusters": [{"cluster": {"server": address}}], "users": [{"user": {}}],
+        }));
+        let words = [command.about("web"), vec!["--request-timeout", "0"]].concat();
+        let mut terminal = person.gitops(&words).on_terminal(80, 24);
+        let asked = tokio::task::spawn_blocking(move || server.accept()).await;
+        let asked = asked.unwrap().unwrap();
+        terminal.interrupt();
+        terminal.ends().await.exits(130).is_tidy();
+        drop(asked);
+    }
+    assert_eq!(person.leftovers(), Vec::<String>::new());
 }

@@ -19,6 +19,7 @@ mod examples;
 mod first_sync;
 mod harness;
 mod in_cluster;
+mod krew;
 mod manual_sync;
 mod namespaces;
 mod outages;
