@@ -18,9 +18,11 @@ pub(crate) struct Command {
 /// Whether a command names an Application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum App {
-    /// It must.
+    /// It must name one.
     Needed,
-    /// It may.
+    /// It must name one or more.
+    Several,
+    /// It may name one.
     Possible,
     /// It cannot.
     No,
@@ -34,9 +36,27 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "refresh",
+        app: App::Several,
+        ..ABOUT_ONE
+    },
+    Command {
         name: "status",
         app: App::Possible,
         document: Some("status"),
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "sync",
+        app: App::Several,
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "terminate",
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "wait",
         ..ABOUT_ONE
     },
 ];
