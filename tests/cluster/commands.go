@@ -132,16 +132,45 @@ func loadImage(args []string) error {
 
 func buildImage(args []string) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
-	var files, entrypoint list
-	options := image.Options{}
+	var entrypoint, labels list
+	layers := []image.Layer{{}}
+	last := func() *image.Layer { return &layers[len(layers)-1] }
+	options := image.Options{Labels: map[string]string{}}
 	flags.StringVar(&options.Name, "name", "", "name and tag of the image")
 	flags.StringVar(&options.Out, "out", "", "archive to write")
+	flags.BoolVar(&options.Push, "push", false, "upload it to the registry in its name, with the credentials of docker login")
 	flags.StringVar(&options.User, "user", "65532", "user that the container runs as")
-	flags.Var(&files, "file", "SOURCE:/path/in/the/image (can be repeated; keeps the mode)")
+	flags.Func("file", "SOURCE:/path/in/the/image (can be repeated)", func(value string) error {
+		last().Files = append(last().Files, value)
+		return nil
+	})
+	flags.Func("program", "the same, with the shared libraries it is loaded with", func(value string) error {
+		last().Programs = append(last().Programs, value)
+		return nil
+	})
+	flags.BoolFunc("layer", "what follows goes into a layer of its own", func(string) error {
+		layers = append(layers, image.Layer{})
+		return nil
+	})
+	flags.Var(&labels, "label", "NAME=VALUE (can be repeated)")
 	flags.Var(&entrypoint, "entrypoint", "program and arguments to run (repeat for each word)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	options.Files, options.Entrypoint = files, entrypoint
-	return image.Write(options)
+	for _, label := range labels {
+		name, value, ok := strings.Cut(label, "=")
+		if !ok {
+			return fmt.Errorf("--label %s: want NAME=VALUE", label)
+		}
+		options.Labels[name] = value
+	}
+	options.Layers, options.Entrypoint = layers, entrypoint
+	ctx, cancel := interruptible()
+	defer cancel()
+	digest, err := image.Write(ctx, options)
+	if err != nil {
+		return err
+	}
+	fmt.Println(digest)
+	return nil
 }

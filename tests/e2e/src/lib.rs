@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod environment;
 pub mod http;
+pub mod image;
 pub mod manifests;
 pub mod person;
 pub mod plugin;

@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod demo;
+mod image;
 mod release;
 mod session;
 mod stage;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Build the archives of a release, their checksums and the krew manifest
     Release(release::Args),
+    /// Make the agent's container image, without a container engine
+    Image(image::Args),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {

@@ -4,9 +4,9 @@
 //! folder already, built on other machines, are listed with those built here.
 
 mod archive;
-mod build;
+pub(crate) mod build;
 mod manifest;
-mod platform;
+pub(crate) mod platform;
 
 use std::{
     fs,
@@ -117,7 +117,7 @@ fn chosen(targets: &[String], machine: &Machine) -> Result<Vec<(Platform, Way)>>
 
 /// Builds the dispatcher; one that runs on this machine is asked for its version.
 fn build(platform: Platform, way: &Way, args: &Args, machine: &Machine) -> Result<PathBuf> {
-    let dispatcher = build::dispatcher(platform, way, &args.profile)?;
+    let dispatcher = build::cargo("kubectl-gitops", platform, way, &args.profile)?;
     if way.triple() == machine.host {
         build::check_version(&dispatcher, &version())?;
     }

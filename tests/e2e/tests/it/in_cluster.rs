@@ -1,14 +1,16 @@
 //! The agent as people run it: a Pod of its own Deployment, from an image made here.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::path::Path;
 
 use gitops_api::Application;
 use gitops_e2e::{
-    Environment, Repo,
+    Repo,
     application::{is_healthy, is_synced, revision},
     cluster::{Cluster, OwnServers, is_root},
     control_plane::ControlPlane,
+    image,
     manifests::config_map,
+    repository::Transport,
     wait, world,
 };
 use k8s_openapi::api::{
@@ -18,49 +20,6 @@ use k8s_openapi::api::{
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
 
-const IMAGE: &str = "ghcr.io/kubectl-gitops/gitops-agent:v0.1.0";
-
-/// Writes an image of the agent and its worker, with the libraries they are linked against.
-fn image(out: &Path) {
-    let environment = Environment::get();
-    let mut libraries = BTreeSet::new();
-    for program in [&environment.agent, &environment.renderer] {
-        // A static program has none, and ldd says so with an error.
-        let listed = Command::new("ldd").arg(program).output().unwrap();
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        libraries.extend(
-            listed
-                .split_whitespace()
-                .filter(|word| word.starts_with('/') && word.contains(".so"))
-                .map(str::to_owned),
-        );
-    }
-    let mut command = Command::new(&environment.cluster);
-    command.args(["image", "--name", IMAGE, "--out"]).arg(out);
-    command
-        .arg("--file")
-        .arg(format!("{}:/gitops-agent", environment.agent.display()));
-    command.arg("--file").arg(format!(
-        "{}:/gitops-renderer",
-        environment.renderer.display()
-    ));
-    for library in libraries {
-        let real = std::fs::canonicalize(&library).unwrap();
-        command
-            .arg("--file")
-            .arg(format!("{}:{library}", real.display()));
-    }
-    let output = command
-        .args(["--entrypoint", "/gitops-agent"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[tokio::test]
 async fn the_installed_agent_delivers() {
     if !is_root() {
@@ -69,7 +28,7 @@ async fn the_installed_agent_delivers() {
     }
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("agent.tar");
-    image(&archive);
+    image::write(&archive, image::NAME, false);
     let cluster = Cluster::up("real", &[&archive]);
     let plane = ControlPlane::connect(&cluster.kubeconfig()).await;
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
@@ -93,20 +52,50 @@ async fn the_installed_agent_delivers() {
     let servers = OwnServers::start(&cluster.host_address());
     let repo = Repo::create_on(&servers.servers, "config");
     let first = repo.write("a.yaml", &config_map("settings", "one"));
-    let app = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-        "metadata": {"name": "shop", "namespace": "argocd"},
-        "spec": {
-            "project": "default",
-            "source": {"repoURL": repo.url(), "path": ".", "targetRevision": "main"},
-            "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-            "syncPolicy": {
-                "automated": {"prune": true, "selfHeal": true}, "syncOptions": ["CreateNamespace=true"],
+    let app = |name: &str, url: &str| {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": name, "namespace": "argocd"},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": url, "path": ".", "targetRevision": "main"},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": name},
+                "syncPolicy": {
+                    "automated": {"prune": true, "selfHeal": true},
+                    "syncOptions": ["CreateNamespace=true"],
+                },
             },
+        })
+    };
+    let url = repo.url();
+    plane.apply_value_as("gitops-e2e", app("shop", &url)).await;
+    synced(&plane, "shop", &first).await;
+
+    // The image has what ssh needs, and nothing of it is written to.
+    let url = repo.url_over(Transport::Ssh);
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let (key, known) = (
+        read(&servers.servers.client_key),
+        read(&servers.servers.known_hosts),
+    );
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "name": "over-ssh", "namespace": "argocd",
+            "labels": {"argocd.argoproj.io/secret-type": "repository"},
         },
+        "stringData": {"url": url, "sshPrivateKey": key},
     });
-    plane.apply_value_as("gitops-e2e", app).await;
-    synced(&plane, &first).await;
+    let hosts = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "argocd-ssh-known-hosts-cm", "namespace": "argocd"},
+        "data": {"ssh_known_hosts": known},
+    });
+    for object in [secret, hosts, app("over-ssh", &url)] {
+        plane.apply_value_as("gitops-e2e", object).await;
+    }
+    synced(&plane, "over-ssh", &first).await;
+
     let second = repo.write("a.yaml", &config_map("settings", "two"));
     let refresh = json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
     let apps: Api<Application> = Api::namespaced(plane.client.clone(), "argocd");
@@ -114,20 +103,23 @@ async fn the_installed_agent_delivers() {
     apps.patch("shop", &params, &kube::api::Patch::Merge(&refresh))
         .await
         .unwrap();
-    synced(&plane, &second).await;
+    synced(&plane, "shop", &second).await;
     let maps: Api<ConfigMap> = Api::namespaced(plane.client.clone(), "shop");
     let map = maps.get("settings").await.unwrap();
     assert_eq!(map.data.unwrap()["value"], "two");
 }
 
-async fn synced(plane: &ControlPlane, commit: &str) {
+async fn synced(plane: &ControlPlane, name: &str, commit: &str) {
     let apps: Api<Application> = Api::namespaced(plane.client.clone(), "argocd");
-    let done = wait::until(apps, "shop", |app| {
+    let done = wait::until(apps, name, |app| {
         app.is_some_and(|app| is_synced(app) && is_healthy(app) && revision(app) == commit)
     })
     .await;
     if let Err(last) = done {
-        panic!("not synced to {commit}: {last}\n{}", logs(plane).await);
+        panic!(
+            "{name} not synced to {commit}: {last}\n{}",
+            logs(plane).await
+        );
     }
 }
 

@@ -18,6 +18,7 @@ mod every_command;
 mod examples;
 mod first_sync;
 mod harness;
+mod image;
 mod in_cluster;
 mod krew;
 mod manual_sync;

@@ -7,13 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::platform::{Machine, PLATFORMS, Platform, Way};
+use super::platform::{self, Machine, PLATFORMS, Platform, Way};
 use crate::tools;
-
-/// The package and its program that krew ships.
-const DISPATCHER: &str = "kubectl-gitops";
 
 /// Asks the toolchain what it can build.
 pub(crate) fn machine() -> Result<Machine> {
@@ -78,7 +75,12 @@ fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Builds a package's program in a profile of Cargo.toml; returns where it is.
-pub(crate) fn program(package: &str, way: &Way, profile: &str, suffix: &str) -> Result<PathBuf> {
+pub(crate) fn cargo(
+    package: &str,
+    platform: Platform,
+    way: &Way,
+    profile: &str,
+) -> Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
     build.current_dir(tools::repository()).stdin(Stdio::null());
     let target = match way {
@@ -107,14 +109,16 @@ pub(crate) fn program(package: &str, way: &Way, profile: &str, suffix: &str) -> 
         path.push(way.triple());
     }
     path.push(if profile == "dev" { "debug" } else { profile });
-    path.push(format!("{package}{suffix}"));
+    path.push(platform.program(package));
     Ok(path)
 }
 
-/// Builds the dispatcher.
-pub(crate) fn dispatcher(platform: Platform, way: &Way, profile: &str) -> Result<PathBuf> {
-    let suffix = if platform.os == "windows" { ".exe" } else { "" };
-    program(DISPATCHER, way, profile, suffix)
+/// The same in the way that is best here.
+pub(crate) fn program(package: &str, platform: Platform, profile: &str) -> Result<PathBuf> {
+    match platform::way(platform, None, &machine()?) {
+        Ok(way) => cargo(package, platform, &way, profile),
+        Err(reason) => bail!("cannot build for {platform} here: {reason}"),
+    }
 }
 
 /// Messages of panics name source files: without this, those of whoever built the release.
