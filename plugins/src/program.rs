@@ -81,6 +81,8 @@ macro_rules! commands {
 commands! {
     #[command(visible_alias = "ls")]
     Status status StatusArgs "kubectl-gitops-status";
+    Explain explain ExplainArgs "kubectl-gitops-explain";
+    History history HistoryArgs "kubectl-gitops-history";
     Diff diff DiffArgs "kubectl-gitops-diff";
     Sync sync SyncArgs "kubectl-gitops-sync";
     Refresh refresh RefreshArgs "kubectl-gitops-refresh";

@@ -4,6 +4,7 @@
 
 use gitops_api::Application;
 use jiff::Timestamp;
+use kubectl_gitops::pods::tree::Workloads;
 use kubectl_gitops::status::agent::Agent;
 use kubectl_gitops::status::application::Summary;
 use kubectl_gitops::status::{detail, document, list};
@@ -215,6 +216,7 @@ fn detailed(application: &Application, view: View) -> String {
         &detail::Detail {
             application,
             agent: agent(),
+            workloads: &Workloads::default(),
             now: now(),
         },
         &view,

@@ -13,6 +13,8 @@ use crate::command::status::watch::watch;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::exit::{CommandError, ExitStatus};
 use crate::output::{self, Form, OutputArgs, print};
+use crate::pods::fetch::workloads;
+use crate::pods::tree::Workloads;
 use crate::program::warn;
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
@@ -166,12 +168,20 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     if let Some(warning) = agent.warning(selection.agent_namespace(), now) {
         warn(&warning);
     }
+    let workloads = if selection.name.is_some() && args.output.form.is_table() {
+        workloads(&applications, &connection).await
+    } else {
+        Workloads::default()
+    };
     let text = render(
         &args,
         &selection,
         &connection,
-        &applications,
-        &agent,
+        &Seen {
+            applications: &applications,
+            workloads: &workloads,
+            agent: &agent,
+        },
         &view,
         now,
     )?;
@@ -188,16 +198,27 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     })
 }
 
+/// What was read.
+struct Seen<'a> {
+    applications: &'a [Application],
+    workloads: &'a Workloads,
+    agent: &'a Agent,
+}
+
 /// What is printed.
 fn render(
     args: &StatusArgs,
     selection: &Selection,
     connection: &Connection,
-    applications: &[Application],
-    agent: &Agent,
+    seen: &Seen<'_>,
     view: &View,
     now: Timestamp,
 ) -> Result<String, CommandError> {
+    let Seen {
+        applications,
+        workloads,
+        agent,
+    } = *seen;
     let document = || document::of(applications, agent, selection.name.is_some(), now);
     match args.output.form {
         Form::Json | Form::Yaml | Form::JsonPath(_) => {
@@ -215,6 +236,7 @@ fn render(
                 let detail = detail::Detail {
                     application,
                     agent: agent.clone(),
+                    workloads,
                     now,
                 };
                 detail::screen(&detail, view)

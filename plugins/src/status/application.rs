@@ -6,6 +6,7 @@ use gitops_api::{
 };
 use jiff::Timestamp;
 
+use crate::status::live;
 use crate::status::reason::{self, Code, Reason};
 use crate::text;
 
@@ -32,6 +33,10 @@ pub struct Summary {
     pub health: HealthStatusCode,
     /// Revision that was compared, shortened.
     pub revision: String,
+    /// Commit whose manifests are live, shortened; empty when nobody says.
+    pub live: String,
+    /// Commits that are not live yet, when the agent says.
+    pub behind: Option<i64>,
     /// End of the last sync.
     pub last_sync: Option<Timestamp>,
     /// What is wrong, if something is.
@@ -70,6 +75,8 @@ impl Summary {
                 .and_then(|status| status.health.as_ref())
                 .map_or(HealthStatusCode::Unknown, |health| health.status),
             revision: revision(application),
+            live: live::of(application).map_or_else(String::new, |live| live::short(&live.commit)),
+            behind: live::of(application).map(|live| live.behind.max(0)),
             last_sync: last_sync(application),
             reason: reason::of(application, now, unicode),
         }

@@ -1,22 +1,18 @@
 //! The screen of one application: what it is, its objects as a tree, what is wrong with each.
 
-use gitops_api::{
-    Application, ApplicationSource, FieldDrift, HealthStatusCode, OperationPhase, ResourceStatus,
-    SyncStatusCode,
-};
+use gitops_api::constants::condition;
+use gitops_api::{Application, ApplicationSource, OperationPhase};
 use jiff::Timestamp;
 
 use crate::paint::Style;
+use crate::pods::tree::Workloads;
 use crate::status::agent::Agent;
 use crate::status::application::{Summary, destination};
-use crate::status::drift;
 use crate::status::page::Page;
 use crate::status::reason::Code;
+use crate::status::{live, tree};
 use crate::terminal::View;
 use crate::text;
-
-/// Longest value of a field in the tree.
-const VALUE_COLUMNS: usize = 48;
 
 /// What is shown.
 #[derive(Clone, Debug)]
@@ -25,6 +21,8 @@ pub struct Detail<'a> {
     pub application: &'a Application,
     /// Whether the agent lives.
     pub agent: Agent,
+    /// What runs beneath its workloads.
+    pub workloads: &'a Workloads,
     /// Time the ages are counted from.
     pub now: Timestamp,
 }
@@ -39,6 +37,8 @@ pub fn screen(detail: &Detail<'_>, view: &View) -> String {
     title(&mut page, &summary);
     sources(&mut page, detail, &summary);
     policy(&mut page, detail.application);
+    live_commit(&mut page, detail, &summary);
+    hold(&mut page, detail);
     last_sync(&mut page, detail);
     freshness(&mut page, detail);
     // What a running sync does stands beside it.
@@ -49,7 +49,7 @@ pub fn screen(detail: &Detail<'_>, view: &View) -> String {
     {
         page.field("why", &reason.text, reason.code.style());
     }
-    resources(&mut page, detail);
+    tree::draw(&mut page, detail.application, detail.workloads, detail.now);
     conditions(&mut page, detail, &summary);
     page.output
 }
@@ -145,6 +145,34 @@ const fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
+fn live_commit(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
+    if let Some(live) = live::of(detail.application) {
+        let words = live::in_words(live, &summary.target, detail.now, page.view.unicode);
+        let style = if live.behind > 0 {
+            Style::Warn
+        } else {
+            Style::Plain
+        };
+        page.field("live", &words, style);
+    }
+}
+
+fn hold(page: &mut Page, detail: &Detail<'_>) {
+    match live::hold(detail.application) {
+        None => {}
+        Some(Ok(hold)) => {
+            page.field(
+                "held at",
+                &live::hold_in_words(&hold, detail.now),
+                Style::Warn,
+            );
+        }
+        Some(Err(error)) => {
+            page.field("held at", &format!("not readable: {error}"), Style::Bad);
+        }
+    }
+}
+
 fn last_sync(page: &mut Page, detail: &Detail<'_>) {
     let Some(state) = detail
         .application
@@ -207,162 +235,6 @@ fn freshness(page: &mut Page, detail: &Detail<'_>) {
     page.field("compared", &words, Style::Plain);
 }
 
-fn resources(page: &mut Page, detail: &Detail<'_>) {
-    let Some(status) = &detail.application.status else {
-        return;
-    };
-    if status.resources.is_empty() {
-        return;
-    }
-    let home = detail.application.spec.destination.namespace.as_str();
-    let mut order: Vec<&ResourceStatus> = status.resources.iter().collect();
-    order.sort_by(|a, b| {
-        (urgency(a), &a.kind, &a.namespace, &a.name).cmp(&(
-            urgency(b),
-            &b.kind,
-            &b.namespace,
-            &b.name,
-        ))
-    });
-    let names: Vec<String> = order.iter().map(|resource| name(resource, home)).collect();
-    let limit = page
-        .view
-        .width
-        .map_or(usize::MAX, |width| (width / 2).max(16));
-    let widest = names
-        .iter()
-        .map(|name| text::width(name))
-        .max()
-        .unwrap_or(0)
-        .min(limit);
-
-    page.output.push('\n');
-    for (index, (resource, name)) in order.iter().zip(&names).enumerate() {
-        let last = index + 1 == order.len();
-        let (branch, stem) = branches(last, page.view.unicode);
-        let name = text::cut_middle(name, widest, page.view.unicode);
-        let padding = " ".repeat(widest.saturating_sub(text::width(&name)) + 2);
-        let (sync, sync_style) = state_word(resource);
-        let health = resource.health.as_ref();
-        let health_word = health.map_or("", |health| health.status.as_str());
-        let sync = format!("{sync:<11}");
-        let health_word = format!("{health_word:<13}");
-        let note = note(resource);
-        let used: usize = [branch, &name, &padding, &sync, &health_word]
-            .map(text::width)
-            .iter()
-            .sum();
-        let fits = page
-            .view
-            .width
-            .is_none_or(|width| used + text::width(&note) <= width);
-        page.line(&[
-            (branch, Style::Dim),
-            (&name, Style::Plain),
-            (&padding, Style::Plain),
-            (&sync, sync_style),
-            (
-                &health_word,
-                health.map_or(Style::Plain, |health| health.status.into()),
-            ),
-            (if fits { &note } else { "" }, Style::Plain),
-        ]);
-        if !fits {
-            page.beneath(stem, &note);
-        }
-        for field in &resource.drift {
-            field_lines(page, stem, field, detail.now);
-        }
-    }
-}
-
-/// One changed field: on one line when there is room, else its values beneath its path.
-fn field_lines(page: &mut Page, stem: &str, field: &FieldDrift, now: Timestamp) {
-    let path = text::one_line(&field.path);
-    let values = drift::values(field, VALUE_COLUMNS, &page.view);
-    let culprit = drift::culprit(field, "  by ", now);
-    let widths = [stem, &path, "  ", &values, &culprit].map(text::width);
-    let Some(width) = page
-        .view
-        .width
-        .filter(|width| widths.iter().sum::<usize>() > *width)
-    else {
-        page.line(&[
-            (stem, Style::Dim),
-            (&path, Style::Plain),
-            ("  ", Style::Plain),
-            (&values, Style::Warn),
-            (&culprit, Style::Dim),
-        ]);
-        return;
-    };
-    page.line(&[(stem, Style::Dim), (&path, Style::Plain)]);
-    let around = text::width(stem) + 2 + 4 + text::width(&culprit);
-    let columns = (width.saturating_sub(around) / 2).clamp(10, VALUE_COLUMNS);
-    page.line(&[
-        (stem, Style::Dim),
-        ("  ", Style::Plain),
-        (&drift::values(field, columns, &page.view), Style::Warn),
-        (&culprit, Style::Dim),
-    ]);
-}
-
-/// Broken first, then what differs, then what is on its way, then what is fine.
-fn urgency(resource: &ResourceStatus) -> u8 {
-    let health = resource.health.as_ref().map(|health| health.status);
-    match (health, resource.status) {
-        (Some(HealthStatusCode::Degraded | HealthStatusCode::Missing), _) => 0,
-        _ if !resource.drift.is_empty() => 1,
-        (_, Some(SyncStatusCode::OutOfSync)) => 2,
-        (Some(HealthStatusCode::Progressing), _) => 3,
-        (_, Some(SyncStatusCode::Unknown)) | (Some(HealthStatusCode::Unknown), _) => 4,
-        _ => 5,
-    }
-}
-
-fn name(resource: &ResourceStatus, home: &str) -> String {
-    let name = drift::object_name(resource);
-    if resource.namespace.is_empty() || resource.namespace == home {
-        name
-    } else {
-        format!("{name} ({})", text::one_line(&resource.namespace))
-    }
-}
-
-fn state_word(resource: &ResourceStatus) -> (&'static str, Style) {
-    match resource.status {
-        _ if resource.hook => ("hook", Style::Dim),
-        Some(status) => (status.as_str(), status.into()),
-        None => ("", Style::Plain),
-    }
-}
-
-fn note(resource: &ResourceStatus) -> String {
-    let mut words = Vec::new();
-    if resource.requires_pruning {
-        words.push("not in Git, a sync with prune deletes it".to_owned());
-    }
-    if resource.requires_deletion_confirmation {
-        words.push("deletion waits for confirmation".to_owned());
-    }
-    if let Some(health) = &resource.health
-        && !health.message.is_empty()
-        && health.status != HealthStatusCode::Healthy
-    {
-        words.push(text::one_line(&health.message));
-    }
-    words.join("; ")
-}
-
-const fn branches(last: bool, unicode: bool) -> (&'static str, &'static str) {
-    match (last, unicode) {
-        (false, true) => ("├─ ", "│    "),
-        (true, true) => ("└─ ", "     "),
-        (false, false) => ("|-- ", "|     "),
-        (true, false) => ("`-- ", "      "),
-    }
-}
-
 fn conditions(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
     let Some(status) = &detail.application.status else {
         return;
@@ -373,10 +245,12 @@ fn conditions(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
         .as_ref()
         .filter(|reason| matches!(reason.code, Code::Error | Code::SyncFailed | Code::Warning))
         .map(|reason| reason.text.as_str());
+    let held = live::hold(detail.application).is_some();
     for condition in status
         .conditions
         .iter()
         .filter(|condition| Some(text::one_line(&condition.message).as_str()) != said)
+        .filter(|condition| !(held && condition.condition_type == condition::HELD_WARNING))
     {
         let style = if condition.is_error() {
             Style::Bad

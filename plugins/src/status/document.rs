@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
+use crate::status::live;
 
 /// Version of the document.
 pub const VERSION: &str = "gitops-agent.io/status.v1";
@@ -52,6 +53,12 @@ fn item(application: &Application, complete: bool, now: Timestamp) -> Value {
             sync.revisions.clone()
         };
         set("revisions", revisions.into());
+    }
+    if let Some(live) = live::of(application) {
+        set("live", serde_json::to_value(live).unwrap_or_default());
+    }
+    if let Some(Ok(hold)) = live::hold(application) {
+        set("hold", serde_json::to_value(hold).unwrap_or_default());
     }
     if let Some(last_sync) = summary.last_sync {
         set("lastSync", second(last_sync));

@@ -10,6 +10,9 @@ use crate::table::{Cell, Column, draw};
 use crate::terminal::View;
 use crate::text;
 
+/// Columns of a terminal from which there is room for what is live.
+const LIVE_COLUMNS_FROM: usize = 130;
+
 /// What is shown.
 #[derive(Clone, Debug)]
 pub struct List {
@@ -41,7 +44,7 @@ pub fn screen(list: &List, view: &View) -> String {
         output.push_str(&summary(list, view));
         output.push_str("\n\n");
     }
-    let columns = columns(list);
+    let columns = columns(list, view);
     let rows: Vec<Vec<Cell>> = order
         .iter()
         .map(|application| row(application, list, view))
@@ -61,7 +64,7 @@ pub fn screen(list: &List, view: &View) -> String {
     output
 }
 
-fn columns(list: &List) -> Vec<Column> {
+fn columns(list: &List, view: &View) -> Vec<Column> {
     let fixed = |heading| Column {
         heading,
         leave_out: 0,
@@ -87,6 +90,15 @@ fn columns(list: &List) -> Vec<Column> {
         leave_out: 2,
         shrinks: false,
     });
+    if shows_live(list, view) {
+        for heading in ["LIVE", "BEHIND"] {
+            columns.push(Column {
+                heading,
+                leave_out: 2,
+                shrinks: false,
+            });
+        }
+    }
     columns.push(Column {
         heading: "LAST SYNC",
         leave_out: 1,
@@ -109,6 +121,16 @@ fn columns(list: &List) -> Vec<Column> {
     columns
 }
 
+/// Always where programs read, so that columns stay in their place; on a terminal when somebody
+/// says what is live and there is room.
+fn shows_live(list: &List, view: &View) -> bool {
+    let known = || list.applications.iter().any(|found| !found.live.is_empty());
+    match view.width {
+        None => true,
+        Some(width) => known() && (list.wide || width >= LIVE_COLUMNS_FROM),
+    }
+}
+
 fn row(application: &Summary, list: &List, view: &View) -> Vec<Cell> {
     let or_dash = |text: &str| {
         if text.is_empty() {
@@ -129,6 +151,18 @@ fn row(application: &Summary, list: &List, view: &View) -> Vec<Cell> {
         20,
         view.unicode,
     )));
+    if shows_live(list, view) {
+        cells.push(Cell::plain(or_dash(&application.live)));
+        let behind = application.behind.map(|behind| behind.to_string());
+        cells.push(Cell::new(
+            or_dash(behind.as_deref().unwrap_or_default()),
+            if application.behind.is_some_and(|behind| behind > 0) {
+                Style::Warn
+            } else {
+                Style::Plain
+            },
+        ));
+    }
     let last_sync = application.last_sync.map(|then| text::age(then, list.now));
     cells.push(Cell::plain(or_dash(
         last_sync.as_deref().unwrap_or_default(),

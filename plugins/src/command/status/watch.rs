@@ -11,11 +11,13 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::MissedTickBehavior;
 
-use super::{Selection, StatusArgs, agent, render};
+use super::{Seen, Selection, StatusArgs, agent, render};
 use crate::connection::Connection;
 use crate::exit::{CommandError, ExitStatus};
 use crate::failure;
 use crate::output::print;
+use crate::pods::fetch::workloads;
+use crate::pods::tree::Workloads;
 use crate::program::warn;
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
@@ -25,6 +27,8 @@ use crate::terminal::{self, View};
 const REDRAW: Duration = Duration::from_millis(250);
 /// Every how many redraw ticks ages move on, when nothing else changes.
 const AGES_EVERY: u32 = 4;
+/// Every how many redraw ticks the Pods of the one application shown are read.
+const PODS_EVERY: u32 = 8;
 /// Every how many redraw ticks the agent's Lease is read.
 const LEASE_EVERY: u32 = 20;
 
@@ -57,6 +61,7 @@ pub(super) async fn watch(
         applications: BTreeMap::new(),
         shown: Vec::new(),
         next: BTreeMap::new(),
+        workloads: Workloads::default(),
         agent: agent(selection, connection).await,
         said: HashMap::new(),
         drawn: String::new(),
@@ -74,7 +79,16 @@ pub(super) async fn watch(
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Ok(event)) => screen.take(event)?,
+                Some(Ok(event)) => {
+                    if let Event::Apply(application) | Event::InitApply(application) = &event
+                        && selection.name.is_some()
+                        && !view.interactive
+                    {
+                        let application = std::slice::from_ref(application);
+                        screen.workloads = workloads(application, connection).await;
+                    }
+                    screen.take(event)?;
+                }
                 Some(Err(error)) => return Err(watch_failed(&error, connection)),
                 None => return Ok(ExitStatus::Success),
             },
@@ -82,6 +96,9 @@ pub(super) async fn watch(
                 tick = tick.wrapping_add(1);
                 if tick.is_multiple_of(LEASE_EVERY) {
                     screen.agent = agent(selection, connection).await;
+                }
+                if selection.name.is_some() && (screen.changed || tick.is_multiple_of(PODS_EVERY)) {
+                    screen.read_workloads().await;
                 }
                 if screen.changed || tick.is_multiple_of(AGES_EVERY) {
                     screen.draw()?;
@@ -113,6 +130,7 @@ struct Screen<'a> {
     shown: Vec<Application>,
     /// What a new listing has brought so far.
     next: BTreeMap<Key, Application>,
+    workloads: Workloads,
     agent: Agent,
     /// Without a terminal: what was last said of each application.
     said: HashMap<Key, String>,
@@ -146,6 +164,13 @@ impl Screen<'_> {
         }
         self.changed = true;
         Ok(())
+    }
+
+    async fn read_workloads(&mut self) {
+        let applications: Vec<Application> = self.applications.values().cloned().collect();
+        let found = workloads(&applications, self.connection).await;
+        self.changed |= found != self.workloads;
+        self.workloads = found;
     }
 
     /// Without a terminal: a line for each application whose state is new.
@@ -195,11 +220,17 @@ impl Screen<'_> {
         let Self {
             selection,
             connection,
+            workloads,
             agent,
             view,
             ..
         } = self;
-        render(args, selection, connection, applications, agent, view, now)
+        let seen = Seen {
+            applications,
+            workloads,
+            agent,
+        };
+        render(args, selection, connection, &seen, view, now)
     }
 
     /// On a terminal: the whole screen, when it has changed.
