@@ -16,6 +16,7 @@ pub fn redacted(known: &[(&str, &str)]) -> Settings {
     };
     for (value, name) in known {
         settings.add_filter(&literal(value), *name);
+        settings.add_filter(&format!("{} {{2,}}", literal(name)), format!("{name}  "));
     }
     for (pattern, name) in [
         (r"\b[0-9a-f]{40}\b", "COMMIT"),
@@ -24,8 +25,8 @@ pub fn redacted(known: &[(&str, &str)]) -> Settings {
         (r"\b\d\d:\d\d(:\d\d)?\b", "TIME"),
         (r"\b(\d+(\.\d+)?(ms|s|m|h|d)\b ?)+( |$)", "AGE$4"),
         (r"\b(\d+(\.\d+)?(ms|s|m|h|d))+\b", "AGE"),
-        // Columns are as wide as what was replaced.
-        (r"(\S) {2,}", "$1  "),
+        // Columns are as wide as what was replaced, and so is their heading.
+        (r"(COMMIT|SHA|TIME|AGE|[A-Z]{4,}) {2,}", "$1  "),
     ] {
         settings.add_filter(pattern, name);
     }

@@ -295,7 +295,8 @@ pub fn unique(name: &str) -> String {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |age| age.as_millis());
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("e2e-{name}-{:x}{count:x}", now & 0x0fff_ffff)
+    // Of one length, so that columns are as wide in each run.
+    format!("e2e-{name}-{:07x}{count:02x}", now & 0x0fff_ffff)
 }
 
 /// The `default` project of the installation, in a namespace.
