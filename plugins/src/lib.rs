@@ -5,6 +5,7 @@
 //! fetch, call them and print.
 
 pub mod application;
+pub mod bootstrap;
 pub mod command;
 pub mod connection;
 pub mod diff;

@@ -88,6 +88,7 @@ commands! {
     Refresh refresh RefreshArgs "kubectl-gitops-refresh";
     Wait wait WaitArgs "kubectl-gitops-wait";
     Terminate terminate TerminateArgs "kubectl-gitops-terminate";
+    Bootstrap bootstrap BootstrapArgs "kubectl-gitops-bootstrap";
 }
 
 /// Runs `kubectl-gitops`.

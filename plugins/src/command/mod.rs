@@ -4,6 +4,7 @@ pub mod diff;
 pub mod explain;
 pub mod history;
 pub mod refresh;
+pub mod bootstrap;
 pub mod status;
 pub mod sync;
 pub mod terminate;

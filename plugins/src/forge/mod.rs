@@ -164,13 +164,15 @@ impl Forge {
         proposal: &Proposal,
     ) -> Result<Option<PullRequest>, CommandError> {
         let what = format!("look for an open {}", self.kind.request_name());
+        let mut before = Value::Null;
         for page in 1..=PAGES {
             let request = request::list_pull_requests(self.kind, &self.remote, proposal, page);
             let list = self.list(&what, request).await?;
             let found = request::find_pull_request(self.kind, &list, proposal);
-            if found.is_some() || is_last(&list) {
+            if found.is_some() || is_last(&list, &before) {
                 return Ok(found);
             }
+            before = list;
         }
         Ok(None)
     }
@@ -181,15 +183,17 @@ impl Forge {
             return Ok(Registered::ByHand(self.deploy_key_page()));
         }
         let what = "list the deploy keys";
+        let mut before = Value::Null;
         for page in 1..=PAGES {
             let request = request::list_deploy_keys(self.kind, &self.remote, page);
             let list = self.list(what, request).await?;
             if request::has_deploy_key(&list, key) {
                 return Ok(Registered::Existing);
             }
-            if is_last(&list) {
+            if is_last(&list, &before) {
                 break;
             }
+            before = list;
         }
         let what = "add a deploy key";
         let request = request::create_deploy_key(self.kind, &self.remote, key);
@@ -272,9 +276,10 @@ impl Forge {
     }
 }
 
-/// A server may send shorter pages than it is asked for: only an empty one is behind the last.
-fn is_last(list: &Value) -> bool {
-    list.as_array().is_none_or(Vec::is_empty)
+/// A server may send shorter pages than it is asked for: only an empty one is behind the last, or
+/// the same again from one that knows no pages.
+fn is_last(list: &Value, before: &Value) -> bool {
+    list.as_array().is_none_or(Vec::is_empty) || list == before
 }
 
 async fn probe(http: &Http, remote: &Remote) -> Option<Kind> {
