@@ -17,7 +17,7 @@ use crate::bootstrap::verdict::{Target as Wanted, judge};
 use crate::bootstrap::{source, take_over};
 use crate::connection::Connection;
 use crate::exit::{CommandError, ExitStatus};
-use crate::follow::{Followed, follow};
+use crate::follow::{Followed, follow_step};
 use crate::forge::{Proposal, Proposed, Registered};
 use crate::git::{Pushed, Target};
 use crate::progress::Progress;
@@ -359,17 +359,18 @@ async fn wait(
             let judge = |application: &Application, _: &mut Progress| {
                 judge(application, &wanted, &mut unknown)
             };
-            let status = Box::pin(follow(connection, &followed, progress, judge)).await?;
-            match unknown {
-                None if status == ExitStatus::Success => break,
-                None => return Ok(status),
-                Some(revision) => {
+            let ended = Box::pin(follow_step(connection, &followed, progress, judge)).await?;
+            match (ended, unknown) {
+                (Some(ExitStatus::Success), _) => break,
+                (Some(status), _) => return Ok(status),
+                (None, Some(revision)) => {
                     if has(ready, &ready.layout, commit, &revision).await? {
                         wanted.newer.push(revision);
                     } else {
                         wanted.other.push(revision);
                     }
                 }
+                (None, None) => {}
             }
         }
     }

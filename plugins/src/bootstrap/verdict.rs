@@ -18,8 +18,8 @@ pub struct Target {
     pub other: Vec<String>,
 }
 
-/// Judges. A revision about which nothing is known ends the following and is returned in `unknown`:
-/// somebody has to look at the history.
+/// Judges. A revision about which nothing is known pauses the following and is returned in
+/// `unknown`: somebody has to look at the history.
 pub fn judge(application: &Application, target: &Target, unknown: &mut Option<String>) -> Verdict {
     let name = &target.name;
     let Some(status) = &application.status else {
@@ -50,7 +50,7 @@ pub fn judge(application: &Application, target: &Target, unknown: &mut Option<St
     }
     if !at_target {
         *unknown = Some(revision.to_owned());
-        return Verdict::Done(format!("Application {name} is at {short} now"));
+        return Verdict::Pause;
     }
     let synced = status
         .sync
@@ -152,14 +152,7 @@ mod tests {
                 "Wait Application root: no access [2J",
                 None,
             ),
-            (
-                "c3",
-                "Synced",
-                "Healthy",
-                &none,
-                "Done Application root is at c3 now",
-                Some("c3"),
-            ),
+            ("c3", "Synced", "Healthy", &none, "Pause", Some("c3")),
         ];
         for (revision, sync, health, conditions, expected, asked) in table {
             let mut unknown = None;
@@ -167,7 +160,7 @@ mod tests {
             let shown = match judge(&found, &target, &mut unknown) {
                 Verdict::Wait(text) => format!("Wait {text}"),
                 Verdict::Done(text) => format!("Done {text}"),
-                Verdict::Failed(text, _) => format!("Failed {text}"),
+                other => format!("{other:?}"),
             };
             assert_eq!(shown, expected);
             assert_eq!(unknown.as_deref(), asked);
