@@ -36,6 +36,16 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "explain",
+        document: Some("explain"),
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "history",
+        document: Some("history"),
+        ..ABOUT_ONE
+    },
+    Command {
         name: "refresh",
         app: App::Several,
         ..ABOUT_ONE
