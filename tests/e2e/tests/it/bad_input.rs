@@ -217,7 +217,7 @@ async fn credentials_that_do_not_do() {
     let stranger = Person::new().in_namespace(&namespace);
     stranger.writes_kubeconfig(plane.kubeconfig_of(&json!({"token": token})));
     all(readers(&stranger, &[]), |outcome| {
-        outcome.fails(3).says("you may not ").says("hint: ");
+        outcome.fails(3).says("you may not").says("hint: ");
         outcome.never_shows(&token);
     })
     .await;
@@ -277,7 +277,10 @@ async fn credentials_that_do_not_do() {
 async fn clusters_without_the_definitions() {
     let cluster = Cluster::up("fake", &[]);
     let person = Person::with_kubeconfig(&cluster.kubeconfig());
-    all(readers(&person, &[]), |outcome| {
+    let about_applications = |command: &&Command| command.app != App::No;
+    let lines = commands::readers().filter(about_applications);
+    let lines = lines.map(|command| person.plugin(&command.about("web")));
+    all(lines.collect(), |outcome| {
         outcome
             .fails(3)
             .says("does not know Applications")

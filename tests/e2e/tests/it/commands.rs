@@ -9,7 +9,7 @@ pub(crate) struct Command {
     pub(crate) needs: &'static [&'static str],
     /// Whether it names an Application.
     pub(crate) app: App,
-    /// Whether it asks the cluster for Applications, so that it fails where it cannot.
+    /// Whether it asks the cluster, so that it fails where it cannot.
     pub(crate) reads: bool,
     /// Name of its JSON document; none: it has no `-o`.
     pub(crate) document: Option<&'static str>,
@@ -30,6 +30,17 @@ pub(crate) enum App {
 
 /// All of them.
 pub(crate) const ALL: &[Command] = &[
+    Command {
+        name: "bootstrap",
+        needs: &[
+            "--repo",
+            "http://127.0.0.1:1/acme/fleet",
+            "--path",
+            "clusters/test",
+        ],
+        app: App::No,
+        ..ABOUT_ONE
+    },
     Command {
         name: "diff",
         document: Some("diff"),
@@ -89,7 +100,7 @@ impl Command {
     }
 }
 
-/// Commands that ask the cluster for Applications.
+/// Commands that ask the cluster.
 pub(crate) fn readers() -> impl Iterator<Item = &'static Command> {
     ALL.iter().filter(|command| command.reads)
 }
