@@ -41,6 +41,13 @@ impl ControlPlane {
 
     /// Connects, and installs definitions and roles unless that was done before.
     pub async fn connect(kubeconfig: &Path) -> Self {
+        let plane = Self::bare(kubeconfig).await;
+        plane.install(kubeconfig);
+        plane
+    }
+
+    /// Connects, and installs nothing.
+    pub async fn bare(kubeconfig: &Path) -> Self {
         // Fails when a test has done it already; that is fine.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let read = must(Kubeconfig::read_from(kubeconfig), "read the kubeconfig");
@@ -50,12 +57,10 @@ impl ControlPlane {
             "use the kubeconfig",
         );
         let client = must(Client::try_from(config), "make a client");
-        let plane = Self {
+        Self {
             client,
             kubeconfig: kubeconfig.into(),
-        };
-        plane.install(kubeconfig);
-        plane
+        }
     }
 
     /// Applies the definitions and the ClusterRole of the installation once a cluster: the first
