@@ -68,7 +68,7 @@ pub fn running(operation: &OperationState) -> String {
         _ if operation.finished_at.is_some() => "waiting to try again",
         _ => "syncing",
     };
-    if operation.message.is_empty() {
+    if operation.message.is_empty() || operation.message == what {
         what.to_owned()
     } else {
         format!("{what}: {}", text::one_line(&operation.message))

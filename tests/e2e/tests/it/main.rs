@@ -31,3 +31,5 @@ mod refresh;
 mod revisions;
 mod size;
 mod sources;
+mod sync_command;
+mod wait_command;
