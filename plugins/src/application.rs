@@ -169,7 +169,20 @@ pub async fn list(
 
 /// Namespaces and names of all Applications the person may see.
 pub async fn everywhere(connection: &Connection) -> Result<Vec<(String, String)>, kube::Error> {
-    let api: Api<Application> = Api::all(connection.client.clone());
+    identities(Api::all(connection.client.clone()), connection).await
+}
+
+/// Names of the Applications of a namespace.
+pub async fn names(namespace: &str, connection: &Connection) -> Result<Vec<String>, kube::Error> {
+    let api = Api::namespaced(connection.client.clone(), namespace);
+    let found = identities(api, connection).await?;
+    Ok(found.into_iter().map(|(_, name)| name).collect())
+}
+
+async fn identities(
+    api: Api<Application>,
+    connection: &Connection,
+) -> Result<Vec<(String, String)>, kube::Error> {
     let mut params = ListParams::default().limit(PAGE);
     let mut all = Vec::new();
     loop {

@@ -143,6 +143,13 @@ impl Connection {
 }
 
 impl ConnectionArgs {
+    /// Names of the kubeconfig's contexts.
+    pub fn contexts(&self) -> Vec<String> {
+        let kubeconfig = self.read_kubeconfig().ok().flatten();
+        let contexts = kubeconfig.into_iter().flat_map(|found| found.contexts);
+        contexts.map(|context| context.name).collect()
+    }
+
     /// Reads the kubeconfig and makes a client. Asks the cluster nothing.
     pub async fn connect(&self) -> Result<Connection, CommandError> {
         let mut context_namespace = None;

@@ -7,8 +7,10 @@
 pub mod application;
 pub mod bootstrap;
 pub mod command;
+pub mod completion;
 pub mod connection;
 pub mod diff;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod extension;
@@ -17,6 +19,7 @@ pub mod follow;
 pub mod forge;
 pub mod git;
 pub mod history;
+pub mod installation;
 pub mod interrupt;
 pub mod jsonpath;
 pub mod output;

@@ -13,6 +13,7 @@ use crate::connection::ConnectionArgs;
 use crate::exit::{CommandError, ExitStatus};
 use crate::extension;
 use crate::interrupt;
+use crate::output;
 use crate::paint::Style;
 
 /// GitOps from the terminal: what Git says, what the cluster does, and who changed it.
@@ -89,6 +90,9 @@ commands! {
     Wait wait WaitArgs "kubectl-gitops-wait";
     Terminate terminate TerminateArgs "kubectl-gitops-terminate";
     Bootstrap bootstrap BootstrapArgs "kubectl-gitops-bootstrap";
+    Completion completion CompletionArgs "kubectl-gitops-completion";
+    Version version VersionArgs "kubectl-gitops-version";
+    Doctor doctor DoctorArgs "kubectl-gitops-doctor";
 }
 
 /// Runs `kubectl-gitops`.
@@ -104,7 +108,7 @@ pub fn definition() -> clap::Command {
 }
 
 /// Names of all commands.
-fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let definition = definition();
     let names = definition
         .get_subcommands()
@@ -124,6 +128,11 @@ fn run<P: CommandFactory + FromArgMatches>(
             .unwrap_or_default()
     });
     let mut definition = P::command();
+    if let Some(answer) = crate::completion::answer(&definition, &arguments) {
+        // A shell that does not listen has its reasons.
+        let _ = output::print(&answer);
+        return ExitCode::SUCCESS;
+    }
     if let Some(typed) = typed_name(program) {
         definition = definition.bin_name(typed);
     }

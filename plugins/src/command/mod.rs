@@ -1,11 +1,14 @@
 //! One module per command; its doc comment is its help.
 
 pub mod bootstrap;
+pub mod completion;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod history;
 pub mod refresh;
 pub mod status;
 pub mod sync;
 pub mod terminate;
+pub mod version;
 pub mod wait;

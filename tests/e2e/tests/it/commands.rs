@@ -42,6 +42,13 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "completion",
+        needs: &["bash"],
+        app: App::No,
+        reads: false,
+        ..ABOUT_ONE
+    },
+    Command {
         name: "diff",
         document: Some("diff"),
         ..ABOUT_ONE
@@ -54,6 +61,13 @@ pub(crate) const ALL: &[Command] = &[
     Command {
         name: "history",
         document: Some("history"),
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "doctor",
+        app: App::No,
+        reads: false,
+        document: Some("doctor"),
         ..ABOUT_ONE
     },
     Command {
@@ -74,6 +88,13 @@ pub(crate) const ALL: &[Command] = &[
     },
     Command {
         name: "terminate",
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "version",
+        app: App::No,
+        reads: false,
+        document: Some("version"),
         ..ABOUT_ONE
     },
     Command {

@@ -21,6 +21,7 @@ mod first_sync;
 mod harness;
 mod image;
 mod in_cluster;
+mod installation_commands;
 mod krew;
 mod manual_sync;
 mod namespaces;
