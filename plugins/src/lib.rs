@@ -36,3 +36,4 @@ pub mod sync;
 pub mod table;
 pub mod terminal;
 pub mod text;
+pub mod uninstall;

@@ -93,6 +93,7 @@ commands! {
     Completion completion CompletionArgs "kubectl-gitops-completion";
     Version version VersionArgs "kubectl-gitops-version";
     Doctor doctor DoctorArgs "kubectl-gitops-doctor";
+    Uninstall uninstall UninstallArgs "kubectl-gitops-uninstall";
 }
 
 /// Runs `kubectl-gitops`.

@@ -6,9 +6,8 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-use crate::bootstrap::access::{self, Access, Offer};
+use crate::bootstrap::access::{self, Offer};
 use crate::bootstrap::cluster::{Cluster, shown};
 use crate::bootstrap::controllers::Controller;
 use crate::bootstrap::image::{self, Decision, Image};
@@ -16,7 +15,7 @@ use crate::bootstrap::layout::{self, Layout, PlannedFile};
 use crate::bootstrap::manifests::{self, Choice, Installation, NAME, PART_OF};
 use crate::bootstrap::plan::{ObjectChange, Plan, Verb};
 use crate::bootstrap::source::{self, Tip};
-use crate::bootstrap::{known_hosts, permissions, secret, take_over};
+use crate::bootstrap::{credentials, known_hosts, permissions, secret, take_over};
 use crate::connection::Connection;
 use crate::exit::{CommandError, ExitStatus};
 use crate::forge::{self, DeployKey, Forge};
@@ -172,7 +171,7 @@ pub async fn check(
             .iter()
             .any(|change| change.verb != Verb::Same);
 
-    let readable = readable(wish, &url, cluster, namespace_exists, progress).await?;
+    let readable = credentials::find(wish, &url, cluster, namespace_exists, progress).await?;
     let propose = wish.propose && files.iter().any(PlannedFile::is_written);
     let forge = if propose || readable.deploy_key.is_some() {
         Forge::find(&url, wish.forge.as_ref(), |name| std::env::var(name).ok()).await?
@@ -453,83 +452,6 @@ fn root_of(files: &[PlannedFile], layout: &Layout) -> Result<Value, CommandError
     Ok(parsed
         .and_then(|objects| objects.into_iter().next())
         .unwrap_or_else(|| layout.root()))
-}
-
-struct Readable {
-    access: Access,
-    secret: Option<Value>,
-    deploy_key: Option<DeployKey>,
-}
-
-/// How the agent will read the repository, tried as far as it can be tried from here.
-async fn readable(
-    wish: &Wish,
-    url: &str,
-    cluster: Cluster<'_>,
-    namespace_exists: bool,
-    progress: &mut Progress,
-) -> Result<Readable, CommandError> {
-    progress.begin("trying how the agent will read the repository");
-    let secrets = if namespace_exists {
-        cluster.repository_secrets(&wish.namespace).await?
-    } else {
-        Vec::new()
-    };
-    let existing = secret::existing(url, &secrets);
-    let open = !access::is_ssh(url) && access::try_reading(url, &Access::Open, None).await.is_ok();
-    let name = existing.as_ref().map(|(name, _)| name.as_str());
-    let access = access::decide(url, &wish.offer, name, open)?;
-    let folder = TempDir::new().map_err(|error| {
-        CommandError::new(
-            ExitStatus::Usage,
-            format!("cannot make a temporary folder: {error}"),
-        )
-    })?;
-    let title = format!(
-        "gitops-agent {}/{}",
-        cluster.connection.context, wish.namespace
-    );
-    let private = match (&access, existing) {
-        (Access::NewKey, _) => Some(secret::make_key(folder.path(), &title).await?),
-        (Access::Key(key), _) => Some(key.clone()),
-        (Access::Existing(_), Some((_, key))) => key,
-        _ => None,
-    };
-    let mut deploy_key = None;
-    match (&access, &private) {
-        (Access::Token { .. }, _) => {
-            access::try_reading(url, &access, None)
-                .await
-                .map_err(|why| cannot_read("the token given", &why))?;
-        }
-        (_, Some(private)) => {
-            let public_key = secret::public_key(folder.path(), private).await?;
-            let key = folder.path().join("key");
-            let new = access == Access::NewKey;
-            if new || access::try_reading(url, &access, Some(&key)).await.is_err() {
-                if matches!(access, Access::Key(_)) && !wish.offer.deploy_key {
-                    return Err(cannot_read("the ssh key given", "the server refused it")
-                        .hint("with --deploy-key it is registered as a deploy key"));
-                }
-                deploy_key = Some(DeployKey { title, public_key });
-            }
-        }
-        _ => {}
-    }
-    progress.done(&format!("agent reads with: {}", access.shown()));
-    let secret = secret::secret(url, &wish.namespace, &access, private.as_deref());
-    Ok(Readable {
-        access,
-        secret,
-        deploy_key,
-    })
-}
-
-fn cannot_read(what: &str, why: &str) -> CommandError {
-    CommandError::new(
-        ExitStatus::Unreachable,
-        format!("the repository cannot be read with {what}: {why}"),
-    )
 }
 
 fn message(layout: &Layout, installation: &Installation, tip: &Tip) -> String {

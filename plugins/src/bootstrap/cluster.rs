@@ -1,15 +1,12 @@
 //! What bootstrap reads from a cluster and applies to it. Decides nothing.
 
-use std::time::Duration;
-
 use futures::StreamExt;
 use gitops_api::constants::{FIELD_MANAGER, LEASE_NAME, annotation, label, secret_type};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use kube::runtime::watcher::watch_object;
 use kube::{Api, Error};
 use serde_json::{Value, json};
 
@@ -18,7 +15,6 @@ use crate::bootstrap::plan::{ObjectChange, Verb};
 use crate::connection::Connection;
 use crate::exit::{CommandError, ExitStatus};
 use crate::failure;
-use crate::progress::Progress;
 use crate::status::agent::Agent;
 use crate::text;
 
@@ -26,8 +22,6 @@ use crate::text;
 const PAGE: u32 = 500;
 /// Objects compared at the same time.
 const CONCURRENT: usize = 8;
-/// Longest wait for a definition to be served.
-const ESTABLISHED: Duration = Duration::from_mins(1);
 
 /// A cluster and the person's rights in it.
 #[derive(Clone, Copy)]
@@ -49,7 +43,7 @@ pub fn shown(object: &Value) -> String {
 
 impl Cluster<'_> {
     /// The API of an object's kind, in its namespace.
-    fn api(self, object: &Value) -> Api<DynamicObject> {
+    pub(super) fn api(self, object: &Value) -> Api<DynamicObject> {
         let (group, version) = object["apiVersion"]
             .as_str()
             .unwrap_or_default()
@@ -270,6 +264,56 @@ impl Cluster<'_> {
         Ok(found.is_some())
     }
 
+    /// All objects of a kind in a namespace; none when the kind is not served.
+    pub async fn list(
+        self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<Vec<Value>, CommandError> {
+        let api = self.api(&json!({
+            "apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace},
+        }));
+        let mut params = ListParams::default().limit(PAGE).labels(selector);
+        let mut objects = Vec::new();
+        loop {
+            let page = match self.connection.wait(api.list(&params)).await? {
+                Ok(page) => page,
+                Err(Error::Api(status)) if status.code == 404 => return Ok(objects),
+                Err(error) => {
+                    let what = format!("list {kind}s in {namespace}");
+                    return Err(failure::of(&error, &what, self.connection));
+                }
+            };
+            for object in page.items {
+                let mut object = serde_json::to_value(object).unwrap_or_default();
+                object["apiVersion"] = json!(api_version);
+                object["kind"] = json!(kind);
+                objects.push(object);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(objects),
+            }
+        }
+    }
+
+    /// Deletes an object, if it is there; what it owns goes with it.
+    pub async fn delete(self, object: &Value) -> Result<(), CommandError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let api = self.api(object);
+        let params = DeleteParams::background();
+        match self.connection.wait(api.delete(name, &params)).await? {
+            Ok(_) => Ok(()),
+            Err(Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => {
+                let what = format!("delete {}", shown(object));
+                Err(failure::of(&error, &what, self.connection))
+            }
+        }
+    }
+
     /// Secrets with repositories and their credentials.
     pub async fn repository_secrets(self, namespace: &str) -> Result<Vec<Secret>, CommandError> {
         let api: Api<Secret> = Api::namespaced(self.connection.client.clone(), namespace);
@@ -295,112 +339,6 @@ impl Cluster<'_> {
             Ok(Ok(Some(lease)))
                 if matches!(Agent::of(&lease, Timestamp::now()), Agent::Running { .. })
         )
-    }
-
-    /// Waits until a definition's kind is served.
-    pub async fn established(self, definition: &Value) -> Result<(), CommandError> {
-        let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-        let mut states = watch_object(self.api(definition), name).boxed();
-        let served = async {
-            while let Some(state) = states.next().await {
-                let Ok(Some(live)) = state else { continue };
-                let conditions = live.data["status"]["conditions"].as_array();
-                let established = conditions.into_iter().flatten().any(|condition| {
-                    condition["type"] == "Established" && condition["status"] == "True"
-                });
-                if established {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(ESTABLISHED, served)
-            .await
-            .map_err(|_| {
-                CommandError::new(
-                    ExitStatus::No,
-                    format!("the cluster does not serve {name} after a minute"),
-                )
-                .hint(format!("see why: kubectl describe crd {name}"))
-                .hint("run the command again: it goes on where it stopped")
-            })
-    }
-
-    /// Waits until a workload has all its Pods, telling what keeps them.
-    pub async fn available(
-        self,
-        workload: &Value,
-        timeout: Duration,
-        progress: &mut Progress,
-    ) -> Result<(), CommandError> {
-        let name = text::one_line(workload["metadata"]["name"].as_str().unwrap_or_default());
-        let namespace = workload["metadata"]["namespace"]
-            .as_str()
-            .unwrap_or_default();
-        let mut states = watch_object(self.api(workload), &name).boxed();
-        let mut pulse = tokio::time::interval(Duration::from_secs(3));
-        let mut why = String::new();
-        let waiting = async {
-            loop {
-                tokio::select! {
-                    state = states.next() => match state {
-                        Some(Ok(Some(live))) if is_available(&live.data, live.metadata.generation) => return,
-                        Some(_) => {}
-                        None => return,
-                    },
-                    _ = pulse.tick() => {
-                        if let Some(reason) = self.trouble(namespace, &name).await {
-                            progress.update(&format!("waiting for {name}: {reason}"));
-                            why = reason;
-                        }
-                    }
-                }
-            }
-        };
-        if tokio::time::timeout(timeout, waiting).await.is_ok() {
-            return Ok(());
-        }
-        let why = if why.is_empty() {
-            String::new()
-        } else {
-            format!(": {why}")
-        };
-        Err(CommandError::new(
-            ExitStatus::No,
-            format!(
-                "{name} did not become ready within {}s{why}",
-                timeout.as_secs()
-            ),
-        )
-        .hint(format!(
-            "look at it: kubectl -n {namespace} describe pods -l app.kubernetes.io/name={name}"
-        ))
-        .hint("then run the command again: it goes on where it stopped"))
-    }
-
-    /// What the Pods of the agent wait for.
-    async fn trouble(self, namespace: &str, name: &str) -> Option<String> {
-        let api: Api<Pod> = Api::namespaced(self.connection.client.clone(), namespace);
-        let params = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
-        let pods = self.connection.wait(api.list(&params)).await.ok()?.ok()?;
-        pods.items.iter().find_map(|pod| {
-            let status = pod.status.as_ref()?;
-            let container = status
-                .container_statuses
-                .iter()
-                .flatten()
-                .find_map(|container| {
-                    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-                    let reason = waiting.reason.clone()?;
-                    let message = waiting.message.clone().unwrap_or_default();
-                    Some(format!("{reason} {message}"))
-                });
-            let scheduled = status.conditions.iter().flatten().find_map(|condition| {
-                let waits = condition.type_ == "PodScheduled" && condition.status == "False";
-                waits.then(|| condition.message.clone()).flatten()
-            });
-            let reason = container.or(scheduled)?;
-            Some(text::cut(&text::one_line(&reason), 160, false))
-        })
     }
 }
 
@@ -435,33 +373,9 @@ fn substance(mut object: Value) -> Value {
     object
 }
 
-fn is_available(live: &Value, generation: Option<i64>) -> bool {
-    let status = &live["status"];
-    let wanted = live["spec"]["replicas"].as_u64().unwrap_or(1);
-    status["observedGeneration"].as_i64() >= generation
-        && status["updatedReplicas"].as_u64().unwrap_or(0) >= wanted
-        && status["availableReplicas"].as_u64().unwrap_or(0) >= wanted
-        && status["replicas"].as_u64().unwrap_or(0) <= wanted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rollout_is_over_when_all_pods_are_new_and_available() {
-        let live = |observed: i64, updated: u64, available: u64, all: u64| {
-            json!({"spec": {"replicas": 1}, "status": {
-                "observedGeneration": observed, "updatedReplicas": updated,
-                "availableReplicas": available, "replicas": all,
-            }})
-        };
-        assert!(is_available(&live(2, 1, 1, 1), Some(2)));
-        assert!(!is_available(&live(1, 1, 1, 1), Some(2)));
-        assert!(!is_available(&live(2, 0, 1, 1), Some(2)));
-        assert!(!is_available(&live(2, 1, 0, 1), Some(2)));
-        assert!(!is_available(&live(2, 1, 1, 2), Some(2)));
-    }
 
     #[test]
     fn what_the_agent_wrote_stays() {

@@ -2,12 +2,13 @@
 //! is shown of it.
 //!
 //! `check` looks and decides, `execute` does; what they decide with is pure and has files of its
-//! own. Only `cluster`, `source`, `access` and `secret` talk to the world.
+//! own. Only `cluster`, `waiting`, `source`, `access` and `secret` talk to the world.
 
 pub mod access;
 pub mod check;
 pub mod cluster;
 pub mod controllers;
+pub mod credentials;
 pub mod execute;
 pub mod export;
 pub mod image;
@@ -20,3 +21,4 @@ pub mod secret;
 pub mod source;
 pub mod take_over;
 pub mod verdict;
+mod waiting;

@@ -10,5 +10,6 @@ pub mod refresh;
 pub mod status;
 pub mod sync;
 pub mod terminate;
+pub mod uninstall;
 pub mod version;
 pub mod wait;
