@@ -1,6 +1,7 @@
 //! `diff`: asks the agent (or renders a working tree) and prints what the pure functions make of
 //! the answer, or gives it to another program. Never changes anything.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
@@ -20,6 +21,8 @@ use crate::program::warn;
 use crate::progress::Progress;
 use crate::terminal::View;
 
+mod cluster;
+mod local;
 mod program;
 
 /// Show what a sync would change: Git against live, exactly as the API server would see it
@@ -28,7 +31,8 @@ mod program;
 /// object the file and line it comes from. The API server itself says what would change (a
 /// server-side dry run), so defaults and admission are no differences. Nothing is changed, values
 /// of Secrets are masked. The agent answers, with its own access to the repository; who may ask is
-/// decided by RBAC on previews.gitops-agent.io.
+/// decided by RBAC on previews.gitops-agent.io. With --local your working tree is rendered here, and
+/// compared with your own rights: get and patch on the objects.
 ///
 /// Ends with 0 when nothing differs, 1 when something does, more when that is not known. With
 /// KUBECTL_EXTERNAL_DIFF set, that program compares and decides, as for kubectl diff.
@@ -36,6 +40,7 @@ mod program;
 /// Examples:
 ///   kubectl gitops diff web                       what a sync would change now
 ///   kubectl gitops diff web --revision topic      what that branch would change
+///   kubectl gitops diff web --local .             what your uncommitted changes would change
 ///   kubectl gitops diff web --full                new and deleted objects line by line, too
 ///   kubectl gitops diff web -o json               for programs
 ///   KUBECTL_EXTERNAL_DIFF="diff -u -N --color=always" kubectl gitops diff web
@@ -49,6 +54,11 @@ pub struct DiffArgs {
     /// Branch, tag or commit instead of the Application's own; with several sources once for each
     #[arg(short, long, value_name = "REVISION", value_parser = revision)]
     pub revision: Vec<String>,
+
+    /// A folder of your own clone instead: what its files would change, committed or not, compared
+    /// with your own rights
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["revision", "timeout"])]
+    pub local: Option<PathBuf>,
 
     /// Also show objects that would be created or deleted, line by line
     #[arg(long)]
@@ -127,6 +137,16 @@ async fn ask(
     whole: bool,
 ) -> Result<Compared, CommandError> {
     let (namespace, name) = place(application);
+    let mut progress = progress(args);
+    if let Some(folder) = &args.local {
+        let (answer, git) =
+            local::compare(folder, application, connection, whole, &mut progress).await?;
+        return Ok(Compared {
+            git,
+            answer,
+            next: None,
+        });
+    }
     let mut spec = PreviewSpec {
         application: name.to_owned(),
         objects: whole,
@@ -138,7 +158,6 @@ async fn ask(
     }
     let mut question = Question::new("diff-", namespace, spec);
     question.patience = args.timeout.unwrap_or(preview::DEFAULT_PATIENCE);
-    let mut progress = progress(args);
     let answer = preview::ask(connection, question, |step| progress.update(step)).await?;
     drop(progress);
     let next = args.revision.is_empty().then(|| {

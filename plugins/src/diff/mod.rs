@@ -4,6 +4,7 @@
 pub mod change;
 pub mod document;
 pub mod external;
+pub mod local;
 pub mod screen;
 pub mod sides;
 pub mod value;

@@ -7,6 +7,7 @@ use gitops_api::Preview;
 use gitops_e2e::{
     Repo, World,
     application::is_out_of_sync,
+    checkout::{Checkout, State},
     manifests::{config_map, deployment},
     snapshot::redacted,
 };
@@ -293,4 +294,114 @@ async fn without_an_agent_it_says_so_and_leaves_nothing() {
     terminal.interrupt();
     terminal.ends().await.exits(130);
     assert_eq!(questions(&world).await.len(), 0, "questions were left");
+}
+
+#[tokio::test]
+async fn a_working_tree_is_compared_before_it_is_committed() {
+    let world = World::new("difflocal").await;
+    let repo = world.repo("config");
+    let commit = shop(&repo);
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    app.synced_to(&commit).await;
+    // None of what follows needs the agent.
+    assert!(world.stop().await);
+    let person = world.person();
+    let clone = Checkout::of(&person, &repo, State::Clean, "web.yaml");
+    let local = |folder: &str| {
+        person
+            .gitops(&["diff", "shop", "--local", folder])
+            .from(clone.path())
+    };
+
+    let equal = local(".").run().await;
+    equal.exits(0).is_quiet().is_plain();
+    equal
+        .prints("working tree . (main@")
+        .prints("as committed)")
+        .prints("4 objects as Git says");
+    clone.is_untouched();
+
+    let write = |file: &str, text: &str| std::fs::write(clone.path().join(file), text).unwrap();
+    write("web.yaml", &deployment("web", 4, "web:1"));
+    write("token.yaml", &secret("hunter2-next"));
+    write("new.yaml", &config_map("new", "1"));
+    write(
+        "bad.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: bad\nspec:\n  ports: [{port: 99999}]\n",
+    );
+    write(
+        "unknown.yaml",
+        "apiVersion: example.com/v1\nkind: Gadget\nmetadata:\n  name: g\n",
+    );
+    std::fs::remove_file(clone.path().join("gone.yaml")).unwrap();
+    std::fs::create_dir(clone.path().join("charts")).unwrap();
+    let diff = local("charts").run().await;
+    diff.exits(1).is_quiet().is_plain();
+    diff.prints("1 to create, 2 to change, 1 to prune, 1 equal, 2 refused by the API server");
+    no_values(&diff.stdout);
+    redacted(&[(&world.target, "TARGET"), (&world.namespace, "NAMESPACE")]).bind(|| {
+        insta::assert_snapshot!("diff_local", diff.stdout);
+    });
+    assert!(
+        !world
+            .exists::<k8s_openapi::api::core::v1::ConfigMap>("new")
+            .await
+    );
+    let external = local(".")
+        .with("KUBECTL_EXTERNAL_DIFF", "diff -u -N")
+        .run()
+        .await;
+    external.exits(1).prints("+  replicas: 4").says("99999");
+    no_values(&external.stdout);
+    assert_eq!(person.leftovers(), Vec::<String>::new());
+
+    write("web.yaml", "kind: [\n");
+    local(".").run().await.fails(2).says("web.yaml");
+    local(".")
+        .with("GITOPS_RENDERER", "/nonsuch")
+        .run()
+        .await
+        .fails(2)
+        .says("render worker");
+    local("nonsuch")
+        .run()
+        .await
+        .fails(2)
+        .says("nonsuch is not a folder");
+    let outside = local(&person.path("tmp").to_string_lossy()).run().await;
+    outside.fails(2).says("is not in a working tree");
+    let other = world.repo("other");
+    other.write("a.yaml", "a: 1\n");
+    other.write("a.yaml", "a: 2\n");
+    let other = Checkout::of(&person, &other, State::Shallow, "a.yaml");
+    let wrong = local(&other.path().to_string_lossy()).run().await;
+    wrong
+        .fails(2)
+        .says("is no clone of a repository Application shop is made from");
+    local(".")
+        .with("KUBECTL_EXTERNAL_DIFF", "x")
+        .run()
+        .await
+        .exits(2);
+    let both = person.gitops(&["diff", "shop", "--local", ".", "--revision", "x"]);
+    both.run().await.exits(2).says("cannot be used with");
+}
+
+#[tokio::test]
+async fn a_working_tree_is_compared_with_the_persons_own_rights() {
+    let world = World::new("difflocalrbac").await;
+    let repo = world.repo("config");
+    let commit = shop(&repo);
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    app.synced_to(&commit).await;
+    let read =
+        json!({"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get"]});
+    let person = world.person_with("reader", json!([read])).await;
+    let clone = Checkout::of(&person, &repo, State::Clean, "web.yaml");
+    let local = person
+        .gitops(&["diff", "shop", "--local", "."])
+        .from(clone.path());
+    let refused = local.run().await;
+    refused.fails(3).says("you may not compare 4 of 4 objects");
+    refused.says("--revision BRANCH");
 }
