@@ -147,7 +147,7 @@ fn sign(action: PreviewAction) -> (&'static str, Style) {
 
 fn summary(counts: &PreviewCounts) -> String {
     let refused = if counts.refuse > 0 {
-        format!(", {} refused by the API server", counts.refuse)
+        format!(", {} that cannot be applied", counts.refuse)
     } else {
         String::new()
     };

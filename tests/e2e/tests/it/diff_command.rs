@@ -337,7 +337,7 @@ async fn a_working_tree_is_compared_before_it_is_committed() {
     std::fs::create_dir(clone.path().join("charts")).unwrap();
     let diff = local("charts").run().await;
     diff.exits(1).is_quiet().is_plain();
-    diff.prints("1 to create, 2 to change, 1 to prune, 1 equal, 2 refused by the API server");
+    diff.prints("1 to create, 2 to change, 1 to prune, 1 equal, 2 that cannot be applied");
     no_values(&diff.stdout);
     redacted(&[(&world.target, "TARGET"), (&world.namespace, "NAMESPACE")]).bind(|| {
         insta::assert_snapshot!("diff_local", diff.stdout);
@@ -355,7 +355,10 @@ async fn a_working_tree_is_compared_before_it_is_committed() {
     no_values(&external.stdout);
     assert_eq!(person.leftovers(), Vec::<String>::new());
 
-    write("web.yaml", "kind: [\n");
+    write(
+        "web.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n",
+    );
     local(".").run().await.fails(2).says("web.yaml");
     local(".")
         .with("GITOPS_RENDERER", "/nonsuch")
@@ -378,11 +381,6 @@ async fn a_working_tree_is_compared_before_it_is_committed() {
     wrong
         .fails(2)
         .says("is no clone of a repository Application shop is made from");
-    local(".")
-        .with("KUBECTL_EXTERNAL_DIFF", "x")
-        .run()
-        .await
-        .exits(2);
     let both = person.gitops(&["diff", "shop", "--local", ".", "--revision", "x"]);
     both.run().await.exits(2).says("cannot be used with");
 }
