@@ -138,7 +138,7 @@ async fn files_are_edited_and_nothing_else() {
     );
     assert_eq!(repository.tip("main").await.unwrap(), Some(made.clone()));
     let found = repository
-        .log_with_line(&made, "Gitops-Test: yes", 5)
+        .log_with_line(None, &made, "Gitops-Test: yes", 5)
         .await
         .unwrap();
     assert_eq!(found.len(), 1);

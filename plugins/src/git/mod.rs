@@ -14,6 +14,7 @@ mod push;
 mod redact;
 mod repository;
 mod working_tree;
+mod restore;
 
 pub use address::{same_repository, valid_branch};
 pub use commit::{Edit, NewCommit};

@@ -278,21 +278,37 @@ impl Repository {
         most: usize,
     ) -> Result<Vec<CommitInfo>, GitError> {
         let most = format!("--max-count={most}");
-        let line = format!("--grep={line}");
-        let arguments = [
+        let pattern = format!("--grep=^{}$", escaped(line));
+        let excluded = from.map(|from| format!("^{from}"));
+        let mut arguments = vec![
             "log",
             "-z",
             FORMAT,
             "--no-show-signature",
-            "--fixed-strings",
+            "--extended-regexp",
             &most,
-            &line,
+            &pattern,
             to,
-            "--",
         ];
+        arguments.extend(excluded.as_deref());
+        arguments.push("--");
         let what = format!("search the history of commit {to}");
-        Ok(infos(&self.git.done(&arguments, &[], &what).await?))
+        let mut found = infos(&self.git.done(&arguments, &[], &what).await?);
+        found.retain(|commit| commit.message.lines().any(|own| own == line));
+        Ok(found)
     }
+}
+
+/// A line as a regular expression that matches it.
+fn escaped(line: &str) -> String {
+    let mut pattern = String::new();
+    for character in line.chars() {
+        if r"\.[]{}()*+?^$|".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
 }
 
 const FORMAT: &str = "--format=%H%x01%P%x01%aN%x01%ct%x01%B";
