@@ -85,6 +85,7 @@ commands! {
     Explain explain ExplainArgs "kubectl-gitops-explain";
     History history HistoryArgs "kubectl-gitops-history";
     Diff diff DiffArgs "kubectl-gitops-diff";
+    Rollback rollback RollbackArgs "kubectl-gitops-rollback";
     Sync sync SyncArgs "kubectl-gitops-sync";
     Refresh refresh RefreshArgs "kubectl-gitops-refresh";
     Wait wait WaitArgs "kubectl-gitops-wait";

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 pub mod history;
 pub mod refresh;
+pub mod rollback;
 pub mod status;
 pub mod sync;
 pub mod terminate;

@@ -186,7 +186,7 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
     };
     let mut shown: Option<serde_json::Value> = None;
     for _ in 0..TRIES {
-        let prepared = match session.prepare().await? {
+        let prepared = match Box::pin(session.prepare()).await? {
             Prepared::Nothing(why) => return session.nothing(&why),
             Prepared::Again(why) => {
                 session.progress.update(&why);
@@ -208,9 +208,13 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
         }
         match session.deliver(&prepared).await? {
             deliver::Delivered::Raced => {
-                session.progress.update("somebody pushed at the same time; planning again");
+                session
+                    .progress
+                    .update("somebody pushed at the same time; planning again");
             }
-            deliver::Delivered::Done(done) => return session.finish(&prepared, done).await,
+            deliver::Delivered::Done(done) => {
+                return Box::pin(session.finish(&prepared, done)).await;
+            }
         }
     }
     Err(CommandError::new(
@@ -251,7 +255,8 @@ impl Session {
             let view = View::of_stderr(self.args.output.color);
             let mut stderr = anstream::stderr();
             // Where it cannot be shown, the question cannot be asked either.
-            let _ = std::io::Write::write_all(&mut stderr, screen::screen(plan, &view, now).as_bytes());
+            let _ =
+                std::io::Write::write_all(&mut stderr, screen::screen(plan, &view, now).as_bytes());
         }
         Ok(())
     }
@@ -309,7 +314,8 @@ impl Session {
             )
             .hint("look at the new plan with --dry-run, and run it again"));
         }
-        self.progress.warn("others pushed to the branch, and the plan has changed");
+        self.progress
+            .warn("others pushed to the branch, and the plan has changed");
         prompt::confirm(question, false, "--yes").await
     }
 
@@ -318,16 +324,22 @@ impl Session {
         prepared: &prepare::Ready,
         mut done: deliver::Delivery,
     ) -> Result<ExitStatus, CommandError> {
-        let status = self.wait(prepared, &mut done).await;
+        let status = Box::pin(self.wait(prepared, &mut done)).await;
         self.progress.clear();
         let result = Done {
-            outcome: if done.pull_request.is_some() || done.proposed { "Proposed" } else { "Pushed" },
+            outcome: if done.pull_request.is_some() || done.proposed {
+                "Proposed"
+            } else {
+                "Pushed"
+            },
             commit: Some(done.commit.clone()),
             branch: Some(done.branch.clone()),
             pull_request: done.pull_request.clone(),
             held: done.held,
             live: done.live,
-            seconds: done.live.and_then(|live| live.then(|| done.since.elapsed().as_secs())),
+            seconds: done
+                .live
+                .and_then(|live| live.then(|| done.since.elapsed().as_secs())),
         };
         self.print_document(Some(&prepared.plan), &result)?;
         let undo = if done.proposed {

@@ -13,8 +13,8 @@ mod program;
 mod push;
 mod redact;
 mod repository;
-mod working_tree;
 mod restore;
+mod working_tree;
 
 pub use address::{same_repository, valid_branch};
 pub use commit::{Edit, NewCommit};

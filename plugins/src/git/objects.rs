@@ -270,9 +270,10 @@ impl Repository {
         Ok(infos(&self.git.done(&arguments, &[], &what).await?))
     }
 
-    /// The newest commits whose message has a line, newest first.
+    /// Commits in the history of `to` and not of `from` whose message has a line, newest first.
     pub async fn log_with_line(
         &self,
+        from: Option<&str>,
         to: &str,
         line: &str,
         most: usize,

@@ -101,7 +101,10 @@ impl Repository {
     pub async fn newest_first(&self, commits: &[String]) -> Result<Vec<String>, GitError> {
         let mut arguments = vec!["rev-list", "--topo-order", "--no-walk=sorted"];
         arguments.extend(commits.iter().map(String::as_str));
-        let listed = self.git.text(&arguments, "put the commits in order").await?;
+        let listed = self
+            .git
+            .text(&arguments, "put the commits in order")
+            .await?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
@@ -116,15 +119,26 @@ impl Repository {
     /// The newest commits of a history, at most so many.
     pub async fn history(&self, to: &str, most: usize) -> Result<Vec<String>, GitError> {
         let most = format!("--max-count={most}");
-        let listed = self.git.text(&["rev-list", &most, to], "read the history").await?;
+        let listed = self
+            .git
+            .text(&["rev-list", &most, to], "read the history")
+            .await?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
     /// What differs between two commits or trees, as a patch.
     pub async fn patch(&self, before: &str, after: &str) -> Result<String, GitError> {
         let arguments = [
-            "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/",
-            "--dst-prefix=b/", before, after, "--",
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-renames",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+            before,
+            after,
+            "--",
         ];
         let patch = self.git.done(&arguments, &[], "show the changes").await?;
         Ok(String::from_utf8_lossy(&patch).into_owned())
@@ -132,7 +146,11 @@ impl Repository {
 
     /// Name of the person, as commits will have it.
     pub async fn person(&self) -> Option<String> {
-        let ident = self.git.text(&["var", "GIT_AUTHOR_IDENT"], "read the identity").await.ok()?;
+        let ident = self
+            .git
+            .text(&["var", "GIT_AUTHOR_IDENT"], "read the identity")
+            .await
+            .ok()?;
         let (name, _) = ident.split_once(" <")?;
         Some(name.to_owned())
     }

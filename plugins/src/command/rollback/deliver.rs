@@ -116,8 +116,10 @@ impl Session {
                 let subject = message.lines().next().unwrap_or_default();
                 self.progress
                     .done(&format!("committed  {}  {subject}", short_revision(&made)));
-                self.progress
-                    .done(&format!("pushed     {}/{branch}", ready.repository.remote()));
+                self.progress.done(&format!(
+                    "pushed     {}/{branch}",
+                    ready.repository.remote()
+                ));
                 Ok(Delivered::Done(Delivery {
                     commit: made,
                     branch,
@@ -134,30 +136,23 @@ impl Session {
                 format!("branch {branch} was deleted on the server meanwhile"),
             )),
             Pushed::Protected(reason) => {
-                self.progress
-                    .warn(&format!("{branch} takes no pushes: {reason}; proposing it instead"));
+                self.progress.warn(&format!(
+                    "{branch} takes no pushes: {reason}; proposing it instead"
+                ));
                 let kind = &ready.plan.kind;
-                let head =
+                let onto =
                     crate::rollback::message::branch_name(&self.name, &ready.plan.git.to, kind);
-                self.propose(ready, head, held).await
+                self.propose(ready, onto, held).await
             }
         }
     }
 
     /// What the commit says.
     pub(super) fn message(&self, ready: &Ready) -> String {
-        self.with_message(ready, Message::text)
-    }
-
-    /// First line of what the commit says.
-    pub(super) fn subject(&self, ready: &Ready) -> String {
-        self.with_message(ready, Message::subject)
-    }
-
-    fn with_message<T>(&self, ready: &Ready, make: impl FnOnce(&Message<'_>) -> T) -> T {
         let plan = &ready.plan;
+        let opened = self.args.allow.opened();
         let undoes: Vec<String> = plan.git.undoes.iter().map(|(id, _)| id.clone()).collect();
-        make(&Message {
+        let message = Message {
             kind: &plan.kind,
             namespace: &self.namespace,
             application: &self.name,
@@ -169,8 +164,9 @@ impl Session {
             digest: &plan.digest,
             reason: self.args.reason.as_deref(),
             undoes: &undoes,
-            allowed: &gates::passed(&plan.cautions, &self.args.allow.opened()),
-        })
+            allowed: &gates::passed(&plan.cautions, &opened),
+        };
+        message.text()
     }
 
     /// Asks the agent to deliver the good revision at once.
@@ -217,7 +213,8 @@ impl Session {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let request = api.patch(&self.name, &params, &Patch::Merge(patch));
+        let patch = Patch::Merge(patch);
+        let request = api.patch(&self.name, &params, &patch);
         self.connection.ask(what, request).await.map(drop)
     }
 }

@@ -3,10 +3,8 @@
 
 use std::collections::HashSet;
 
-use gitops_api::preview::{
-    PreviewRestore, PreviewRestoreSpec, PreviewSpec, PreviewStatus,
-};
 use gitops_api::Application;
+use gitops_api::preview::{PreviewRestore, PreviewRestoreSpec, PreviewSpec, PreviewStatus};
 use gitops_core::source::normalise;
 use jiff::Timestamp;
 
@@ -19,10 +17,10 @@ use crate::git::{CommitInfo, Edit, GitError, Repository, Workplace};
 use crate::preview::{self, Question};
 use crate::progress::Progress;
 use crate::rollback::application::{changed_settings, check_sources, pinned, where_to_edit};
+use crate::rollback::gates;
 use crate::rollback::message::{self, Kind, UNDO_OF, app_line};
 use crate::rollback::plan::{self, Delivery, FileChange, GitChange, Plan, Point};
 use crate::rollback::target::{self, Target, Tracked, Wanted};
-use crate::rollback::gates;
 use crate::text::{self, one_line, short_revision};
 
 /// Most commits named as undone.
@@ -94,8 +92,7 @@ struct Asked {
 impl Session {
     /// Prepares once. Changes nothing.
     pub(super) async fn prepare(&mut self) -> Result<Prepared, CommandError> {
-        let application =
-            application::get(&self.namespace, &self.name, &self.connection).await?;
+        let application = application::get(&self.namespace, &self.name, &self.connection).await?;
         check_sources(&application, None)?;
         let asked = match self.what_to_ask(&application).await? {
             Ok(asked) => asked,
@@ -118,13 +115,20 @@ impl Session {
                 "the agent names no Git repository of the Application that could be restored",
             ));
         };
-        if let Some(bad) = restore.files.iter().find(|file| !plan::is_clean(&file.path)) {
+        if let Some(bad) = restore
+            .files
+            .iter()
+            .find(|file| !plan::is_clean(&file.path))
+        {
             return Err(CommandError::new(
                 ExitStatus::Refused,
-                format!("the agent names a file outside of the repository: {:?}", bad.path),
+                format!(
+                    "the agent names a file outside of the repository: {:?}",
+                    bad.path
+                ),
             ));
         }
-        if let Some(nothing) = self.nothing_to_restore(&application, &asked, &restore)? {
+        if let Some(nothing) = Self::nothing_to_restore(&application, &asked, &restore)? {
             return Ok(Prepared::Nothing(nothing));
         }
         if restore.branch.is_empty() {
@@ -265,11 +269,15 @@ impl Session {
     ) -> Result<(Repository, String), CommandError> {
         let sources = application.spec.effective_sources();
         let Some(source) = sources.iter().find(|source| source.chart.is_empty()) else {
-            return Err(CommandError::new(ExitStatus::Refused, "no source is in Git"));
+            return Err(CommandError::new(
+                ExitStatus::Refused,
+                "no source is in Git",
+            ));
         };
         let (url, follows) = (source.repo_url.clone(), source.target_revision.clone());
         let repository = self.open(&url).await?;
-        self.progress.begin(&format!("fetching from {}", repository.url()));
+        self.progress
+            .begin(&format!("fetching from {}", repository.url()));
         let branch = if follows.is_empty() || follows == "HEAD" {
             repository.default_branch().await?.unwrap_or_default()
         } else {
@@ -303,15 +311,19 @@ impl Session {
 
     /// Why there is nothing to do, or nothing that may be done.
     fn nothing_to_restore(
-        &self,
         application: &Application,
         asked: &Asked,
         restore: &PreviewRestore,
     ) -> Result<Option<String>, CommandError> {
         let to = short_revision(&restore.to);
         if restore.files.is_empty() {
-            let entry = asked.target.as_ref().and_then(|target| target.entry.as_ref());
-            let changed = entry.map(|entry| changed_settings(application, entry)).unwrap_or_default();
+            let entry = asked
+                .target
+                .as_ref()
+                .and_then(|target| target.entry.as_ref());
+            let changed = entry
+                .map(|entry| changed_settings(application, entry))
+                .unwrap_or_default();
             if !restore.exact && !changed.is_empty() {
                 let error = CommandError::new(
                     ExitStatus::Refused,
@@ -358,7 +370,8 @@ impl Session {
         restore: PreviewRestore,
     ) -> Result<Prepared, CommandError> {
         let repository = self.open(&restore.repo_url).await?;
-        self.progress.begin(&format!("fetching from {}", repository.url()));
+        self.progress
+            .begin(&format!("fetching from {}", repository.url()));
         let tip = repository.fetch_branch(&restore.branch).await?;
         repository.fetch_commit(&restore.to).await?;
         let files = plan::files(&restore);
@@ -377,7 +390,10 @@ impl Session {
                 .hint("name another remote with --remote, or run the command elsewhere"));
             }
             let moved = repository.changes(&restore.from, &tip).await?;
-            if moved.iter().any(|change| reads.contains(change.path.as_str())) {
+            if moved
+                .iter()
+                .any(|change| reads.contains(change.path.as_str()))
+            {
                 return Ok(Prepared::Again(format!(
                     "{} moved to {}; asking the agent again",
                     restore.branch,
@@ -385,14 +401,20 @@ impl Session {
                 )));
             }
         }
-        if let Some(nothing) = self.rolled_back_before(&repository, &tip, &restore, &reads).await? {
+        if let Some(nothing) = self
+            .rolled_back_before(&repository, &tip, &restore, &reads)
+            .await?
+        {
             return Ok(Prepared::Nothing(nothing));
         }
         let mut answer = answer;
         let (edits, files) = match &asked.kind {
             Kind::Restore | Kind::Undo(_) => {
-                let paths: Vec<&str> =
-                    files.iter().filter(|file| !file.left).map(|file| file.path.as_str()).collect();
+                let paths: Vec<&str> = files
+                    .iter()
+                    .filter(|file| !file.left)
+                    .map(|file| file.path.as_str())
+                    .collect();
                 (repository.restoring(&restore.to, &paths).await?, files)
             }
             Kind::Revert(commits) => {
@@ -403,7 +425,8 @@ impl Session {
                         ));
                     }
                     Reverted::Edits(edits) => {
-                        let spec = revert::question(&self.name, &restore, &repository, &edits).await?;
+                        let spec =
+                            revert::question(&self.name, &restore, &repository, &edits).await?;
                         let changed = self.ask(spec).await?;
                         answer = revert::answer(answer, changed);
                         let files = files
@@ -428,7 +451,15 @@ impl Session {
             return Ok(Prepared::Nothing("already at the target".to_owned()));
         }
         let plan = self
-            .plan(application, &asked, &answer, &restore, &repository, &tip, files)
+            .plan(
+                application,
+                &asked,
+                &answer,
+                &restore,
+                &repository,
+                &tip,
+                files,
+            )
             .await?;
         let sources = application.spec.effective_sources();
         let url = normalise(&restore.repo_url);
@@ -442,7 +473,10 @@ impl Session {
             tip,
             tree,
             edits,
-            path: sources.get(source).map(|source| source.path.clone()).unwrap_or_default(),
+            path: sources
+                .get(source)
+                .map(|source| source.path.clone())
+                .unwrap_or_default(),
             source,
             hold_revisions: several(&target::at_one_revision(sources, &restore.to)),
             tracked_digest: asked.tracked_digest,
@@ -462,12 +496,17 @@ impl Session {
             return Ok(None);
         }
         let line = app_line(&self.namespace, &self.name);
-        let last = repository.log_with_line(Some(&restore.to), tip, &line, 1).await?;
+        let last = repository
+            .log_with_line(Some(&restore.to), tip, &line, 1)
+            .await?;
         let Some(last) = last.first().filter(|last| last.trailer(UNDO_OF).is_none()) else {
             return Ok(None);
         };
         let since = repository.changes(&last.id, tip).await?;
-        if since.iter().any(|change| reads.contains(change.path.as_str())) {
+        if since
+            .iter()
+            .any(|change| reads.contains(change.path.as_str()))
+        {
             return Ok(None);
         }
         let to = last.trailer(message::TO).unwrap_or_default();
@@ -494,10 +533,18 @@ impl Session {
         tip: &str,
         files: Vec<FileChange>,
     ) -> Result<Plan, CommandError> {
-        let changed: Vec<&str> =
-            files.iter().filter(|file| !file.left).map(|file| file.path.as_str()).collect();
+        let changed: Vec<&str> = files
+            .iter()
+            .filter(|file| !file.left)
+            .map(|file| file.path.as_str())
+            .collect();
         let touching = repository
-            .log(Some(&restore.to), tip, &changed[..changed.len().min(500)], MOST_UNDONE)
+            .log(
+                Some(&restore.to),
+                tip,
+                &changed[..changed.len().min(500)],
+                MOST_UNDONE,
+            )
             .await?;
         let all = repository.count(&restore.to, tip).await?;
         let undoes: Vec<(String, String)> = match &asked.kind {
@@ -525,8 +572,13 @@ impl Session {
             _ => repository.commit_info(&restore.to).await?,
         };
         let mut notes: Vec<String> = answer.warnings.iter().map(|note| one_line(note)).collect();
-        let entry = asked.target.as_ref().and_then(|target| target.entry.as_ref());
-        let settings = entry.map(|entry| changed_settings(application, entry)).unwrap_or_default();
+        let entry = asked
+            .target
+            .as_ref()
+            .and_then(|target| target.entry.as_ref());
+        let settings = entry
+            .map(|entry| changed_settings(application, entry))
+            .unwrap_or_default();
         if !settings.is_empty() && !restore.exact {
             notes.push(format!(
                 "the Application itself was different then, which stays: {}",
@@ -590,7 +642,11 @@ fn read_paths<'a>(answer: &'a PreviewStatus, restore: &'a PreviewRestore) -> Has
 
 /// Revisions are listed only where there are several sources.
 fn several(revisions: &[String]) -> Vec<String> {
-    if revisions.len() > 1 { revisions.to_vec() } else { Vec::new() }
+    if revisions.len() > 1 {
+        revisions.to_vec()
+    } else {
+        Vec::new()
+    }
 }
 
 fn named(commit: &CommitInfo) -> (String, String) {
@@ -612,7 +668,10 @@ fn state_of(application: &Application, now: Timestamp) -> String {
     let Some(status) = &application.status else {
         return "not compared yet".to_owned();
     };
-    let sync = status.sync.as_ref().map_or("Unknown", |sync| sync.status.as_str());
+    let sync = status
+        .sync
+        .as_ref()
+        .map_or("Unknown", |sync| sync.status.as_str());
     let Some(health) = &status.health else {
         return sync.to_owned();
     };

@@ -13,27 +13,28 @@ use crate::text::{one_line, short_revision};
 const TRIES: usize = 5;
 
 impl Session {
-    /// Pushes the commit to `head` and opens a pull request.
+    /// Pushes the commit to the branch `onto` and opens a pull request.
     pub(super) async fn propose(
         &mut self,
         ready: &Ready,
-        head: String,
+        onto: String,
         held: bool,
     ) -> Result<Delivered, CommandError> {
         let since = Instant::now();
-        self.progress.begin(&format!("pushing to {head}"));
+        self.progress.begin(&format!("pushing to {onto}"));
         let message = self.message(ready);
-        let commit = self.push_branch(ready, &head, &message).await?;
+        let commit = self.push_branch(ready, &onto, &message).await?;
         let mut delivery = Delivery {
             commit,
-            branch: head,
+            branch: onto,
             proposed: true,
             pull_request: None,
             held,
             live: None,
             since,
         };
-        self.open_pull_request(ready, &message, &mut delivery).await?;
+        self.open_pull_request(ready, &message, &mut delivery)
+            .await?;
         Ok(Delivered::Done(delivery))
     }
 
@@ -53,16 +54,14 @@ impl Session {
             if let Some(existing) = &existing
                 && holds(repository, existing, ready).await?
             {
-                self.progress.done(&format!("committed  {} before", short_revision(existing)));
-                self.progress.done(&format!("pushed     {}/{head} before", repository.remote()));
+                self.progress
+                    .done(&format!("committed  {} before", short_revision(existing)));
+                self.progress
+                    .done(&format!("pushed     {}/{head} before", repository.remote()));
                 return Ok(existing.clone());
             }
             // What is on the branch already stays: the new commit follows it and the base.
-            let parents: Vec<String> = existing
-                .iter()
-                .chain([&ready.tip])
-                .cloned()
-                .collect();
+            let parents: Vec<String> = existing.iter().chain([&ready.tip]).cloned().collect();
             let made = repository
                 .commit(&NewCommit {
                     parents: &parents,
@@ -80,7 +79,8 @@ impl Session {
                     let subject = message.lines().next().unwrap_or_default();
                     self.progress
                         .done(&format!("committed  {}  {subject}", short_revision(&made)));
-                    self.progress.done(&format!("pushed     {}/{head}", repository.remote()));
+                    self.progress
+                        .done(&format!("pushed     {}/{head}", repository.remote()));
                     return Ok(made);
                 }
                 Pushed::Raced(_) => {}
@@ -109,7 +109,7 @@ impl Session {
         let proposal = Proposal {
             head: delivery.branch.clone(),
             base: base.clone(),
-            title: self.subject(ready),
+            title: message.lines().next().unwrap_or_default().to_owned(),
             body: body(ready, message),
         };
         self.progress.begin("opening a pull request");
@@ -131,11 +131,13 @@ impl Session {
                 delivery.pull_request = Some(request.url);
             }
             Proposed::Existing(request) => {
-                self.progress.done(&format!("{name}  {} is open already", request.url));
+                self.progress
+                    .done(&format!("{name}  {} is open already", request.url));
                 delivery.pull_request = Some(request.url);
             }
             Proposed::ByHand(page) => {
-                self.progress.warn(&format!("open the {name} yourself: {page}"));
+                self.progress
+                    .warn(&format!("open the {name} yourself: {page}"));
                 self.progress.info(&forge.login_hint());
                 delivery.pull_request = Some(page);
             }
@@ -165,8 +167,8 @@ async fn holds(
         .await?
         .iter()
         .all(|change| paths.contains(&change.path.as_str()));
-    let same = repository.entries(&base, &paths).await?
-        == repository.entries(&ready.tip, &paths).await?;
+    let same =
+        repository.entries(&base, &paths).await? == repository.entries(&ready.tip, &paths).await?;
     Ok(wanted && only && same)
 }
 
@@ -175,7 +177,11 @@ fn body(ready: &Ready, message: &str) -> String {
     let plan = &ready.plan;
     let mut lines = vec![
         "```".to_owned(),
-        message.split_once("\n\n").map_or(message, |(_, rest)| rest).trim().replace("```", "'''"),
+        message
+            .split_once("\n\n")
+            .map_or(message, |(_, rest)| rest)
+            .trim()
+            .replace("```", "'''"),
         "```".to_owned(),
         String::new(),
         format!(
@@ -195,7 +201,11 @@ fn body(ready: &Ready, message: &str) -> String {
         ));
     }
     for caution in &plan.cautions {
-        lines.push(format!("- **{}**: {}", caution.code, caution.message.replace('`', "'")));
+        lines.push(format!(
+            "- **{}**: {}",
+            caution.code,
+            caution.message.replace('`', "'")
+        ));
     }
     lines.join("\n") + "\n"
 }

@@ -41,7 +41,9 @@ pub(super) async fn resolve(
         };
         let id = found.ok_or_else(|| usage("is no commit of the repository"))?;
         if !repository.is_ancestor(&id, tip).await? {
-            return Err(usage("is not in the branch's history, so there is nothing to undo"));
+            return Err(usage(
+                "is not in the branch's history, so there is nothing to undo",
+            ));
         }
         ids.push(id);
     }
@@ -58,7 +60,10 @@ pub(super) async fn before(
     commit.parents.first().cloned().ok_or_else(|| {
         CommandError::new(
             ExitStatus::Refused,
-            format!("{} is the first commit: there is nothing before it", short_revision(oldest)),
+            format!(
+                "{} is the first commit: there is nothing before it",
+                short_revision(oldest)
+            ),
         )
     })
 }
@@ -92,7 +97,11 @@ pub(super) async fn edits(
                 continue;
             };
             let conflict = |why: &str| conflict(&change.path, id, why);
-            match three_way::step(change.before.as_ref(), change.after.as_ref(), current.as_ref()) {
+            match three_way::step(
+                change.before.as_ref(),
+                change.after.as_ref(),
+                current.as_ref(),
+            ) {
                 Step::Nothing => {}
                 Step::Take(entry) => *current = entry,
                 Step::Merge { base, ours, theirs } => {
@@ -142,7 +151,10 @@ async fn left(
             continue;
         };
         for change in repository.changes(parent, id).await? {
-            if let Some(file) = files.iter().find(|file| file.left && file.path == change.path) {
+            if let Some(file) = files
+                .iter()
+                .find(|file| file.left && file.path == change.path)
+            {
                 let message = one_line(&format!(
                     "commit {} changed {}, which other Applications read, too: {}",
                     short_revision(id),
@@ -167,7 +179,9 @@ fn conflict(path: &str, commit: &str, why: &str) -> CommandError {
             "what {short} did to {path} cannot be taken back by itself: {why}"
         )),
     )
-    .hint(format!("go back to before it, without what came later: --to {short}~"))
+    .hint(format!(
+        "go back to before it, without what came later: --to {short}~"
+    ))
     .hint("or edit the file and commit it yourself")
 }
 
@@ -189,7 +203,10 @@ pub(super) async fn question(
         files.push(PreviewFile {
             path: edit.path.clone(),
             content,
-            symlink: edit.entry.as_ref().is_some_and(|entry| entry.mode == "120000"),
+            symlink: edit
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.mode == "120000"),
         });
     }
     if size > LARGEST_QUESTION {

@@ -36,7 +36,8 @@ impl Session {
             return Ok(ExitStatus::Success);
         }
         if delivery.held && delivery.proposed {
-            let status = self.follow(ready, delivery, Goal::Held, "held version").await?;
+            let held = self.follow(ready, delivery, Goal::Held, "held version");
+            let status = Box::pin(held).await?;
             if status != ExitStatus::Success || !self.args.wait {
                 return Ok(status);
             }
@@ -60,7 +61,7 @@ impl Session {
             }
         };
         let what = text::short_revision(&commit).to_owned();
-        self.follow(ready, delivery, goal, &what).await
+        Box::pin(self.follow(ready, delivery, goal, &what)).await
     }
 
     /// Asks the agent to look now. Without the right to ask, it looks by itself a little later.
@@ -72,8 +73,9 @@ impl Session {
             annotation::REFRESH: "normal", annotation::REFRESH_TIMESTAMP: stamp,
         }}});
         if let Err(error) = self.patch(&patch, "ask for a refresh").await {
-            self.progress
-                .info(&format!("{error}; the agent looks by itself a little later"));
+            self.progress.info(&format!(
+                "{error}; the agent looks by itself a little later"
+            ));
         }
     }
 
@@ -97,7 +99,7 @@ impl Session {
         let since = delivery.since;
         let auto_sync = ready.plan.auto_sync;
         let mut seen = false;
-        let status = follow::follow(
+        let following = follow::follow(
             &self.connection,
             &followed,
             &mut self.progress,
@@ -113,12 +115,13 @@ impl Session {
                         Verdict::Done("auto-sync is off: the cluster is as it was".to_owned())
                     }
                 }
-                Stage::Live(text) => {
-                    Verdict::Done(format!("live       {what}: {text} after {}", seconds(since)))
-                }
+                Stage::Live(text) => Verdict::Done(format!(
+                    "live       {what}: {text} after {}",
+                    seconds(since)
+                )),
             },
-        )
-        .await?;
+        );
+        let status = Box::pin(following).await?;
         if status == ExitStatus::Success && seen && !auto_sync {
             self.progress.info(&format!(
                 "bring it there with: kubectl gitops sync {} -n {}",
