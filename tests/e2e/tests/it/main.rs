@@ -30,6 +30,7 @@ mod previews;
 mod projects;
 mod refresh;
 mod revisions;
+mod rollback_command;
 mod size;
 mod sources;
 mod sync_command;
