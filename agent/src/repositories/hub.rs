@@ -77,6 +77,9 @@ type Target = (String, String);
 struct State {
     mirror: Option<Arc<Mirror>>,
     refs: Option<Arc<Refs>>,
+    /// The refs as the applications were last told of them. Who asks for a refresh or a preview
+    /// learns of newer ones alone; the others hear of them at the next poll.
+    told: Option<Arc<Refs>>,
     /// When the server was last asked, successfully or not.
     asked: Option<Instant>,
     error: Option<RepositoryError>,
@@ -222,6 +225,7 @@ impl Hub {
                 state.error = None;
                 let refs = Arc::new(refs);
                 state.refs = Some(refs.clone());
+                state.told.get_or_insert_with(|| refs.clone());
                 Ok(refs)
             }
             Err(error) => {
@@ -346,8 +350,11 @@ impl Hub {
     async fn poll_once(&self, repository: &Repository) -> BTreeSet<AppKey> {
         let users = lock(&repository.users).clone();
         let mut state = repository.state.lock().await;
-        let (before, failed_before) = (state.refs.clone(), state.error.is_some());
+        let (before, failed_before) = (state.told.clone(), state.error.is_some());
         let after = self.list(repository, &mut state).await;
+        if let Ok(after) = &after {
+            state.told = Some(after.clone());
+        }
         match (before, after) {
             (Some(before), Ok(after)) => {
                 let moved = |(target, prefix): &Target| {

@@ -11,23 +11,26 @@ use gitops_e2e::{
 use kube::ResourceExt;
 use serde_json::json;
 
-/// A Deployment that works without Pods, or one whose Pods never come up.
+/// A Deployment whose image can be pulled, or cannot.
 fn web(image: &str, works: bool) -> String {
-    let replicas = i32::from(!works);
+    let outcome = if works {
+        ""
+    } else {
+        "\n      annotations: {gitops-test/outcome: image-pull-error}"
+    };
     format!(
         "apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: web
 spec:
-  replicas: {replicas}
+  replicas: 1
   progressDeadlineSeconds: 2
-  minReadySeconds: 1
   selector:
     matchLabels: {{app: web}}
   template:
     metadata:
-      labels: {{app: web}}
+      labels: {{app: web}}{outcome}
     spec:
       containers:
         - name: web
@@ -518,7 +521,7 @@ async fn what_a_commit_cannot_reach_says_what_to_edit() {
         .says("nothing was ever delivered")
         .says("--to");
     let missing = person.gitops(&["rollback", "wbe"]).run().await;
-    missing.fails(2).says("web");
+    missing.fails(2).says("there is no Application");
 }
 
 #[tokio::test]
