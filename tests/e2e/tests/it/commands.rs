@@ -76,6 +76,10 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "rollback",
+        ..ABOUT_ONE
+    },
+    Command {
         name: "status",
         app: App::Possible,
         document: Some("status"),
