@@ -33,7 +33,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Measure the agent on a cluster made for it
     Bench(bench::BenchArgs),
-    /// Build the archives of a release, their checksums and the krew manifest
+    /// Build what a release uploads: archives, krew manifest, Helm chart, checksums
     Release(release::Args),
     /// Make the agent's container image, without a container engine
     Image(image::Args),

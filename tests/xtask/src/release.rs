@@ -1,10 +1,12 @@
-//! `cargo xtask release`: archives, checksums and the krew manifest in one folder.
+//! `cargo xtask release`: archives of the plugin, the krew manifest, the Helm chart, install.yaml and
+//! checksums in one folder.
 //!
 //! Builds what this machine can, and says what it leaves out and why. Archives that are in the
 //! folder already, built on other machines, are listed with those built here.
 
 mod archive;
 pub(crate) mod build;
+mod chart;
 mod manifest;
 pub(crate) mod platform;
 
@@ -164,7 +166,8 @@ fn pack(platform: Platform, dispatcher: &Path, origin: &str, out: &Path) -> Resu
     write(&out.join(&name), &packed)
 }
 
-/// Writes the checksums and the index with the krew manifest of all archives in the folder.
+/// Writes the chart, install.yaml, the checksums, and the index with the krew manifest of all
+/// archives in the folder.
 fn describe(args: &Args, out: &Path) -> Result<()> {
     let version = version();
     let mut archives = Vec::new();
@@ -194,18 +197,26 @@ fn describe(args: &Args, out: &Path) -> Result<()> {
         &index.join("README.md"),
         &read(&krew.join("index/README.md"))?,
     )?;
-    let sums: Vec<_> = archives
+    let count = archives.len();
+    let mut sums: Vec<_> = archives
         .into_iter()
         .map(|archive| (archive.name, archive.sha256))
         .collect();
+    let manifests = tools::repository().join("manifests");
+    let chart = chart::archive(&version);
+    let packed = archive::write(&chart, chart::entries(&manifests.join("chart"))?)?;
+    let install = read(&manifests.join("install.yaml"))?;
+    for (name, content) in [(chart, packed), ("install.yaml".to_owned(), install)] {
+        write(&out.join(&name), &content)?;
+        sums.push((name, archive::sha256(&content)));
+    }
     write(
         &out.join("SHA256SUMS"),
         manifest::checksums(&sums).as_bytes(),
     )?;
     say(&format!(
-        "{}: {} of {} archives, SHA256SUMS, index/plugins/gitops.yaml",
+        "{}: {count} of {} archives, chart, install.yaml, SHA256SUMS, index/plugins/gitops.yaml",
         out.display(),
-        sums.len(),
         PLATFORMS.len()
     ));
     Ok(())

@@ -56,9 +56,9 @@ impl Release {
 
     fn archive(&self) -> PathBuf {
         let sums = std::fs::read_to_string(self.folder.join("SHA256SUMS")).unwrap();
-        let (sum, name) = sums.lines().next().unwrap().split_once("  ").unwrap();
-        assert_eq!(sum.len(), 64);
-        self.folder.join(name)
+        let mut names = sums.lines().filter_map(|line| line.split_once("  "));
+        let archive = names.find(|(_, name)| name.ends_with(".tar.gz"));
+        self.folder.join(archive.unwrap().1)
     }
 }
 
@@ -225,4 +225,32 @@ async fn krew_installs_and_upgrades_from_an_index() {
     assert_eq!(files(&person.path(".krew")), fresh);
     krew(&person, &["index", "remove", "gitops"]).await.exits(0);
     assert_eq!(files(&person.path(".krew")), BTreeSet::new());
+}
+
+#[test]
+fn a_release_is_what_its_checksums_and_its_chart_say() {
+    let release = Release::get();
+    let check = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&release.folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success(), "{said}");
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = format!("gitops-agent-{version}.tgz");
+    for name in [chart.as_str(), "install.yaml", ".tar.gz"] {
+        assert!(said.contains(&format!("{name}: OK")), "{name} in {said}");
+    }
+    let template = |chart: &Path| {
+        let output = Command::new(&Environment::get().helm)
+            .args(["template", "gitops-agent"])
+            .arg(chart)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", chart.display());
+        output.stdout
+    };
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/chart");
+    assert!(template(&release.folder.join(chart)) == template(&source));
 }
