@@ -91,24 +91,25 @@ fn texts(live: &[String], git: &[String]) -> Vec<Line> {
     let mut reached = 0;
     for group in groups {
         let start = group.first().map_or(0, |first| first.old_range().start);
-        if start > reached {
-            lines.push(Line::whole(Side::Gap, equal_lines(start - reached)));
-        }
+        gap(&live[reached..start], &mut lines);
         for operation in &group {
             reached = operation.old_range().end;
             step(operation, live, git, &mut lines);
         }
     }
-    if live.len() > reached {
-        lines.push(Line::whole(Side::Gap, equal_lines(live.len() - reached)));
-    }
+    gap(&live[reached..], &mut lines);
     lines
 }
 
-fn equal_lines(count: usize) -> String {
-    match count {
-        1 => "1 equal line".to_owned(),
-        _ => format!("{count} equal lines"),
+/// Equal lines left out; a single one takes no more room than the words that stand for it.
+fn gap(left_out: &[String], lines: &mut Vec<Line>) {
+    match left_out {
+        [] => {}
+        [line] => lines.push(Line::whole(Side::Both, line.as_str())),
+        many => lines.push(Line::whole(
+            Side::Gap,
+            format!("{} equal lines", many.len()),
+        )),
     }
 }
 

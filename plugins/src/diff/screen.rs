@@ -79,7 +79,7 @@ pub fn screen(diff: &Diff<'_>, view: &View) -> String {
         diff.git
     );
     if diff.headings {
-        page.styled("", Style::Plain, &title);
+        page.wrapped(0, Style::Plain, &title);
     }
     if !is_different(diff.answer) {
         let ignored = ignored(counts.ignored);
