@@ -270,8 +270,9 @@ fn not_asked(error: &kube::Error, question: &Question, connection: &Connection) 
              --resource=previews.gitops-agent.io --verb=create,get,list,watch,delete"
         ))
         .hint(format!(
-            "and give it to you: kubectl create rolebinding gitops-preview-YOU -n {namespace} \
-             --role=gitops-preview --user=YOU"
+            "and then: kubectl create rolebinding gitops-preview -n {namespace} \
+             --role=gitops-preview {}; the ClusterRole gitops-operator allows it, too",
+            subject(&status.message)
         )),
         404 if status.details.is_none() || status.message.contains("page not found") => {
             CommandError::new(
@@ -285,6 +286,22 @@ fn not_asked(error: &kube::Error, question: &Question, connection: &Connection) 
             .hint("its definition comes with the agent: manifests/install.yaml")
         }
         _ => failure::of(error, "ask the agent", connection),
+    }
+}
+
+/// Who was refused, as kubectl's flag for a role binding.
+fn subject(refusal: &str) -> String {
+    let name = refusal
+        .split_once("User \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(name, _)| text::one_line(name))
+        .filter(|name| !name.is_empty());
+    match name {
+        None => "--user=YOU".to_owned(),
+        Some(name) => match name.strip_prefix("system:serviceaccount:") {
+            Some(account) => format!("--serviceaccount={account}"),
+            None => format!("--user={name}"),
+        },
     }
 }
 
@@ -362,6 +379,21 @@ mod tests {
                 "{patience:?} {waited}"
             );
         }
+    }
+
+    #[test]
+    fn who_was_refused_is_named_for_a_binding() {
+        let of = |user: &str| {
+            subject(&format!(
+                "previews.gitops-agent.io is forbidden: User \"{user}\" cannot create resource"
+            ))
+        };
+        assert_eq!(of("ana@example.com"), "--user=ana@example.com");
+        assert_eq!(
+            of("system:serviceaccount:ci:runner"),
+            "--serviceaccount=ci:runner"
+        );
+        assert_eq!(subject("forbidden"), "--user=YOU");
     }
 
     #[test]

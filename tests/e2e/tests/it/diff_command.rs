@@ -259,6 +259,7 @@ async fn who_may_not_ask_is_told_what_to_be_granted() {
     refused.fails(3).says("you may not ask the agent");
     refused
         .says("kubectl create role gitops-preview")
+        .says(&format!("--serviceaccount={}:reader", world.namespace))
         .says("previews.gitops-agent.io");
 
     let ask = json!({"apiGroups": ["gitops-agent.io"], "resources": ["previews"],
