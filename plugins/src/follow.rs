@@ -130,8 +130,7 @@ pub async fn follow_step(
             }
             () = &mut deadline => {
                 progress.failed(&format!(
-                    "not within {}{}",
-                    spell(followed.timeout.unwrap_or_default()),
+                    "not in time{}",
                     if said.is_empty() { String::new() } else { format!(": {said}") },
                 ));
                 return Ok(Some(ExitStatus::No));
@@ -200,43 +199,4 @@ fn ended(connection: &Connection) -> CommandError {
         ExitStatus::Unreachable,
         format!("the watch at {} ended", connection.server),
     )
-}
-
-/// A duration as it is given: `90s`, `5m`, `1h30m`.
-pub fn spell(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let parts = [
-        (seconds / 3600, "h"),
-        (seconds % 3600 / 60, "m"),
-        (seconds % 60, "s"),
-    ];
-    let mut spelled = String::new();
-    for (number, unit) in parts {
-        if number > 0 {
-            spelled.push_str(&number.to_string());
-            spelled.push_str(unit);
-        }
-    }
-    if spelled.is_empty() {
-        format!("{}ms", duration.as_millis())
-    } else {
-        spelled
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_spelled_as_they_are_given() {
-        for (millis, expected) in [
-            (250, "250ms"),
-            (90_000, "1m30s"),
-            (300_000, "5m"),
-            (3_605_000, "1h5s"),
-        ] {
-            assert_eq!(spell(Duration::from_millis(millis)), expected);
-        }
-    }
 }

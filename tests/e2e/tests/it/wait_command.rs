@@ -16,7 +16,7 @@ async fn a_commit_is_waited_for_and_later_ones_count() {
     app.healthy().await;
     let person = world.person();
     let first = repo.write("a.yaml", &config_map("settings", "two"));
-    let live = person.gitops(&["wait", "web", "--commit", &first]);
+    let live = person.gitops(&["wait", "web", "--commit", &first, "--timeout", "30s"]);
     let live = live.run().await;
     live.exits(0).prints_nothing().is_plain();
     live.says("Synced, Healthy").says(&first[..7]);
@@ -32,7 +32,7 @@ async fn a_commit_is_waited_for_and_later_ones_count() {
     head.from(checkout.path()).run().await.exits(0);
     checkout.is_untouched();
     // Elsewhere the agent does.
-    let contained = person.gitops(&["wait", "web", "--commit", &first]);
+    let contained = person.gitops(&["wait", "web", "--commit", &first, "--timeout", "30s"]);
     contained.run().await.exits(0).says("which contains");
     let head = person.gitops(&["wait", "web", "--commit", "HEAD"]);
     head.run().await.fails(2).says("no clone");
@@ -56,19 +56,19 @@ async fn what_will_not_come_ends_the_wait_with_the_reason() {
         "b.yaml",
         "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 99999999}]}\n",
     );
-    let failed = person.gitops(&["wait", "web", "--commit", &refused]);
+    let failed = person.gitops(&["wait", "web", "--commit", &refused, "--timeout", "30s"]);
     failed.run().await.exits(1).says("99999999");
     let broken = repo.write(
         "b.yaml",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n",
     );
-    let failed = person.gitops(&["wait", "web", "--commit", &broken]);
+    let failed = person.gitops(&["wait", "web", "--commit", &broken, "--timeout", "30s"]);
     failed.run().await.exits(1).says("b.yaml");
 
     let manual = world.app("manual").repo(&repo).path("one").create().await;
     let commit = repo.write("one/a.yaml", &config_map("other", "one"));
     manual.wait("OutOfSync", is_out_of_sync).await;
-    let nobody = person.gitops(&["wait", "manual", "--commit", &commit]);
+    let nobody = person.gitops(&["wait", "manual", "--commit", &commit, "--timeout", "30s"]);
     let nobody = nobody.run().await;
     nobody.exits(1).says("kubectl gitops sync manual");
     let plain = person.gitops(&["wait", "manual"]).run().await;
@@ -88,7 +88,7 @@ async fn waiting_has_an_end() {
     let commit = repo.write("a.yaml", &config_map("settings", "two"));
     let late = ["wait", "web", "--commit", &commit, "--timeout", "2s"];
     let late = person.gitops(&late).run().await;
-    late.exits(1).says("not within 2s").is_plain();
+    late.exits(1).says("not in time").is_plain();
     app.delete().await;
     let gone = person.gitops(&["wait", "web"]).run().await;
     gone.fails(2).says("there is no Application");
