@@ -1,6 +1,7 @@
 //! kubectl's flags that choose a cluster and a person, and the client they make.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -183,6 +184,8 @@ impl ConnectionArgs {
         config.default_retry = false;
         self.override_person(&mut config)?;
         self.override_server(&mut config)?;
+        // Compressing takes the server longer than sending within one machine.
+        config.disable_compression |= is_loopback(config.cluster_url.host());
         let server = config
             .cluster_url
             .to_string()
@@ -437,6 +440,15 @@ fn readable(path: &Path) -> Result<String, CommandError> {
             format!("{}: the path is not UTF-8", path.display()),
         )
     })
+}
+
+/// Whether a server is on this machine.
+fn is_loopback(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 const KUBECONFIG_HINT: &str = "look at it with: kubectl config view";

@@ -15,14 +15,13 @@ use crate::terminal::View;
 /// Show what was deployed when, by whom, and what came of it
 ///
 /// Newest first: the commit with its author and subject, who asked for it (auto: the agent), and
-/// whether it worked. The newest that worked is marked; its number is what rollback goes back to.
-/// A sync that failed, or is under way, stands on top.
+/// whether it worked. The newest that worked is marked. A sync that failed, or is under way, stands
+/// on top. The number of a deployment is what kubectl gitops rollback APP --to takes.
 ///
 /// Examples:
 ///   kubectl gitops history web                  the deployments of web
 ///   kubectl gitops history web -o wide          with full revisions and when each began
-///   kubectl gitops rollback web --to 13         back to one of them, through Git
-///   kubectl gitops history web -o jsonpath='{.lastGood}'
+///   kubectl gitops history web -o jsonpath='{.lastGood}'   the number of the last good one
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct HistoryArgs {

@@ -21,6 +21,7 @@ use crate::status::application::Summary;
 use crate::status::{detail, document, list};
 use crate::terminal::View;
 
+mod pages;
 mod watch;
 
 /// Show what is deployed, whether it is what Git says, whether it works; and if not, why
@@ -277,13 +278,12 @@ async fn fetch(
     if let Some(selector) = selector {
         params = params.labels(selector);
     }
-    if let Some(name) = name {
-        params = params.fields(&format!("metadata.name={name}"));
-    }
+    let Some(name) = name else {
+        return pages::list(namespace.as_deref(), params, connection).await;
+    };
+    params = params.fields(&format!("metadata.name={name}"));
     let applications = application::list(namespace.as_deref(), params, connection).await?;
-    if let Some(name) = name
-        && applications.is_empty()
-    {
+    if applications.is_empty() {
         return Err(application::missing(name, &[], connection).await);
     }
     Ok(applications)

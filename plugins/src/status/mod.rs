@@ -6,6 +6,7 @@ pub mod detail;
 pub mod document;
 pub mod drift;
 pub mod list;
+pub mod listing;
 pub mod live;
 mod page;
 pub mod reason;

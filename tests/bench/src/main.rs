@@ -8,6 +8,7 @@
 mod agent;
 mod audit;
 mod cluster;
+mod command_line;
 mod measure;
 mod percentile;
 mod report;
@@ -39,6 +40,10 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     renderer: PathBuf,
 
+    /// The plugin's program
+    #[arg(long, value_name = "FILE")]
+    plugin: PathBuf,
+
     /// Audit log of the API server
     #[arg(long, value_name = "FILE")]
     audit_log: PathBuf,
@@ -66,6 +71,10 @@ struct Args {
     /// Commits to make
     #[arg(long, default_value_t = 20)]
     commits: usize,
+
+    /// Applications `status` is asked about
+    #[arg(long, default_value_t = 1000)]
+    status_apps: usize,
 
     /// Seconds without any change
     #[arg(long, default_value_t = 60)]
@@ -121,6 +130,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     report::progress("bare server-side apply once more");
     let bare_after =
         measure::bare_loop(&cluster, "bench-bare-after", args.apps, args.concurrency).await?;
+    report::progress("status of many applications");
+    let command_line = command_line::measure(&cluster, args).await?;
     let report = report::Report {
         applications: args.apps,
         objects: args.apps * workload::KINDS,
@@ -128,6 +139,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         bare_seconds: [bare.as_secs_f64(), bare_after.as_secs_f64()],
         measured,
         memory,
+        command_line,
     };
     report.print(args.json)
 }

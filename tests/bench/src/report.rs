@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     agent::Memory,
+    command_line::CommandLine,
     measure::{Commits, Idle},
     percentile::Spread,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) measured: Measured,
     /// Peak memory.
     pub(crate) memory: Memory,
+    /// What a person waits for.
+    pub(crate) command_line: CommandLine,
 }
 
 impl Report {
@@ -161,6 +164,19 @@ impl Report {
             ),
             "",
             "",
+        ));
+        let CommandLine { status, help, .. } = &self.command_line;
+        rows.push(row(
+            &format!("status of {} Applications", self.command_line.applications),
+            &spread(status),
+            "p50 < 300 ms",
+            verdict(status.p50_ms < 300.0),
+        ));
+        rows.push(row(
+            "kubectl gitops --help",
+            &spread(help),
+            "p50 < 20 ms",
+            verdict(help.p50_ms < 20.0),
         ));
         format!(
             "{} Applications, {} objects, {} writes at a time\n\n{}",

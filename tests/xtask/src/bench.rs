@@ -11,12 +11,16 @@ use crate::{
     tools,
 };
 
-/// Measure the agent: rollout, commits, drift, idling, memory
+/// Measure the agent (rollout, commits, drift, idling, memory) and the command line
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
     /// Applications, each of four objects
     #[arg(long, default_value_t = 100)]
     apps: usize,
+
+    /// Applications `status` is asked about
+    #[arg(long, default_value_t = 1000)]
+    status_apps: usize,
 
     /// Seconds without any change
     #[arg(long, default_value_t = 60)]
@@ -29,7 +33,10 @@ pub(crate) struct BenchArgs {
 
 /// Runs the benchmark.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    let programs = Programs::build("release", &["gitops-agent", "gitops-bench"])?;
+    let programs = Programs::build(
+        "release",
+        &["gitops-agent", "gitops-bench", "kubectl-gitops"],
+    )?;
     let mut stage = Stage::new(programs.clone(), "bench")?;
     stage.start(&["--audit"])?;
     stage.install(&tools::repository())?;
@@ -42,6 +49,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         .arg(stage.agent_kubeconfig())
         .arg("--agent")
         .arg(programs.own.join("gitops-agent"))
+        .arg("--plugin")
+        .arg(programs.own.join("kubectl-gitops"))
         .arg("--renderer")
         .arg(&programs.renderer)
         .arg("--audit-log")
@@ -50,6 +59,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         .arg("--work")
         .arg(stage.folder("work")?)
         .args(["--apps", &args.apps.to_string()])
+        .args(["--status-apps", &args.status_apps.to_string()])
         .args(["--idle", &args.idle.to_string()]);
     if args.json {
         bench.arg("--json");
