@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{AppProject, Application, constants::annotation};
+use gitops_api::{AppProject, Application, OperationPhase, constants::annotation};
 use gitops_core::digest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
@@ -146,7 +146,8 @@ fn is_change<K>(event: &watcher::Event<K>) -> bool {
     matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_))
 }
 
-/// What of an Application asks for work: everything but its status.
+/// What of an Application asks for work: everything but its status, and of that the wish to end
+/// an operation.
 fn request_digest(app: &Application) -> String {
     let annotations: BTreeMap<_, _> = app
         .annotations()
@@ -160,6 +161,10 @@ fn request_digest(app: &Application) -> String {
         app.metadata.deletion_timestamp,
         app.metadata.finalizers,
         app.uid(),
+        app.status
+            .as_ref()
+            .and_then(|status| status.operation_state.as_ref())
+            .is_some_and(|state| state.phase == OperationPhase::Terminating),
     ]))
 }
 

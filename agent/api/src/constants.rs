@@ -79,6 +79,8 @@ pub mod annotation {
 
     /// On an object: digest of the manifest the agent last applied.
     pub const DESIRED_DIGEST: &str = "gitops-agent.io/desired-digest";
+    /// On a hook: the run of an operation that created it.
+    pub const OPERATION: &str = "gitops-agent.io/operation";
     /// On an Application: a [`crate::Hold`] as JSON.
     pub const HOLD: &str = "gitops-agent.io/hold";
     /// On an object: why it must not be rolled back.

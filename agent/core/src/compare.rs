@@ -130,7 +130,7 @@ pub fn compare<'a>(
         .collect();
     for key in tracked {
         if !desired.objects.contains_key(key)
-            && live(key).is_some_and(|live| owner(live) == Some(instance))
+            && live(key).is_some_and(|live| owner(live) == Some(instance) && !live.hook)
         {
             comparison.insert(key.clone(), State::Extra);
         }

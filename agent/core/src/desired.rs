@@ -7,11 +7,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use gitops_api::{HookType, constants};
+use gitops_api::constants;
 use serde_json::{Map, Value};
 
 use crate::{
     digest,
+    hook::{self, Hook},
     object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
     tracking::{self, TrackingId},
 };
@@ -74,15 +75,6 @@ impl DesiredObject {
     pub fn manifest(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
-}
-
-/// A manifest that belongs to a phase of a sync, not to its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
-    /// Identity; hooks that are named by the API server have none and are not listed.
-    pub key: ObjectKey,
-    /// Whether a sync has to run it; `Skip` and Helm's tests are never run.
-    pub runs: bool,
 }
 
 /// Everything an application wants.
@@ -150,9 +142,21 @@ pub fn prepare(
         };
         let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
         let value = clean(value, &gvk, scope, context.destination_namespace);
-        if let Some(runs) = hook(&value) {
-            set.hooks
-                .extend(ObjectKey::of(&value).map(|key| Hook { key, runs }));
+        if let Some(marks) = hook::marks(&value) {
+            match as_hook(
+                &value,
+                marks,
+                &gvk,
+                origin.clone(),
+                scope.is_some(),
+                context,
+            ) {
+                Some(hook) => set.hooks.push(hook),
+                None => problems.push(InvalidManifest {
+                    origin,
+                    problem: format!("{} has no metadata.name; give it one", gvk.kind),
+                }),
+            }
             continue;
         }
         let Some(key) = ObjectKey::of(&value) else {
@@ -365,40 +369,50 @@ fn encode_string_data(secret: &mut Value) {
     }
 }
 
-/// Whether a manifest is a hook (`Some`), and whether a sync would run it.
-/// Source: Argo CD "Sync Phases and Waves"; Helm's `crd-install` is an ordinary resource there, and
-/// `Skip` and Helm's tests are never run.
-fn hook(value: &Value) -> Option<bool> {
-    let types = |name: &str| -> Vec<&str> {
-        let list = object::annotation(value, name).unwrap_or_default();
-        list.split(',')
-            .map(str::trim)
-            .filter(|kind| !kind.is_empty())
-            .collect()
+/// A hook, marked as the application's like any of its objects.
+fn as_hook(
+    value: &Value,
+    marks: hook::Marks,
+    gvk: &GroupVersionKind,
+    origin: Origin,
+    kind_known: bool,
+    context: Context<'_>,
+) -> Option<Hook> {
+    let named = ObjectKey::of(value);
+    let generates_name = named.is_none();
+    let key = match named {
+        Some(key) => key,
+        None => ObjectKey {
+            group: gvk.group.clone(),
+            kind: gvk.kind.clone(),
+            namespace: text_of(value, "namespace")?,
+            name: text_of(value, "generateName").filter(|name| !name.is_empty())?,
+        },
     };
-    let of_argo = types(constants::annotation::HOOK);
-    if !of_argo.is_empty() {
-        return Some(
-            of_argo
-                .iter()
-                .any(|kind| HookType::from(*kind) != HookType::Unknown && *kind != "Skip"),
-        );
+    let object = mark(
+        key.clone(),
+        gvk.clone(),
+        value.clone(),
+        origin,
+        kind_known,
+        context,
+    );
+    Some(Hook {
+        key,
+        object: Arc::new(object),
+        phases: marks.phases,
+        runs: marks.runs,
+        deletion: marks.deletion,
+        generates_name,
+    })
+}
+
+/// A text of the metadata; empty when it is not there.
+fn text_of(value: &Value, name: &str) -> Option<String> {
+    match value.get("metadata")?.get(name) {
+        None => Some(String::new()),
+        Some(text) => text.as_str().map(str::to_owned),
     }
-    let of_helm = types(constants::annotation::HELM_HOOK);
-    if of_helm.iter().all(|kind| *kind == "crd-install") {
-        return None;
-    }
-    Some(of_helm.iter().any(|kind| {
-        matches!(
-            *kind,
-            "pre-install"
-                | "pre-upgrade"
-                | "post-install"
-                | "post-upgrade"
-                | "pre-delete"
-                | "post-delete"
-        )
-    }))
 }
 
 fn mark(
@@ -437,9 +451,7 @@ fn finish(
     tracking: Option<String>,
     context: Context<'_>,
 ) -> DesiredObject {
-    let wave = object::annotation(&value, constants::annotation::SYNC_WAVE)
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0);
+    let wave = object::wave(&value);
     let images = images(&value);
     let digest = digest::of_value(&value);
     if let Some(metadata) = value.get_mut("metadata") {

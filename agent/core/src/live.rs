@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     health::{self, Health},
+    hook,
     object::{self, GroupVersionKind, ObjectKey},
     ownership,
     tracking::{self, TrackingId},
@@ -44,6 +45,12 @@ pub struct LiveObject {
     pub keep: bool,
     /// `argocd.argoproj.io/ignore-healthcheck: "true"`.
     pub ignore_health: bool,
+    /// It is a hook, and so no part of what is synchronised.
+    pub hook: bool,
+    /// The run of an operation that created it, when it is a hook.
+    pub operation: Option<String>,
+    /// Its wave, which prunes go through in reverse.
+    pub wave: i64,
 }
 
 impl LiveObject {
@@ -78,6 +85,9 @@ impl LiveObject {
             keep: is_kept(object),
             ignore_health: object::annotation(object, constants::annotation::IGNORE_HEALTHCHECK)
                 == Some("true"),
+            hook: hook::marks(object).is_some(),
+            operation: object::annotation(object, constants::annotation::OPERATION).map(Into::into),
+            wave: object::wave(object),
             key,
         })
     }

@@ -140,6 +140,16 @@ pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
         .as_str()
 }
 
+/// The wave of an object: `argocd.argoproj.io/sync-wave`, else Helm's hook weight, on any object
+/// as in Argo CD; 0 when neither is an integer.
+pub fn wave(object: &Value) -> i64 {
+    use gitops_api::constants::annotation::{HELM_HOOK_WEIGHT, SYNC_WAVE};
+    [SYNC_WAVE, HELM_HOOK_WEIGHT]
+        .iter()
+        .find_map(|name| annotation(object, name)?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
 /// `metadata.labels[name]`, when it is a string.
 pub fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get("metadata")?.get("labels")?.get(name)?.as_str()

@@ -199,6 +199,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
                 .desired
                 .hooks
                 .iter()
+                .filter(|hook| !hook.generates_name)
                 .map(|hook| &hook.key)
                 .map(|key| ResourceStatus {
                     group: key.group.clone(),

@@ -31,6 +31,14 @@ impl Pass<'_> {
             .objects
             .values()
             .map(|object| object.gvk.clone())
+            .chain(
+                wanted
+                    .desired
+                    .hooks
+                    .iter()
+                    .filter(|hook| hook.runs && hook.object.kind_known)
+                    .map(|hook| hook.object.gvk.clone()),
+            )
             .collect();
         let earlier = self
             .previous

@@ -15,6 +15,8 @@ pub(crate) struct Memory {
     pub(crate) rendered: Option<RenderedSources>,
     /// The last render of a revision that is held instead of the tracked one.
     pub(crate) held: Option<RenderedSources>,
+    /// The last render of a revision that a sync was asked for or began with.
+    pub(crate) operating: Option<RenderedSources>,
     /// The tracked commit at which [`gitops_api::status::LiveRevision`] was last found out.
     pub(crate) live_at: Option<String>,
     /// Passes in a row that could not even compare.

@@ -10,6 +10,7 @@ mod delete;
 mod dependencies;
 mod desired;
 mod hold;
+mod hooks;
 mod look_up;
 mod memory;
 mod notes;

@@ -66,24 +66,6 @@ impl Pass<'_> {
                 unknown.join(", ")
             )));
         }
-        let waiting: Vec<String> = findings
-            .wanted
-            .desired
-            .hooks
-            .iter()
-            .filter(|hook| hook.runs)
-            .map(|hook| hook.key.to_string())
-            .collect();
-        if !waiting.is_empty() {
-            let message = format!(
-                "this version does not run hooks; run what they do by hand: {}",
-                waiting.join(", ")
-            );
-            self.conditions.insert(Condition::new(
-                condition::EXCLUDED_RESOURCE_WARNING,
-                message,
-            ));
-        }
         if findings.wanted.desired.objects.is_empty()
             && findings
                 .comparison

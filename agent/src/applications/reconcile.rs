@@ -13,7 +13,7 @@ use gitops_api::{
 };
 use gitops_core::{
     autosync::{self, Attempt, Automated, Decision},
-    compare::{Comparison, State},
+    compare::Comparison,
     desired::DesiredSet,
     history::{self, Delivery},
     live::LiveObject,
@@ -29,7 +29,8 @@ use super::{
     hold::Holding,
     report::Answered,
     request::{Request, TERMINATED},
-    results::DESIRED_DIGEST,
+    results::{DESIRED_DIGEST, sync_result},
+    sync::Advanced,
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -235,29 +236,8 @@ impl Pass<'_> {
         memory: &mut Memory,
         findings: Findings,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
-        if let Some(operation) = &self.app.operation {
-            let request = Request::asked_for(operation, &self.app.spec);
-            let state = self.previous.operation_state.as_ref();
-            if state.is_some_and(|state| state.phase == OperationPhase::Terminating) {
-                self.operation = Some(request.refused(TERMINATED, Timestamp::now()));
-                return Ok((findings, None));
-            }
-            self.announce(memory, &request).await?;
-            return self
-                .sync(memory, findings, request)
-                .await
-                .map(|findings| (findings, None));
-        }
-        // Nobody works on it any more: it was ended while it ended, or its controller went away.
-        if let Some(state) = &mut self.previous.operation_state
-            && matches!(
-                state.phase,
-                OperationPhase::Running | OperationPhase::Terminating
-            )
-        {
-            state.phase = OperationPhase::Failed;
-            state.message = TERMINATED.into();
-            self.operation = Some(state.clone());
+        if let Some(request) = self.underway() {
+            return Box::pin(self.sync_or_retry(memory, findings, request)).await;
         }
         let now = Timestamp::now();
         let retry = self.retry_policy();
@@ -311,6 +291,15 @@ impl Pass<'_> {
         if request.plan(&findings).is_empty() {
             return Ok((findings, None));
         }
+        self.sync_or_retry(memory, findings, request).await
+    }
+
+    async fn sync_or_retry(
+        &mut self,
+        memory: &mut Memory,
+        findings: Findings,
+        request: Request,
+    ) -> anyhow::Result<(Findings, Option<Duration>)> {
         let findings = self.sync(memory, findings, request).await?;
         let failed = self.operation.as_ref().is_some_and(|operation| {
             operation.phase.is_completed() && !operation.phase.is_successful()
@@ -319,9 +308,59 @@ impl Pass<'_> {
         Ok((findings, failed.then_some(Duration::ZERO)))
     }
 
-    /// Says that a sync somebody asked for has begun, so that it can be followed, and ended.
-    async fn announce(&mut self, memory: &mut Memory, request: &Request) -> anyhow::Result<()> {
-        self.previous.operation_state = Some(request.begun(Timestamp::now()));
+    /// The sync that somebody asked for, or one that began in an earlier pass and is not at its
+    /// end.
+    fn underway(&mut self) -> Option<Request> {
+        let spec = &self.app.spec;
+        let state = self.previous.operation_state.as_mut().filter(|state| {
+            matches!(
+                state.phase,
+                OperationPhase::Running | OperationPhase::Terminating
+            )
+        });
+        let resumable = state
+            .as_ref()
+            .is_some_and(|state| state.sync_result.is_some());
+        match (state, &self.app.operation) {
+            (Some(state), _) if resumable => Some(Request::resumed(state, spec)),
+            (state, Some(operation)) => {
+                if state.is_some_and(|state| state.phase == OperationPhase::Terminating) {
+                    let request = Request::asked_for(operation, spec);
+                    self.operation = Some(request.refused(TERMINATED, Timestamp::now()));
+                    return None;
+                }
+                Some(Request::asked_for(operation, spec))
+            }
+            // Nobody works on it any more: it was ended while it ended, or its controller is gone.
+            (Some(state), None) => {
+                state.phase = OperationPhase::Failed;
+                state.message = TERMINATED.into();
+                self.operation = Some(state.clone());
+                None
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Says that a sync has begun, so that it can be followed, ended, and taken up again.
+    pub(super) async fn announce(
+        &mut self,
+        memory: &mut Memory,
+        request: &Request,
+        findings: &Findings,
+        started: Timestamp,
+    ) -> anyhow::Result<()> {
+        let mut operation = request.operation.clone();
+        operation.sync.get_or_insert_default();
+        self.previous.operation_state = Some(OperationState {
+            operation,
+            phase: OperationPhase::Running,
+            message: "syncing".into(),
+            started_at: Some(status::seconds(started)),
+            retry_count: i64::from(request.retry),
+            sync_result: Some(sync_result(self.app, findings)),
+            ..OperationState::default()
+        });
         self.controller
             .reporter
             .write(self.app, memory, self.previous.clone(), Answered::default())
@@ -334,7 +373,7 @@ impl Pass<'_> {
         findings: Findings,
         request: Request,
     ) -> anyhow::Result<Findings> {
-        let controller = self.controller;
+        let head = findings.wanted.desired.digest();
         let findings = match self.findings_of(memory, findings, &request).await {
             Ok(findings) => findings,
             Err((findings, condition)) => {
@@ -342,21 +381,26 @@ impl Pass<'_> {
                 return Ok(findings);
             }
         };
-        let outcome = controller
-            .sync(self.key, self.app, &findings, &request)
-            .await;
-        let operation = outcome.operation;
-        controller
-            .reporter
-            .operation(self.app, &findings, &operation, &outcome.healed);
+        let advanced = Box::pin(self.advance(memory, findings, &request, &head)).await?;
+        let Advanced {
+            findings,
+            operation,
+            started,
+            healed,
+        } = advanced;
         let phase = operation.phase;
+        if phase.is_completed() {
+            self.controller
+                .reporter
+                .operation(self.app, &findings, &operation, &healed);
+        }
         if phase.is_successful() && request.is_complete() {
             let finished = Timestamp::now();
             let delivery = Delivery {
                 revisions: &findings.wanted.revisions,
                 commit: commits::delivered(&findings).await,
                 digest: findings.wanted.desired.digest(),
-                started: outcome.started,
+                started,
                 finished,
                 initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
             };
@@ -366,27 +410,7 @@ impl Pass<'_> {
         if phase.is_completed() && !phase.is_successful() {
             self.note_failed_attempt();
         }
-        // What is true after the writes; the answers to them are in the index already.
-        let Findings {
-            wanted,
-            comparison: before,
-            ..
-        } = findings;
-        let (mut comparison, live) = self
-            .judge(&wanted.desired)
-            .map_err(|condition| anyhow::anyhow!(condition.message))?;
-        for (key, state) in &mut comparison {
-            if matches!(state, State::Unconfirmed)
-                && let Some(known) = before.get(key)
-            {
-                *state = known.clone();
-            }
-        }
-        Ok(Findings {
-            wanted,
-            comparison,
-            live,
-        })
+        Ok(findings)
     }
 
     /// The findings a request is about: those at hand, or those of another revision it names.
@@ -399,6 +423,9 @@ impl Pass<'_> {
         let Some(sources) = request.other_sources(&self.app.spec) else {
             return Ok(findings);
         };
+        if request.pinned() == findings.wanted.revisions {
+            return Ok(findings);
+        }
         let other = async {
             let found = self
                 .controller
@@ -406,7 +433,7 @@ impl Pass<'_> {
                 .await?;
             let wanted = self
                 .controller
-                .wanted(self.key, self.app, found, &mut memory.rendered, false)
+                .wanted(self.key, self.app, found, &mut memory.operating, false)
                 .await?;
             self.want(&wanted);
             self.check_kinds(&wanted.desired)?;

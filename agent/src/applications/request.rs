@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use gitops_api::{
     ApplicationSource, ApplicationSpec, Operation, OperationInitiator, OperationPhase,
-    SyncOperation, operation::SyncOperationResource, status::OperationState,
+    SyncOperation,
+    operation::SyncOperationResource,
+    status::{OperationState, ResourceResult},
 };
 use gitops_core::{
+    hold,
     object::ObjectKey,
     plan::{Plan, Policy, plan},
     status::seconds,
@@ -27,6 +30,8 @@ pub(crate) struct Request {
     /// Self-heal of these objects.
     pub(super) heal: Option<BTreeSet<ObjectKey>>,
     pub(super) retry: u32,
+    /// The state of the operation so far, when it goes on after a wait or a restart.
+    resumed: Option<Box<OperationState>>,
 }
 
 impl Request {
@@ -40,6 +45,7 @@ impl Request {
             dry_run: sync.dry_run,
             heal: None,
             retry: 0,
+            resumed: None,
         }
     }
 
@@ -85,6 +91,7 @@ impl Request {
             dry_run: false,
             heal,
             retry,
+            resumed: None,
         }
     }
 
@@ -100,6 +107,10 @@ impl Request {
 
     /// The sources to sync instead of the application's own, when the request names others.
     pub(crate) fn other_sources(&self, spec: &ApplicationSpec) -> Option<Vec<ApplicationSource>> {
+        let pinned = self.pinned();
+        if !pinned.is_empty() {
+            return Some(hold::at_revisions(spec.effective_sources(), "", &pinned));
+        }
         let sync = self.operation.sync.as_ref()?;
         let mut sources = if !sync.sources.is_empty() {
             sync.sources.clone()
@@ -121,15 +132,64 @@ impl Request {
         (sources != spec.effective_sources()).then_some(sources)
     }
 
-    /// The state of an operation that begins.
-    pub(crate) fn begun(&self, now: Timestamp) -> OperationState {
-        OperationState {
-            operation: self.operation.clone(),
-            phase: OperationPhase::Running,
-            message: "syncing".into(),
-            started_at: Some(seconds(now)),
-            ..OperationState::default()
+    /// A sync that goes on.
+    pub(crate) fn resumed(state: &OperationState, spec: &ApplicationSpec) -> Self {
+        Self {
+            retry: u32::try_from(state.retry_count).unwrap_or(0),
+            resumed: Some(Box::new(state.clone())),
+            ..Self::asked_for(&state.operation, spec)
         }
+    }
+
+    /// Whether it goes on after a wait or a restart.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
+    }
+
+    /// Whether the agent itself decided on it.
+    pub(crate) fn is_automated(&self) -> bool {
+        let initiator = self.operation.initiated_by.as_ref();
+        initiator.is_some_and(|initiator| initiator.automated)
+    }
+
+    /// When it began, in whole seconds.
+    pub(crate) fn started(&self) -> Timestamp {
+        let began = self
+            .resumed
+            .as_ref()
+            .and_then(|state| state.started_at.as_ref());
+        began.map_or_else(|| seconds(Timestamp::now()).0, |time| time.0)
+    }
+
+    /// What was done so far.
+    pub(crate) fn results(&self) -> &[ResourceResult] {
+        self.resumed
+            .as_ref()
+            .and_then(|state| state.sync_result.as_ref())
+            .map_or(&[], |result| &result.resources)
+    }
+
+    /// The revisions it began with, one a source; empty when it begins now.
+    pub(crate) fn pinned(&self) -> Vec<String> {
+        let Some(result) = self
+            .resumed
+            .as_ref()
+            .and_then(|state| state.sync_result.as_ref())
+        else {
+            return Vec::new();
+        };
+        if result.revisions.is_empty() {
+            vec![result.revision.clone()]
+        } else {
+            result.revisions.clone()
+        }
+    }
+
+    /// Why it cannot be carried out at all.
+    pub(crate) fn unsupported(&self) -> Option<String> {
+        let sync = self.operation.sync.as_ref()?;
+        (!sync.manifests.is_empty())
+            .then(|| "operation.sync.manifests is not supported; commit the manifests".to_owned())
     }
 
     /// The state of an operation that could not begin.

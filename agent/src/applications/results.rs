@@ -8,45 +8,77 @@ use gitops_api::{
 };
 use gitops_core::{
     compare::{DriftedField, State},
+    hook::{self, Run},
     object::ObjectKey,
-    plan::{Action, Plan, Verb},
+    plan::{Plan, Verb},
     status::seconds,
+    sync::{Action, Outcome, Record},
 };
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{reconcile::Findings, request::Request};
-use crate::cluster::write::WriteError;
 
 /// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
 /// commit that changes nothing for the application is told from one that does.
 pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
 
-/// What became of one action.
-pub(super) enum Done {
-    Applied,
-    Pruned,
-    Nothing,
+/// How a sync stands.
+pub(super) enum Ending {
+    /// Not at its end: what is waited for.
+    Running(String),
+    /// Ended well; what was done.
+    Succeeded(String),
+    /// Failed; why.
+    Failed(String),
 }
 
-pub(super) fn result_of(
-    action: &Action,
+/// The result of something the agent did.
+pub(super) fn of_action(
     findings: &Findings,
-    done: Result<Done, WriteError>,
+    run: &Run,
+    action: &Action,
+    outcome: &Outcome,
 ) -> ResourceResult {
-    let desired = findings.wanted.desired.objects.get(&action.key);
-    let (status, message) = match done {
-        Ok(Done::Applied) => (ResultCode::Synced, format!("applied: {}", action.reason)),
-        Ok(Done::Pruned) => (ResultCode::Pruned, "pruned: no longer in Git".into()),
-        Ok(Done::Nothing) => (ResultCode::Synced, "unchanged".into()),
-        Err(error) => {
-            let place = desired
-                .map(|d| format!(" ({})", d.origin))
-                .unwrap_or_default();
-            (ResultCode::SyncFailed, format!("{error}{place}"))
-        }
+    let mut result = of_outcome(findings, run, action.phase, &action.key, outcome);
+    if *outcome == Outcome::Applied {
+        result.message = format!("applied: {}", action.reason);
+    }
+    result
+}
+
+/// The result of something that was observed.
+pub(super) fn of_outcome(
+    findings: &Findings,
+    run: &Run,
+    phase: SyncPhase,
+    key: &ObjectKey,
+    outcome: &Outcome,
+) -> ResourceResult {
+    let hook = findings
+        .wanted
+        .desired
+        .hooks
+        .iter()
+        .find(|hook| hook.phases.contains(&phase) && hook.key_in(phase, run) == *key);
+    let (status, message) = match outcome {
+        Outcome::Applied => (ResultCode::Synced, "applied".to_owned()),
+        Outcome::Pruned => (ResultCode::Pruned, "pruned: no longer in Git".into()),
+        Outcome::Skipped => (ResultCode::Synced, "unchanged".into()),
+        Outcome::Running(how) | Outcome::Succeeded(how) => (ResultCode::Synced, how.clone()),
+        Outcome::Failed(why) => (ResultCode::SyncFailed, why.clone()),
     };
-    resource_result(&action.key, findings, status, message)
+    let mut result = resource_result(key, findings, status, message);
+    result.sync_phase = Some(phase);
+    if let Some(hook) = hook {
+        result.hook_type = hook::type_of(phase);
+        result.version.clone_from(&hook.object.gvk.version);
+        result.images.clone_from(&hook.object.images);
+        if matches!(outcome, Outcome::Running(_) | Outcome::Succeeded(_)) {
+            result.status = None;
+        }
+    }
+    result
 }
 
 fn resource_result(
@@ -75,53 +107,45 @@ fn resource_result(
     }
 }
 
-pub(super) fn summary(failures: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let mut text = failures
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    if failures.len() > SHOWN {
-        let _ = write!(text, "; and {} more", failures.len() - SHOWN);
-    }
-    text
-}
-
-pub(super) fn success(request: &Request, plan: &Plan) -> String {
-    let count = |wanted: fn(&Verb) -> bool| {
+/// What was done, for people. `plan` says what a dry run would have done, and what was left out.
+pub(super) fn success(request: &Request, plan: &Plan, record: &Record) -> String {
+    let planned = |wanted: fn(&Verb) -> bool| {
         plan.steps
             .iter()
             .flat_map(|step| &step.actions)
             .filter(|a| wanted(&a.verb))
             .count()
     };
-    let applied = count(|verb| *verb == Verb::Apply);
-    let pruned = count(|verb| matches!(verb, Verb::Prune { .. }));
+    let applied = record.count(|outcome| *outcome == Outcome::Applied);
+    let pruned = record.count(|outcome| *outcome == Outcome::Pruned);
+    let ran = record.count(|outcome| matches!(outcome, Outcome::Succeeded(_)));
     let verb = if request.heal.is_some() {
         "healed"
     } else {
         "applied"
     };
     let mut text = if request.dry_run {
-        format!("dry run: would apply {applied} and prune {pruned} objects")
-    } else if applied + pruned == 0 {
+        format!(
+            "dry run: would apply {} and prune {} objects",
+            planned(|verb| *verb == Verb::Apply),
+            planned(|verb| matches!(verb, Verb::Prune { .. }))
+        )
+    } else if applied + pruned + ran == 0 {
         "nothing to apply: everything is as Git has it".into()
     } else {
-        let mut parts = Vec::new();
-        if applied > 0 {
-            parts.push(format!("{verb} {applied}"));
-        }
-        if pruned > 0 {
-            parts.push(format!("pruned {pruned}"));
-        }
-        let noun = if applied + pruned == 1 {
-            "object"
-        } else {
-            "objects"
+        let counted = |count: usize, what: &str, one: &str| {
+            (count > 0)
+                .then(|| format!("{what} {count} {one}{}", if count == 1 { "" } else { "s" }))
         };
-        format!("{} {noun}", parts.join(" and "))
+        let parts: Vec<String> = [
+            counted(applied, verb, "object"),
+            counted(pruned, "pruned", "object"),
+            counted(ran, "ran", "hook"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        parts.join(", ")
     };
     if !plan.skipped.is_empty() {
         let _ = write!(text, ", skipped {}", plan.skipped.len());
@@ -141,27 +165,58 @@ pub(super) fn healed(findings: &Findings, plan: &Plan) -> Vec<(ObjectKey, Vec<Dr
         .collect()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one record is put together from all of them"
-)]
+/// The state of an operation as it is reported.
 pub(super) fn operation_state(
     app: &Application,
     findings: &Findings,
     request: &Request,
     plan: &Plan,
-    mut results: Vec<ResourceResult>,
+    record: &Record,
     started: Timestamp,
-    failed: bool,
-    message: String,
+    ending: Ending,
 ) -> OperationState {
+    let mut results = record.results();
     for (key, skip) in &plan.skipped {
         let status = match findings.comparison.get(key) {
             Some(State::Extra) => ResultCode::PruneSkipped,
             _ => ResultCode::SyncFailed,
         };
-        results.push(resource_result(key, findings, status, skip.message()));
+        if !results.iter().any(|result| {
+            result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
+        }) {
+            results.push(resource_result(key, findings, status, skip.message()));
+        }
     }
+    let mut operation = request.operation.clone();
+    let result = SyncOperationResult {
+        resources: results,
+        ..sync_result(app, findings)
+    };
+    if let Some(sync) = &mut operation.sync
+        && sync.revision.is_empty()
+        && app.spec.sources.is_empty()
+    {
+        sync.revision.clone_from(&result.revision);
+    }
+    let (phase, message) = match ending {
+        Ending::Running(what) => (OperationPhase::Running, what),
+        Ending::Succeeded(what) => (OperationPhase::Succeeded, what),
+        Ending::Failed(why) => (OperationPhase::Failed, why),
+    };
+    OperationState {
+        operation,
+        phase,
+        message,
+        started_at: Some(seconds(started)),
+        finished_at: phase.is_completed().then(|| seconds(Timestamp::now())),
+        retry_count: i64::from(request.retry),
+        sync_result: Some(result),
+        ..OperationState::default()
+    }
+}
+
+/// What a sync delivers, before anything was done.
+pub(super) fn sync_result(app: &Application, findings: &Findings) -> SyncOperationResult {
     let spec = &app.spec;
     let multiple = !spec.sources.is_empty();
     let revisions = &findings.wanted.revisions;
@@ -174,32 +229,11 @@ pub(super) fn operation_state(
         revisions: if multiple { revisions.clone() } else { vec![] },
         source: if multiple { None } else { spec.source.clone() },
         sources: spec.sources.clone(),
-        resources: results,
         ..SyncOperationResult::default()
     };
     result.extra.insert(
         DESIRED_DIGEST.into(),
         Value::from(findings.wanted.desired.digest()),
     );
-    let mut operation = request.operation.clone();
-    if let Some(sync) = &mut operation.sync
-        && sync.revision.is_empty()
-        && !multiple
-    {
-        sync.revision.clone_from(&result.revision);
-    }
-    OperationState {
-        operation,
-        phase: if failed {
-            OperationPhase::Failed
-        } else {
-            OperationPhase::Succeeded
-        },
-        message,
-        started_at: Some(seconds(started)),
-        finished_at: Some(seconds(Timestamp::now())),
-        retry_count: i64::from(request.retry),
-        sync_result: Some(result),
-        ..OperationState::default()
-    }
+    result
 }

@@ -1,140 +1,254 @@
-//! Carrying out a sync: what core planned, step by step, with a result for every object.
+//! Carrying out a sync: what core says is next, until it ends or something has to be waited for.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures::future::join_all;
-use gitops_api::{
-    Application, HealthStatusCode, OperationPhase, ResultCode,
-    status::{OperationState, ResourceResult},
-};
+use gitops_api::{Application, HealthStatusCode, OperationPhase, status::OperationState};
 use gitops_core::{
-    compare::{Confirmation, DriftedField},
+    compare::{Confirmation, DriftedField, State},
     desired::DesiredObject,
+    hook::Run,
     live::LiveObject,
     object::{GroupVersionKind, ObjectKey},
-    plan::{Action, Plan, Verb},
+    plan::Plan,
+    sync::{self, Action, Next, Outcome, Record, Situation, Verb},
 };
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    AppKey, Controller,
-    reconcile::Findings,
+    AppKey, Controller, Memory,
+    reconcile::{Findings, Pass},
     request::{Request, TERMINATED},
-    results::{Done, healed, operation_state, result_of, success, summary},
+    results::{self, Ending, healed, operation_state, success},
 };
 use crate::cluster::write::WriteError;
 
 /// Longest wait for the API server to serve a kind whose definition was just applied.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
-/// What a sync did.
-pub(crate) struct Outcome {
+/// How far a sync came.
+pub(super) struct Advanced {
+    /// What is true now.
+    pub(super) findings: Findings,
     /// State to report.
-    pub(crate) operation: OperationState,
+    pub(super) operation: OperationState,
     /// When it began.
-    pub(crate) started: Timestamp,
+    pub(super) started: Timestamp,
     /// Objects whose drift was taken back, with what it was.
-    pub(crate) healed: Vec<(ObjectKey, Vec<DriftedField>)>,
+    pub(super) healed: Vec<(ObjectKey, Vec<DriftedField>)>,
+}
+
+impl Pass<'_> {
+    /// Carries a request out until it ends or has to wait; what went wrong is in the result.
+    /// `head` is the digest of what the tracked revision renders to.
+    pub(super) async fn advance(
+        &mut self,
+        memory: &mut Memory,
+        mut findings: Findings,
+        request: &Request,
+        head: &str,
+    ) -> anyhow::Result<Advanced> {
+        let controller = self.controller;
+        let first = request.plan(&findings);
+        let run = Run {
+            started: request.started(),
+            revision: findings
+                .wanted
+                .revisions
+                .first()
+                .cloned()
+                .unwrap_or_default(),
+        };
+        let mut record = Record::of(request.results());
+        tracing::info!(
+            application = %self.key,
+            revision = run.revision,
+            actions = first.len(),
+            skipped = first.skipped.len(),
+            heal = request.heal.is_some(),
+            resumed = request.is_resumed(),
+            "syncing"
+        );
+        let hooks = request.is_complete()
+            && findings
+                .wanted
+                .desired
+                .hooks
+                .iter()
+                .any(|hook| !hook.phases.is_empty());
+        // A hook must not run twice because the agent ended between its creation and the report.
+        if !request.is_resumed() && (hooks || self.app.operation.is_some()) {
+            self.announce(memory, request, &findings, run.started)
+                .await?;
+        }
+        if hooks {
+            controller.find_hooks(&findings, &run).await;
+        }
+        let healed = match &request.heal {
+            Some(_) => healed(&findings, &first),
+            None => vec![],
+        };
+        let ending = if let Some(failure) = request.unsupported() {
+            Ending::Failed(failure)
+        } else if request.dry_run {
+            Ending::Succeeded(success(request, &first, &record))
+        } else {
+            self.steps(&mut findings, request, &run, &mut record, head)
+                .await?
+        };
+        match &ending {
+            Ending::Running(_) => {}
+            Ending::Succeeded(_) => controller.metrics.sync("succeeded"),
+            Ending::Failed(_) => controller.metrics.sync("failed"),
+        }
+        let succeeded = matches!(ending, Ending::Succeeded(_));
+        let operation = operation_state(
+            self.app,
+            &findings,
+            request,
+            &first,
+            &record,
+            run.started,
+            ending,
+        );
+        Ok(Advanced {
+            findings,
+            operation,
+            started: run.started,
+            healed: if succeeded { healed } else { vec![] },
+        })
+    }
+
+    async fn steps(
+        &mut self,
+        findings: &mut Findings,
+        request: &Request,
+        run: &Run,
+        record: &mut Record,
+        head: &str,
+    ) -> anyhow::Result<Ending> {
+        let controller = self.controller;
+        loop {
+            let plan = request.plan(findings);
+            let hooks = controller.live_hooks(findings, run);
+            if controller.is_terminating(self.key) {
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let actions = sync::terminate(&situation);
+                self.perform(findings, &actions, run, record).await;
+                return Ok(Ending::Failed(TERMINATED.into()));
+            }
+            let observed = sync::observe(&situation(findings, &hooks, &plan, request, record, run));
+            for (phase, key, outcome) in observed {
+                let outcome = controller.with_logs(&key, outcome).await;
+                let result = results::of_outcome(findings, run, phase, &key, &outcome);
+                record.put(outcome, result);
+            }
+            match sync::next(&situation(findings, &hooks, &plan, request, record, run)) {
+                Next::Act(actions) => {
+                    if let Err(error) = controller
+                        .ensure_namespace(self.app, findings, &actions)
+                        .await
+                    {
+                        return Ok(Ending::Failed(format!(
+                            "namespace {} could not be created: {error}",
+                            self.app.spec.destination.namespace
+                        )));
+                    }
+                    self.perform(findings, &actions, run, record).await;
+                    controller.wait_for_definitions(findings, &actions).await;
+                    self.judge_again(findings)?;
+                }
+                Next::Wait { reason, hook } => {
+                    // What repairs things must not wait for what is broken.
+                    let superseded =
+                        !hook && request.is_automated() && findings.wanted.desired.digest() != head;
+                    return Ok(if superseded {
+                        Ending::Failed(format!("superseded by a newer commit while {reason}"))
+                    } else {
+                        Ending::Running(reason)
+                    });
+                }
+                Next::Ended { failure, cleanup } => {
+                    self.perform(findings, &cleanup, run, record).await;
+                    return Ok(match failure {
+                        Some(failure) => Ending::Failed(failure),
+                        None => Ending::Succeeded(success(request, &plan, record)),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does all of it at the same time and records what became of it.
+    async fn perform(
+        &self,
+        findings: &Findings,
+        actions: &[Action],
+        run: &Run,
+        record: &mut Record,
+    ) {
+        let controller = self.controller;
+        let done = join_all(
+            actions
+                .iter()
+                .map(|action| controller.perform(findings, action, run)),
+        )
+        .await;
+        for (action, done) in actions.iter().zip(done) {
+            let outcome = match done {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => continue,
+                Err(error) => {
+                    let place = findings.wanted.desired.objects.get(&action.key);
+                    let place = place.map(|desired| format!(" ({})", desired.origin));
+                    Outcome::Failed(format!("{error}{}", place.unwrap_or_default()))
+                }
+            };
+            let result = results::of_action(findings, run, action, &outcome);
+            record.put(outcome, result);
+        }
+    }
+
+    /// What is true after the writes; the answers to them are in the index already.
+    fn judge_again(&self, findings: &mut Findings) -> anyhow::Result<()> {
+        let (mut comparison, live) = self
+            .judge(&findings.wanted.desired)
+            .map_err(|condition| anyhow::anyhow!(condition.message))?;
+        for (key, state) in &mut comparison {
+            if matches!(state, State::Unconfirmed)
+                && let Some(known) = findings.comparison.get(key)
+            {
+                *state = known.clone();
+            }
+        }
+        findings.comparison = comparison;
+        findings.live = live;
+        Ok(())
+    }
+}
+
+fn situation<'a>(
+    findings: &'a Findings,
+    hooks: &'a HashMap<ObjectKey, LiveObject>,
+    plan: &'a Plan,
+    request: &Request,
+    record: &'a Record,
+    run: &'a Run,
+) -> Situation<'a> {
+    Situation {
+        desired: &findings.wanted.desired,
+        comparison: &findings.comparison,
+        live: &findings.live,
+        live_hooks: hooks,
+        plan,
+        hooks: request.is_complete(),
+        record,
+        run,
+    }
 }
 
 impl Controller {
-    /// Carries out a request; never fails as a whole, what went wrong is in the result.
-    pub(crate) async fn sync(
-        &self,
-        key: &AppKey,
-        app: &Application,
-        findings: &Findings,
-        request: &Request,
-    ) -> Outcome {
-        let started = Timestamp::now();
-        let plan = request.plan(findings);
-        let unsupported = request
-            .operation
-            .sync
-            .as_ref()
-            .is_some_and(|sync| !sync.manifests.is_empty())
-            .then(|| "operation.sync.manifests is not supported; commit the manifests".to_owned());
-        tracing::info!(
-            application = %key,
-            revision = findings.wanted.revisions.first(),
-            actions = plan.len(),
-            skipped = plan.skipped.len(),
-            heal = request.heal.is_some(),
-            "syncing"
-        );
-        let mut results = Vec::new();
-        let failure = match unsupported {
-            Some(failure) => Some(failure),
-            None if request.dry_run => None,
-            None => {
-                self.carry_out(key, app, findings, &plan, &mut results)
-                    .await
-            }
-        };
-        let healed = match &request.heal {
-            Some(_) if failure.is_none() => healed(findings, &plan),
-            _ => vec![],
-        };
-        self.metrics.sync(if failure.is_some() {
-            "failed"
-        } else {
-            "succeeded"
-        });
-        let message = failure.clone().unwrap_or_else(|| success(request, &plan));
-        let operation = operation_state(
-            app,
-            findings,
-            request,
-            &plan,
-            results,
-            started,
-            failure.is_some(),
-            message,
-        );
-        Outcome {
-            operation,
-            started,
-            healed,
-        }
-    }
-
-    /// Runs the steps in order; a step with a failure is the last. Returns the failure.
-    async fn carry_out(
-        &self,
-        key: &AppKey,
-        app: &Application,
-        findings: &Findings,
-        plan: &Plan,
-        results: &mut Vec<ResourceResult>,
-    ) -> Option<String> {
-        if let Err(error) = self.ensure_namespace(app, findings, plan).await {
-            return Some(format!(
-                "namespace {} could not be created: {error}",
-                app.spec.destination.namespace
-            ));
-        }
-        for step in &plan.steps {
-            if self.is_terminating(key) {
-                return Some(TERMINATED.into());
-            }
-            let done = join_all(step.actions.iter().map(|action| self.act(findings, action))).await;
-            let mut failures = Vec::new();
-            for (action, done) in step.actions.iter().zip(done) {
-                let result = result_of(action, findings, done);
-                if result.status == Some(ResultCode::SyncFailed) {
-                    failures.push(format!("{}: {}", action.key, result.message));
-                }
-                results.push(result);
-            }
-            if !failures.is_empty() {
-                return Some(summary(&failures));
-            }
-            self.wait_for_definitions(findings, &step.actions).await;
-        }
-        None
-    }
-
     /// Whether somebody wants the operation under way to end: Argo CD's clients say so in its phase.
     fn is_terminating(&self, key: &AppKey) -> bool {
         self.application(key).is_some_and(|app| {
@@ -143,26 +257,41 @@ impl Controller {
         })
     }
 
-    async fn act(&self, findings: &Findings, action: &Action) -> Result<Done, WriteError> {
+    /// Does one thing; `None` when there is nothing to record of it.
+    async fn perform(
+        &self,
+        findings: &Findings,
+        action: &Action,
+        run: &Run,
+    ) -> Result<Option<Outcome>, WriteError> {
         match &action.verb {
             Verb::Apply => {
                 let Some(desired) = findings.wanted.desired.objects.get(&action.key) else {
-                    return Ok(Done::Nothing);
+                    return Ok(None);
                 };
                 self.apply(desired, findings.live.contains_key(&action.key))
                     .await?;
-                Ok(Done::Applied)
+                Ok(Some(Outcome::Applied))
             }
             Verb::Prune { uid } => {
                 let Some(live) = findings.live.get(&action.key) else {
-                    return Ok(Done::Nothing);
+                    return Ok(None);
                 };
                 self.cluster
                     .writer
                     .delete(&live.gvk(), &action.key, uid)
                     .await?;
-                Ok(Done::Pruned)
+                Ok(Some(Outcome::Pruned))
             }
+            Verb::RunHook => self.run_hook(findings, action, run).await.map(Some),
+            Verb::DeleteHook { uid } => self
+                .delete_hook(findings, action, run, uid)
+                .await
+                .map(|()| None),
+            Verb::ReleaseHook => self
+                .release_hook(findings, action, run)
+                .await
+                .map(|()| None),
         }
     }
 
@@ -193,7 +322,7 @@ impl Controller {
         &self,
         app: &Application,
         findings: &Findings,
-        plan: &Plan,
+        actions: &[Action],
     ) -> Result<(), WriteError> {
         let name = &app.spec.destination.namespace;
         let asked = app
@@ -201,15 +330,11 @@ impl Controller {
             .sync_policy
             .as_ref()
             .is_some_and(|policy| policy.has_option("CreateNamespace=true"));
-        let needed = plan
-            .steps
-            .iter()
-            .flat_map(|step| &step.actions)
-            .any(|action| {
-                action.verb == Verb::Apply
-                    && action.key.namespace == *name
-                    && !findings.live.contains_key(&action.key)
-            });
+        let needed = actions.iter().any(|action| {
+            matches!(action.verb, Verb::Apply | Verb::RunHook)
+                && action.key.namespace == *name
+                && !findings.live.contains_key(&action.key)
+        });
         let key = ObjectKey {
             group: String::new(),
             kind: "Namespace".into(),

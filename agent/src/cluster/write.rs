@@ -188,6 +188,44 @@ impl Writer {
         Ok(true)
     }
 
+    /// Takes a finalizer off an object, if it is there and has it.
+    pub(crate) async fn take_off_finalizer(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+        finalizer: &str,
+    ) -> Result<(), WriteError> {
+        let Some(live) = self.get(gvk, key).await? else {
+            return Ok(());
+        };
+        let held = live["metadata"]["finalizers"].as_array();
+        let kept: Vec<&Value> = held
+            .into_iter()
+            .flatten()
+            .filter(|held| held.as_str() != Some(finalizer))
+            .collect();
+        if held.is_none_or(|held| held.len() == kept.len()) {
+            return Ok(());
+        }
+        let api = self.api(gvk, &key.namespace).await?;
+        let patch = json!({"metadata": {
+            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": kept,
+        }});
+        let params = PatchParams {
+            field_manager: Some(constants::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        self.metrics.write("finalizer");
+        let patch = Patch::Merge(&patch);
+        match self
+            .attempt(key, || api.patch(&key.name, &params, &patch))
+            .await
+        {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Reads an object as it is now; `None` when it does not exist.
     pub(crate) async fn get(
         &self,

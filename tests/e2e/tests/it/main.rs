@@ -21,6 +21,7 @@ mod explain;
 mod first_sync;
 mod harness;
 mod history;
+mod hooks;
 mod image;
 mod in_cluster;
 mod installation_commands;

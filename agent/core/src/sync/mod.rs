@@ -1,0 +1,346 @@
+//! A sync as a state machine: from what is known now to what to do next, each with a reason.
+//!
+//! Phases run in order (PreSync, Sync, PostSync; SyncFail after a failure), inside a phase waves,
+//! inside a wave kinds. What has later things to come is waited for until it is healthy. All that
+//! is remembered is a record of what was done, so that an agent that starts anew goes on where the
+//! last one was killed. Follows Argo CD, "Sync Phases and Waves".
+
+mod record;
+mod tasks;
+
+pub use record::{Outcome, Record};
+
+use std::collections::{BTreeMap, HashMap};
+
+use gitops_api::SyncPhase;
+
+use crate::{
+    compare::Comparison,
+    desired::DesiredSet,
+    hook::{Hook, Run},
+    live::LiveObject,
+    object::ObjectKey,
+    plan::Plan,
+};
+use tasks::{Place, Stand, Task};
+
+/// All that the next step depends on.
+pub struct Situation<'a> {
+    /// What Git holds.
+    pub desired: &'a DesiredSet,
+    /// How each object stands now.
+    pub comparison: &'a Comparison,
+    /// Records of the live objects among them.
+    pub live: &'a HashMap<ObjectKey, LiveObject>,
+    /// Records of the live objects of hooks.
+    pub live_hooks: &'a HashMap<ObjectKey, LiveObject>,
+    /// What is still to apply and to prune, by what the request allows.
+    pub plan: &'a Plan,
+    /// Whether hooks run: not in a sync of single objects.
+    pub hooks: bool,
+    /// What was done so far.
+    pub record: &'a Record,
+    /// The run of the operation.
+    pub run: &'a Run,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// Phase it belongs to.
+    pub phase: SyncPhase,
+    /// The object.
+    pub key: ObjectKey,
+    /// What to do with it.
+    pub verb: Verb,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// How an object is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Server-side apply of the desired manifest.
+    Apply,
+    /// Delete, provided it is still the object of this uid.
+    Prune {
+        /// `metadata.uid` when it was decided.
+        uid: String,
+    },
+    /// Create the hook's object.
+    RunHook,
+    /// Delete a hook's object: one of an earlier run, or of this one at its end.
+    DeleteHook {
+        /// `metadata.uid` when it was decided.
+        uid: String,
+    },
+    /// Take off the finalizer that kept a finished hook.
+    ReleaseHook,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Do this, all of it at the same time, then ask again.
+    Act(Vec<Action>),
+    /// Nothing can be done until something changes in the cluster.
+    Wait {
+        /// What is waited for, for people.
+        reason: String,
+        /// A hook is running; otherwise objects are to become healthy.
+        hook: bool,
+    },
+    /// The end.
+    Ended {
+        /// Why it failed, when it did.
+        failure: Option<String>,
+        /// What is done with the hooks of this run.
+        cleanup: Vec<Action>,
+    },
+}
+
+/// What the cluster tells of hooks that run, and of objects that failed where others wait for
+/// them. The record takes it up before anything else is decided, so that a failure stays one.
+pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)> {
+    let mut found: Vec<_> = hooks(situation)
+        .filter(|(phase, key, _)| {
+            !situation
+                .record
+                .get(*phase, key)
+                .is_some_and(Outcome::is_final)
+        })
+        .filter_map(|(phase, key, _)| {
+            let known = situation.record.get(phase, &key);
+            let live = situation
+                .live_hooks
+                .get(&key)
+                .filter(|live| of_this_run(live, situation.run));
+            let outcome = match (known, live) {
+                // Also one that was created before the record could be kept.
+                (_, Some(live)) => tasks::hook_outcome(live),
+                (Some(_), None) => Outcome::Failed("it is gone: somebody deleted it".into()),
+                (None, None) => return None,
+            };
+            (known != Some(&outcome)).then_some((phase, key, outcome))
+        })
+        .collect();
+    let tasks = tasks::all(situation);
+    let ordinary: Vec<&Task> = tasks.iter().filter(|task| !is_last_word(task)).collect();
+    if found.is_empty()
+        && let Some(Step::Broken(broken)) = step(&ordinary)
+    {
+        found.extend(
+            broken
+                .into_iter()
+                .map(|(key, why)| (SyncPhase::Sync, key, Outcome::Failed(why))),
+        );
+    }
+    found
+}
+
+fn is_last_word(task: &Task) -> bool {
+    task.place.phase == SyncPhase::SyncFail
+}
+
+/// Decides the next step.
+pub fn next(situation: &Situation<'_>) -> Next {
+    let tasks = tasks::all(situation);
+    let (last_words, ordinary): (Vec<&Task>, Vec<&Task>) =
+        tasks.iter().partition(|task| is_last_word(task));
+    let failures: Vec<String> = ordinary
+        .iter()
+        .filter_map(|task| match &task.stand {
+            Stand::Failed(why) => Some(format!("{}: {why}", task.key)),
+            _ => None,
+        })
+        .collect();
+    let (steps, failure) = if failures.is_empty() {
+        (&ordinary, None)
+    } else {
+        (&last_words, Some(summary(&failures)))
+    };
+    match step(steps) {
+        Some(Step::Act(actions)) => Next::Act(actions),
+        Some(Step::Wait { reason, hook }) => Next::Wait { reason, hook },
+        Some(Step::Broken(_)) | None => Next::Ended {
+            cleanup: cleanup(situation, failure.is_none()),
+            failure,
+        },
+    }
+}
+
+/// The next step among tasks that did not fail.
+enum Step {
+    Act(Vec<Action>),
+    Wait {
+        reason: String,
+        hook: bool,
+    },
+    /// Later tasks wait for objects that will not become healthy.
+    Broken(Vec<(ObjectKey, String)>),
+}
+
+/// `None` when all that has to be waited for is done.
+fn step(tasks: &[&Task]) -> Option<Step> {
+    let mut groups: BTreeMap<Place, Vec<&Task>> = BTreeMap::new();
+    for task in tasks {
+        groups.entry(task.place).or_default().push(task);
+    }
+    let is_open = |task: &&&Task| matches!(task.stand, Stand::Open(_));
+    let last_open = groups
+        .iter()
+        .rev()
+        .find(|(_, group)| group.iter().any(|task| is_open(&task)))
+        .map(|(place, _)| *place);
+    for (place, group) in &groups {
+        let first = group.iter().filter(is_open).map(|task| task.rank).min();
+        if let Some(first) = first {
+            let actions = group
+                .iter()
+                .filter(|task| task.rank == first)
+                .filter_map(|task| match &task.stand {
+                    Stand::Open(action) => Some((**action).clone()),
+                    _ => None,
+                });
+            return Some(Step::Act(actions.collect()));
+        }
+        let more_to_come = last_open.is_some_and(|last| last > *place);
+        let broken: Vec<(ObjectKey, String)> = group
+            .iter()
+            .filter_map(|task| match &task.stand {
+                Stand::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
+                _ => None,
+            })
+            .collect();
+        if !broken.is_empty() {
+            return Some(Step::Broken(broken));
+        }
+        let mut waiting: Vec<(&ObjectKey, &str, bool)> = group
+            .iter()
+            .filter_map(|task| match &task.stand {
+                Stand::Running(why) if more_to_come || task.is_hook => {
+                    Some((&task.key, why.as_str(), task.is_hook))
+                }
+                _ => None,
+            })
+            .collect();
+        if !waiting.is_empty() {
+            waiting.sort();
+            return Some(Step::Wait {
+                hook: waiting.iter().any(|(.., hook)| *hook),
+                reason: format!("waiting in {place} for {}", names(&waiting)),
+            });
+        }
+    }
+    None
+}
+
+fn names(waiting: &[(&ObjectKey, &str, bool)]) -> String {
+    let named: Vec<String> = waiting
+        .iter()
+        .map(|(key, why, _)| {
+            if why.is_empty() {
+                key.to_string()
+            } else {
+                format!("{key} ({why})")
+            }
+        })
+        .collect();
+    listed(&named, ", ")
+}
+
+/// What happens to the hooks of this run at its end.
+fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
+    hooks(situation)
+        .filter_map(|(phase, key, hook)| {
+            let live = situation
+                .live_hooks
+                .get(&key)
+                .filter(|live| of_this_run(live, situation.run))?;
+            let outcome = situation.record.get(phase, &key)?;
+            let deleted = match outcome {
+                Outcome::Succeeded(_) => {
+                    hook.deletion.on_success && (succeeded || !hook.deletion.on_failure)
+                }
+                Outcome::Failed(_) => hook.deletion.on_failure,
+                _ => false,
+            };
+            let deleted = deleted || (!succeeded && hook.deletion.on_failure);
+            let (verb, reason) = if deleted {
+                let uid = live.uid.clone();
+                (Verb::DeleteHook { uid }, "its delete policy says so")
+            } else {
+                (Verb::ReleaseHook, "its result was read")
+            };
+            Some(Action {
+                phase,
+                key,
+                verb,
+                reason: reason.into(),
+            })
+        })
+        .collect()
+}
+
+/// What is deleted when somebody ends the operation: hooks that still run.
+pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
+    hooks(situation)
+        .filter_map(|(phase, key, _)| {
+            let live = situation
+                .live_hooks
+                .get(&key)
+                .filter(|live| of_this_run(live, situation.run))?;
+            let finished = situation
+                .record
+                .get(phase, &key)
+                .is_some_and(Outcome::is_final);
+            let verb = if finished {
+                Verb::ReleaseHook
+            } else {
+                Verb::DeleteHook {
+                    uid: live.uid.clone(),
+                }
+            };
+            Some(Action {
+                phase,
+                key,
+                verb,
+                reason: "the operation was terminated".into(),
+            })
+        })
+        .collect()
+}
+
+/// The hooks that run, once a phase, with the identity of their object.
+fn hooks<'a>(
+    situation: &'a Situation<'_>,
+) -> impl Iterator<Item = (SyncPhase, ObjectKey, &'a Hook)> {
+    situation
+        .desired
+        .hooks
+        .iter()
+        .filter(|_| situation.hooks)
+        .flat_map(move |hook| {
+            hook.phases
+                .iter()
+                .map(move |phase| (*phase, hook.key_in(*phase, situation.run), hook))
+        })
+}
+
+fn of_this_run(live: &LiveObject, run: &Run) -> bool {
+    live.operation.as_deref() == Some(&run.id())
+}
+
+fn summary(failures: &[String]) -> String {
+    listed(failures, "; ")
+}
+
+/// The first few of a list, and how many there are besides.
+fn listed(texts: &[String], between: &str) -> String {
+    const SHOWN: usize = 3;
+    let shown = texts[..texts.len().min(SHOWN)].join(between);
+    match texts.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}{between}and {more} more"),
+    }
+}

@@ -1,0 +1,114 @@
+//! What a sync has done so far, kept in `status.operationState.syncResult.resources`.
+
+use std::collections::BTreeMap;
+
+use gitops_api::{OperationPhase, ResultCode, SyncPhase, status::ResourceResult};
+
+use crate::{hook, object::ObjectKey};
+
+/// What became of one object in one phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied.
+    Applied,
+    /// Its deletion was asked for.
+    Pruned,
+    /// Left as it is, on purpose.
+    Skipped,
+    /// The hook is running; how it stands.
+    Running(String),
+    /// The hook has done its work.
+    Succeeded(String),
+    /// It was refused, or the hook failed; why.
+    Failed(String),
+}
+
+impl Outcome {
+    /// Whether nothing more becomes of it in this sync.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Succeeded(_) | Self::Failed(_) | Self::Skipped)
+    }
+}
+
+/// Outcomes by phase and object, with what people read of them.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    entries: BTreeMap<(usize, ObjectKey), (Outcome, ResourceResult)>,
+}
+
+fn position(phase: SyncPhase) -> usize {
+    hook::PHASES
+        .iter()
+        .position(|known| *known == phase)
+        .unwrap_or(1)
+}
+
+impl Record {
+    /// Reads what an earlier pass kept.
+    pub fn of(results: &[ResourceResult]) -> Self {
+        let mut record = Self::default();
+        for result in results {
+            let message = || result.message.clone();
+            let outcome = match (result.hook_phase, result.status) {
+                (Some(OperationPhase::Running), _) if result.hook_type.is_some() => {
+                    Outcome::Running(message())
+                }
+                (Some(OperationPhase::Succeeded), _) if result.hook_type.is_some() => {
+                    Outcome::Succeeded(message())
+                }
+                (Some(_), _) if result.hook_type.is_some() => Outcome::Failed(message()),
+                (_, Some(ResultCode::Synced)) => Outcome::Applied,
+                (_, Some(ResultCode::Pruned)) => Outcome::Pruned,
+                (_, Some(ResultCode::SyncFailed)) => Outcome::Failed(message()),
+                _ => Outcome::Skipped,
+            };
+            record.put(outcome, result.clone());
+        }
+        record
+    }
+
+    /// Takes up an outcome.
+    pub fn put(&mut self, outcome: Outcome, mut result: ResourceResult) {
+        let key = ObjectKey {
+            group: result.group.clone(),
+            kind: result.kind.clone(),
+            namespace: result.namespace.clone(),
+            name: result.name.clone(),
+        };
+        let phase = result.sync_phase.unwrap_or(SyncPhase::Sync);
+        let hook_phase = match &outcome {
+            Outcome::Running(_) => Some(OperationPhase::Running),
+            Outcome::Succeeded(_) => Some(OperationPhase::Succeeded),
+            Outcome::Failed(_) if result.hook_type.is_some() => Some(OperationPhase::Failed),
+            _ => None,
+        };
+        if hook_phase.is_some() {
+            result.hook_phase = hook_phase;
+        }
+        self.entries
+            .insert((position(phase), key), (outcome, result));
+    }
+
+    /// What became of an object in a phase.
+    pub fn get(&self, phase: SyncPhase, key: &ObjectKey) -> Option<&Outcome> {
+        self.entries
+            .get(&(position(phase), key.clone()))
+            .map(|(outcome, _)| outcome)
+    }
+
+    /// The results as they are kept, in the order of phases.
+    pub fn results(&self) -> Vec<ResourceResult> {
+        self.entries
+            .values()
+            .map(|(_, result)| result.clone())
+            .collect()
+    }
+
+    /// How many objects had this outcome.
+    pub fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
+        self.entries
+            .values()
+            .filter(|(outcome, _)| wanted(outcome))
+            .count()
+    }
+}

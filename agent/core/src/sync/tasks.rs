@@ -1,0 +1,320 @@
+//! The tasks of a sync: each object and hook, where it belongs in the order, and how it stands.
+
+use std::{collections::BTreeMap, fmt};
+
+use gitops_api::{HealthStatusCode, SyncPhase};
+
+use super::{Action, Outcome, Situation, Verb, hooks, of_this_run};
+use crate::{
+    compare::State,
+    hook::PHASES,
+    kinds,
+    live::LiveObject,
+    object::{GroupKind, ObjectKey},
+    plan,
+};
+
+/// Where a task belongs: phase, applies before prunes, wave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) phase: SyncPhase,
+    prunes: bool,
+    wave: i64,
+}
+
+impl Place {
+    fn order(self) -> (usize, bool, i64) {
+        let phase = PHASES.iter().position(|phase| *phase == self.phase);
+        // Prunes go through the waves backwards.
+        let wave = if self.prunes {
+            self.wave.saturating_neg()
+        } else {
+            self.wave
+        };
+        (phase.unwrap_or(1), self.prunes, wave)
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.prunes { "prune wave" } else { "wave" };
+        write!(f, "{} {what} {}", self.phase, self.wave)
+    }
+}
+
+/// How a task stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// To be done.
+    Open(Box<Action>),
+    /// Done, and not yet as it should be; how it stands.
+    Running(String),
+    /// Done, and it will not become as it should be; why.
+    Broken(String),
+    /// Done.
+    Done,
+    /// Failed; why.
+    Failed(String),
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) place: Place,
+    pub(super) rank: usize,
+    pub(super) key: ObjectKey,
+    pub(super) is_hook: bool,
+    pub(super) stand: Stand,
+}
+
+/// All tasks of a sync.
+pub(super) fn all(situation: &Situation<'_>) -> Vec<Task> {
+    let mut tasks = objects(situation);
+    tasks.extend(hook_tasks(situation));
+    bring_forward(situation, &mut tasks);
+    tasks.extend(prunes(situation));
+    tasks
+}
+
+fn objects(situation: &Situation<'_>) -> Vec<Task> {
+    let actions: BTreeMap<&ObjectKey, &plan::Action> = situation
+        .plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.actions)
+        .filter(|action| action.verb == plan::Verb::Apply)
+        .map(|action| (&action.key, action))
+        .collect();
+    situation
+        .desired
+        .objects
+        .values()
+        .map(|object| {
+            let key = &object.key;
+            let known = situation.record.get(SyncPhase::Sync, key);
+            let stand = match (known, actions.get(key)) {
+                (Some(Outcome::Failed(why)), _) => Stand::Failed(why.clone()),
+                (None, Some(action)) => Stand::Open(Box::new(Action {
+                    phase: SyncPhase::Sync,
+                    key: key.clone(),
+                    verb: Verb::Apply,
+                    reason: action.reason.clone(),
+                })),
+                _ => health(situation, key, known.is_some()),
+            };
+            Task {
+                place: Place {
+                    phase: SyncPhase::Sync,
+                    prunes: false,
+                    wave: object.wave,
+                },
+                rank: kinds::rank(&key.kind),
+                key: key.clone(),
+                is_hook: false,
+                stand,
+            }
+        })
+        .collect()
+}
+
+/// How an object stands that is applied, in this sync or before.
+fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> Stand {
+    // What this sync cannot change is not waited for either.
+    let own = applied || situation.comparison.get(key).is_some_and(State::is_synced);
+    let Some(live) = situation.live.get(key) else {
+        return if applied {
+            Stand::Broken("it is gone: somebody deleted it".into())
+        } else {
+            Stand::Done
+        };
+    };
+    let Some(health) = live.health.as_ref().filter(|_| own && !live.ignore_health) else {
+        return Stand::Done;
+    };
+    match health.status {
+        HealthStatusCode::Healthy => Stand::Done,
+        HealthStatusCode::Degraded => Stand::Broken(said(health.status, &health.message)),
+        _ => Stand::Running(said(health.status, &health.message)),
+    }
+}
+
+fn said(status: HealthStatusCode, message: &str) -> String {
+    if message.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {message}")
+    }
+}
+
+fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
+    hooks(situation)
+        .map(|(phase, key, hook)| {
+            let open = |verb, reason: &str| {
+                Stand::Open(Box::new(Action {
+                    phase,
+                    key: key.clone(),
+                    verb,
+                    reason: reason.into(),
+                }))
+            };
+            let stand = match situation.record.get(phase, &key) {
+                Some(Outcome::Failed(why)) => Stand::Failed(why.clone()),
+                Some(Outcome::Running(why)) => Stand::Running(why.clone()),
+                Some(_) => Stand::Done,
+                None => match situation.live_hooks.get(&key) {
+                    Some(live) if of_this_run(live, situation.run) => {
+                        Stand::Running("just created".into())
+                    }
+                    Some(live) if live.deleting => {
+                        Stand::Running("the one of an earlier sync is being deleted".into())
+                    }
+                    Some(live) if hook.is_replaced() => open(
+                        Verb::DeleteHook {
+                            uid: live.uid.clone(),
+                        },
+                        "it is of an earlier sync",
+                    ),
+                    _ => open(Verb::RunHook, "it is a hook of this phase"),
+                },
+            };
+            Task {
+                place: Place {
+                    phase,
+                    prunes: false,
+                    wave: hook.object.wave,
+                },
+                rank: kinds::rank(&key.kind),
+                key: key.clone(),
+                is_hook: true,
+                stand,
+            }
+        })
+        .collect()
+}
+
+/// What a hook's live object says of its work. A kind nobody can judge has done it by existing.
+pub(super) fn hook_outcome(live: &LiveObject) -> Outcome {
+    let Some(health) = &live.health else {
+        return Outcome::Succeeded(String::new());
+    };
+    match health.status {
+        HealthStatusCode::Healthy => Outcome::Succeeded(health.message.clone()),
+        HealthStatusCode::Degraded | HealthStatusCode::Unknown => {
+            Outcome::Failed(said(health.status, &health.message))
+        }
+        status => Outcome::Running(said(status, &health.message)),
+    }
+}
+
+/// Moves a Namespace before the first task that lives in it, and a CustomResourceDefinition before
+/// the first task of its kind, whatever their waves say.
+fn bring_forward(situation: &Situation<'_>, tasks: &mut [Task]) {
+    let mut needed: Vec<(ObjectKey, Place)> = Vec::new();
+    for object in situation.desired.objects.values() {
+        let defines = object.key.kind == "CustomResourceDefinition";
+        let is_namespace = object.key.group.is_empty() && object.key.kind == "Namespace";
+        if !defines && !is_namespace {
+            continue;
+        }
+        let kind = defines.then(|| defined_kind(&object.manifest())).flatten();
+        let first = tasks
+            .iter()
+            .filter(|task| task.place.phase != SyncPhase::SyncFail)
+            .filter(|task| {
+                if defines {
+                    kind.as_ref() == Some(&task.key.group_kind())
+                } else {
+                    task.key.namespace == object.key.name
+                }
+            })
+            .map(|task| task.place)
+            .min();
+        if let Some(place) = first {
+            needed.push((object.key.clone(), place));
+        }
+    }
+    for (key, place) in needed {
+        if let Some(task) = tasks
+            .iter_mut()
+            .find(|task| !task.is_hook && task.key == key)
+            && place < task.place
+        {
+            task.place = place;
+        }
+        // Inside the wave it comes first, even before what its kind would come after.
+        if let Some(task) = tasks
+            .iter_mut()
+            .find(|task| !task.is_hook && task.key == key)
+        {
+            task.rank = 0;
+        }
+    }
+}
+
+fn defined_kind(definition: &serde_json::Value) -> Option<GroupKind> {
+    let spec = definition.get("spec")?;
+    Some(GroupKind {
+        group: spec.get("group")?.as_str()?.into(),
+        kind: spec.get("names")?.get("kind")?.as_str()?.into(),
+    })
+}
+
+fn prunes(situation: &Situation<'_>) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for action in situation.plan.steps.iter().flat_map(|step| &step.actions) {
+        let plan::Verb::Prune { uid } = &action.verb else {
+            continue;
+        };
+        let Some(live) = situation.live.get(&action.key) else {
+            continue;
+        };
+        let stand = match situation.record.get(SyncPhase::Sync, &action.key) {
+            Some(Outcome::Failed(why)) => Stand::Failed(why.clone()),
+            Some(_) => Stand::Running("being deleted".into()),
+            None => Stand::Open(Box::new(Action {
+                phase: SyncPhase::Sync,
+                key: action.key.clone(),
+                verb: Verb::Prune { uid: uid.clone() },
+                reason: action.reason.clone(),
+            })),
+        };
+        tasks.push(prune(live, stand));
+    }
+    // Those on their way out are no longer in the plan, and still waited for.
+    for (key, state) in situation.comparison {
+        if *state == State::Extra
+            && situation.record.get(SyncPhase::Sync, key) == Some(&Outcome::Pruned)
+            && !tasks.iter().any(|task: &Task| task.key == *key)
+            && let Some(live) = situation.live.get(key)
+        {
+            tasks.push(prune(live, Stand::Running("being deleted".into())));
+        }
+    }
+    tasks
+}
+
+fn prune(live: &LiveObject, stand: Stand) -> Task {
+    Task {
+        place: Place {
+            phase: SyncPhase::Sync,
+            prunes: true,
+            wave: live.wave,
+        },
+        rank: kinds::prune_rank(&live.key.kind),
+        key: live.key.clone(),
+        is_hook: false,
+        stand,
+    }
+}
