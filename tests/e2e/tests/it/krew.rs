@@ -7,7 +7,9 @@ use std::{
     sync::OnceLock,
 };
 
-use gitops_e2e::{Environment, World, manifests::config_map, person::Person, plugin::Outcome};
+use gitops_e2e::{
+    Environment, Repo, World, manifests::config_map, person::Person, plugin::Outcome,
+};
 
 /// What `cargo xtask release` wrote for this system, behind the address it names.
 struct Release {
@@ -115,29 +117,54 @@ fn files(root: &Path) -> BTreeSet<String> {
 
 /// The installed plugin answers, through kubectl.
 async fn works(person: &Person) {
-    let version = person
-        .types(&["kubectl", "gitops", "--version"])
+    let version = person.types(&["kubectl", "gitops", "version", "--client"]);
+    version
         .run()
-        .await;
-    version.exits(0).prints(env!("CARGO_PKG_VERSION"));
+        .await
+        .exits(0)
+        .prints(env!("CARGO_PKG_VERSION"));
     let help = person.types(&["kubectl", "gitops", "--help"]).run().await;
     help.exits(0).prints("kubectl gitops");
     let status = person.gitops(&["status"]).run().await;
     status.exits(0).prints("shop").prints("Synced");
 }
 
-async fn world() -> World {
+/// krew keeps the files of an archive together: the render worker is found beside the dispatcher.
+async fn renders(person: &Person, repo: &Repo) {
+    let clone = person.path("work/config");
+    let at = clone.to_string_lossy();
+    let cloned = person.types(&["git", "clone", "-q", &repo.url(), &at]);
+    cloned.run().await.exits(0);
+    let diff = person.gitops(&["diff", "shop", "--local", "."]);
+    diff.from(&clone).run().await.exits(0).prints("as Git says");
+}
+
+/// kubectl completes commands once its helper is there, which krew cannot install.
+async fn completes(person: &Person) {
+    let bin = person.path("bin");
+    let install = ["completion", "kubectl", "--install", &bin.to_string_lossy()];
+    let words: Vec<_> = ["kubectl", "gitops"]
+        .iter()
+        .chain(&install)
+        .copied()
+        .collect();
+    person.types(&words).run().await.exits(0);
+    let asked = person.types(&["kubectl", "__complete", "gitops", "sta"]);
+    asked.run().await.exits(0).prints("status");
+}
+
+async fn world() -> (World, Repo) {
     let world = World::new("krew").await;
     let repo = world.repo("config");
     repo.write("a.yaml", &config_map("settings", "one"));
     let app = world.app("shop").repo(&repo).path(".").automated();
     app.create().await.healthy().await;
-    world
+    (world, repo)
 }
 
 #[tokio::test]
 async fn krew_installs_an_archive_and_removes_all_of_it() {
-    let world = world().await;
+    let (world, repo) = world().await;
     let release = Release::get();
     let person = person(&world);
     let (manifest, archive) = (release.manifest(), release.archive());
@@ -161,6 +188,8 @@ async fn krew_installs_an_archive_and_removes_all_of_it() {
         .exits(0)
         .says("Installed plugin: gitops");
     works(&person).await;
+    renders(&person, &repo).await;
+    completes(&person).await;
     let store = person.path(".krew/store/gitops");
     let installed = files(&store);
     for name in ["kubectl-gitops", "gitops-renderer", "LICENSE", "README.md"] {
@@ -178,7 +207,7 @@ async fn krew_installs_an_archive_and_removes_all_of_it() {
 
 #[tokio::test]
 async fn krew_installs_and_upgrades_from_an_index() {
-    let world = world().await;
+    let (world, _repo) = world().await;
     let release = Release::get();
     let person = person(&world);
     let empty = world.repo("empty");
