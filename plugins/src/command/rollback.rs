@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::prompt;
 use crate::rollback::document::{self, Done};
 use crate::rollback::gates::{self, Gate};
+use crate::rollback::masked;
 use crate::rollback::plan::Plan;
 use crate::rollback::screen;
 use crate::rollback::target::Wanted;
@@ -267,15 +268,40 @@ impl Session {
             ..Done::default()
         };
         if self.args.output.form.is_table() {
-            let patch = prepared
-                .repository
-                .patch(&prepared.tip, &prepared.tree)
-                .await?;
-            print(&format!("\n{}", visible(&patch)))?;
+            print(&format!("\n{}", self.shown_patch(prepared).await?))?;
         }
         self.print_document(Some(&prepared.plan), &done)?;
         self.check_gates(&prepared.plan)?;
         Ok(ExitStatus::Success)
+    }
+
+    /// The patch, without files that hold Secrets.
+    async fn shown_patch(&self, prepared: &prepare::Ready) -> Result<String, CommandError> {
+        let prepare::Ready {
+            repository,
+            tip,
+            tree,
+            edits,
+            ..
+        } = prepared;
+        let (mut shown, mut hidden) = (Vec::new(), String::new());
+        for edit in edits {
+            let mut secret = false;
+            let before = repository.file(tip, &edit.path).await?;
+            for entry in before.iter().chain(&edit.entry) {
+                // A submodule has no content.
+                secret |= entry.mode != "160000"
+                    && masked::holds_secret(&repository.content(&entry.id).await?);
+            }
+            if secret {
+                let path = crate::text::one_line(&edit.path);
+                hidden.extend([path.as_str(), ": not shown, it holds a Secret\n"]);
+            } else {
+                shown.push(edit.path.as_str());
+            }
+        }
+        let patch = repository.patch(tip, tree, &shown).await?;
+        Ok(masked::visible(&patch) + &hidden)
     }
 
     fn check_gates(&self, plan: &Plan) -> Result<(), CommandError> {
@@ -371,14 +397,6 @@ impl Session {
             None => Ok(()),
         }
     }
-}
-
-/// A patch without what a terminal would obey.
-fn visible(patch: &str) -> String {
-    patch
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
 }
 
 /// When what is waited for began.

@@ -126,9 +126,17 @@ impl Repository {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
-    /// What differs between two commits or trees, as a patch.
-    pub async fn patch(&self, before: &str, after: &str) -> Result<String, GitError> {
-        let arguments = [
+    /// What differs between two commits or trees in these files, as a patch.
+    pub async fn patch(
+        &self,
+        before: &str,
+        after: &str,
+        paths: &[&str],
+    ) -> Result<String, GitError> {
+        if paths.is_empty() {
+            return Ok(String::new());
+        }
+        let mut arguments = vec![
             "diff",
             "--no-color",
             "--no-ext-diff",
@@ -140,6 +148,7 @@ impl Repository {
             after,
             "--",
         ];
+        arguments.extend(paths);
         let patch = self.git.done(&arguments, &[], "show the changes").await?;
         Ok(String::from_utf8_lossy(&patch).into_owned())
     }

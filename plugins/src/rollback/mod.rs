@@ -7,6 +7,7 @@
 pub mod application;
 pub mod document;
 pub mod gates;
+pub mod masked;
 pub mod message;
 pub mod outcome;
 pub mod plan;

@@ -353,3 +353,136 @@ fn readers(applications: &[String]) -> String {
     };
     format!("{} {verb}", names(applications))
 }
+
+#[cfg(test)]
+mod tests {
+    use gitops_api::FieldDrift;
+    use gitops_api::preview::PreviewCounts;
+
+    use super::*;
+    use crate::rollback::gates::{Caution, Gate};
+    use crate::rollback::plan::GitChange;
+
+    fn now() -> Timestamp {
+        "2026-11-21T14:10:00Z".parse().unwrap()
+    }
+
+    fn point(commit: &str, subject: &str, author: &str, time: &str, note: &str) -> Point {
+        Point {
+            commit: format!("{commit}c2f5e1d4b3a29687f0e1d2c3b4a5968"),
+            subject: subject.into(),
+            author: author.into(),
+            time: time.parse().ok(),
+            note: note.into(),
+        }
+    }
+
+    fn file(path: &str, delete: bool, left: bool, shared_with: &[&str]) -> FileChange {
+        FileChange {
+            path: path.into(),
+            delete,
+            left,
+            shared_with: shared_with.iter().map(|&name| name.into()).collect(),
+        }
+    }
+
+    fn plan() -> Plan {
+        let bad = point(
+            "91be07a0a",
+            "Bump web to 1.9.2",
+            "ana",
+            "2026-11-19T09:12:00Z",
+            "Synced, Degraded for 8m",
+        );
+        let good = point(
+            "4c1d88e0a",
+            "Raise web memory",
+            "bob",
+            "2026-11-15T17:40:00Z",
+            "last Synced and Healthy (history 13)",
+        );
+        Plan {
+            namespace: "team-a".into(),
+            application: "web".into(),
+            cluster: "prod-eu1".into(),
+            kind: Kind::Restore,
+            git: GitChange {
+                repo_url: "https://ana:secret@git.example/acme/fleet".into(),
+                branch: "main".into(),
+                from: bad.commit.clone(),
+                to: good.commit.clone(),
+                files: vec![
+                    file("apps/web/deploy.yaml", false, false, &[]),
+                    file("apps/web/new\u{1b}[2J.yaml", true, false, &[]),
+                    file("base/app.yaml", false, true, &["shop"]),
+                ],
+                undoes: vec![(bad.commit.clone(), bad.subject.clone())],
+                others: 7,
+            },
+            now: bad,
+            target: good,
+            objects: vec![
+                PreviewObject {
+                    kind: "Deployment".into(),
+                    name: "web".into(),
+                    action: PreviewAction::Change,
+                    fields: vec![FieldDrift {
+                        path: ".spec.template.spec.containers[name=\"web\"].image".into(),
+                        desired: Some("\"acme/web:1.9.1\"".into()),
+                        live: Some("\"acme/web:1.9.2\"".into()),
+                        ..FieldDrift::default()
+                    }],
+                    ..PreviewObject::default()
+                },
+                PreviewObject {
+                    kind: "PersistentVolumeClaim".into(),
+                    name: "cache".into(),
+                    action: PreviewAction::Prune,
+                    ..PreviewObject::default()
+                },
+            ],
+            truncated: 0,
+            counts: PreviewCounts {
+                change: 1,
+                prune: 1,
+                ..PreviewCounts::default()
+            },
+            digest: "sha256:1".into(),
+            exact: Some(false),
+            inexact_because: "1 files that other applications read too are left as they are".into(),
+            cautions: vec![Caution {
+                code: "Data".into(),
+                message: "PersistentVolumeClaim/cache is deleted, and its data may go with it"
+                    .into(),
+                object: "PersistentVolumeClaim/cache".into(),
+                gate: Some(Gate::DataLoss),
+            }],
+            notes: vec![],
+            delivery: Delivery::Push,
+            hold: true,
+            auto_sync: false,
+        }
+    }
+
+    fn view(width: Option<usize>, unicode: bool) -> View {
+        View {
+            width,
+            colour: false,
+            unicode,
+            interactive: width.is_some(),
+        }
+    }
+
+    #[test]
+    fn a_plan() {
+        let text = screen(&plan(), &view(None, false), now());
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_plan_on_a_narrow_terminal() {
+        let text = screen(&plan(), &view(Some(72), true), now());
+        assert!(text.lines().all(|line| text::width(line) <= 72), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}

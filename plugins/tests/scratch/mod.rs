@@ -1,5 +1,7 @@
 //! A server's bare repository and clones of it, in a temporary folder.
 
+#![allow(dead_code)] // each test program uses some of it
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -115,11 +115,9 @@ impl Session {
             Pushed::Done => {
                 let subject = message.lines().next().unwrap_or_default();
                 self.progress
-                    .done(&format!("committed  {}  {subject}", short_revision(&made)));
-                self.progress.done(&format!(
-                    "pushed     {}/{branch}",
-                    ready.repository.remote()
-                ));
+                    .done(&format!("committed {} {subject}", short_revision(&made)));
+                self.progress
+                    .done(&format!("pushed to {}/{branch}", ready.repository.remote()));
                 Ok(Delivered::Done(Delivery {
                     commit: made,
                     branch,
@@ -195,7 +193,7 @@ impl Session {
         let patch = json!({"metadata": {"annotations": {annotation::HOLD: text}}});
         self.patch(&patch, "ask the agent to hold").await?;
         self.progress.done(&format!(
-            "held       the agent delivers {}",
+            "held: the agent delivers {}",
             short_revision(&plan.git.to)
         ));
         Ok(())

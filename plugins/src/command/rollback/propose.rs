@@ -55,9 +55,9 @@ impl Session {
                 && holds(repository, existing, ready).await?
             {
                 self.progress
-                    .done(&format!("committed  {} before", short_revision(existing)));
+                    .done(&format!("committed before: {}", short_revision(existing)));
                 self.progress
-                    .done(&format!("pushed     {}/{head} before", repository.remote()));
+                    .done(&format!("pushed before: {}/{head}", repository.remote()));
                 return Ok(existing.clone());
             }
             // What is on the branch already stays: the new commit follows it and the base.
@@ -78,9 +78,9 @@ impl Session {
                 Pushed::Done => {
                     let subject = message.lines().next().unwrap_or_default();
                     self.progress
-                        .done(&format!("committed  {}  {subject}", short_revision(&made)));
+                        .done(&format!("committed {} {subject}", short_revision(&made)));
                     self.progress
-                        .done(&format!("pushed     {}/{head}", repository.remote()));
+                        .done(&format!("pushed to {}/{head}", repository.remote()));
                     return Ok(made);
                 }
                 Pushed::Raced(_) => {}
@@ -127,12 +127,12 @@ impl Session {
         let name = forge.kind.request_name();
         match forge.open_pull_request(&proposal).await? {
             Proposed::Opened(request) => {
-                self.progress.done(&format!("{name}  {}", request.url));
+                self.progress.done(&format!("{name} {}", request.url));
                 delivery.pull_request = Some(request.url);
             }
             Proposed::Existing(request) => {
                 self.progress
-                    .done(&format!("{name}  {} is open already", request.url));
+                    .done(&format!("{name} {} is open already", request.url));
                 delivery.pull_request = Some(request.url);
             }
             Proposed::ByHand(page) => {

@@ -11,6 +11,7 @@ use super::deliver::Delivery;
 use super::prepare::{Ready, Session};
 use crate::exit::{CommandError, ExitStatus};
 use crate::follow::{self, Followed, Verdict};
+use crate::progress::Progress;
 use crate::rollback::outcome::{Goal, Stage, stage};
 use crate::text;
 
@@ -98,7 +99,12 @@ impl Session {
         };
         let since = delivery.since;
         let auto_sync = ready.plan.auto_sync;
-        let mut seen = false;
+        let (mut seen, mut live) = (false, false);
+        let notice = |seen: &mut bool, progress: &mut Progress| {
+            if !std::mem::replace(seen, true) && !matches!(goal, Goal::Held) {
+                progress.done(&format!("fetched by the agent after {}", seconds(since)));
+            }
+        };
         let following = follow::follow(
             &self.connection,
             &followed,
@@ -106,23 +112,22 @@ impl Session {
             |application, progress| match stage(application, ready.source, goal) {
                 Stage::Unseen(text) => Verdict::Wait(text),
                 Stage::Seen(text) => {
-                    if !std::mem::replace(&mut seen, true) {
-                        progress.done(&format!("fetched    by the agent after {}", seconds(since)));
-                    }
+                    notice(&mut seen, progress);
                     if auto_sync {
                         Verdict::Wait(text)
                     } else {
                         Verdict::Done("auto-sync is off: the cluster is as it was".to_owned())
                     }
                 }
-                Stage::Live(text) => Verdict::Done(format!(
-                    "live       {what}: {text} after {}",
-                    seconds(since)
-                )),
+                Stage::Live(text) => {
+                    notice(&mut seen, progress);
+                    live = true;
+                    Verdict::Done(format!("live: {what}, {text} after {}", seconds(since)))
+                }
             },
         );
         let status = Box::pin(following).await?;
-        if status == ExitStatus::Success && seen && !auto_sync {
+        if status == ExitStatus::Success && !live {
             self.progress.info(&format!(
                 "bring it there with: kubectl gitops sync {} -n {}",
                 self.name, self.namespace

@@ -394,7 +394,7 @@ async fn a_protected_branch_gets_a_pull_request_and_the_good_version_at_once() {
     repo.protect("main");
     let person = world
         .person()
-        .with("GITEA_TOKEN", "forge-token")
+        .with("GITEA_TOKEN", "tok3n")
         .with("GITOPS_FORGE", "gitea");
     let branch = format!("gitops/rollback/web/{}", &good[..7]);
     let done = person
