@@ -190,14 +190,20 @@ impl Page<'_> {
             (_, "") => String::new(),
             (_, message) => format!("  {}", one_line(message)),
         };
+        let room = self.room(LABEL + 4);
+        let columns = |indent: usize| room.saturating_sub(indent);
         match object.fields.as_slice() {
-            [field] if note.is_empty() => {
-                self.item(sign, style, &format!("{name} {}", self.field(field)));
+            [field]
+                if note.is_empty()
+                    && text::width(&name) + text::width(&self.field(field, usize::MAX)) < room =>
+            {
+                self.item(sign, style, &format!("{name} {}", self.field(field, room)));
             }
             fields => {
                 self.item(sign, style, &format!("{name}{note}"));
                 for field in fields.iter().take(MOST_FIELDS) {
-                    self.item(" ", Style::Plain, &format!("  {}", self.field(field)));
+                    let field = self.field(field, columns(2));
+                    self.item(" ", Style::Plain, &format!("  {field}"));
                 }
                 if fields.len() > MOST_FIELDS {
                     let more = format!("  and {} more", count(fields.len() - MOST_FIELDS, "field"));
@@ -207,7 +213,8 @@ impl Page<'_> {
         }
     }
 
-    fn field(&self, field: &gitops_api::FieldDrift) -> String {
+    /// `path old -> new` in so many columns: the path gives way first, in its middle.
+    fn field(&self, field: &gitops_api::FieldDrift, columns: usize) -> String {
         let value = |json: Option<&String>| {
             json.map_or_else(
                 || "(none)".to_owned(),
@@ -215,12 +222,15 @@ impl Page<'_> {
             )
         };
         let arrow = if self.view.unicode { "→" } else { "->" };
-        format!(
-            "{} {} {arrow} {}",
-            one_line(field.path.trim_start_matches('.')),
+        let values = format!(
+            "{} {arrow} {}",
             value(field.live.as_ref()),
             value(field.desired.as_ref())
-        )
+        );
+        let path = one_line(field.path.trim_start_matches('.'));
+        let room = columns.saturating_sub(text::width(&values) + 1).max(12);
+        let path = text::cut_middle(&path, room, self.view.unicode);
+        format!("{path} {values}")
     }
 
     fn deliver(&mut self, plan: &Plan) {

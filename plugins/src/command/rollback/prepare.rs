@@ -150,13 +150,20 @@ impl Session {
                     Some(digest) => Tracked::Renders(digest),
                     None => Tracked::Broken,
                 };
-                let mut target = target::choose(application, wanted, tracked).map_err(|why| {
-                    CommandError::new(ExitStatus::Refused, why).hint(format!(
-                        "choose yourself with --to REVISION; what there was: kubectl gitops \
-                         history {} -n {}",
-                        self.name, self.namespace
-                    ))
-                })?;
+                let mut target = match target::choose(application, wanted, tracked) {
+                    Ok(target) => target,
+                    Err(why) => {
+                        if let Some(done) = self.stands(application, digest.as_deref()).await? {
+                            return Ok(Err(done));
+                        }
+                        let error = CommandError::new(ExitStatus::Refused, why);
+                        return Err(error.hint(format!(
+                            "choose yourself with --to REVISION; what there was: kubectl gitops \
+                             history {} -n {}",
+                            self.name, self.namespace
+                        )));
+                    }
+                };
                 check_sources(application, target.entry.as_ref())?;
                 if target.entry.is_none()
                     && let Some(full) = self.full_id(application, &target.revision).await?
@@ -225,6 +232,31 @@ impl Session {
                 }))
             }
         }
+    }
+
+    /// Whether what is tracked is what the last rollback brought back.
+    async fn stands(
+        &mut self,
+        application: &Application,
+        digest: Option<&str>,
+    ) -> Result<Option<String>, CommandError> {
+        let delivered = application
+            .status
+            .as_ref()
+            .is_some_and(|status| !status.history.is_empty());
+        let (true, Mode::Restore(Wanted::LastHealthy), Some(digest)) =
+            (delivered, &self.mode, digest)
+        else {
+            return Ok(None);
+        };
+        let (repository, tip) = self.tracked_repository(application).await?;
+        let line = app_line(&self.namespace, &self.name);
+        let last = repository.log_with_line(None, &tip, &line, 1).await?;
+        Ok(last
+            .first()
+            .filter(|last| last.trailer(UNDO_OF).is_none())
+            .filter(|last| last.trailer(message::DIGEST) == Some(digest))
+            .map(already_by))
     }
 
     /// Digest of what is tracked; `None` when it does not render.
@@ -509,17 +541,7 @@ impl Session {
         {
             return Ok(None);
         }
-        let to = last.trailer(message::TO).unwrap_or_default();
-        let to = if to.is_empty() {
-            String::new()
-        } else {
-            format!(" to {}", short_revision(to))
-        };
-        Ok(Some(one_line(&format!(
-            "already rolled back{to} by {}, and nothing has changed since; go back further with \
-             --to",
-            short_revision(&last.id)
-        ))))
+        Ok(Some(already_by(last)))
     }
 
     #[allow(clippy::too_many_arguments, reason = "what a plan is made of")]
@@ -626,6 +648,18 @@ impl Session {
             auto_sync: policy.is_some_and(|policy| policy.automation().is_some()),
         })
     }
+}
+
+/// The last rollback still stands.
+fn already_by(last: &CommitInfo) -> String {
+    let to = match last.trailer(message::TO) {
+        Some(to) => format!(" to {}", short_revision(to)),
+        None => String::new(),
+    };
+    one_line(&format!(
+        "already rolled back{to} by {}, and nothing has changed since; go back further with --to",
+        short_revision(&last.id)
+    ))
 }
 
 /// Files the answer depends on: what was read, and what differs.
