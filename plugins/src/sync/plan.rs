@@ -167,10 +167,11 @@ pub fn screen(plan: &Plan, now: Timestamp, view: &View) -> String {
         (&format!(": sync to {}", plan.to), Style::Plain),
     ]);
     if plan.unknown {
-        line(&[(
-            "  what it changes was not compared yet; see it with: kubectl gitops diff --revision",
-            Style::Dim,
-        )]);
+        let see = format!(
+            "  what it changes was not compared yet; see it with: kubectl gitops diff {} --revision {}",
+            plan.name, plan.to
+        );
+        line(&[(&see, Style::Dim)]);
         return output;
     }
     let widest = plan
