@@ -168,7 +168,7 @@ fn a_sync_is_followed_from_request_to_health() {
 #[test]
 fn somebody_elses_sync_is_not_taken_for_ones_own() {
     let other = operation::request(&Wish::default(), Vec::new(), "bob", "8");
-    for app in [
+    for app in vec![
         app(&json!({"operation": other})),
         operated("8", "Succeeded", &json!({})),
         app(&json!({})),
