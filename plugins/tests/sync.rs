@@ -168,13 +168,10 @@ fn a_sync_is_followed_from_request_to_health() {
 #[test]
 fn somebody_elses_sync_is_not_taken_for_ones_own() {
     let other = operation::request(&Wish::default(), Vec::new(), "bob", "8");
-    for app in vec![
-        app(&json!({"operation": other})),
-        operated("8", "Succeeded", &json!({})),
-        app(&json!({})),
-    ] {
-        assert!(matches!(judged(&app), Verdict::Failed(_, ExitStatus::No)));
-    }
+    let is_failed = |app: &Application| matches!(judged(app), Verdict::Failed(_, ExitStatus::No));
+    assert!(is_failed(&app(&json!({"operation": other}))));
+    assert!(is_failed(&operated("8", "Succeeded", &json!({}))));
+    assert!(is_failed(&app(&json!({}))));
 }
 
 #[test]
