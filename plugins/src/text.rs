@@ -26,11 +26,21 @@ pub fn duration(seconds: i64) -> String {
     }
 }
 
-/// A message on one line: blanks joined, and no control characters, which a terminal would obey.
+/// Whether a terminal would obey a character instead of showing it: control characters, and those
+/// that change the direction of writing, with which a text shows as another than it is.
+pub fn is_command(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// A message on one line: blanks joined, and nothing a terminal would obey.
 pub fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for character in message.chars() {
-        if character.is_whitespace() || character.is_control() {
+        if character.is_whitespace() || is_command(character) {
             if !line.is_empty() && !line.ends_with(' ') {
                 line.push(' ');
             }
@@ -155,7 +165,7 @@ mod tests {
     #[test]
     fn messages_cannot_move_the_cursor() {
         assert_eq!(one_line("a\n\tb \u{1b}[2Jc\r\n"), "a b [2Jc");
-        assert_eq!(one_line("\u{202e}abc"), "\u{202e}abc");
+        assert_eq!(one_line("\u{202e}abc"), "abc");
     }
 
     #[test]

@@ -212,6 +212,14 @@ pub fn managed_namespace(
     desired
 }
 
+/// Whether a name can be part of an address. Kubernetes allows no other either; each kind then has
+/// rules of its own.
+fn is_path_segment(name: &str) -> bool {
+    let breaks =
+        |c: char| c.is_control() || c.is_whitespace() || !c.is_ascii() || "/%?#".contains(c);
+    name != "." && name != ".." && !name.contains(breaks)
+}
+
 fn check(value: Value) -> Result<Value, String> {
     if !value.is_object() {
         return Err("the document is not a map; a manifest starts with apiVersion and kind".into());
@@ -229,6 +237,16 @@ fn check(value: Value) -> Result<Value, String> {
     }
     if !value.get("metadata").is_none_or(Value::is_object) {
         return Err("metadata is not a map".into());
+    }
+    for field in ["name", "namespace"] {
+        let text = value
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field)?.as_str());
+        if let Some(text) = text
+            && !is_path_segment(text)
+        {
+            return Err(format!("metadata.{field} {text:?} cannot be a name"));
+        }
     }
     for field in ["annotations", "labels"] {
         let Some(map) = value
@@ -647,6 +665,8 @@ mod tests {
             json!("text"),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {"a": 1}, "name": "x"}}),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "../secrets/a"}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b?c\n"}}),
         ])
         .unwrap_err();
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -657,6 +677,8 @@ mod tests {
                 "1.yaml:1: the document is not a map; a manifest starts with apiVersion and kind",
                 "2.yaml:1: metadata.labels[\"a\"] is 1, not a string; put it in quotes",
                 "3.yaml:1: ConfigMap has no metadata.name; give it one",
+                "4.yaml:1: metadata.name \"../secrets/a\" cannot be a name",
+                "5.yaml:1: metadata.namespace \"b?c\\n\" cannot be a name",
             ]
         );
     }

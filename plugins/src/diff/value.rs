@@ -99,7 +99,7 @@ fn lines(text: &str) -> Vec<String> {
 fn scalar(text: &str) -> String {
     let looks_otherwise = text.is_empty()
         || text.trim() != text
-        || text.chars().any(char::is_control)
+        || text.chars().any(text::is_command)
         || text.starts_with(['"', '{', '['])
         || matches!(text, "true" | "false" | "null" | "***")
         || text.parse::<f64>().is_ok();
@@ -131,7 +131,7 @@ fn printable(line: &str) -> String {
 }
 
 fn visible(character: char) -> String {
-    if character.is_control() && character != '\t' {
+    if text::is_command(character) && character != '\t' {
         character.escape_default().to_string()
     } else {
         character.to_string()
@@ -163,6 +163,7 @@ mod tests {
             ("null", "null"),
             ("[1,2]", "[1,2]"),
             ("\"\\u001b[2J\"", "\"\\u001b[2J\""),
+            ("\"a\u{202e}b\"", "\"a\\u{202e}b\""),
             ("not json \u{1b}[2J", "not json [2J"),
         ];
         for (json, expected) in table {

@@ -24,7 +24,7 @@ pub fn holds_secret(content: &[u8]) -> bool {
 pub fn visible(patch: &str) -> String {
     patch
         .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .filter(|c| !crate::text::is_command(*c) || matches!(c, '\n' | '\t'))
         .collect()
 }
 

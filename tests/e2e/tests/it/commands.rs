@@ -95,6 +95,12 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "uninstall",
+        needs: &["--dry-run"],
+        app: App::No,
+        ..ABOUT_ONE
+    },
+    Command {
         name: "version",
         app: App::No,
         reads: false,

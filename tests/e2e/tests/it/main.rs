@@ -22,6 +22,7 @@ mod first_sync;
 mod harness;
 mod history;
 mod hooks;
+mod hostile;
 mod image;
 mod in_cluster;
 mod installation_commands;
