@@ -210,6 +210,12 @@ impl ControlPlane {
             accounts.create(&PostParams::default(), &account).await,
             "create the ServiceAccount",
         );
+        self.token(namespace, name).await
+    }
+
+    /// A token of a ServiceAccount.
+    pub async fn token(&self, namespace: &str, name: &str) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 expiration_seconds: Some(7200),

@@ -6,6 +6,7 @@ mod adoption;
 mod bad_input;
 mod bad_manifests;
 mod bad_sources;
+mod bootstrap_command;
 mod chart;
 mod charts;
 mod command_line;
