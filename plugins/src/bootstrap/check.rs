@@ -203,7 +203,6 @@ pub async fn check(
         }
         Some(commit)
     } else {
-        repository.check_identity().await.ok();
         None
     };
     let at = tip.commit.as_deref().map_or("empty".to_owned(), |commit| {

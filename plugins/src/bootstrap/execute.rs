@@ -244,10 +244,9 @@ async fn apply(
         .iter()
         .filter(|change| change.verb == Verb::Create)
         .count();
-    progress.done(&format!(
-        "applied {} objects, {created} of them new",
-        ready.objects.len()
-    ));
+    let count = ready.objects.len();
+    let objects = if count == 1 { "object" } else { "objects" };
+    progress.done(&format!("applied {count} {objects}, {created} new"));
     Ok(())
 }
 

@@ -59,7 +59,10 @@ pub async fn remove(
     }
     if wish.definitions {
         for definition in &found.definitions {
-            delete(cluster, definition, progress).await?;
+            progress.begin(&format!("deleting {}", shown(definition)));
+            cluster.delete(definition).await?;
+            cluster.gone(definition, timeout).await?;
+            progress.done(&format!("deleted {}", shown(definition)));
         }
     }
     if wish.restore {

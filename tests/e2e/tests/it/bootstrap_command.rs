@@ -56,11 +56,19 @@ impl Stage {
     /// Kills a bootstrap when it says a text.
     async fn killed_at(&self, text: &str) -> Outcome {
         let url = self.repo.url();
-        let line = ["bootstrap", "--repo", &url, "--path", FOLDER, "--yes"];
+        let line = [
+            "bootstrap",
+            "--repo",
+            &url,
+            "--path",
+            FOLDER,
+            "--yes",
+            "--timeout",
+            "5s",
+        ];
         let script = format!(
-            "mkfifo said && \"$@\" >/dev/null 2>said & pid=$!
-            while [ ! -p said ]; do :; done
-            while read -r line; do case $line in *{text:?}*) kill -KILL $pid; echo killed; break;; esac; done <said
+            "mkfifo said; \"$@\" >/dev/null 2>said & pid=$!
+            while read -r line; do echo \"$line\"; case $line in *{text:?}*) kill -KILL $pid; echo killed; break;; esac; done <said
             rm -f said; wait $pid"
         );
         self.person.gitops(&line).in_script(&script).run().await
@@ -154,9 +162,9 @@ async fn from_nothing_to_an_agent_that_manages_itself() {
         "applying CustomResourceDefinition appprojects",
         "definitions",
         "applying ClusterRole ",
-        "applying Deployment",
+        "waiting for the agent",
     ] {
-        stage.killed_at(step).await;
+        stage.killed_at(step).await.prints("\nkilled\n");
     }
     repo.pull();
     repo.write("other.txt", "other\n");
