@@ -156,6 +156,7 @@ async fn from_nothing_to_an_agent_that_manages_itself() {
     stage.is_untouched().await;
 
     // Killed at one step after the other; somebody else pushes in between.
+    repo.race(1);
     for step in [
         "pushing to main",
         "pushed to main",
@@ -168,7 +169,6 @@ async fn from_nothing_to_an_agent_that_manages_itself() {
     }
     repo.pull();
     repo.write("other.txt", "other\n");
-    repo.race(1);
     let agent = stage.agent().await;
     for step in ["applying the root", "waiting for Application root"] {
         stage.killed_at(step).await;
