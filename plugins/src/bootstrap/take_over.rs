@@ -71,10 +71,6 @@ pub fn plan(
         named(&|app| sources(app).any(|source| source["plugin"].is_object())),
         "made by a plugin, which the agent does not run",
     );
-    concern(
-        named(&has_hooks),
-        "with hooks, which the agent does not run yet",
-    );
     if application_sets > 0 {
         concerns.push(format!(
             "{application_sets} ApplicationSets are not carried out by the agent yet; the Applications they made stay"
@@ -115,14 +111,6 @@ fn is_elsewhere(application: &Application) -> bool {
         destination.name == IN_CLUSTER_NAME
     };
     !here
-}
-
-fn has_hooks(application: &Application) -> bool {
-    let resources = application
-        .status
-        .iter()
-        .flat_map(|status| &status.resources);
-    resources.into_iter().any(|resource| resource.hook)
 }
 
 fn sources(application: &Application) -> impl Iterator<Item = Value> {
