@@ -182,6 +182,7 @@ impl<'a> Now<'a> {
             live_hooks: self.live,
             plan: self.plan,
             hooks: true,
+            prune_last: false,
             record,
             run: self.run,
         }

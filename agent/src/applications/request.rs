@@ -26,6 +26,8 @@ pub(crate) struct Request {
     pub(super) operation: Operation,
     prune: bool,
     allow_empty: bool,
+    /// Prunes wait for the health of what was applied.
+    pub(super) prune_last: bool,
     pub(super) dry_run: bool,
     /// Self-heal of these objects.
     pub(super) heal: Option<BTreeSet<ObjectKey>>,
@@ -42,6 +44,10 @@ impl Request {
             operation: operation.clone(),
             prune: sync.prune,
             allow_empty: allow_empty(spec),
+            prune_last: spec
+                .sync_policy
+                .as_ref()
+                .is_some_and(|policy| policy.has_option("PruneLast=true")),
             dry_run: sync.dry_run,
             heal: None,
             retry: 0,
@@ -88,6 +94,10 @@ impl Request {
             operation,
             prune,
             allow_empty: allow_empty(spec),
+            prune_last: spec
+                .sync_policy
+                .as_ref()
+                .is_some_and(|policy| policy.has_option("PruneLast=true")),
             dry_run: false,
             heal,
             retry,

@@ -243,6 +243,7 @@ fn situation<'a>(
         live_hooks: hooks,
         plan,
         hooks: request.is_complete(),
+        prune_last: request.prune_last,
         record,
         run,
     }

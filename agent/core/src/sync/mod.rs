@@ -38,6 +38,8 @@ pub struct Situation<'a> {
     pub plan: &'a Plan,
     /// Whether hooks run: not in a sync of single objects.
     pub hooks: bool,
+    /// Prunes wait until what was applied is healthy (`PruneLast`).
+    pub prune_last: bool,
     /// What was done so far.
     pub record: &'a Record,
     /// The run of the operation.
@@ -127,7 +129,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
     let tasks = tasks::all(situation);
     let ordinary: Vec<&Task> = tasks.iter().filter(|task| !is_last_word(task)).collect();
     if found.is_empty()
-        && let Some(Step::Broken(broken)) = step(&ordinary)
+        && let Some(Step::Broken(broken)) = step(&ordinary, situation.prune_last)
     {
         found.extend(
             broken
@@ -159,7 +161,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
     } else {
         (&last_words, Some(summary(&failures)))
     };
-    match step(steps) {
+    match step(steps, situation.prune_last) {
         Some(Step::Act(actions)) => Next::Act(actions),
         Some(Step::Wait { reason, hook }) => Next::Wait { reason, hook },
         Some(Step::Broken(_)) | None => Next::Ended {
@@ -181,17 +183,17 @@ enum Step {
 }
 
 /// `None` when all that has to be waited for is done.
-fn step(tasks: &[&Task]) -> Option<Step> {
+fn step(tasks: &[&Task], prune_last: bool) -> Option<Step> {
     let mut groups: BTreeMap<Place, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
         groups.entry(task.place).or_default().push(task);
     }
     let is_open = |task: &&&Task| matches!(task.stand, Stand::Open(_));
-    let last_open = groups
+    let open: Vec<Place> = groups
         .iter()
-        .rev()
-        .find(|(_, group)| group.iter().any(|task| is_open(&task)))
-        .map(|(place, _)| *place);
+        .filter(|(_, group)| group.iter().any(|task| is_open(&task)))
+        .map(|(place, _)| *place)
+        .collect();
     for (place, group) in &groups {
         let first = group.iter().filter(is_open).map(|task| task.rank).min();
         if let Some(first) = first {
@@ -204,7 +206,7 @@ fn step(tasks: &[&Task]) -> Option<Step> {
                 });
             return Some(Step::Act(actions.collect()));
         }
-        let more_to_come = last_open.is_some_and(|last| last > *place);
+        let more_to_come = open.iter().any(|later| later.waits_for(*place, prune_last));
         let broken: Vec<(ObjectKey, String)> = group
             .iter()
             .filter_map(|task| match &task.stand {

@@ -23,6 +23,13 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether what is done here waits until all of an earlier place is healthy. What goes out does
+    /// not wait for what comes in, unless the option says so.
+    pub(super) fn waits_for(self, earlier: Self, prune_last: bool) -> bool {
+        let replaces = self.phase == earlier.phase && self.prunes && !earlier.prunes;
+        self > earlier && (prune_last || !replaces)
+    }
+
     fn order(self) -> (usize, bool, i64) {
         let phase = PHASES.iter().position(|phase| *phase == self.phase);
         // Prunes go through the waves backwards.
@@ -101,6 +108,12 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
         .desired
         .objects
         .values()
+        // A sync of single objects does not wait for those it is not about.
+        .filter(|object| {
+            situation.hooks
+                || actions.contains_key(&object.key)
+                || situation.record.get(SyncPhase::Sync, &object.key).is_some()
+        })
         .map(|object| {
             let key = &object.key;
             let known = situation.record.get(SyncPhase::Sync, key);
