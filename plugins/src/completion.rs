@@ -48,7 +48,9 @@ fn for_kubectl(definition: &Command, arguments: &[OsString]) -> String {
     if words.len() == 1 {
         words.push(OsString::new());
     }
-    let mut definition = with_names(definition, &words);
+    // Of a command and its alias only one is offered; let it be the command.
+    let mut definition = with_names(definition, &words)
+        .mut_subcommands(|command| command.visible_alias(clap::builder::Resettable::Reset));
     let last = words.len() - 1;
     let is_flag = words[last].to_string_lossy().starts_with('-');
     let candidates = complete(
