@@ -1,4 +1,4 @@
-//! The scenes: first sync, a new image, drift, a prune, a revert.
+//! The scenes: bootstrap, first sync, a new image, drift, a prune, a revert.
 
 use std::{
     fs,
@@ -18,6 +18,8 @@ use crate::stage::{self, Stage};
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Image of the Deployment.
 const IMAGE: &str = "jsonpath={.spec.template.spec.containers[0].image}{\"\\n\"}";
+/// Folder of this cluster in the config repository.
+const FOLDER: &str = "clusters/demo";
 /// Application whose state is watched: verdict, health and revision.
 const VERDICT: &str =
     "jsonpath={.status.sync.status} {.status.health.status} {.status.sync.revision}{\"\\n\"}";
@@ -29,6 +31,7 @@ pub(crate) struct Scenes<'a> {
     app: PathBuf,
     config: PathBuf,
     application: PathBuf,
+    url: String,
 }
 
 impl<'a> Scenes<'a> {
@@ -36,12 +39,13 @@ impl<'a> Scenes<'a> {
     pub(crate) fn new(stage: &'a Stage, source: &Path, show: &'a Show) -> anyhow::Result<Self> {
         let samples = source.join("tests/fixtures/demo");
         let work = stage.folder("work")?;
-        let scenes = Self {
+        let mut scenes = Self {
             stage,
             show,
             app: work.join("shop"),
             config: work.join("config"),
             application: work.join("application.yaml"),
+            url: String::new(),
         };
         let url = scenes.publish("config", &samples.join("config"), "Deploy shop v1.0.0")?;
         scenes.publish("shop", &samples.join("app"), "Sell things")?;
@@ -49,11 +53,13 @@ impl<'a> Scenes<'a> {
             .context("cannot read the sample Application")?;
         fs::write(&scenes.application, template.replace("REPOSITORY", &url))
             .context("cannot write the Application")?;
+        scenes.url = url;
         Ok(scenes)
     }
 
     /// Plays all scenes.
     pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        self.bootstrap().context("bootstrap")?;
         self.first_sync().context("first sync")?;
         self.new_image().context("a new image")?;
         self.drift().context("drift")?;
@@ -80,12 +86,41 @@ impl<'a> Scenes<'a> {
         note("Ctrl-C takes everything down.");
     }
 
+    /// The agent itself is a process of this demo, in place of its Pod, which is a fake.
+    fn bootstrap(&mut self) -> anyhow::Result<()> {
+        self.show
+            .heading("1. Bootstrap: one command, one commit, and the agent delivers itself");
+        let url = self.url.clone();
+        let start = Instant::now();
+        let arguments = [
+            "gitops",
+            "bootstrap",
+            "--repo",
+            &url,
+            "--path",
+            FOLDER,
+            "--yes",
+        ];
+        self.shown("kubectl", &arguments, None)?;
+        self.done("the agent is in Git's hands", start);
+        let config = self.config.clone();
+        self.quiet_git(&config, &["pull", "--quiet"])?;
+        self.shown("git", &["log", "--oneline"], Some(&config))?;
+        self.shown("kubectl", &["gitops", "status"], None)
+    }
+
     fn first_sync(&mut self) -> anyhow::Result<()> {
         self.show
-            .heading("1. First sync: an Application names a folder in Git");
-        self.shown("kubectl", &["apply", "-f", "application.yaml"], None)?;
+            .heading("2. First sync: an Application is a file in Git that names a folder in Git");
+        let config = self.config.clone();
+        let file = format!("{FOLDER}/shop.yaml");
+        self.show.command(&format!("cp application.yaml {file}"));
+        fs::copy(&self.application, config.join(&file)).context("cannot copy the Application")?;
+        self.shown("git", &["add", &file], Some(&config))?;
+        self.commit(&config, "Deliver the shop")?;
         let start = Instant::now();
-        self.watch(&["application", "shop", "-n", "argocd"], VERDICT, |line| {
+        let named = "--field-selector=metadata.name=shop";
+        self.watch(&["application", "-n", "argocd", named], VERDICT, |line| {
             line.starts_with("Synced Healthy")
         })?;
         self.done("synced and healthy", start);
@@ -94,7 +129,7 @@ impl<'a> Scenes<'a> {
 
     fn new_image(&mut self) -> anyhow::Result<()> {
         self.show
-            .heading("2. A new image: the app's CI commits a tag to the config repository");
+            .heading("3. A new image: the app's CI commits a tag to the config repository");
         let app = self.app.clone();
         self.shown("sh", &["ci/release.sh", "v1.1.0"], Some(&app))?;
         let start = Instant::now();
@@ -114,7 +149,7 @@ impl<'a> Scenes<'a> {
     }
 
     fn drift(&mut self) -> anyhow::Result<()> {
-        self.show.heading("3. Drift: somebody scales by hand");
+        self.show.heading("4. Drift: somebody scales by hand");
         let replicas = "jsonpath={.spec.replicas}{\"\\n\"}";
         let mut watch = Watch::start(self.stage, &["deployment", "shop", "-n", "shop"], replicas)?;
         watch.until(|line| line == "2")?;
@@ -153,7 +188,7 @@ impl<'a> Scenes<'a> {
 
     fn prune(&mut self) -> anyhow::Result<()> {
         self.show
-            .heading("4. A prune: what leaves Git leaves the cluster");
+            .heading("5. A prune: what leaves Git leaves the cluster");
         let config = self.config.clone();
         let file = config.join("shop/kustomization.yaml");
         let text = fs::read_to_string(&file).context("cannot read kustomization.yaml")?;
@@ -177,7 +212,7 @@ impl<'a> Scenes<'a> {
     }
 
     fn revert(&mut self) -> anyhow::Result<()> {
-        self.show.heading("5. A revert: v1.1.0 was no good");
+        self.show.heading("6. A revert: v1.1.0 was no good");
         let config = self.config.clone();
         self.shown("git", &["revert", "--no-edit", "HEAD~1"], Some(&config))?;
         self.shown("git", &["push", "--quiet"], Some(&config))?;
@@ -260,7 +295,14 @@ impl<'a> Scenes<'a> {
         if let Some(folder) = folder.map(Path::to_owned).or(default) {
             command.current_dir(folder);
         }
-        command.env("COLUMNS", "100");
+        command
+            .env("COLUMNS", "100")
+            .env("GITOPS_CACHE_DIR", self.stage.folder("person")?);
+        for role in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{role}_NAME"), "Demo")
+                .env(format!("GIT_{role}_EMAIL"), "demo@example.com");
+        }
         self.show.command(&stage::spelled(&command));
         let output = command
             .output()
