@@ -14,6 +14,7 @@ mod hooks;
 mod look_up;
 mod memory;
 mod notes;
+mod operation;
 mod permission;
 mod reconcile;
 mod report;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gitops_api::{
-    Application, ApplicationSource, ApplicationStatus, OperationPhase,
+    Application, ApplicationSource, ApplicationStatus,
     constants::{annotation, condition},
     status::OperationState,
 };
@@ -15,7 +15,6 @@ use gitops_core::{
     autosync::{self, Attempt, Automated, Decision},
     compare::Comparison,
     desired::DesiredSet,
-    history::{self, Delivery},
     live::LiveObject,
     object::ObjectKey,
     retry::RetryPolicy,
@@ -24,13 +23,8 @@ use gitops_core::{
 use jiff::Timestamp;
 
 use super::{
-    AppKey, Controller, Memory, commits,
-    desired::Wanted,
-    hold::Holding,
-    report::Answered,
-    request::{Request, TERMINATED},
-    results::{DESIRED_DIGEST, sync_result},
-    sync::Advanced,
+    AppKey, Controller, Memory, commits, desired::Wanted, hold::Holding, report::Answered,
+    request::Request, results::DESIRED_DIGEST,
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -204,7 +198,7 @@ impl Pass<'_> {
     }
 
     /// Takes note of what the application wants now.
-    fn want(&mut self, wanted: &Wanted) {
+    pub(super) fn want(&mut self, wanted: &Wanted) {
         self.conditions.extend(wanted.conditions.iter().cloned());
         let instance = self.controller.instance(self.key);
         let index = &self.controller.cluster.index;
@@ -218,7 +212,7 @@ impl Pass<'_> {
         self.controller.validate(&self.app.spec, sources)
     }
 
-    fn check_kinds(&self, desired: &DesiredSet) -> Result<(), Condition> {
+    pub(super) fn check_kinds(&self, desired: &DesiredSet) -> Result<(), Condition> {
         self.controller.check_kinds(&self.app.spec, desired)
     }
 
@@ -306,141 +300,6 @@ impl Pass<'_> {
         });
         // Nothing else may ever wake it again: the next pass decides when to retry.
         Ok((findings, failed.then_some(Duration::ZERO)))
-    }
-
-    /// The sync that somebody asked for, or one that began in an earlier pass and is not at its
-    /// end.
-    fn underway(&mut self) -> Option<Request> {
-        let spec = &self.app.spec;
-        let state = self.previous.operation_state.as_mut().filter(|state| {
-            matches!(
-                state.phase,
-                OperationPhase::Running | OperationPhase::Terminating
-            )
-        });
-        let resumable = state
-            .as_ref()
-            .is_some_and(|state| state.sync_result.is_some());
-        match (state, &self.app.operation) {
-            (Some(state), _) if resumable => Some(Request::resumed(state, spec)),
-            (state, Some(operation)) => {
-                if state.is_some_and(|state| state.phase == OperationPhase::Terminating) {
-                    let request = Request::asked_for(operation, spec);
-                    self.operation = Some(request.refused(TERMINATED, Timestamp::now()));
-                    return None;
-                }
-                Some(Request::asked_for(operation, spec))
-            }
-            // Nobody works on it any more: it was ended while it ended, or its controller is gone.
-            (Some(state), None) => {
-                state.phase = OperationPhase::Failed;
-                state.message = TERMINATED.into();
-                self.operation = Some(state.clone());
-                None
-            }
-            (None, None) => None,
-        }
-    }
-
-    /// Says that a sync has begun, so that it can be followed, ended, and taken up again.
-    pub(super) async fn announce(
-        &mut self,
-        memory: &mut Memory,
-        request: &Request,
-        findings: &Findings,
-        started: Timestamp,
-    ) -> anyhow::Result<()> {
-        let mut operation = request.operation.clone();
-        operation.sync.get_or_insert_default();
-        self.previous.operation_state = Some(OperationState {
-            operation,
-            phase: OperationPhase::Running,
-            message: "syncing".into(),
-            started_at: Some(status::seconds(started)),
-            retry_count: i64::from(request.retry),
-            sync_result: Some(sync_result(self.app, findings)),
-            ..OperationState::default()
-        });
-        self.controller
-            .reporter
-            .write(self.app, memory, self.previous.clone(), Answered::default())
-            .await
-    }
-
-    async fn sync(
-        &mut self,
-        memory: &mut Memory,
-        findings: Findings,
-        request: Request,
-    ) -> anyhow::Result<Findings> {
-        let head = findings.wanted.desired.digest();
-        let findings = match self.findings_of(memory, findings, &request).await {
-            Ok(findings) => findings,
-            Err((findings, condition)) => {
-                self.operation = Some(request.refused(&condition.message, Timestamp::now()));
-                return Ok(findings);
-            }
-        };
-        let advanced = Box::pin(self.advance(memory, findings, &request, &head)).await?;
-        let Advanced {
-            findings,
-            operation,
-            started,
-            healed,
-        } = advanced;
-        let phase = operation.phase;
-        if phase.is_completed() {
-            self.controller
-                .reporter
-                .operation(self.app, &findings, &operation, &healed);
-        }
-        if phase.is_successful() && request.is_complete() {
-            let finished = Timestamp::now();
-            let delivery = Delivery {
-                revisions: &findings.wanted.revisions,
-                commit: commits::delivered(&findings).await,
-                digest: findings.wanted.desired.digest(),
-                started,
-                finished,
-                initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
-            };
-            history::record_history(&mut self.previous, &self.app.spec, delivery);
-        }
-        self.operation = Some(operation);
-        if phase.is_completed() && !phase.is_successful() {
-            self.note_failed_attempt();
-        }
-        Ok(findings)
-    }
-
-    /// The findings a request is about: those at hand, or those of another revision it names.
-    async fn findings_of(
-        &mut self,
-        memory: &mut Memory,
-        findings: Findings,
-        request: &Request,
-    ) -> Result<Findings, (Findings, Condition)> {
-        let Some(sources) = request.other_sources(&self.app.spec) else {
-            return Ok(findings);
-        };
-        if request.pinned() == findings.wanted.revisions {
-            return Ok(findings);
-        }
-        let other = async {
-            let found = self
-                .controller
-                .look_up(&self.app.spec, &sources, true, &mut self.conditions)
-                .await?;
-            let wanted = self
-                .controller
-                .wanted(self.key, self.app, found, &mut memory.operating, false)
-                .await?;
-            self.want(&wanted);
-            self.check_kinds(&wanted.desired)?;
-            self.compare(wanted).await
-        }
-        .await;
-        other.map_err(|condition| (findings, condition))
     }
 
     /// The retry policy; one that cannot be read is said so, and the default used.

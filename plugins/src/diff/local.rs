@@ -98,7 +98,7 @@ mod tests {
 
     fn tree() -> WorkingTree {
         WorkingTree {
-            top: PathBuf::from("/work/shop"),
+            top: PathBuf::from("/home/ana/shop"),
             remotes: vec!["https://ana:token@host/acme/shop".into()],
             branch: Some("topic".into()),
             commit: Some("91be07a0c2f5e1d4b3a29687f0e1d2c3b4a59687".into()),
