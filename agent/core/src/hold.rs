@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use gitops_api::{ApplicationSource, Hold};
 use jiff::Timestamp;
 
+use crate::revision::short;
+
 /// What becomes of a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -97,14 +99,6 @@ pub fn message(hold: &Hold) -> String {
     }
     text.push_str("; it ends by itself when Git changes what the application renders to");
     text
-}
-
-fn short(revision: &str) -> &str {
-    if revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        &revision[..7]
-    } else {
-        revision
-    }
 }
 
 #[cfg(test)]

@@ -128,6 +128,15 @@ fn newest_tag(refs: &BTreeMap<String, String>, target: &str, tag_prefix: &str) -
     Some(format!("{TAGS}{tag_prefix}{newest}"))
 }
 
+/// The first seven characters of a commit id; versions of charts are left whole.
+pub fn short(revision: &str) -> &str {
+    if revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        &revision[..7]
+    } else {
+        revision
+    }
+}
+
 /// The name people use for a ref.
 fn short_name(name: &str) -> &str {
     [HEADS, TAGS, "refs/remotes/", "refs/"]

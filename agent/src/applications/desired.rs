@@ -310,15 +310,6 @@ pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
     Condition::new(condition::COMPARISON_ERROR, message)
 }
 
-/// The first seven characters of a commit id; versions of charts are left whole.
-pub(crate) fn short(revision: &str) -> &str {
-    if revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        &revision[..7]
-    } else {
-        revision
-    }
-}
-
 /// Whether a destination is the cluster the agent serves.
 pub(crate) fn is_in_cluster(spec: &ApplicationSpec) -> bool {
     let destination = &spec.destination;

@@ -7,10 +7,7 @@ use gitops_charts::ChartArchive;
 use gitops_core::status::Condition;
 use gitops_render::SourceTree;
 
-use super::{
-    AppKey, Controller,
-    desired::{comparison_error, short},
-};
+use super::{AppKey, Controller, desired::comparison_error, short};
 use crate::repositories::{
     credentials::Repositories,
     hub::Checkout,

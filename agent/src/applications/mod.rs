@@ -41,7 +41,8 @@ use crate::{
     queue::Queue,
     repositories::hub::Hub,
 };
-pub(crate) use desired::{comparison_error, short};
+pub(crate) use desired::comparison_error;
+pub(crate) use gitops_core::revision::short;
 pub(crate) use look_up::Found;
 pub(crate) use memory::{Dependency, Memory, RenderedSource, RenderedSources};
 pub(crate) use report::Reporter;

@@ -5,9 +5,10 @@ use gitops_core::{autosync::Idle, compare::State, status::Condition};
 
 use super::{
     Memory,
-    desired::{comparison_error, short},
+    desired::comparison_error,
     reconcile::{Findings, Pass},
     request::allow_empty,
+    short,
 };
 
 impl Pass<'_> {

@@ -20,7 +20,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{Memory, desired::short, reconcile::Findings};
+use super::{Memory, reconcile::Findings, short};
 use crate::metrics::Metrics;
 
 /// What was asked for on an Application and is done: the agent takes it off.

@@ -44,10 +44,7 @@ impl Request {
             operation: operation.clone(),
             prune: sync.prune,
             allow_empty: allow_empty(spec),
-            prune_last: spec
-                .sync_policy
-                .as_ref()
-                .is_some_and(|policy| policy.has_option("PruneLast=true")),
+            prune_last: prune_last(spec),
             dry_run: sync.dry_run,
             heal: None,
             retry: 0,
@@ -94,10 +91,7 @@ impl Request {
             operation,
             prune,
             allow_empty: allow_empty(spec),
-            prune_last: spec
-                .sync_policy
-                .as_ref()
-                .is_some_and(|policy| policy.has_option("PruneLast=true")),
+            prune_last: prune_last(spec),
             dry_run: false,
             heal,
             retry,
@@ -252,6 +246,13 @@ impl Request {
         };
         Some(keys.filter(matches).cloned().collect())
     }
+}
+
+/// Whether prunes wait for the health of what was applied.
+fn prune_last(spec: &ApplicationSpec) -> bool {
+    spec.sync_policy
+        .as_ref()
+        .is_some_and(|policy| policy.has_option("PruneLast=true"))
 }
 
 /// Whether an application may lose all its objects because Git holds none.
