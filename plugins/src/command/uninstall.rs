@@ -10,10 +10,10 @@ use crate::bootstrap::cluster::Cluster;
 use crate::bootstrap::permissions;
 use crate::connection::{ConnectionArgs, parse_duration};
 use crate::exit::{CommandError, ExitStatus};
-use crate::output::print;
+use crate::output::{ColourArgs, print};
 use crate::progress::Progress;
 use crate::prompt;
-use crate::terminal::{ColourChoice, View};
+use crate::terminal::View;
 use crate::uninstall::{Wish, find, left, remove, screen};
 
 /// Remove the agent; what it delivered stays
@@ -61,15 +61,8 @@ pub struct UninstallArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 
-    /// When to use colour
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "WHEN",
-        hide_default_value = true
-    )]
-    pub color: ColourChoice,
+    #[command(flatten)]
+    pub colour: ColourArgs,
 }
 
 /// Runs the command.
@@ -91,7 +84,7 @@ pub async fn run(
         definitions: args.delete_crds,
         restore: args.restore_argocd,
     };
-    let mut progress = Progress::new(args.color);
+    let mut progress = Progress::new(args.colour.color);
     progress.begin("looking for the agent");
     let rules = permissions::to_uninstall(&namespace, wish.definitions);
     permissions::check(&connection, &rules).await?;
@@ -109,7 +102,7 @@ pub async fn run(
             None => error.hint("nothing to remove; see what runs: kubectl get deployments -A"),
         });
     }
-    print(&screen(&found, &wish, &View::of_stdout(args.color)))?;
+    print(&screen(&found, &wish, &View::of_stdout(args.colour.color)))?;
     if args.dry_run {
         return Ok(ExitStatus::Success);
     }
