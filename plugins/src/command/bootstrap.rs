@@ -19,10 +19,10 @@ use crate::bootstrap::plan;
 use crate::connection::{ConnectionArgs, parse_duration};
 use crate::exit::{CommandError, ExitStatus};
 use crate::forge;
-use crate::output::{ColourArgs, print};
+use crate::output::print;
 use crate::progress::Progress;
 use crate::prompt;
-use crate::terminal::View;
+use crate::terminal::{ColourChoice, View};
 
 /// Longest token read.
 const LONGEST_TOKEN: u64 = 64 * 1024;
@@ -112,8 +112,15 @@ pub struct BootstrapArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 
-    #[command(flatten)]
-    pub colour: ColourArgs,
+    /// When to use colour
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_default_value = true
+    )]
+    pub color: ColourChoice,
 }
 
 /// Runs the command.
@@ -141,9 +148,9 @@ pub async fn run(
     };
     // Said before anything is asked: a bad folder is a matter of this command line alone.
     Layout::new(&wish.path, &wish.url, "main", &wish.namespace)?;
-    let view = View::of_stdout(args.colour.color);
+    let view = View::of_stdout(args.color);
     let connection = connection.connect().await?;
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color);
     let ready = match check(&wish, &connection, &mut progress).await {
         Ok(ready) => ready,
         Err(error) => {
@@ -187,7 +194,7 @@ async fn confirm(args: &BootstrapArgs, ready: &Ready) -> Result<(), CommandError
         "Continue?"
     };
     if !args.show && ready.plan.commits() && !args.yes && prompt::can_ask() {
-        Progress::new(args.colour.color)
+        Progress::new(args.color)
             .info("see the files with --show, write them only with --export FOLDER");
     }
     prompt::confirm(question, args.yes, "--yes").await

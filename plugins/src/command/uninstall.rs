@@ -10,10 +10,10 @@ use crate::bootstrap::cluster::Cluster;
 use crate::bootstrap::permissions;
 use crate::connection::{ConnectionArgs, parse_duration};
 use crate::exit::{CommandError, ExitStatus};
-use crate::output::{ColourArgs, print};
+use crate::output::print;
 use crate::progress::Progress;
 use crate::prompt;
-use crate::terminal::View;
+use crate::terminal::{ColourChoice, View};
 use crate::uninstall::{Wish, find, left, remove, screen};
 
 /// Remove the agent; what it delivered stays
@@ -61,8 +61,15 @@ pub struct UninstallArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 
-    #[command(flatten)]
-    pub colour: ColourArgs,
+    /// When to use colour
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_default_value = true
+    )]
+    pub color: ColourChoice,
 }
 
 /// Runs the command.
@@ -84,7 +91,7 @@ pub async fn run(
         definitions: args.delete_crds,
         restore: args.restore_argocd,
     };
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color);
     progress.begin("looking for the agent");
     let rules = permissions::to_uninstall(&namespace, wish.definitions);
     permissions::check(&connection, &rules).await?;
@@ -102,7 +109,7 @@ pub async fn run(
             None => error.hint("nothing to remove; see what runs: kubectl get deployments -A"),
         });
     }
-    print(&screen(&found, &wish, &View::of_stdout(args.colour.color)))?;
+    print(&screen(&found, &wish, &View::of_stdout(args.color)))?;
     if args.dry_run {
         return Ok(ExitStatus::Success);
     }
