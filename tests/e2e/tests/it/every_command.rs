@@ -155,11 +155,12 @@ async fn every_command_ends_at_once_when_interrupted() {
         }));
         let words = [command.about("web"), vec!["--request-timeout", "0"]].concat();
         let mut terminal = person.gitops(&words).on_terminal(80, 24);
-        let asked = tokio::task::spawn_blocking(move || server.accept()).await;
-        let asked = asked.unwrap().unwrap();
+        let asked = tokio::task::spawn_blocking(move || (server.accept(), server)).await;
         terminal.interrupt();
         terminal.ends().await.exits(130).is_tidy();
-        drop(asked);
+        // The server listens until then: a second connection must not be refused.
+        let (asked, _server) = asked.unwrap();
+        asked.unwrap();
     }
     assert_eq!(person.leftovers(), Vec::<String>::new());
 }

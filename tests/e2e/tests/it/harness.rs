@@ -83,8 +83,10 @@ async fn a_deploy_key_reads_its_repository() {
 
 #[tokio::test]
 async fn a_terminal_has_a_size_and_keys() {
-    let script = "stty size; printf 'go on? '; read answer; echo \"you said $answer\"; \
-                  trap 'stty size; exit 3' INT; while :; do read again; done";
+    // The trap stands before anything is shown, and no sleep is long enough to miss a signal that
+    // comes right before it.
+    let script = "trap 'stty size; exit 3' INT; stty size; printf 'go on? '; read answer; \
+                  echo \"you said $answer\"; while :; do sleep 0.1; done";
     let person = Person::new();
     let mut terminal = person.types(&["sh", "-c", script]).on_terminal(72, 18);
     terminal.shows("18 72").await.shows("go on?").await;
