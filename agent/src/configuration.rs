@@ -9,14 +9,17 @@ use std::{
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{AppProject, Application, OperationPhase, constants::annotation};
+use gitops_api::{
+    AppProject, Application, OperationPhase,
+    constants::{annotation, config_map},
+};
 use gitops_core::digest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
         WatchStreamExt,
-        reflector::{self, Store},
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
@@ -29,6 +32,7 @@ use crate::{
     cluster::watch::Pauses,
     metrics::Metrics,
     queue::Queue,
+    settings::SettingsReader,
 };
 
 /// Watches everything that configures the agent and waits until each has been read once.
@@ -37,6 +41,7 @@ pub(crate) async fn read(
     client: &Client,
     queue: &Arc<Queue<AppKey>>,
     metrics: &Arc<Metrics>,
+    settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Configuration> {
     let namespace = &args.namespace;
@@ -116,9 +121,16 @@ pub(crate) async fn read(
     let everything = all(queue, &applications);
     let api = Api::namespaced(client.clone(), namespace);
     let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
+    let settings = Arc::new(settings);
+    let (reader, store) = (settings.clone(), config_maps.clone());
+    let argocd_cm = ObjectRef::new(config_map::SETTINGS).within(namespace);
     follow(api, config, writer, tasks, move |event| {
-        if is_change(event) {
-            everything();
+        let listed = matches!(event, watcher::Event::InitDone);
+        if is_change(event) || listed {
+            let changed = reader.read(store.get(&argocd_cm).as_deref());
+            if changed || is_change(event) {
+                everything();
+            }
         }
     });
     let read = async {
@@ -134,6 +146,9 @@ pub(crate) async fn read(
              are the CustomResourceDefinitions installed, and may the service account list them?",
         )?
         .context("a watch ended")?;
+    // The watch may tell of it a moment later, and nothing may begin with other settings.
+    let argocd_cm = ObjectRef::new(config_map::SETTINGS).within(namespace);
+    settings.read(config_maps.get(&argocd_cm).as_deref());
     Ok(Configuration {
         applications,
         projects,

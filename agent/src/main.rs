@@ -11,6 +11,7 @@ mod queue;
 mod repositories;
 mod run;
 mod serve;
+mod settings;
 
 use std::process::ExitCode;
 

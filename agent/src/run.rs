@@ -40,6 +40,7 @@ use crate::{
     queue::Queue,
     repositories::hub::Hub,
     serve,
+    settings::CurrentSettings,
 };
 
 /// Events of one application within this time are answered by one reconciliation.
@@ -213,12 +214,14 @@ async fn controller(
     let discovery = Discovery::start(client.clone())
         .await
         .context("cannot ask the API server which kinds it serves")?;
-    let index = Arc::new(Index::default());
+    let (settings_reader, settings) = CurrentSettings::new();
+    let index = Arc::new(Index::new(settings.clone()));
     let watches = Watches::new(
         client.clone(),
         discovery.clone(),
         index.clone(),
         &args.namespace,
+        settings.clone(),
         on_objects(queue.clone(), args.namespace.clone()),
         metrics.clone(),
     );
@@ -228,7 +231,8 @@ async fn controller(
         on_repositories(queue.clone()),
         metrics.clone(),
     );
-    let configuration = configuration::read(args, &client, &queue, &metrics, tasks).await?;
+    let configuration =
+        configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
     let writer = Writer::new(
         client.clone(),
         discovery.clone(),
@@ -240,6 +244,7 @@ async fn controller(
         reporter: Reporter::new(client.clone(), metrics.clone()),
         client: client.clone(),
         configuration,
+        settings: settings.clone(),
         hub,
         charts,
         renderer,
@@ -257,6 +262,7 @@ async fn controller(
     });
     ensure_default_project(&controller).await;
     tasks.spawn(follow_definitions(client, controller.clone()));
+    tasks.spawn(follow_settings(settings, controller.clone()));
     for app in controller.configuration.applications.state() {
         controller.queue.add(key_of(app.as_ref()));
     }
@@ -311,6 +317,23 @@ fn on_repositories(queue: Arc<Queue<AppKey>>) -> crate::repositories::hub::OnCha
     })
 }
 
+/// Follows those settings that are not read anew at each pass.
+async fn follow_settings(
+    mut settings: CurrentSettings,
+    controller: Arc<Controller>,
+) -> anyhow::Result<()> {
+    let mut current = settings.get();
+    loop {
+        let interval = current.reconciliation.or(controller.poll_interval);
+        controller.hub.set_interval(interval);
+        controller.cluster.watches.drop_unneeded();
+        match settings.changed().await {
+            Some(changed) => current = changed,
+            None => anyhow::bail!("the watch of argocd-cm ended"),
+        }
+    }
+}
+
 /// Reads the served kinds again when a CustomResourceDefinition changes.
 async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyhow::Result<()> {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
@@ -333,7 +356,7 @@ async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyh
                     );
                     continue;
                 }
-                controller.cluster.watches.drop_unserved();
+                controller.cluster.watches.drop_unneeded();
                 if before.api_versions != controller.cluster.discovery.kinds().api_versions {
                     for app in controller.configuration.applications.state() {
                         controller.queue.add(key_of(app.as_ref()));

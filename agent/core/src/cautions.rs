@@ -259,6 +259,7 @@ mod tests {
             instance: "web",
             destination_namespace: "n",
             managed_by: "argocd",
+            tracking: None,
         };
         prepare(manifests, context, |kind| {
             Some(if kind.kind == "CustomResourceDefinition" {

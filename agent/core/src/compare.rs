@@ -199,6 +199,7 @@ mod tests {
             instance: "shop",
             destination_namespace: "n",
             managed_by: "argocd",
+            tracking: None,
         };
         prepare(
             vec![Manifest {

@@ -14,7 +14,7 @@ use crate::{
     digest,
     hook::{self, Hook},
     object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
-    tracking::{self, TrackingId},
+    tracking::{self, Tracking, TrackingId},
 };
 
 /// Whether objects of a kind live in a namespace.
@@ -44,6 +44,8 @@ pub struct Context<'a> {
     pub destination_namespace: &'a str,
     /// Value of the label by which the agent watches what it manages.
     pub managed_by: &'a str,
+    /// Marks for other tools besides the agent's own, as argocd-cm asks for them.
+    pub tracking: Option<&'a Tracking>,
 }
 
 /// One object the application wants, ready to be sent.
@@ -86,6 +88,8 @@ pub struct DesiredSet {
     pub hooks: Vec<Hook>,
     /// Identities that more than one manifest claims; the last one won.
     pub repeated: Vec<String>,
+    /// Objects of kinds that the settings leave alone.
+    pub excluded: Vec<String>,
 }
 
 impl DesiredSet {
@@ -471,6 +475,12 @@ fn finish(
 ) -> DesiredObject {
     let wave = object::wave(&value);
     let images = images(&value);
+    // Before the digest: with another method of tracking the object is sent again.
+    if tracking.is_some()
+        && let Some(settings) = context.tracking
+    {
+        settings.mark_for_others(&mut value, context.instance);
+    }
     let digest = digest::of_value(&value);
     if let Some(metadata) = value.get_mut("metadata") {
         set(

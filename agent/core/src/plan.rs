@@ -238,6 +238,7 @@ mod tests {
             instance: "a",
             destination_namespace: "n",
             managed_by: "m",
+            tracking: None,
         };
         prepare(manifests, context, |_| Some(Scope::Namespaced)).unwrap()
     }

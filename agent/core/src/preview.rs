@@ -161,6 +161,7 @@ mod tests {
             instance: "shop",
             destination_namespace: "n",
             managed_by: "argocd",
+            tracking: None,
         };
         desired::prepare(vec![manifest], context, |_| Some(Scope::Namespaced)).unwrap()
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use gitops_api::constants;
 use serde_json::{Map, Value};
 
-use crate::object::{GroupVersionKind, ObjectKey, annotation, label};
+use crate::object::{ObjectKey, annotation};
 
 /// Longest value of a label: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
 const LABEL_VALUE_LIMIT: usize = 63;
@@ -19,7 +19,8 @@ pub enum TrackingMethod {
     /// By the annotation `argocd.argoproj.io/tracking-id`; Argo CD's default since 3.0.
     #[default]
     Annotation,
-    /// By a label that holds the application's name.
+    /// By a label that holds the application's name. The label is written; what counts is the
+    /// annotation, because a label does not name the object it was written for.
     Label,
     /// By the annotation; the label is written for other tools and never read.
     AnnotationAndLabel,
@@ -34,10 +35,6 @@ impl TrackingMethod {
             "annotation+label" => Some(Self::AnnotationAndLabel),
             _ => None,
         }
-    }
-
-    fn writes_annotation(self) -> bool {
-        self != Self::Label
     }
 }
 
@@ -152,66 +149,15 @@ impl Default for Tracking {
 }
 
 impl Tracking {
-    /// Instance name of the application an object belongs to, by the configured method.
-    pub fn instance_of(&self, object: &Value) -> Option<String> {
-        let stamped = annotation(object, constants::annotation::INSTALLATION_ID);
-        if self
-            .installation_id
-            .as_deref()
-            .is_some_and(|id| stamped != Some(id))
-        {
-            return None;
-        }
-        if self.method.writes_annotation() {
-            owner(object).map(|id| id.instance)
-        } else {
-            label(object, &self.label_key)
-                .filter(|name| !name.is_empty())
-                .map(Into::into)
-        }
-    }
-
-    /// Marks a manifest as belonging to `instance`. A cluster-scoped one is marked with the
-    /// application's destination namespace. Does nothing for kinds that are never tracked and for
-    /// values that are no manifest.
-    pub fn mark(&self, manifest: &mut Value, instance: &str, destination_namespace: &str) {
-        let Some(mut key) = ObjectKey::of(manifest) else {
-            return;
-        };
-        let tracked = GroupVersionKind::of(manifest)
-            .is_some_and(|gvk| is_tracked_kind(&gvk.group, &gvk.kind));
-        if !tracked {
-            return;
-        }
-        if key.namespace.is_empty() {
-            key.namespace = destination_namespace.into();
-        }
-        let id = TrackingId {
-            instance: instance.into(),
-            key,
-        };
-        if self.method.writes_annotation() {
-            set(
-                manifest,
-                "annotations",
-                constants::annotation::TRACKING_ID,
-                &id.to_string(),
-            );
-        }
-        match self.method {
-            TrackingMethod::Annotation => {}
-            TrackingMethod::Label => set(manifest, "labels", &self.label_key, instance),
-            TrackingMethod::AnnotationAndLabel => {
-                set(manifest, "labels", &self.label_key, label_value(instance));
-            }
+    /// Writes what other tools read: the label of the label methods and the installation's id. The
+    /// agent's own mark is always the annotation, because only it names the object itself.
+    pub fn mark_for_others(&self, manifest: &mut Value, instance: &str) {
+        if self.method != TrackingMethod::Annotation {
+            set(manifest, "labels", &self.label_key, label_value(instance));
         }
         if let Some(installation) = &self.installation_id {
-            set(
-                manifest,
-                "annotations",
-                constants::annotation::INSTALLATION_ID,
-                installation,
-            );
+            let name = constants::annotation::INSTALLATION_ID;
+            set(manifest, "annotations", name, installation);
         }
     }
 }
@@ -332,83 +278,30 @@ mod tests {
     }
 
     #[test]
-    fn methods() {
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}});
+    fn marks_for_other_tools() {
+        let label_key = "app.kubernetes.io/instance";
+        let long = format!("{}.{}", "a".repeat(62), "b".repeat(10));
         let cases = [
-            ("annotation", Some("shop:/Namespace:dest/prod"), None),
-            ("label", None, Some("shop")),
-            (
-                "annotation+label",
-                Some("shop:/Namespace:dest/prod"),
-                Some("shop"),
-            ),
+            ("annotation", "shop", None),
+            ("label", "shop", Some("shop")),
+            ("annotation+label", "shop", Some("shop")),
+            ("label", &long, Some(&long[..62])),
         ];
-        for (method, id, name) in cases {
-            let method = TrackingMethod::parse(method).unwrap();
+        for (method, instance, expected) in cases {
             let tracking = Tracking {
-                method,
+                method: TrackingMethod::parse(method).unwrap(),
+                installation_id: Some("one".into()),
                 ..Tracking::default()
             };
-            let mut marked = object.clone();
-            tracking.mark(&mut marked, "shop", "dest");
-            assert_eq!(
-                annotation(&marked, "argocd.argoproj.io/tracking-id"),
-                id,
-                "{method:?}"
-            );
-            assert_eq!(
-                label(&marked, "app.kubernetes.io/instance"),
-                name,
-                "{method:?}"
-            );
-            assert_eq!(
-                tracking.instance_of(&marked).as_deref(),
-                Some("shop"),
-                "{method:?}"
-            );
+            let mut object = config_map(Some("prod"), "mine");
+            tracking.mark_for_others(&mut object, instance);
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels[label_key].as_str(), expected, "{method}");
+            let annotations = &object["metadata"]["annotations"];
+            assert_eq!(annotations[constants::annotation::TRACKING_ID], "mine");
+            assert_eq!(annotations[constants::annotation::INSTALLATION_ID], "one");
         }
         assert_eq!(TrackingMethod::parse("labels"), None);
-    }
-
-    #[test]
-    fn long_names_are_cut_only_beside_the_annotation() {
-        let long = format!("{}.{}", "a".repeat(62), "b".repeat(10));
-        assert_eq!(label_value(&long), "a".repeat(62));
-        let mut object = config_map(Some("prod"), "");
-        let tracking = Tracking {
-            method: TrackingMethod::Label,
-            ..Tracking::default()
-        };
-        tracking.mark(&mut object, &long, "prod");
-        assert_eq!(
-            label(&object, "app.kubernetes.io/instance"),
-            Some(long.as_str())
-        );
-    }
-
-    #[test]
-    fn definitions_are_never_marked() {
-        let mut object = json!({"apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.org"}});
-        let before = object.clone();
-        Tracking::default().mark(&mut object, "shop", "prod");
-        assert_eq!(object, before);
-    }
-
-    #[test]
-    fn other_installations_are_not_ours() {
-        let one = Tracking {
-            installation_id: Some("one".into()),
-            ..Tracking::default()
-        };
-        let two = Tracking {
-            installation_id: Some("two".into()),
-            ..Tracking::default()
-        };
-        let mut object = config_map(Some("prod"), "");
-        one.mark(&mut object, "shop", "prod");
-        assert_eq!(one.instance_of(&object).as_deref(), Some("shop"));
-        assert_eq!(two.instance_of(&object), None);
     }
 
     proptest! {

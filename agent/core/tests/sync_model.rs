@@ -92,6 +92,7 @@ fn desired(dice: &mut Dice) -> DesiredSet {
         instance: "shop",
         destination_namespace: "n",
         managed_by: "argocd",
+        tracking: None,
     };
     prepare(manifests, context, |_| Some(Scope::Namespaced)).unwrap()
 }

@@ -13,6 +13,7 @@ use gitops_core::{
     desired::{self, Context, DesiredSet, Manifest},
     digest,
     object::Origin,
+    settings::Settings,
     status::Condition,
 };
 use gitops_git::Mirror;
@@ -57,7 +58,8 @@ impl Controller {
             .iter()
             .enumerate()
             .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
-        let recipe = recipe(key, app, found.iter().map(|source| &source.spec));
+        let settings = self.settings.get();
+        let recipe = recipe(key, app, &settings, found.iter().map(|source| &source.spec));
         let kinds = self.cluster.discovery.kinds();
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
         let reusable = !hard
@@ -80,12 +82,13 @@ impl Controller {
         let Some(rendered) = last else {
             return Err(comparison_error("nothing was rendered"));
         };
-        let conditions = rendered
-            .desired
-            .repeated
-            .iter()
-            .map(|text| Condition::new(condition::REPEATED_RESOURCE_WARNING, text.clone()))
-            .collect();
+        let desired = &rendered.desired;
+        let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
+        let repeated = warning(condition::REPEATED_RESOURCE_WARNING);
+        let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
+        let conditions = desired.repeated.iter().map(repeated);
+        let conditions = conditions.chain(desired.excluded.iter().map(excluded));
+        let conditions = conditions.collect();
         Ok(Wanted {
             revisions,
             source_types: rendered
@@ -153,17 +156,21 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        manifests: Vec<Manifest>,
+        mut manifests: Vec<Manifest>,
     ) -> Result<DesiredSet, Condition> {
         let instance = self.instance(key);
         let kinds = self.cluster.discovery.kinds();
+        let settings = self.settings.get();
+        let excluded = settings.take_excluded(&mut manifests);
         let context = Context {
             instance: &instance,
             destination_namespace: &app.spec.destination.namespace,
             managed_by: &self.namespace,
+            tracking: Some(&settings.tracking),
         };
         let mut set = desired::prepare(manifests, context, |kind| kinds.scope(kind))
             .map_err(|problems| invalid_manifests(&problems))?;
+        set.excluded = excluded;
         let metadata = app
             .spec
             .sync_policy
@@ -248,6 +255,7 @@ impl RenderedSources {
 fn recipe<'a>(
     key: &AppKey,
     app: &Application,
+    settings: &Settings,
     sources: impl Iterator<Item = &'a ApplicationSource>,
 ) -> String {
     let namespace = app.spec.sync_policy.as_ref().map(|policy| {
@@ -263,7 +271,8 @@ fn recipe<'a>(
         app.spec.project,
         destination,
         sources.collect::<Vec<_>>(),
-        namespace
+        namespace,
+        format!("{:?} {:?}", settings.tracking, settings.resources),
     ]);
     digest::of_value(&recipe)
 }

@@ -40,6 +40,7 @@ use crate::{
     metrics::Metrics,
     queue::Queue,
     repositories::hub::Hub,
+    settings::CurrentSettings,
 };
 pub(crate) use desired::comparison_error;
 pub(crate) use gitops_core::revision::short;
@@ -94,6 +95,8 @@ pub(crate) struct Controller {
     pub(crate) client: Client,
     /// The agent's own namespace.
     pub(crate) configuration: Configuration,
+    /// argocd-cm.
+    pub(crate) settings: CurrentSettings,
     /// Git repositories.
     pub(crate) hub: Hub,
     /// Chart repositories.

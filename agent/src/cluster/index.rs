@@ -16,9 +16,12 @@ use gitops_core::{
 use serde_json::Value;
 use tokio::sync::{Notify, futures::Notified};
 
+use crate::settings::CurrentSettings;
+
 /// The records of one cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
+    settings: CurrentSettings,
     inner: RwLock<Inner>,
     changed: Notify,
 }
@@ -40,6 +43,16 @@ struct Inner {
 }
 
 impl Index {
+    /// An empty index. Of kinds that the settings leave alone it never says that an application
+    /// has objects.
+    pub(crate) fn new(settings: CurrentSettings) -> Self {
+        Self {
+            settings,
+            inner: RwLock::default(),
+            changed: Notify::new(),
+        }
+    }
+
     /// Takes note of an object; returns the instances to look at again, none when the record is as
     /// before or older than what is known.
     pub(crate) fn observe(&self, object: &Value) -> BTreeSet<String> {
@@ -162,7 +175,14 @@ impl Index {
 
     /// The objects tracked to an instance.
     pub(crate) fn tracked(&self, instance: &str) -> BTreeSet<ObjectKey> {
-        self.read(|inner| inner.tracked.get(instance).cloned().unwrap_or_default())
+        self.read(|inner| self.tracked_in(inner, instance))
+    }
+
+    fn tracked_in(&self, inner: &Inner, instance: &str) -> BTreeSet<ObjectKey> {
+        let settings = self.settings.get();
+        let tracked = inner.tracked.get(instance).into_iter().flatten();
+        let managed = |key: &&ObjectKey| !settings.excludes(&key.group, &key.kind);
+        tracked.filter(managed).cloned().collect()
     }
 
     /// Other instances that want objects tracked to this one.
@@ -188,12 +208,11 @@ impl Index {
         exists: impl Fn(&str) -> bool,
     ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
         self.read(|inner| {
-            let empty = BTreeSet::new();
             let comparison = compare::compare(
                 desired,
                 instance,
                 |key| inner.objects.get(key),
-                inner.tracked.get(instance).unwrap_or(&empty),
+                &self.tracked_in(inner, instance),
                 |key| inner.confirmed.get(key),
                 exists,
             );
@@ -322,7 +341,7 @@ mod tests {
 
     #[test]
     fn only_what_matters_wakes_an_application() {
-        let index = Index::default();
+        let index = Index::new(CurrentSettings::default());
         let shop = BTreeSet::from(["shop".to_owned()]);
         assert_eq!(index.observe(&object("5", 1)), shop);
         assert!(index.observe(&object("5", 1)).is_empty(), "seen already");
@@ -345,7 +364,7 @@ mod tests {
 
     #[test]
     fn objects_missing_from_a_listing_are_looked_up_before_they_are_called_missing() {
-        let index = Index::default();
+        let index = Index::new(CurrentSettings::default());
         index.observe(&object("5", 1));
         let key = ObjectKey::of(&object("5", 1)).unwrap();
         index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]));

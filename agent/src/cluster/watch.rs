@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{discovery::Discovery, index::Index};
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, settings::CurrentSettings};
 
 /// Called with the instance names whose applications may have changed.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
@@ -55,6 +55,7 @@ pub(crate) struct Watches {
     discovery: Discovery,
     index: Arc<Index>,
     selector: String,
+    settings: CurrentSettings,
     on_change: OnChange,
     metrics: Arc<Metrics>,
     running: Arc<Mutex<HashMap<GroupKind, Running>>>,
@@ -74,6 +75,7 @@ impl Watches {
         discovery: Discovery,
         index: Arc<Index>,
         managed_by: &str,
+        settings: CurrentSettings,
         on_change: OnChange,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -83,6 +85,7 @@ impl Watches {
             discovery,
             index,
             selector,
+            settings,
             on_change,
             metrics,
             running: Arc::default(),
@@ -112,13 +115,14 @@ impl Watches {
         }
     }
 
-    /// Ends watches of kinds that are no longer served, with the records of their objects.
-    pub(crate) fn drop_unserved(&self) {
+    /// Ends watches of kinds that are no longer served, or that the settings leave alone, with the
+    /// records of their objects.
+    pub(crate) fn drop_unneeded(&self) {
         let kinds = self.discovery.kinds();
         let gone: Vec<GroupKind> = self.with(|running| {
             let gone: Vec<_> = running
                 .keys()
-                .filter(|kind| kinds.scope(kind).is_none())
+                .filter(|kind| kinds.scope(kind).is_none() || self.is_excluded(kind))
                 .cloned()
                 .collect();
             for kind in &gone {
@@ -133,7 +137,14 @@ impl Watches {
         }
     }
 
+    fn is_excluded(&self, kind: &GroupKind) -> bool {
+        self.settings.get().excludes(&kind.group, &kind.kind)
+    }
+
     fn start(&self, gvk: &GroupVersionKind) -> Option<watch::Receiver<bool>> {
+        if self.is_excluded(&gvk.group_kind()) {
+            return None;
+        }
         let kinds = self.discovery.kinds();
         let served = kinds.served(gvk).filter(|served| served.watchable)?.clone();
         self.with(|running| {

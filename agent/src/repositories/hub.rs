@@ -16,7 +16,7 @@ use gitops_core::{
     revision::{self, Resolution},
 };
 use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want};
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use crate::{applications::AppKey, metrics::Metrics};
 
@@ -55,7 +55,8 @@ pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
-    interval: Duration,
+    /// `None`: never.
+    interval: watch::Sender<Option<Duration>>,
     on_change: OnChange,
     metrics: Arc<Metrics>,
     repositories: Mutex<HashMap<String, Arc<Repository>>>,
@@ -95,11 +96,18 @@ impl Hub {
     ) -> Self {
         Self(Arc::new(Inner {
             directory,
-            interval,
+            interval: watch::Sender::new(Some(interval)),
             on_change,
             metrics,
             repositories: Mutex::default(),
         }))
+    }
+
+    /// Lists repositories at another interval from now on; `None` for never.
+    pub(crate) fn set_interval(&self, interval: Option<Duration>) {
+        self.0
+            .interval
+            .send_if_modified(|current| std::mem::replace(current, interval) != interval);
     }
 
     /// Identity of a repository: its address together with who asks, so that nobody reads through
@@ -376,10 +384,26 @@ async fn poll(hub: Hub, id: String, repository: std::sync::Weak<Repository>) {
     // Repositories are spread over the interval by their identity, so that they do not all ask at
     // the same moment.
     let spread = u32::from_str_radix(id.get(..4).unwrap_or("0"), 16).unwrap_or(0);
-    let interval = hub.0.interval;
-    let mut next = Instant::now() + interval + interval.mul_f64(f64::from(spread) / 65536.0 / 4.0);
+    let spread = f64::from(spread) / 65536.0 / 4.0;
+    let mut interval = hub.0.interval.subscribe();
+    let mut pause = (*interval.borrow_and_update()).map(|pause| pause + pause.mul_f64(spread));
     loop {
-        tokio::time::sleep_until(next).await;
+        let due = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            changed = interval.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                pause = (*interval.borrow_and_update()).map(|pause| pause.mul_f64(spread * 4.0));
+                continue;
+            }
+        }
         let Some(repository) = repository.upgrade() else {
             return;
         };
@@ -387,7 +411,7 @@ async fn poll(hub: Hub, id: String, repository: std::sync::Weak<Repository>) {
         if !affected.is_empty() {
             (hub.0.on_change)(affected);
         }
-        next = Instant::now() + interval;
+        pause = *interval.borrow();
     }
 }
 

@@ -6,6 +6,7 @@ const CONTEXT: Context<'_> = Context {
     instance: "shop",
     destination_namespace: "prod",
     managed_by: "argocd",
+    tracking: None,
 };
 
 fn run(values: &[Value]) -> Result<DesiredSet, Vec<InvalidManifest>> {

@@ -16,19 +16,36 @@ use crate::{
     tracking::{Tracking, TrackingMethod},
 };
 
-const DEFAULT_RECONCILIATION: Duration = Duration::from_mins(2);
-const DEFAULT_JITTER: Duration = Duration::from_mins(1);
+/// How often something is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interval {
+    /// Nothing is said: as the agent was started.
+    #[default]
+    Unset,
+    /// Zero: only events cause it.
+    Never,
+    /// At this interval.
+    Every(Duration),
+}
+
+impl Interval {
+    /// The interval, when the agent was started with `default`; `None` for never.
+    pub fn or(self, default: Duration) -> Option<Duration> {
+        match self {
+            Self::Unset => Some(default),
+            Self::Never => None,
+            Self::Every(interval) => Some(interval),
+        }
+    }
+}
 
 /// What argocd-cm says, as far as the agent follows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `timeout.reconciliation`: longest time between two comparisons; `None` means only events
-    /// and webhooks cause one.
-    pub reconciliation: Option<Duration>,
-    /// `timeout.reconciliation.jitter`: up to so much is added, so that not all run at once.
-    pub reconciliation_jitter: Duration,
-    /// `timeout.hard.reconciliation`: longest time between two comparisons without caches.
-    pub hard_reconciliation: Option<Duration>,
+    /// `timeout.reconciliation`: how often repositories are asked for new commits. Its jitter is
+    /// not needed, because repositories are spread over the interval; nor is
+    /// `timeout.hard.reconciliation`, because everything that goes into a render is followed.
+    pub reconciliation: Interval,
     /// `application.resourceTrackingMethod`, `application.instanceLabelKey`, `installationID`.
     pub tracking: Tracking,
     /// `kustomize.buildOptions`, split at spaces.
@@ -52,9 +69,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            reconciliation: Some(DEFAULT_RECONCILIATION),
-            reconciliation_jitter: DEFAULT_JITTER,
-            hard_reconciliation: None,
+            reconciliation: Interval::Unset,
             tracking: Tracking::default(),
             kustomize_build_options: Vec::new(),
             kustomize_enabled: true,
@@ -90,13 +105,7 @@ impl Settings {
         };
         let defaults = Self::default();
         let settings = Self {
-            reconciliation: reader
-                .optional_duration("timeout.reconciliation", defaults.reconciliation),
-            reconciliation_jitter: reader
-                .duration("timeout.reconciliation.jitter")
-                .unwrap_or(defaults.reconciliation_jitter),
-            hard_reconciliation: reader
-                .optional_duration("timeout.hard.reconciliation", defaults.hard_reconciliation),
+            reconciliation: reader.interval("timeout.reconciliation"),
             tracking: reader.tracking(),
             kustomize_build_options: reader.words("kustomize.buildOptions", ' '),
             kustomize_enabled: reader.flag("kustomize.enable", true),
@@ -154,21 +163,16 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn duration(&mut self, key: &str) -> Option<Duration> {
-        match duration::parse(self.text(key)?) {
-            Ok(duration) => Some(duration),
-            Err(error) => {
+    fn interval(&mut self, key: &str) -> Interval {
+        match self.text(key).map(duration::parse) {
+            None => Interval::Unset,
+            Some(Ok(duration)) if duration.is_zero() => Interval::Never,
+            Some(Ok(duration)) => Interval::Every(duration),
+            Some(Err(error)) => {
                 self.warn(key, error.to_string());
-                None
+                Interval::Unset
             }
         }
-    }
-
-    /// Zero turns the timer off.
-    fn optional_duration(&mut self, key: &str, default: Option<Duration>) -> Option<Duration> {
-        self.duration(key).map_or(default, |duration| {
-            (!duration.is_zero()).then_some(duration)
-        })
     }
 
     fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -267,8 +271,6 @@ mod tests {
     fn values() {
         let (settings, warnings) = read(&[
             ("timeout.reconciliation", "180s"),
-            ("timeout.reconciliation.jitter", "0"),
-            ("timeout.hard.reconciliation", "1h"),
             ("application.resourceTrackingMethod", "annotation+label"),
             ("application.instanceLabelKey", "example.org/instance"),
             ("installationID", "one"),
@@ -286,9 +288,8 @@ mod tests {
             ("resource.customizationsNot", "x"),
         ]);
         assert_eq!(warnings, Vec::<String>::new());
-        assert_eq!(settings.reconciliation, Some(Duration::from_mins(3)));
-        assert_eq!(settings.reconciliation_jitter, Duration::ZERO);
-        assert_eq!(settings.hard_reconciliation, Some(Duration::from_hours(1)));
+        let expected = Interval::Every(Duration::from_mins(3));
+        assert_eq!(settings.reconciliation, expected);
         assert_eq!(settings.tracking.method, TrackingMethod::AnnotationAndLabel);
         assert_eq!(settings.tracking.label_key, "example.org/instance");
         assert_eq!(settings.tracking.installation_id.as_deref(), Some("one"));
@@ -325,11 +326,11 @@ mod tests {
     fn zero_turns_the_timer_off() {
         assert_eq!(
             read(&[("timeout.reconciliation", "0s")]).0.reconciliation,
-            None
+            Interval::Never
         );
         assert_eq!(
             read(&[("timeout.reconciliation", "60")]).0.reconciliation,
-            Some(Duration::from_mins(1))
+            Interval::Every(Duration::from_mins(1))
         );
     }
 
@@ -341,7 +342,7 @@ mod tests {
                 "soon",
                 "\"soon\" is not a duration",
             ),
-            ("timeout.reconciliation.jitter", "-1s", "negative"),
+            ("timeout.reconciliation", "-1s", "negative"),
             (
                 "application.resourceTrackingMethod",
                 "labels",

@@ -14,6 +14,7 @@ fn desired() -> DesiredSet {
         instance: "shop",
         destination_namespace: "n",
         managed_by: "argocd",
+        tracking: None,
     };
     prepare(
         vec![Manifest {

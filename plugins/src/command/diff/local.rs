@@ -126,6 +126,7 @@ async fn render(
         instance: &instance,
         destination_namespace: &spec.destination.namespace,
         managed_by: agent,
+        tracking: None,
     };
     let mut set = desired::prepare(manifests, context, |kind| cluster.scope(kind))
         .map_err(|problems| invalid(&problems))?;

@@ -36,6 +36,7 @@ mod projects;
 mod refresh;
 mod revisions;
 mod rollback_command;
+mod settings;
 mod size;
 mod sources;
 mod status_tree;
