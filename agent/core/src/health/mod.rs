@@ -71,8 +71,33 @@ type Rule = fn(&Value) -> Health;
 /// An object that is being deleted is Progressing whatever its kind, unless the hook finalizer
 /// holds it (Argo CD, `GetResourceHealth`).
 pub fn assess(object: &Value) -> Option<Health> {
+    assess_with(object, |_| Customized::NoRule)
+}
+
+/// What the rules of users say of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Customized {
+    /// There is no rule for its kind: the built-in ones decide.
+    NoRule,
+    /// The rule gives no status, so the object does not count.
+    NoHealth,
+    /// The verdict.
+    Health(Health),
+}
+
+/// As [`assess`], with the rules of users, which come before the built-in ones but after deletion
+/// (Argo CD, `GetResourceHealth`).
+pub fn assess_with(
+    object: &Value,
+    customized: impl FnOnce(&Value) -> Customized,
+) -> Option<Health> {
     if is_being_deleted(object) {
         return Some(Health::progressing("Pending deletion"));
+    }
+    match customized(object) {
+        Customized::NoRule => {}
+        Customized::NoHealth => return None,
+        Customized::Health(health) => return Some(health),
     }
     let gvk = GroupVersionKind::of(object)?;
     Some(match rule(&gvk)? {
@@ -213,6 +238,24 @@ mod tests {
                 "",
             ),
         ]);
+    }
+
+    #[test]
+    fn rules_of_users_come_after_deletion_and_before_all_others() {
+        let mut object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}});
+        let degraded = Health::degraded("mine");
+        let mine = Customized::Health(degraded.clone());
+        assert_eq!(assess_with(&object, |_| mine.clone()), Some(degraded));
+        assert_eq!(assess_with(&object, |_| Customized::NoHealth), None);
+        assert_eq!(
+            assess_with(&object, |_| Customized::NoRule),
+            assess(&object)
+        );
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(
+            assess_with(&object, |_| mine),
+            Some(Health::progressing("Pending deletion"))
+        );
     }
 
     #[test]
