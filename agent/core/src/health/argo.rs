@@ -1,48 +1,10 @@
-//! Argo Workflows and Argo Rollouts.
+//! Argo Rollouts.
 
 use gitops_api::HealthStatusCode;
 use serde_json::Value;
 
-use super::{Health, condition, number, status_conditions, text};
+use super::{Health, condition, number, text};
 use crate::object::annotation;
-
-/// Workflow: its phase.
-pub(super) fn workflow(object: &Value) -> Health {
-    by_phase(object, "Succeeded", &[])
-}
-
-/// AnalysisRun: its phase; inconclusive is Unknown.
-pub(super) fn analysis_run(object: &Value) -> Health {
-    by_phase(object, "Successful", &["Inconclusive"])
-}
-
-/// Experiment: its phase.
-pub(super) fn experiment(object: &Value) -> Health {
-    by_phase(object, "Successful", &[])
-}
-
-fn by_phase(object: &Value, success: &str, unknown: &[&str]) -> Health {
-    let message = text(&object["status"]["message"]);
-    match text(&object["status"]["phase"]) {
-        "" | "Pending" | "Running" => Health::progressing(message),
-        "Failed" | "Error" => Health::degraded(message),
-        phase if phase == success => Health::healthy(message),
-        phase if unknown.contains(&phase) => Health::unknown(message),
-        phase => Health::unknown(format!("phase {phase} is not known")),
-    }
-}
-
-/// CronWorkflow: Degraded when it cannot be read or started.
-pub(super) fn cron_workflow(object: &Value) -> Health {
-    let error = status_conditions(object).iter().find(|condition| {
-        matches!(text(&condition["type"]), "SpecError" | "SubmissionError")
-            && condition["status"] == "True"
-    });
-    error.map_or_else(
-        || Health::healthy(""),
-        |error| Health::degraded(text(&error["message"])),
-    )
-}
 
 /// Rollout: what its controller says, once it has seen the latest change; for controllers before
 /// 1.0, which say nothing, what its replicas and services show.

@@ -1,29 +1,8 @@
-//! Custom resources that one condition speaks for: External Secrets, cert-manager, Sealed Secrets.
+//! ClusterExternalSecret, of whose conditions the last counts.
 
 use serde_json::Value;
 
-use super::{Health, condition, status_conditions, text};
-
-/// The first condition of a type: True is Healthy, False Degraded, anything else Progressing.
-fn by_condition(object: &Value, name: &str) -> Health {
-    let found = condition(object, name);
-    let message = found.map_or("", |condition| text(&condition["message"]));
-    match found.map_or("", |condition| text(&condition["status"])) {
-        "True" => Health::healthy(message),
-        "False" => Health::degraded(message),
-        _ => Health::progressing(format!("Waiting for {}", text(&object["kind"]))),
-    }
-}
-
-/// ExternalSecret, SecretStore, ClusterSecretStore, PushSecret, Issuer, ClusterIssuer.
-pub(super) fn ready(object: &Value) -> Health {
-    by_condition(object, "Ready")
-}
-
-/// SealedSecret: has it been decrypted?
-pub(super) fn sealed_secret(object: &Value) -> Health {
-    by_condition(object, "Synced")
-}
+use super::{Health, status_conditions, text};
 
 /// The last condition that says something counts.
 pub(super) fn cluster_external_secret(object: &Value) -> Health {
@@ -41,16 +20,6 @@ pub(super) fn cluster_external_secret(object: &Value) -> Health {
         }
     }
     health
-}
-
-/// A certificate that is being issued is Progressing, whatever it was before.
-pub(super) fn certificate(object: &Value) -> Health {
-    if let Some(issuing) = condition(object, "Issuing")
-        && issuing["status"] == "True"
-    {
-        return Health::progressing(text(&issuing["message"]));
-    }
-    by_condition(object, "Ready")
 }
 
 #[cfg(test)]

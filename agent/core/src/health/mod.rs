@@ -3,7 +3,8 @@
 //! Judges only what an object says of itself; asks no server, waits for nothing, and leaves rules
 //! that users write (`resource.customizations.health.*`) to its callers. The rules are Argo CD's:
 //! its documentation, "Resource Health", gitops-engine's built-in checks and its scripts for
-//! custom resources.
+//! custom resources. Kubernetes' own kinds are judged by code, custom resources by the table in
+//! `custom_resources.rules`, every other kind by what it says in the words of kstatus.
 
 mod aggregate;
 mod application;
@@ -12,8 +13,12 @@ mod autoscaling;
 mod batch;
 mod conditions;
 mod definitions;
+mod gateway;
 mod network;
+mod operators;
 mod pods;
+mod rule;
+mod table;
 mod workloads;
 
 pub use aggregate::{Member, aggregate};
@@ -66,7 +71,7 @@ impl Health {
 /// A rule for one kind.
 type Rule = fn(&Value) -> Health;
 
-/// Health of a live object; `None` for kinds without a rule, which do not count.
+/// Health of a live object; `None` for kinds that say nothing of theirs, which do not count.
 ///
 /// An object that is being deleted is Progressing whatever its kind, unless the hook finalizer
 /// holds it (Argo CD, `GetResourceHealth`).
@@ -91,8 +96,8 @@ pub fn assess_with(
     object: &Value,
     customized: impl FnOnce(&Value) -> Customized,
 ) -> Option<Health> {
-    if is_being_deleted(object) {
-        return Some(Health::progressing("Pending deletion"));
+    if let Some(deletion) = deletion(object) {
+        return Some(deletion);
     }
     match customized(object) {
         Customized::NoRule => {}
@@ -100,17 +105,37 @@ pub fn assess_with(
         Customized::Health(health) => return Some(health),
     }
     let gvk = GroupVersionKind::of(object)?;
-    Some(match rule(&gvk)? {
-        Judge::By(rule) => rule(object),
-        Judge::UnsupportedVersion => Health::unknown(format!(
+    match built_in(&gvk) {
+        Some(Judge::By(rule)) => Some(rule(object)),
+        Some(Judge::UnsupportedVersion) => Some(Health::unknown(format!(
             "no health rule for {gvk}: this API version is not supported"
-        )),
-    })
+        ))),
+        None => {
+            let rule = table::rule(&gvk).or_else(table::generic)?;
+            rule.judge(object).0
+        }
+    }
 }
 
-/// Whether objects of this kind have a rule at all.
-pub fn has_rule(gvk: &GroupVersionKind) -> bool {
-    rule(gvk).is_some()
+/// The verdict on an object that is being deleted, with the finalizers that hold it. It comes
+/// before every rule, users' own too.
+fn deletion(object: &Value) -> Option<Health> {
+    is_being_deleted(object).then(|| {
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        let names: Vec<&str> = finalizers
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        Health::progressing(if names.is_empty() {
+            "Pending deletion".to_owned()
+        } else {
+            format!(
+                "Pending deletion; blocked by finalizers: {}",
+                names.join(", ")
+            )
+        })
+    })
 }
 
 fn is_being_deleted(object: &Value) -> bool {
@@ -127,8 +152,9 @@ enum Judge {
 }
 
 /// Rules of Kubernetes' own kinds hold for the versions they were written for; those of custom
-/// resources for every version, as Argo CD keys its scripts by group and kind.
-fn rule(gvk: &GroupVersionKind) -> Option<Judge> {
+/// resources, which the table has, for every version, as Argo CD keys its scripts by group and
+/// kind.
+fn built_in(gvk: &GroupVersionKind) -> Option<Judge> {
     let of_versions = |versions: &[&str], rule: Rule| {
         if versions.contains(&gvk.version.as_str()) {
             Judge::By(rule)
@@ -161,23 +187,6 @@ fn rule(gvk: &GroupVersionKind) -> Option<Judge> {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             Judge::By(definitions::custom_resource_definition)
         }
-        ("argoproj.io", "Application") => Judge::By(application::application),
-        ("argoproj.io", "ApplicationSet") => Judge::By(application::application_set),
-        ("argoproj.io", "Workflow") => of_versions(&["v1alpha1"], argo::workflow),
-        ("argoproj.io", "CronWorkflow") => Judge::By(argo::cron_workflow),
-        ("argoproj.io", "Rollout") => Judge::By(argo::rollout),
-        ("argoproj.io", "AnalysisRun") => Judge::By(argo::analysis_run),
-        ("argoproj.io", "Experiment") => Judge::By(argo::experiment),
-        (
-            "external-secrets.io",
-            "ExternalSecret" | "SecretStore" | "ClusterSecretStore" | "PushSecret",
-        )
-        | ("cert-manager.io", "Issuer" | "ClusterIssuer") => Judge::By(conditions::ready),
-        ("external-secrets.io", "ClusterExternalSecret") => {
-            Judge::By(conditions::cluster_external_secret)
-        }
-        ("bitnami.com", "SealedSecret") => Judge::By(conditions::sealed_secret),
-        ("cert-manager.io", "Certificate") => Judge::By(conditions::certificate),
         _ => return None,
     })
 }

@@ -1,0 +1,57 @@
+//! Custom resources whose health is a sum over what their operators run.
+
+use serde_json::Value;
+
+use super::{Health, number, text};
+
+/// Crunchy's PostgresCluster: the Pods of each set of instances.
+pub(super) fn crunchy_postgres(object: &Value) -> Health {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    if spec["shutdown"] == true {
+        return Health::suspended("PostgresCluster is shut down");
+    }
+    if spec["paused"] == true {
+        return Health::suspended("PostgresCluster is paused");
+    }
+    if number(&status["observedGeneration"]) < number(&object["metadata"]["generation"]) {
+        return Health::progressing("Waiting for the controller to see the latest change");
+    }
+    let sets = status["instances"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    for set in sets {
+        let (ready, wanted) = (number(&set["readyReplicas"]), number(&set["replicas"]));
+        if ready < wanted {
+            let name = text(&set["name"]);
+            return Health::progressing(format!("Set {name}: {ready} of {wanted} Pods are ready"));
+        }
+    }
+    if sets.is_empty() {
+        return Health::progressing("Waiting for PostgresCluster");
+    }
+    Health::healthy("")
+}
+
+/// OpenTelemetryCollector: `status.scale.statusReplicas` is "2/3"; a sidecar runs nothing itself,
+/// and no node may suit a daemonset.
+pub(super) fn open_telemetry_collector(object: &Value) -> Health {
+    let mode = text(&object["spec"]["mode"]);
+    if mode == "sidecar" {
+        return Health::healthy("Runs as a sidecar");
+    }
+    let replicas = text(&object["status"]["scale"]["statusReplicas"]);
+    let counts = replicas.split_once('/').and_then(|(ready, wanted)| {
+        let ready: u32 = ready.trim().parse().ok()?;
+        let wanted: u32 = wanted.trim().parse().ok()?;
+        Some((ready, wanted))
+    });
+    match counts {
+        Some((0, 0)) if mode == "daemonset" => Health::healthy("No node suits it"),
+        Some((0, wanted)) => Health::degraded(format!("0 of {wanted} replicas are ready")),
+        Some((ready, wanted)) if ready == wanted => Health::healthy(""),
+        Some((ready, wanted)) => {
+            Health::progressing(format!("{ready} of {wanted} replicas are ready"))
+        }
+        None => Health::progressing("Waiting for OpenTelemetryCollector"),
+    }
+}
