@@ -101,6 +101,8 @@ api_struct! {
             revision: String,
             /// Revisions that were compared, one a source.
             revisions: Vec<String>,
+            /// Digest of the manifests that were compared. Not in Argo CD.
+            desired_digest: String,
             /// What the spec said at that time.
             compared_to: Option<ComparedTo>,
         }

@@ -137,14 +137,33 @@ pub fn decide(
         .map(|key| heals.pause(key, now))
         .min()
         .unwrap_or_default();
-    let names: Vec<_> = waiting.iter().take(3).map(ToString::to_string).collect();
+    let fights: Vec<_> = waiting
+        .iter()
+        .take(3)
+        .map(|key| fight(key, comparison.get(*key)))
+        .collect();
     Decision::Later(
         pause,
         format!(
-            "self-heal of {} slowed down: changed back more than {PATIENCE} times within a minute",
-            names.join(", ")
+            "self-heal slowed down, changed back more than {PATIENCE} times within a minute: {}; \
+             stop whoever changes it, or leave the field out of Git or under ignoreDifferences",
+            fights.join("; ")
         ),
     )
+}
+
+/// An object that is changed again and again: which field, and by whom.
+fn fight(key: &ObjectKey, state: Option<&State>) -> String {
+    const SHOWN: usize = 3;
+    let Some(State::Drifted(fields)) = state else {
+        return key.to_string();
+    };
+    let fields = fields.iter().take(SHOWN).map(|field| {
+        let by = field.manager.as_deref().unwrap_or("somebody unknown");
+        format!("{} by {by}", field.path)
+    });
+    let fields: Vec<_> = fields.collect();
+    format!("{key} ({})", fields.join(", "))
 }
 
 fn keys(comparison: &Comparison, wanted: impl Fn(&State) -> bool) -> BTreeSet<&ObjectKey> {

@@ -10,7 +10,9 @@ use super::{Health, status_conditions, text};
 ///
 /// Argo CD has no rule for Application (it was removed in 1.8) and users paste one that copies
 /// `status.health`. That copy is stale right after a change, so the verdict counts only when
-/// `status.sync.comparedTo` is what the spec says.
+/// `status.sync.comparedTo` is what the spec says. Nor does the health of what runs say anything
+/// about what an automated child is still to roll out: it counts once that was applied, and a
+/// sync that failed is worse than the health it left.
 pub(super) fn application(object: &Value) -> Health {
     let status = &object["status"];
     let verdict = text(&status["health"]["status"]);
@@ -20,10 +22,46 @@ pub(super) fn application(object: &Value) -> Health {
     if !is_about_present_spec(object) {
         return Health::progressing("Waiting for the application's latest change to be compared");
     }
-    Health::new(
-        HealthStatusCode::from(verdict),
-        text(&status["health"]["message"]),
-    )
+    match awaited(object) {
+        Some(health) => health,
+        None => Health::new(
+            HealthStatusCode::from(verdict),
+            text(&status["health"]["message"]),
+        ),
+    }
+}
+
+/// What an automated child still has to do before its health says anything.
+fn awaited(object: &Value) -> Option<Health> {
+    let (status, policy) = (
+        &object["status"],
+        &object["spec"]["syncPolicy"]["automated"],
+    );
+    let automated = policy.is_object() && policy["enabled"] != false;
+    let open =
+        |resource: &Value| resource["status"] == "OutOfSync" && resource["requiresPruning"] != true;
+    let resources = status["resources"].as_array();
+    if !automated
+        || status["sync"]["status"] != "OutOfSync"
+        || !resources.is_some_and(|resources| resources.iter().any(open))
+    {
+        return None;
+    }
+    let operation = &status["operationState"];
+    // Not the revision: a commit that changes nothing for the child is never synced.
+    let digest = "desiredDigest";
+    let of_these_manifests = status["sync"][digest] == operation["syncResult"][digest];
+    match text(&operation["phase"]) {
+        "Failed" | "Error" if of_these_manifests => Some(Health::degraded(format!(
+            "Its sync failed: {}",
+            text(&operation["message"])
+        ))),
+        // It drifted since; whether that is taken back is the child's own affair.
+        "Succeeded" if of_these_manifests => None,
+        _ => Some(Health::progressing(
+            "Waiting for the application to be synced",
+        )),
+    }
 }
 
 fn is_about_present_spec(object: &Value) -> bool {
@@ -99,6 +137,18 @@ mod tests {
                 "source": {"repoURL": "https://host/r", "path": "a", "targetRevision": "v1", "chart": ""},
                 "destination": {"server": "https://x", "namespace": "n"}}}})
         };
+        let child = |code: &str, operation: Value, resource: Value| {
+            let mut child = application(spec("v1"), status("Healthy"));
+            child["spec"]["syncPolicy"] = json!({"automated": {}});
+            child["status"]["sync"]["status"] = json!(code);
+            child["status"]["sync"]["desiredDigest"] = json!("r2");
+            child["status"]["operationState"] = operation;
+            child["status"]["resources"] = json!([resource]);
+            child
+        };
+        let out = json!({"status": "OutOfSync"});
+        let extra = json!({"status": "OutOfSync", "requiresPruning": true});
+        let operation = |phase: &str, digest: &str| json!({"phase": phase, "message": "boom", "syncResult": {"desiredDigest": digest}});
         let mut elsewhere = spec("v1");
         elsewhere["destination"]["namespace"] = json!("other");
         let mut several = spec("v1");
@@ -128,6 +178,36 @@ mod tests {
                 application(elsewhere, status("Healthy")),
                 Progressing,
                 "latest change",
+            ),
+            (
+                child("OutOfSync", operation("Succeeded", "r1"), out.clone()),
+                Progressing,
+                "to be synced",
+            ),
+            (
+                child("OutOfSync", operation("Running", "r2"), out.clone()),
+                Progressing,
+                "to be synced",
+            ),
+            (
+                child("OutOfSync", operation("Failed", "r2"), out.clone()),
+                Degraded,
+                "Its sync failed: boom",
+            ),
+            (
+                child("OutOfSync", operation("Succeeded", "r2"), out.clone()),
+                Healthy,
+                "because",
+            ),
+            (
+                child("OutOfSync", operation("Succeeded", "r1"), extra),
+                Healthy,
+                "because",
+            ),
+            (
+                child("Synced", operation("Succeeded", "r1"), out),
+                Healthy,
+                "because",
             ),
             (
                 application(several, status("Healthy")),

@@ -159,3 +159,28 @@ async fn fields_git_does_not_set_belong_to_others() {
     assert_eq!(map.data.as_ref().unwrap()["extra"], "y");
     assert_eq!(map.annotations()["autoscaler/note"], "x");
 }
+
+#[tokio::test]
+async fn a_field_that_is_taken_back_again_and_again_is_healed_ever_less_often() {
+    let world = World::new("fight").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    app.healthy().await;
+    let maps = world.api::<ConfigMap>();
+    for number in 0..6 {
+        let edit = json!({"data": {"value": format!("mine-{number}")}});
+        maps.patch("settings", &by("other-operator"), &Patch::Merge(&edit))
+            .await
+            .unwrap();
+        if number < 5 {
+            world.config_map_is("settings", "one").await;
+        }
+    }
+    let fields = "ConfigMap {}/settings (data.value by other-operator)";
+    let fields = fields.replace("{}", &world.target);
+    app.condition("SyncError", &["slowed down", &fields]).await;
+    // Slower, and yet it does.
+    world.config_map_is("settings", "one").await;
+    app.healthy().await;
+}

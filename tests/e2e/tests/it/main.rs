@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::large_futures)] // a test that cannot go on has failed
 
 mod adoption;
+mod app_of_apps;
 mod bad_input;
 mod bad_manifests;
 mod bad_sources;
