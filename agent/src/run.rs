@@ -323,10 +323,15 @@ async fn follow_settings(
     controller: Arc<Controller>,
 ) -> anyhow::Result<()> {
     let mut current = settings.get();
+    let mut rules = settings.rules();
     loop {
         let interval = current.reconciliation.or(controller.poll_interval);
         controller.hub.set_interval(interval);
-        controller.cluster.watches.drop_unneeded();
+        let watches = &controller.cluster.watches;
+        watches.drop_unneeded();
+        let latest = settings.rules();
+        watches.judge_again(|kind| latest.agrees_with(&rules, kind));
+        rules = latest;
         match settings.changed().await {
             Some(changed) => current = changed,
             None => anyhow::bail!("the watch of argocd-cm ended"),

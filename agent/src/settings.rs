@@ -1,33 +1,47 @@
-//! argocd-cm as it is now. What its keys mean is decided in core; this module only parses the YAML
-//! in them and passes on the latest reading.
+//! argocd-cm as it is now, with the health rules in it compiled. What its keys mean is decided in
+//! core; this module only parses the YAML in them and passes on the latest reading.
 
 use std::sync::Arc;
 
 use gitops_core::settings::Settings;
+use gitops_customizations::Customizations;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use tokio::sync::watch;
 
 /// The settings of the installation, for everyone who needs them.
 #[derive(Clone, Debug)]
-pub(crate) struct CurrentSettings(watch::Receiver<Arc<Settings>>);
+pub(crate) struct CurrentSettings {
+    settings: watch::Receiver<Arc<Settings>>,
+    rules: watch::Receiver<Arc<Customizations>>,
+}
 
 impl CurrentSettings {
     /// Defaults, until argocd-cm is read.
     pub(crate) fn new() -> (SettingsReader, Self) {
-        let (sender, receiver) = watch::channel(Arc::default());
-        (SettingsReader(sender), Self(receiver))
+        let (settings_sender, settings) = watch::channel(Arc::default());
+        let (rules_sender, rules) = watch::channel(Arc::default());
+        let reader = SettingsReader {
+            settings: settings_sender,
+            rules: rules_sender,
+        };
+        (reader, Self { settings, rules })
     }
 
     /// The settings now.
     pub(crate) fn get(&self) -> Arc<Settings> {
-        self.0.borrow().clone()
+        self.settings.borrow().clone()
+    }
+
+    /// Users' own health rules now. New ones are there before the settings they come with.
+    pub(crate) fn rules(&self) -> Arc<Customizations> {
+        self.rules.borrow().clone()
     }
 
     /// Waits for other settings; `None` when there will be none any more.
     pub(crate) async fn changed(&mut self) -> Option<Arc<Settings>> {
-        self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().clone())
+        self.settings.changed().await.ok()?;
+        Some(self.settings.borrow_and_update().clone())
     }
 }
 
@@ -39,7 +53,10 @@ impl Default for CurrentSettings {
 }
 
 /// Where settings come from.
-pub(crate) struct SettingsReader(watch::Sender<Arc<Settings>>);
+pub(crate) struct SettingsReader {
+    settings: watch::Sender<Arc<Settings>>,
+    rules: watch::Sender<Arc<Customizations>>,
+}
 
 impl SettingsReader {
     /// Reads argocd-cm; without one the defaults are in force. Says what it could not read, and
@@ -47,7 +64,14 @@ impl SettingsReader {
     pub(crate) fn read(&self, config_map: Option<&ConfigMap>) -> bool {
         let data = config_map.and_then(|map| map.data.clone());
         let (settings, warnings) = Settings::read(&data.unwrap_or_default(), parse);
-        let changed = self.0.send_if_modified(|current| {
+        if self.settings.borrow().customizations != settings.customizations {
+            let (rules, warnings) = Customizations::new(&settings.customizations);
+            self.rules.send_replace(Arc::new(rules));
+            for warning in warnings {
+                tracing::warn!(%warning, "a health rule has a fault");
+            }
+        }
+        let changed = self.settings.send_if_modified(|current| {
             let differs = **current != settings;
             if differs {
                 *current = Arc::new(settings);

@@ -58,6 +58,15 @@ impl LiveObject {
     ///
     /// `keep_fields` keeps the fields the agent holds, for an object that was never confirmed.
     pub fn observe(object: &Value, keep_fields: bool) -> Option<Self> {
+        Self::observe_with(object, keep_fields, health::assess)
+    }
+
+    /// As [`observe`](Self::observe), with the health that `assess` gives it.
+    pub fn observe_with(
+        object: &Value,
+        keep_fields: bool,
+        assess: impl FnOnce(&Value) -> Option<Health>,
+    ) -> Option<Self> {
         let key = ObjectKey::of(object)?;
         let metadata = object.get("metadata")?;
         let text = |name: &str| {
@@ -81,7 +90,7 @@ impl LiveObject {
             fields: ownership::applied_fields(object, constants::FIELD_MANAGER)
                 .filter(|_| keep_fields)
                 .map(|fields| fields.to_string().into()),
-            health: health::assess(object),
+            health: assess(object),
             keep: is_kept(object),
             ignore_health: object::annotation(object, constants::annotation::IGNORE_HEALTHCHECK)
                 == Some("true"),

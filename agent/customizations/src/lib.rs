@@ -19,7 +19,7 @@ use gitops_api::HealthStatusCode;
 use gitops_core::{
     glob,
     health::{Customized, Health},
-    object::GroupVersionKind,
+    object::{GroupKind, GroupVersionKind},
 };
 use serde_json::Value;
 
@@ -102,7 +102,7 @@ impl Cause {
 
 #[derive(Debug)]
 struct Rule {
-    key: String,
+    written: Written,
     code: Result<Code, Cause>,
     /// Runs in a row that ran into a limit.
     limits_reached: AtomicU32,
@@ -110,7 +110,8 @@ struct Rule {
 
 #[derive(Debug)]
 enum Code {
-    Lua(String),
+    /// As written: compiling it takes less than a state to run it in.
+    Lua,
     Cel(expression::Expression),
 }
 
@@ -131,7 +132,7 @@ impl Customizations {
             if let Err(cause) = &rule.code {
                 let line = cause.line.map(|line| format!("line {line}: "));
                 warnings.push(Warning {
-                    key: rule.key.clone(),
+                    key: rule.written.key.clone(),
                     problem: line.unwrap_or_default() + &cause.problem,
                 });
             }
@@ -154,9 +155,13 @@ impl Customizations {
         self.exact.is_empty() && self.patterns.is_empty()
     }
 
-    /// Whether there is a rule for a kind.
-    pub fn has_rule(&self, gvk: &GroupVersionKind) -> bool {
-        self.rule(gvk).is_some()
+    /// Whether these rules and others judge objects of a kind by the same rule.
+    pub fn agrees_with(&self, other: &Self, kind: &GroupKind) -> bool {
+        let written = |rules: &Self| {
+            let rule = rules.rule(&kind.group, &kind.kind)?;
+            Some(rule.written.clone())
+        };
+        written(self) == written(other)
     }
 
     /// What the rule for an object's kind says. `None`: there is no rule. `Ok(None)`: the rule
@@ -165,12 +170,13 @@ impl Customizations {
         if self.is_empty() {
             return None;
         }
-        let rule = self.rule(&GroupVersionKind::of(object)?)?;
+        let gvk = GroupVersionKind::of(object)?;
+        let rule = self.rule(&gvk.group, &gvk.kind)?;
         Some(
             rule.run(object)
                 .and_then(verdict)
                 .map_err(|cause| RuleError {
-                    key: rule.key.clone(),
+                    key: rule.written.key.clone(),
                     line: cause.line,
                     problem: cause.problem,
                 }),
@@ -190,11 +196,11 @@ impl Customizations {
         }
     }
 
-    fn rule(&self, gvk: &GroupVersionKind) -> Option<&Rule> {
-        let name = if gvk.group.is_empty() {
-            gvk.kind.clone()
+    fn rule(&self, group: &str, kind: &str) -> Option<&Rule> {
+        let name = if group.is_empty() {
+            kind.to_owned()
         } else {
-            format!("{}/{}", gvk.group, gvk.kind)
+            format!("{group}/{kind}")
         };
         self.exact.get(&name).or_else(|| {
             self.patterns
@@ -207,17 +213,12 @@ impl Customizations {
 
 impl Rule {
     fn compile(written: Written) -> Self {
-        let Written {
-            key,
-            language,
-            text,
-        } = written;
-        let code = match language {
-            Language::Lua => lua::check(&text).map(|()| Code::Lua(text)),
-            Language::Cel => expression::compile(&text).map(Code::Cel),
+        let code = match written.language {
+            Language::Lua => lua::check(&written.text).map(|()| Code::Lua),
+            Language::Cel => expression::compile(&written.text).map(Code::Cel),
         };
         Self {
-            key,
+            written,
             code,
             limits_reached: AtomicU32::new(0),
         }
@@ -235,7 +236,7 @@ impl Rule {
             ));
         }
         let outcome = match code {
-            Code::Lua(script) => lua::run(script, object),
+            Code::Lua => lua::run(&self.written.text, object),
             Code::Cel(expression) => expression.run(object),
         };
         match &outcome {

@@ -4,12 +4,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use gitops_core::{
     compare::{self, Comparison, Confirmation},
     desired::DesiredSet,
+    health,
     live::LiveObject,
     object::{GroupKind, ObjectKey},
 };
@@ -40,6 +41,8 @@ struct Inner {
     confirmed: HashMap<ObjectKey, Confirmation>,
     /// Objects looked up and not found, which no watch would have shown for lack of a label.
     absent: HashSet<ObjectKey>,
+    /// Objects whose kind has another health rule since they were recorded.
+    judged_by_old_rules: HashSet<ObjectKey>,
 }
 
 impl Index {
@@ -59,13 +62,35 @@ impl Index {
         let Some(key) = ObjectKey::of(object) else {
             return BTreeSet::new();
         };
+        let (keep_fields, known) = self.read(|inner| {
+            (
+                !inner.confirmed.contains_key(&key),
+                inner.is_known(&key, object),
+            )
+        });
+        if known {
+            return BTreeSet::new();
+        }
+        // Not under the lock: rules of users take their time.
+        let rules = self.settings.rules();
+        let assess = |object: &Value| health::assess_with(object, |object| rules.judge(object));
+        let Some(record) = LiveObject::observe_with(object, keep_fields, assess) else {
+            return BTreeSet::new();
+        };
         self.write(|inner| {
-            let keep_fields = !inner.confirmed.contains_key(&key);
-            let Some(record) = LiveObject::observe(object, keep_fields) else {
-                return BTreeSet::new();
-            };
-            inner.put(record)
+            let latest = Arc::ptr_eq(&rules, &self.settings.rules());
+            inner.put(record, latest)
         })
+    }
+
+    /// Health rules changed for a kind: its objects are judged anew when they are next seen, even
+    /// if they are as before.
+    pub(crate) fn judge_again(&self, kind: &GroupKind) {
+        self.write(|inner| {
+            let of_kind = |key: &&ObjectKey| key.group == kind.group && key.kind == kind.kind;
+            let keys: Vec<_> = inner.objects.keys().filter(of_kind).cloned().collect();
+            inner.judged_by_old_rules.extend(keys);
+        });
     }
 
     /// Completes when any record changes after this call.
@@ -241,12 +266,28 @@ impl Index {
 }
 
 impl Inner {
-    fn put(&mut self, record: LiveObject) -> BTreeSet<String> {
+    /// Whether this very state of an object is recorded, judged by the rules of now.
+    fn is_known(&self, key: &ObjectKey, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        self.objects.get(key).is_some_and(|known| {
+            metadata["resourceVersion"] == *known.resource_version && metadata["uid"] == *known.uid
+        }) && !self.judged_by_old_rules.contains(key)
+    }
+
+    /// `latest`: it was judged by the health rules of now.
+    fn put(&mut self, record: LiveObject, latest: bool) -> BTreeSet<String> {
         let key = record.key.clone();
         self.absent.remove(&key);
         let previous = self.objects.get(&key);
-        if previous.is_some_and(|known| known.uid == record.uid && !record.is_newer_than(known)) {
+        let outdated = self.judged_by_old_rules.contains(&key);
+        if previous.is_some_and(|known| {
+            let again = outdated && known.resource_version == record.resource_version;
+            known.uid == record.uid && !record.is_newer_than(known) && !again
+        }) {
             return BTreeSet::new();
+        }
+        if latest {
+            self.judged_by_old_rules.remove(&key);
         }
         let mut affected = self.interested(&key, Some(&record));
         if let Some(previous) = previous {
@@ -286,6 +327,7 @@ impl Inner {
         let affected = self.interested(key, Some(record));
         self.untrack(key);
         self.objects.remove(key);
+        self.judged_by_old_rules.remove(key);
         self.confirmed.remove(key);
         if let Some(count) = self.namespaces.get_mut(&key.namespace) {
             *count -= 1;
@@ -328,6 +370,8 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use gitops_api::HealthStatusCode;
+    use k8s_openapi::api::core::v1::ConfigMap;
     use serde_json::json;
 
     use super::*;
@@ -360,6 +404,35 @@ mod tests {
         assert_eq!(index.remove(&key), shop);
         assert!(index.tracked("shop").is_empty() && !index.has_objects_in("n"));
         assert!(!index.is_unprobed(&key), "the watch said that it is gone");
+    }
+
+    #[test]
+    fn another_health_rule_judges_objects_that_are_as_before() {
+        let (reader, settings) = CurrentSettings::new();
+        let index = Index::new(settings);
+        let rule = |status: &str| {
+            let key = "resource.customizations.health.apps_Deployment".to_owned();
+            let script = format!("return {{status = '{status}'}}");
+            let data = Some([(key, script)].into());
+            reader.read(Some(&ConfigMap {
+                data,
+                ..ConfigMap::default()
+            }));
+        };
+        let key = ObjectKey::of(&object("5", 1)).unwrap();
+        let health = || index.get(&key).unwrap().health.unwrap().status;
+        rule("Suspended");
+        index.observe(&object("5", 1));
+        assert_eq!(health(), HealthStatusCode::Suspended);
+        rule("Degraded");
+        assert!(index.observe(&object("5", 1)).is_empty());
+        assert_eq!(health(), HealthStatusCode::Suspended, "nobody asked");
+        index.judge_again(&key.group_kind());
+        let shop = BTreeSet::from(["shop".to_owned()]);
+        assert!(index.observe(&object("4", 1)).is_empty(), "older");
+        assert_eq!(index.observe(&object("5", 1)), shop);
+        assert_eq!(health(), HealthStatusCode::Degraded);
+        assert!(index.observe(&object("5", 1)).is_empty(), "once");
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) struct Watches {
 }
 
 struct Running {
+    gvk: GroupVersionKind,
     /// Its first listing did not come in time once; nobody waits for it again.
     given_up: bool,
     synced: watch::Receiver<bool>,
@@ -137,6 +138,23 @@ impl Watches {
         }
     }
 
+    /// Reads the objects of all kinds anew that other health rules judge otherwise.
+    pub(crate) fn judge_again(&self, agrees: impl Fn(&GroupKind) -> bool) {
+        let outdated: Vec<GroupVersionKind> = self.with(|running| {
+            let outdated = running.extract_if(|kind, _| !agrees(kind));
+            outdated
+                .map(|(_, watch)| {
+                    watch.task.abort();
+                    watch.gvk
+                })
+                .collect()
+        });
+        for gvk in outdated {
+            self.index.judge_again(&gvk.group_kind());
+            self.start(&gvk);
+        }
+    }
+
     fn is_excluded(&self, kind: &GroupKind) -> bool {
         self.settings.get().excludes(&kind.group, &kind.kind)
     }
@@ -157,6 +175,7 @@ impl Watches {
             running.insert(
                 gvk.group_kind(),
                 Running {
+                    gvk: gvk.clone(),
                     given_up: false,
                     synced: synced.clone(),
                     task,
