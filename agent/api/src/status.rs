@@ -175,6 +175,8 @@ api_struct! {
             requires_deletion_confirmation: bool,
             /// Fields that differ from Git, and who changed them (gitops-agent).
             drift: Vec<FieldDrift>,
+            /// Fields that differ from Git and do not count, by `ignoreDifferences` (gitops-agent).
+            ignored_fields: Vec<String>,
         }
     }
 }

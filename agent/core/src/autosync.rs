@@ -87,7 +87,7 @@ pub fn decide(
     heals: &HealHistory,
     now: Timestamp,
 ) -> Decision {
-    if comparison.values().all(State::is_synced) {
+    if comparison.values().all(State::is_in_order) {
         return Decision::Nothing(Idle::Synced);
     }
     let Some(automated) = automated else {

@@ -13,10 +13,14 @@ use crate::{
     tracking,
 };
 
+/// Ends the digest on an object that was applied with live values in place of ignored ones: under
+/// other rules it would not be what Git wants.
+pub const RESPECTED: &str = "~";
+
 /// What the agent knows since it last applied or confirmed an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// Digest of the manifest.
+    /// Digest of the manifest and of the rules about what to ignore.
     pub desired_digest: String,
     /// Digest of the fields the agent held afterwards.
     pub owned: String,
@@ -24,28 +28,37 @@ pub struct Confirmation {
     /// then not show the next change, so the object is confirmed again at its next generation
     /// (or resource version, for kinds without generations).
     pub only_at: Option<String>,
+    /// Fields that differ and are ignored.
+    pub ignored: Vec<String>,
 }
 
 impl Confirmation {
     /// After an apply, or a check that found all values equal and all fields held.
-    pub fn of(live: &LiveObject, desired_digest: &str) -> Self {
+    pub fn of(live: &LiveObject, desired: &DesiredObject) -> Self {
         Self {
-            desired_digest: desired_digest.into(),
+            desired_digest: desired.expectation().into_owned(),
             owned: live.owned.clone(),
             only_at: None,
+            ignored: Vec::new(),
         }
     }
 
     /// After a check that found equal values, some held by others.
-    pub fn only_now(live: &LiveObject, desired_digest: &str) -> Self {
+    pub fn only_now(live: &LiveObject, desired: &DesiredObject) -> Self {
         Self {
             only_at: Some(version_of(live)),
-            ..Self::of(live, desired_digest)
+            ..Self::of(live, desired)
         }
     }
 
+    /// The same, with the fields that differ and are ignored.
+    #[must_use]
+    pub fn ignoring(self, ignored: Vec<String>) -> Self {
+        Self { ignored, ..self }
+    }
+
     fn holds_for(&self, live: &LiveObject, desired: &DesiredObject) -> bool {
-        self.desired_digest == desired.digest
+        self.desired_digest == desired.expectation()
             && self.owned == live.owned
             && self
                 .only_at
@@ -91,6 +104,9 @@ pub enum State {
     OwnedBy(String),
     /// In the cluster, tracked to this application, no longer in Git.
     Extra,
+    /// The same, and annotated `compare-options: IgnoreExtraneous`: the application counts as
+    /// synced all the same.
+    Extraneous,
     /// The cluster does not serve its kind.
     UnknownKind,
 }
@@ -99,6 +115,16 @@ impl State {
     /// Whether the object is as Git has it.
     pub fn is_synced(&self) -> bool {
         matches!(self, Self::Synced)
+    }
+
+    /// Whether it leaves the application synced.
+    pub fn is_in_order(&self) -> bool {
+        matches!(self, Self::Synced | Self::Extraneous)
+    }
+
+    /// Whether the object is no longer in Git.
+    pub fn is_extra(&self) -> bool {
+        matches!(self, Self::Extra | Self::Extraneous)
     }
 }
 
@@ -129,10 +155,17 @@ pub fn compare<'a>(
         })
         .collect();
     for key in tracked {
-        if !desired.objects.contains_key(key)
-            && live(key).is_some_and(|live| owner(live) == Some(instance) && !live.hook)
+        if let Some(live) = live(key)
+            && !desired.objects.contains_key(key)
+            && owner(live) == Some(instance)
+            && !live.hook
         {
-            comparison.insert(key.clone(), State::Extra);
+            let state = if live.ignore_extraneous {
+                State::Extraneous
+            } else {
+                State::Extra
+            };
+            comparison.insert(key.clone(), state);
         }
     }
     comparison
@@ -168,12 +201,17 @@ pub fn judge(
         return State::Synced;
     }
     // Ownership proves nothing about an object that was applied from another manifest.
-    if live.desired_digest.as_deref() != Some(&desired.digest)
-        || (tracking::is_tracked_kind(&live.key.group, &live.key.kind)
-            && !desired.implicit
-            && owner(live) != Some(instance))
-    {
-        return State::Changed;
+    let marked = !tracking::is_tracked_kind(&live.key.group, &live.key.kind)
+        || desired.implicit
+        || owner(live) == Some(instance);
+    if !marked || live.desired_digest.as_deref() != Some(&desired.digest) {
+        // What changed may be ignored.
+        let ignorable = marked && desired.ignore.is_some() && live.desired_digest.is_some();
+        return if ignorable {
+            State::Unconfirmed
+        } else {
+            State::Changed
+        };
     }
     // Never confirmed since the agent started: full ownership is proof enough.
     if confirmed.is_none() && live.covers(&desired.manifest()) {
@@ -181,6 +219,13 @@ pub fn judge(
     } else {
         State::Unconfirmed
     }
+}
+
+/// Whether Git has changed since the object was applied, as against the object.
+pub fn is_changed_in_git(desired: &DesiredObject, live: &LiveObject) -> bool {
+    live.desired_digest
+        .as_deref()
+        .is_none_or(|digest| digest.trim_end_matches(RESPECTED) != desired.digest)
 }
 
 #[cfg(test)]
@@ -246,7 +291,7 @@ mod tests {
             State::Synced,
             "after a restart ownership is proof"
         );
-        let confirmation = Confirmation::of(&live, &set.objects.values().next().unwrap().digest);
+        let confirmation = Confirmation::of(&live, set.objects.values().next().unwrap());
         assert_eq!(state(Some(&live), Some(&confirmation)), State::Synced);
 
         let taken = LiveObject {
@@ -257,7 +302,7 @@ mod tests {
         assert_eq!(state(Some(&taken), Some(&confirmation)), State::Unconfirmed);
         assert_eq!(state(Some(&taken), None), State::Unconfirmed);
 
-        let shared = Confirmation::only_now(&taken, &confirmation.desired_digest);
+        let shared = Confirmation::only_now(&taken, set.objects.values().next().unwrap());
         assert_eq!(state(Some(&taken), Some(&shared)), State::Synced);
         let touched = LiveObject {
             resource_version: "2".into(),

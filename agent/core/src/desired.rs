@@ -4,7 +4,7 @@
 //! namespace is filled in, duplicates are settled, hooks are set apart. Never looks at the cluster;
 //! which kinds are namespaced is a parameter.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use gitops_api::constants;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     digest,
     hook::{self, Hook},
+    ignore::{IgnoreRules, ObjectRules},
     object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
     tracking::{self, Tracking, TrackingId},
 };
@@ -70,9 +71,22 @@ pub struct DesiredObject {
     /// `true` for an object that follows from an option and not from a manifest (the destination
     /// namespace with managed metadata): not tracked, not pruned, not listed.
     pub implicit: bool,
+    /// Which of its fields do not count; `None` for most.
+    pub ignore: Option<Arc<ObjectRules>>,
+    /// What admission would add to the live object counts as a difference:
+    /// `compare-options: IncludeMutationWebhook=true`.
+    pub include_mutations: bool,
 }
 
 impl DesiredObject {
+    /// Digest of what is expected of the live object: the manifest, less what is ignored.
+    pub fn expectation(&self) -> Cow<'_, str> {
+        match &self.ignore {
+            None => Cow::Borrowed(&self.digest),
+            Some(rules) => Cow::Owned(format!("{} {}", self.digest, rules.fingerprint)),
+        }
+    }
+
     /// The manifest as a value.
     pub fn manifest(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
@@ -93,6 +107,21 @@ pub struct DesiredSet {
 }
 
 impl DesiredSet {
+    /// The same objects under these rules about what to ignore.
+    #[must_use]
+    pub fn ignoring(mut self, rules: &IgnoreRules) -> Self {
+        for (key, object) in &mut self.objects {
+            let ignore = rules.for_object(key);
+            if ignore.is_some() || object.ignore.is_some() {
+                Arc::make_mut(object).ignore = ignore;
+            }
+            if rules.include_mutations && !object.include_mutations {
+                Arc::make_mut(object).include_mutations = true;
+            }
+        }
+        self
+    }
+
     /// Digest of all objects together: equal sets have equal digests.
     pub fn digest(&self) -> String {
         let parts = self.objects.iter().flat_map(|(key, object)| {
@@ -514,6 +543,12 @@ fn finish(
         images,
         kind_known,
         implicit: false,
+        ignore: None,
+        include_mutations: object::has_option(
+            &value,
+            constants::annotation::COMPARE_OPTIONS,
+            "IncludeMutationWebhook=true",
+        ),
     }
 }
 

@@ -120,7 +120,7 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
 }
 
 /// The first merge key that every element of both lists has, with a value of its own.
-fn merge_key(a: &[Value], b: &[Value]) -> Option<&'static str> {
+pub(crate) fn merge_key(a: &[Value], b: &[Value]) -> Option<&'static str> {
     MERGE_KEYS.into_iter().find(|key| {
         [a, b].into_iter().all(|list| {
             list.iter().enumerate().all(|(index, item)| {

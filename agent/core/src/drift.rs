@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     compare::DriftedField,
-    diff, mask, ownership,
-    path::{Path, Segment},
+    desired::DesiredObject,
+    diff, mask,
+    ownership::{self, Reach},
+    path::{self, Path, Segment},
 };
 
 /// Longest text of a value that is kept; the rest is cut, because status is read by people.
@@ -17,17 +19,81 @@ const LONGEST_VALUE: usize = 256;
 /// The same where people compare the whole values: files in ConfigMaps are long.
 const LONGEST_WHOLE_VALUE: usize = 64 << 10;
 
-/// Fields that an apply of what Git holds would change. Empty when it would change nothing but
-/// bookkeeping (`managedFields`, versions, the agent's own marks, `status`).
-pub fn drifted_fields(live: &Value, applied: &Value) -> Vec<DriftedField> {
-    fields(live, applied, LONGEST_VALUE)
+/// How an object differs from what an apply would make of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drift {
+    /// Fields that differ and count.
+    pub fields: Vec<DriftedField>,
+    /// Fields that differ and do not count, by `ignoreDifferences`.
+    pub ignored: Vec<DriftedField>,
+    /// Rules that could not be followed on this object.
+    pub problems: Vec<String>,
+}
+
+/// Compares a live object with the answer to a dry-run apply of what Git holds.
+///
+/// Differences that the rules name are set apart. What an admission webhook would add to an object
+/// that nobody asked for is no difference: it comes by itself with the next change
+/// (`IncludeMutationWebhook=true` counts it).
+pub fn compare(live: &Value, applied: &Value, desired: &DesiredObject) -> Drift {
+    judge(live, applied, desired, LONGEST_VALUE)
 }
 
 /// The same with values in full, as far as anybody reads them: for a diff, not for a status.
-pub fn drifted_fields_in_full(live: &Value, applied: &Value) -> Vec<DriftedField> {
-    fields(live, applied, LONGEST_WHOLE_VALUE)
+pub fn compare_in_full(live: &Value, applied: &Value, desired: &DesiredObject) -> Drift {
+    judge(live, applied, desired, LONGEST_WHOLE_VALUE)
 }
 
+fn judge(live: &Value, applied: &Value, desired: &DesiredObject, longest: usize) -> Drift {
+    let all = fields(live, applied, longest);
+    if all.is_empty() {
+        return Drift::default();
+    }
+    let rules = desired.ignore.as_deref();
+    let mut counted = match rules {
+        Some(rules) => fields(&rules.stripped(live), &rules.stripped(applied), longest),
+        None => all.clone(),
+    };
+    if let Some(rules) = rules {
+        counted.retain(|field| !rules.is_managed(live, &field.path));
+    }
+    let ignored = all
+        .into_iter()
+        .filter(|field| counted.iter().all(|other| other.path != field.path))
+        .collect();
+    if !counted.is_empty() && !desired.include_mutations {
+        let manifest = desired.manifest();
+        counted.retain(|field| !is_mutation(live, &manifest, &field.path));
+    }
+    Drift {
+        fields: counted,
+        ignored,
+        problems: rules.map_or_else(Vec::new, |rules| rules.problems(live)),
+    }
+}
+
+/// Whether a field is neither in Git nor held by the agent, so that only admission can have it
+/// different.
+fn is_mutation(live: &Value, manifest: &Value, path: &Path) -> bool {
+    let by_position = |segment: &Segment| matches!(segment, Segment::Index(_));
+    if path.segments().iter().any(by_position) {
+        return false;
+    }
+    let in_git = path
+        .segments()
+        .iter()
+        .try_fold(manifest, |place, segment| match segment {
+            Segment::Field(name) => place.get(name),
+            _ => place.get(path::position(place, segment)?),
+        });
+    in_git.is_none()
+        && ownership::applied_fields(live, constants::FIELD_MANAGER).is_some_and(|fields| {
+            ownership::reaches(fields, live, path.segments()) == Reach::NotHeld
+        })
+}
+
+/// Fields that an apply of what Git holds would change. Empty when it would change nothing but
+/// bookkeeping (`managedFields`, versions, the agent's own marks, `status`).
 fn fields(live: &Value, applied: &Value, longest: usize) -> Vec<DriftedField> {
     let secret = mask::is_secret(live) || mask::is_secret(applied);
     // Masked before they are compared, so that no path, no part of a map and no list key can carry
@@ -205,7 +271,7 @@ mod tests {
         applied["spec"]["replicas"] = json!(3);
         applied["metadata"]["resourceVersion"] = json!("8");
         applied["metadata"]["labels"] = json!({"gitops-agent.io/managed-by": "argocd"});
-        let drift = drifted_fields(&live, &applied);
+        let drift = fields(&live, &applied, LONGEST_VALUE);
         assert_eq!(drift.len(), 1);
         assert_eq!(
             describe(&drift[0]),
@@ -220,7 +286,7 @@ mod tests {
                           "data": {"password": "aHVudGVyMg=="}});
         let mut applied = live.clone();
         applied["data"]["password"] = json!("c3dvcmRmaXNo");
-        let drift = drifted_fields(&live, &applied);
+        let drift = fields(&live, &applied, LONGEST_VALUE);
         let shown = format!("{drift:?}");
         assert!(
             !shown.contains("aHVudGVyMg") && !shown.contains("c3dvcmRmaXNo"),
@@ -233,11 +299,11 @@ mod tests {
     fn long_values_are_cut_at_a_character() {
         let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "ä".repeat(999)}});
         let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "x"}});
-        for (fields, length) in [
-            (drifted_fields(&live, &applied), 257),
-            (drifted_fields_in_full(&live, &applied), 1001),
+        for (found, length) in [
+            (fields(&live, &applied, LONGEST_VALUE), 257),
+            (fields(&live, &applied, LONGEST_WHOLE_VALUE), 1001),
         ] {
-            assert_eq!(fields[0].live.as_ref().unwrap().chars().count(), length);
+            assert_eq!(found[0].live.as_ref().unwrap().chars().count(), length);
         }
     }
     #[test]
@@ -247,7 +313,7 @@ mod tests {
         annotated["metadata"]["annotations"] =
             json!({constants::annotation::LAST_APPLIED: "{}", "note": "n"});
         for (live, applied) in [(&annotated, &bare), (&bare, &annotated)] {
-            let drift = drifted_fields(live, applied);
+            let drift = fields(live, applied, LONGEST_VALUE);
             let paths: Vec<String> = drift.iter().map(|field| field.path.to_string()).collect();
             assert_eq!(paths, [".metadata.annotations.note"]);
         }
@@ -332,7 +398,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_of_a_secret_leaves(live in secret(), applied in secret()) {
-            let drift = drifted_fields(&live, &applied);
+            let drift = fields(&live, &applied, LONGEST_VALUE);
             for field in &drift {
                 let shown = format!("{field:?} {}", describe(field));
                 prop_assert!(!shown.contains(HIDDEN), "{shown}");

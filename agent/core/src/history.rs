@@ -188,6 +188,7 @@ mod tests {
         let revisions = ["head".to_owned()];
         let compared = Compared {
             desired: &desired,
+            ignored: &HashMap::new(),
             comparison: &comparison,
             live: &HashMap::new(),
             revisions: &revisions,
@@ -251,6 +252,7 @@ mod tests {
         let of = |comparison: &Comparison, status: &ApplicationStatus| {
             let compared = Compared {
                 desired: &desired,
+                ignored: &HashMap::new(),
                 comparison,
                 live: &live,
                 revisions: &revisions,

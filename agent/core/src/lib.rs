@@ -16,6 +16,7 @@ pub mod health;
 pub mod history;
 pub mod hold;
 pub mod hook;
+pub mod ignore;
 pub mod kinds;
 pub mod lease;
 pub mod live;

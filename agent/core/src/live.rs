@@ -43,6 +43,8 @@ pub struct LiveObject {
     pub health: Option<Health>,
     /// Never delete it: `Prune=false`, `Delete=false` or `helm.sh/resource-policy: keep`.
     pub keep: bool,
+    /// `compare-options: IgnoreExtraneous`: that it is not in Git does not count.
+    pub ignore_extraneous: bool,
     /// `argocd.argoproj.io/ignore-healthcheck: "true"`.
     pub ignore_health: bool,
     /// It is a hook, and so no part of what is synchronised.
@@ -92,6 +94,11 @@ impl LiveObject {
                 .map(|fields| fields.to_string().into()),
             health: assess(object),
             keep: is_kept(object),
+            ignore_extraneous: object::has_option(
+                object,
+                constants::annotation::COMPARE_OPTIONS,
+                "IgnoreExtraneous",
+            ),
             ignore_health: object::annotation(object, constants::annotation::IGNORE_HEALTHCHECK)
                 == Some("true"),
             hook: hook::marks(object).is_some(),
@@ -133,10 +140,7 @@ impl LiveObject {
 }
 
 fn is_kept(object: &Value) -> bool {
-    let option = |name: &str| {
-        object::annotation(object, constants::annotation::SYNC_OPTIONS)
-            .is_some_and(|options| options.split(',').any(|option| option.trim() == name))
-    };
+    let option = |name: &str| object::has_option(object, constants::annotation::SYNC_OPTIONS, name);
     option("Prune=false")
         || option("Delete=false")
         || object::annotation(object, constants::annotation::HELM_RESOURCE_POLICY) == Some("keep")

@@ -140,6 +140,12 @@ pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
         .as_str()
 }
 
+/// Whether an annotation that lists options, separated by commas, has this one.
+pub fn has_option(object: &Value, name: &str, option: &str) -> bool {
+    annotation(object, name)
+        .is_some_and(|options| options.split(',').any(|set| set.trim() == option))
+}
+
 /// The wave of an object: `argocd.argoproj.io/sync-wave`, else Helm's hook weight, on any object
 /// as in Argo CD; 0 when neither is an integer.
 pub fn wave(object: &Value) -> i64 {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     digest,
-    path::{Path, Segment},
+    path::{self, Path, Segment},
 };
 
 /// Managers whose fields a first apply takes over, so that what is removed from Git really goes:
@@ -167,6 +167,52 @@ fn depth(fields: &Value, path: &[Segment]) -> Option<usize> {
         Segment::Index(_) => None,
     }?;
     depth(child, rest).map(|depth| depth + 1)
+}
+
+/// Whether `manager` holds the field at `path` of the object, or a part of it.
+pub fn holds(object: &Value, path: &Path, manager: &str) -> bool {
+    entries(object)
+        .filter(|entry| entry.manager == manager)
+        .any(|entry| reaches(entry.fields, object, path.segments()) == Reach::Held)
+}
+
+/// How far an entry reaches along a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It holds the field, or part of it.
+    Held,
+    /// It does not.
+    NotHeld,
+    /// The element of a list cannot be told from the others.
+    Unclear,
+}
+
+/// Follows a path through an object and the fields of an entry at the same time, because only the
+/// object says by which keys an element of a list is known.
+pub(crate) fn reaches(fields: &Value, object: &Value, path: &[Segment]) -> Reach {
+    let Some((first, rest)) = path.split_first() else {
+        return Reach::Held;
+    };
+    let Some(owned) = fields.as_object() else {
+        return Reach::NotHeld;
+    };
+    if owned.is_empty() {
+        return Reach::Held;
+    }
+    if let Segment::Field(name) = first {
+        return match owned.get(&format!("f:{name}")) {
+            Some(child) => reaches(child, object.get(name).unwrap_or(&Value::Null), rest),
+            None => Reach::NotHeld,
+        };
+    }
+    let Some(element) = path::position(object, first).and_then(|index| object.get(index)) else {
+        return Reach::Unclear;
+    };
+    let mut found = owned.iter().filter(|(key, _)| element_is(element, key));
+    match found.next() {
+        Some((_, child)) => reaches(child, element, rest),
+        None => Reach::NotHeld,
+    }
 }
 
 /// Whether a first apply should take over the fields of client-side apply, Argo CD or Helm.

@@ -43,6 +43,38 @@ impl Path {
         &self.0
     }
 
+    /// Sets the field, or removes it; does nothing where its parents are not there.
+    pub fn put(&self, object: &mut Value, value: Option<Value>) {
+        let Some((last, parents)) = self.0.split_last() else {
+            return;
+        };
+        let parent = parents.iter().try_fold(object, |place, segment| {
+            let position = position(place, segment);
+            match segment {
+                Segment::Field(name) => place.get_mut(name),
+                _ => place.get_mut(position?),
+            }
+        });
+        let Some(parent) = parent else { return };
+        let position = position(parent, last);
+        match (last, parent, value) {
+            (Segment::Field(name), Value::Object(map), Some(value)) => {
+                map.insert(name.clone(), value);
+            }
+            (Segment::Field(name), Value::Object(map), None) => {
+                map.remove(name);
+            }
+            (_, Value::Array(items), value) => match (position, value) {
+                (Some(position), Some(value)) => items[position] = value,
+                (Some(position), None) => {
+                    items.remove(position);
+                }
+                (None, _) => {}
+            },
+            _ => {}
+        }
+    }
+
     /// Whether the path begins with these map keys.
     pub fn starts_with(&self, names: &[&str]) -> bool {
         self.0.len() >= names.len()
@@ -51,6 +83,16 @@ impl Path {
                 .iter()
                 .zip(names)
                 .all(|(segment, name)| matches!(segment, Segment::Field(field) if field == name))
+    }
+}
+
+/// Where in a list a segment leads, if anywhere.
+pub(crate) fn position(list: &Value, segment: &Segment) -> Option<usize> {
+    let items = list.as_array()?;
+    match segment {
+        Segment::Field(_) => None,
+        Segment::Key(name, value) => items.iter().position(|item| item.get(name) == Some(value)),
+        Segment::Index(index) => (*index < items.len()).then_some(*index),
     }
 }
 

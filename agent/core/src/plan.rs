@@ -150,7 +150,7 @@ pub fn plan<'a>(
                 skipped.insert(key.clone(), Skip::Unconfirmed);
                 continue;
             }
-            State::Extra => {
+            State::Extra | State::Extraneous => {
                 let Some(live) = live(key) else { continue };
                 match prune_skip(live, policy, would_delete_all) {
                     Some(skip) => {

@@ -28,26 +28,41 @@ pub enum Applied<'a> {
     Later,
 }
 
-/// What a sync would do with an object that is wanted; `None` when it is as it should be. `whole`
-/// adds the object itself.
+/// What a sync would do with an object, and how many differences of it do not count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// What a sync would do; `None` when the object is as it should be.
+    pub object: Option<PreviewObject>,
+    /// Differences that `ignoreDifferences` ignores.
+    pub ignored: usize,
+}
+
+/// What a sync would do with an object that is wanted. `whole` adds the object itself.
 pub fn wanted(
     object: &DesiredObject,
     live: Option<&Value>,
     applied: Applied<'_>,
     whole: bool,
     now: Timestamp,
-) -> Option<PreviewObject> {
+) -> Wanted {
     let mut preview = described(&object.key, &object.gvk.version);
     preview.origin = object.origin.to_string();
+    let mut ignored = 0;
     match (live, applied) {
         (Some(live), Applied::As(applied)) => {
             preview.action = PreviewAction::Change;
-            preview.fields = drift::drifted_fields_in_full(live, applied)
+            let drift = drift::compare_in_full(live, applied, object);
+            ignored = drift.ignored.len();
+            preview.fields = drift
+                .fields
                 .iter()
                 .map(|field| field_drift(field, now))
                 .collect();
             if preview.fields.is_empty() {
-                return None;
+                return Wanted {
+                    object: None,
+                    ignored,
+                };
             }
         }
         _ => preview.action = PreviewAction::Create,
@@ -65,7 +80,10 @@ pub fn wanted(
         preview.live = live.and_then(into_map);
         preview.merged = merged.and_then(into_map);
     }
-    Some(preview)
+    Wanted {
+        object: Some(preview),
+        ignored,
+    }
 }
 
 /// An object that is live and not in Git.
@@ -91,10 +109,11 @@ pub fn refused(object: &DesiredObject, message: &str) -> PreviewObject {
     }
 }
 
-/// Numbers of objects, besides those that are as they should be.
-pub fn counts(objects: &[PreviewObject], equal: usize) -> PreviewCounts {
+/// Numbers of objects, besides those that are as they should be, and of ignored differences.
+pub fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCounts {
     let mut counts = PreviewCounts {
         equal: i64::try_from(equal).unwrap_or(i64::MAX),
+        ignored: i64::try_from(ignored).unwrap_or(i64::MAX),
         ..PreviewCounts::default()
     };
     for object in objects {
@@ -174,8 +193,9 @@ mod tests {
         let set = set(&git);
         let object = set.objects.values().next().unwrap();
         let applied = object.manifest();
-        let of =
-            |live: Option<&Value>, applied: Applied<'_>| wanted(object, live, applied, true, now);
+        let of = |live: Option<&Value>, applied: Applied<'_>| {
+            wanted(object, live, applied, true, now).object
+        };
         assert_eq!(of(Some(&applied), Applied::As(&applied)), None);
 
         let mut live = applied.clone();
@@ -194,7 +214,7 @@ mod tests {
         for value in ["aHVudGVyMg", "c3dvcmRmaXNo", "tracking-id"] {
             assert!(!text.contains(value), "{text}");
         }
-        let counts = counts(&all, 7);
+        let counts = counts(&all, 7, 0);
         assert_eq!(
             (
                 counts.create,

@@ -52,6 +52,8 @@ pub struct Compared<'a> {
     pub comparison: &'a Comparison,
     /// Records of the live objects among them.
     pub live: &'a HashMap<ObjectKey, LiveObject>,
+    /// Fields of objects that differ and are ignored.
+    pub ignored: &'a HashMap<ObjectKey, Vec<String>>,
     /// One revision a source, in order.
     pub revisions: &'a [String],
     /// Kind of each source: Directory, Helm or Kustomize.
@@ -237,7 +239,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
 }
 
 pub(crate) fn sync_code(comparison: &Comparison) -> SyncStatusCode {
-    if comparison.values().all(State::is_synced) {
+    if comparison.values().all(State::is_in_order) {
         SyncStatusCode::Synced
     } else {
         SyncStatusCode::OutOfSync
@@ -294,9 +296,10 @@ fn resource(
             message: health.message,
             last_transition_time: None,
         }),
-        requires_pruning: *state == State::Extra,
+        requires_pruning: state.is_extra(),
         sync_wave: desired.map_or(0, |object| object.wave),
         drift,
+        ignored_fields: compared.ignored.get(key).cloned().unwrap_or_default(),
         ..ResourceStatus::default()
     }
 }

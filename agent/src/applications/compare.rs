@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, stream};
 use gitops_core::{
-    compare::{Comparison, Confirmation, State},
+    compare::{self, Comparison, Confirmation, State},
     desired::DesiredSet,
     live::LiveObject,
     object::ObjectKey,
@@ -14,7 +14,7 @@ use gitops_core::{
 };
 
 use super::{
-    desired::{Wanted, comparison_error},
+    desired::{self, Wanted, comparison_error},
     reconcile::{Findings, Pass},
 };
 use crate::cluster::inspect;
@@ -24,7 +24,7 @@ const INSPECTIONS: usize = 8;
 
 impl Pass<'_> {
     /// Compares, after making sure that the index knows what it has to.
-    pub(super) async fn compare(&self, wanted: Wanted) -> Result<Findings, Condition> {
+    pub(super) async fn compare(&mut self, wanted: Wanted) -> Result<Findings, Condition> {
         let cluster = &self.controller.cluster;
         let kinds: BTreeSet<_> = wanted
             .desired
@@ -54,11 +54,24 @@ impl Pass<'_> {
         let (mut comparison, live) = self.judge(&wanted.desired)?;
         self.confirm(&wanted.desired, &mut comparison, &live)
             .await?;
+        let ignored = self.ignored(&wanted.desired);
         Ok(Findings {
             wanted,
             comparison,
             live,
+            ignored,
         })
+    }
+
+    /// Which fields of which objects differ and are ignored.
+    pub(super) fn ignored(&self, desired: &DesiredSet) -> HashMap<ObjectKey, Vec<String>> {
+        let index = &self.controller.cluster.index;
+        desired
+            .objects
+            .iter()
+            .filter(|(_, object)| object.ignore.is_some())
+            .map(|(key, _)| (key.clone(), index.ignored(key)))
+            .collect()
     }
 
     pub(super) fn judge(
@@ -76,7 +89,7 @@ impl Pass<'_> {
             });
         // What the project does not allow is not this application's to prune, whatever its marks say.
         comparison.retain(|key, state| {
-            *state != State::Extra
+            !state.is_extra()
                 || project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
         });
         for (key, state) in &comparison {
@@ -85,7 +98,7 @@ impl Pass<'_> {
                 (state, live.get(key), desired.objects.get(key))
                 && live.fields.is_some()
             {
-                index.confirm(key, Confirmation::of(live, &object.digest));
+                index.confirm(key, Confirmation::of(live, object));
             }
         }
         Ok((comparison, live))
@@ -141,7 +154,7 @@ impl Pass<'_> {
 
     /// Asks the API server about objects the records cannot judge.
     async fn confirm(
-        &self,
+        &mut self,
         desired: &DesiredSet,
         comparison: &mut Comparison,
         live: &HashMap<ObjectKey, LiveObject>,
@@ -170,7 +183,18 @@ impl Pass<'_> {
             .await;
         for (key, verdict) in verdicts {
             let state = match verdict {
-                Ok(state) => state,
+                Ok((state, problems)) => {
+                    let problems = problems.into_iter().map(desired::invalid_rule);
+                    self.conditions.extend(problems);
+                    match (state, desired.objects.get(&key), live.get(&key)) {
+                        (State::Drifted(_), Some(object), Some(live))
+                            if automated && compare::is_changed_in_git(object, live) =>
+                        {
+                            State::Changed
+                        }
+                        (state, _, _) => state,
+                    }
+                }
                 // What Git holds is refused: it differs, and a sync will say why.
                 Err(error) if !error.is_transient() => State::Changed,
                 Err(error) => return Err(comparison_error(error.to_string())),

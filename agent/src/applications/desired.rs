@@ -11,7 +11,7 @@ use gitops_api::{
 };
 use gitops_core::{
     desired::{self, Context, DesiredSet, Manifest},
-    digest,
+    digest, ignore,
     object::Origin,
     settings::Settings,
     status::Condition,
@@ -38,6 +38,8 @@ pub(crate) struct Wanted {
     pub(crate) desired: Arc<DesiredSet>,
     /// Warnings.
     pub(crate) conditions: Vec<Condition>,
+    /// A sync keeps the live values of ignored fields.
+    pub(crate) respects_ignored: bool,
     /// The first source in Git: its place, and the history of its repository.
     pub(crate) git: Option<(usize, Arc<Mirror>)>,
 }
@@ -82,12 +84,14 @@ impl Controller {
         let Some(rendered) = last else {
             return Err(comparison_error("nothing was rendered"));
         };
+        let ruled = rendered.ruled(app);
         let desired = &rendered.desired;
         let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
         let repeated = warning(condition::REPEATED_RESOURCE_WARNING);
         let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
         let conditions = desired.repeated.iter().map(repeated);
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
+        let conditions = conditions.chain(ruled.problems.into_iter().map(invalid_rule));
         let conditions = conditions.collect();
         Ok(Wanted {
             revisions,
@@ -96,8 +100,9 @@ impl Controller {
                 .iter()
                 .map(|s| s.source_type.clone())
                 .collect(),
-            desired: rendered.desired.clone(),
+            desired: ruled.desired,
             conditions,
+            respects_ignored: ignore::respects(app),
             git,
         })
     }
@@ -148,6 +153,7 @@ impl Controller {
             cluster,
             sources,
             desired: Arc::new(desired),
+            ruled: None,
             warnings,
         })
     }
@@ -312,6 +318,11 @@ fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {
         lines.push(format!("and {} more", problems.len() - SHOWN));
     }
     comparison_error(lines.join("; "))
+}
+
+/// A rule about what to ignore that cannot be followed.
+pub(crate) fn invalid_rule(problem: impl Into<String>) -> Condition {
+    Condition::new(condition::INVALID_SPEC_ERROR, problem)
 }
 
 /// A condition of type ComparisonError.

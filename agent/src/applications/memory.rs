@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use gitops_api::ApplicationStatus;
 use gitops_charts::ChartArchive;
-use gitops_core::{autosync::HealHistory, desired::DesiredSet};
+use gitops_core::{autosync::HealHistory, desired::DesiredSet, ignore::RuleSource};
 use gitops_render::InputSet;
 
 /// The memory of one application.
@@ -37,8 +37,21 @@ pub(crate) struct RenderedSources {
     pub(crate) sources: Vec<RenderedSource>,
     /// The result.
     pub(crate) desired: Arc<DesiredSet>,
+    /// The same under rules about what to ignore.
+    pub(crate) ruled: Option<Ruled>,
     /// Notes for people.
     pub(crate) warnings: Vec<String>,
+}
+
+/// Manifests under rules about what to ignore.
+#[derive(Clone)]
+pub(crate) struct Ruled {
+    /// What the rules were made from.
+    pub(crate) source: RuleSource,
+    /// The manifests.
+    pub(crate) desired: Arc<DesiredSet>,
+    /// Rules that cannot be followed.
+    pub(crate) problems: Vec<String>,
 }
 
 /// One source of a render.

@@ -4,6 +4,7 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
+mod apply;
 mod commits;
 mod compare;
 mod delete;
@@ -11,6 +12,7 @@ mod dependencies;
 mod desired;
 mod hold;
 mod hooks;
+mod ignore;
 mod look_up;
 mod memory;
 mod notes;

@@ -68,10 +68,7 @@ impl Pass<'_> {
             )));
         }
         if findings.wanted.desired.objects.is_empty()
-            && findings
-                .comparison
-                .values()
-                .any(|state| *state == State::Extra)
+            && findings.comparison.values().any(State::is_extra)
             && !allow_empty(&self.app.spec)
         {
             self.conditions.insert(Condition::new(

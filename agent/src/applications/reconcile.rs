@@ -39,6 +39,8 @@ pub(crate) struct Findings {
     pub(crate) comparison: Comparison,
     /// Records of live objects among them.
     pub(crate) live: HashMap<ObjectKey, LiveObject>,
+    /// Fields of objects that differ and are ignored.
+    pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
 }
 
 impl Findings {
@@ -47,6 +49,7 @@ impl Findings {
             desired: &self.wanted.desired,
             comparison: &self.comparison,
             live: &self.live,
+            ignored: &self.ignored,
             revisions: &self.wanted.revisions,
             source_types: &self.wanted.source_types,
         }

@@ -178,7 +178,7 @@ pub(super) fn operation_state(
     let mut results = record.results();
     for (key, skip) in &plan.skipped {
         let status = match findings.comparison.get(key) {
-            Some(State::Extra) => ResultCode::PruneSkipped,
+            Some(state) if state.is_extra() => ResultCode::PruneSkipped,
             _ => ResultCode::SyncFailed,
         };
         if !results.iter().any(|result| {

@@ -5,8 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use futures::future::join_all;
 use gitops_api::{Application, HealthStatusCode, OperationPhase, status::OperationState};
 use gitops_core::{
-    compare::{Confirmation, DriftedField, State},
-    desired::DesiredObject,
+    compare::{DriftedField, State},
     hook::Run,
     live::LiveObject,
     object::{GroupVersionKind, ObjectKey},
@@ -224,6 +223,7 @@ impl Pass<'_> {
         }
         findings.comparison = comparison;
         findings.live = live;
+        findings.ignored = self.ignored(&findings.wanted.desired);
         Ok(())
     }
 }
@@ -270,7 +270,8 @@ impl Controller {
                 let Some(desired) = findings.wanted.desired.objects.get(&action.key) else {
                     return Ok(None);
                 };
-                self.apply(desired, findings.live.contains_key(&action.key))
+                let exists = findings.live.contains_key(&action.key);
+                self.apply(desired, exists, findings.wanted.respects_ignored)
                     .await?;
                 Ok(Some(Outcome::Applied))
             }
@@ -294,27 +295,6 @@ impl Controller {
                 .await
                 .map(|()| None),
         }
-    }
-
-    /// Applies one object and takes note of the answer.
-    async fn apply(&self, desired: &DesiredObject, exists: bool) -> Result<(), WriteError> {
-        let writer = &self.cluster.writer;
-        if exists {
-            let record = self.cluster.index.get(&desired.key);
-            // Only an object the agent never applied can have fields to take over.
-            if record.is_some_and(|record| record.owned.is_empty())
-                && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
-            {
-                writer.take_over(&desired.gvk, &live).await?;
-            }
-        }
-        let applied = writer.apply(&desired.gvk, &desired.manifest()).await?;
-        self.cluster.index.observe(&applied);
-        if let Some(live) = LiveObject::observe(&applied, false) {
-            let confirmation = Confirmation::of(&live, &desired.digest);
-            self.cluster.index.confirm(&desired.key, confirmation);
-        }
-        Ok(())
     }
 
     /// Creates the destination namespace when the option asks for it and something has to live in

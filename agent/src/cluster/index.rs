@@ -249,6 +249,14 @@ impl Index {
         })
     }
 
+    /// Fields of an object that differ from Git and are ignored, as last confirmed.
+    pub(crate) fn ignored(&self, key: &ObjectKey) -> Vec<String> {
+        self.read(|inner| {
+            let confirmed = inner.confirmed.get(key);
+            confirmed.map_or_else(Vec::new, |confirmed| confirmed.ignored.clone())
+        })
+    }
+
     /// How many objects are recorded.
     pub(crate) fn len(&self) -> usize {
         self.read(|inner| inner.objects.len())

@@ -32,12 +32,13 @@ pub(crate) async fn probe(
     }
 }
 
-/// Asks the API server what an apply would change, and takes note when that is nothing.
+/// Asks the API server what an apply would change, and takes note when that is nothing that
+/// counts. Rules about what to ignore that could not be followed are returned along.
 pub(crate) async fn confirm(
     writer: &Writer,
     index: &Index,
     desired: &DesiredObject,
-) -> Result<State, WriteError> {
+) -> Result<(State, Vec<String>), WriteError> {
     let manifest = desired.manifest();
     let (live, applied) = tokio::join!(
         writer.get(&desired.gvk, &desired.key),
@@ -45,20 +46,29 @@ pub(crate) async fn confirm(
     );
     let Some(live) = live? else {
         index.remove(&desired.key);
-        return Ok(State::Missing);
+        return Ok((State::Missing, Vec::new()));
     };
     index.observe(&live);
-    let fields = drift::drifted_fields(&live, &applied?);
-    if !fields.is_empty() {
-        return Ok(State::Drifted(fields));
+    let drift = drift::compare(&live, &applied?, desired);
+    if !drift.fields.is_empty() {
+        return Ok((State::Drifted(drift.fields), drift.problems));
     }
     if let Some(record) = LiveObject::observe(&live, true) {
-        let confirmation = if record.covers(&manifest) {
-            Confirmation::of(&record, &desired.digest)
+        // What is ignored need not be held: another one's changes to it then cost no request.
+        let mut expected = manifest;
+        for field in &drift.ignored {
+            field.path.put(&mut expected, None);
+        }
+        if let Some(rules) = &desired.ignore {
+            expected = rules.stripped(&expected);
+        }
+        let confirmation = if record.covers(&expected) {
+            Confirmation::of(&record, desired)
         } else {
-            Confirmation::only_now(&record, &desired.digest)
+            Confirmation::only_now(&record, desired)
         };
-        index.confirm(&desired.key, confirmation);
+        let ignored = drift.ignored.iter().map(|field| field.path.to_string());
+        index.confirm(&desired.key, confirmation.ignoring(ignored.collect()));
     }
-    Ok(State::Synced)
+    Ok((State::Synced, drift.problems))
 }

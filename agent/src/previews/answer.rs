@@ -72,15 +72,18 @@ impl Controller {
                 (restoration.found.clone(), Some(restoration))
             }
         };
-        let rendered = self
+        let mut rendered = self
             .render(&key, &app, found.clone(), String::new(), String::new())
             .await
             .map_err(|condition| condition.message)?;
+        let ruled = rendered.ruled(&app);
+        rendered.desired = ruled.desired;
         self.check_kinds(&app.spec, &rendered.desired)
             .map_err(|condition| condition.message)?;
         status.digest = rendered.desired.digest();
         status.inputs = inputs(&rendered, &found);
         status.warnings.extend(rendered.warnings.iter().cloned());
+        status.warnings.extend(ruled.problems);
         let (objects, counts) = self
             .preview_objects(&key, &app, &rendered.desired, spec.objects)
             .await

@@ -9,7 +9,7 @@ use gitops_core::{
     compare::State,
     desired::{DesiredObject, DesiredSet},
     object::{GroupVersionKind, ObjectKey},
-    preview::{self, Applied},
+    preview::{self, Applied, Wanted},
     project,
     status::Condition,
 };
@@ -23,8 +23,8 @@ use crate::{
 /// Requests under way at the same time for one Preview.
 const INSPECTIONS: usize = 8;
 
-/// What a sync would do with one object; `None`: nothing.
-type Answer = Result<Option<PreviewObject>, WriteError>;
+/// What a sync would do with one object.
+type Answer = Result<Wanted, WriteError>;
 
 impl Controller {
     /// Compares manifests with the cluster; equal objects are only counted. `whole` adds the
@@ -50,7 +50,7 @@ impl Controller {
         let mut found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
             .map(async |(object, state)| {
                 let answer = match (&state, desired.objects.get(&object)) {
-                    (State::Extra, _) => {
+                    (State::Extra | State::Extraneous, _) => {
                         let allowed = project::permits_object(
                             &project.spec,
                             project_name,
@@ -61,14 +61,21 @@ impl Controller {
                             Some(record) if allowed.is_ok() => {
                                 self.pruned(&record.gvk(), &object, whole).await
                             }
-                            _ => Ok(None),
+                            _ => Ok(Wanted::default()),
                         }
                     }
-                    (State::Synced, _) | (_, None) => Ok(None),
-                    (State::OwnedBy(other), Some(wanted)) => Ok(Some(preview::refused(
-                        wanted,
-                        &format!("it is part of application {other} and stays with it"),
-                    ))),
+                    (State::Synced, _) => Ok(Wanted {
+                        object: None,
+                        ignored: self.cluster.index.ignored(&object).len(),
+                    }),
+                    (_, None) => Ok(Wanted::default()),
+                    (State::OwnedBy(other), Some(wanted)) => Ok(Wanted {
+                        object: Some(preview::refused(
+                            wanted,
+                            &format!("it is part of application {other} and stays with it"),
+                        )),
+                        ignored: 0,
+                    }),
                     (_, Some(wanted)) => self.applied(wanted, &brings, whole).await,
                 };
                 (object, answer)
@@ -79,23 +86,28 @@ impl Controller {
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let mut objects = Vec::new();
         let mut equal = 0;
+        let mut ignored = 0;
         for (object, answer) in found {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if error.is_transient() => {
                     return Err(crate::applications::comparison_error(error.to_string()));
                 }
-                Err(error) => desired
-                    .objects
-                    .get(&object)
-                    .map(|wanted| preview::refused(wanted, &error.to_string())),
+                Err(error) => Wanted {
+                    object: desired
+                        .objects
+                        .get(&object)
+                        .map(|wanted| preview::refused(wanted, &error.to_string())),
+                    ignored: 0,
+                },
             };
-            match answer {
+            ignored += answer.ignored;
+            match answer.object {
                 None => equal += 1,
                 Some(object) => objects.push(object),
             }
         }
-        let counts = preview::counts(&objects, equal);
+        let counts = preview::counts(&objects, equal, ignored);
         Ok((objects, counts))
     }
 
@@ -130,7 +142,10 @@ impl Controller {
 
     async fn pruned(&self, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
         let live = self.cluster.writer.get(gvk, key).await?;
-        Ok(live.map(|live| preview::extra(key, &gvk.version, &live, whole)))
+        Ok(Wanted {
+            object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
+            ignored: 0,
+        })
     }
 }
 

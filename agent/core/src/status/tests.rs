@@ -37,6 +37,7 @@ fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> Applicatio
     let comparison = Comparison::from([(key, state)]);
     let compared = Compared {
         desired: &desired,
+        ignored: &HashMap::new(),
         comparison: &comparison,
         live: &HashMap::new(),
         revisions: &["abc".to_owned()],

@@ -307,7 +307,7 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
     }
     // Those on their way out are no longer in the plan, and still waited for.
     for (key, state) in situation.comparison {
-        if *state == State::Extra
+        if state.is_extra()
             && situation.record.get(SyncPhase::Sync, key) == Some(&Outcome::Pruned)
             && !tasks.iter().any(|task: &Task| task.key == *key)
             && let Some(live) = situation.live.get(key)

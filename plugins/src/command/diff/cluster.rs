@@ -116,6 +116,8 @@ pub(super) struct Comparison<'a> {
 enum Answer {
     Equal,
     Differs(Box<PreviewObject>),
+    /// The same, with differences that are ignored: how many.
+    Ignoring(Box<Self>, usize),
     /// The person may not look.
     Forbidden(String),
 }
@@ -147,9 +149,17 @@ impl Comparison<'_> {
         answers.sort_by(|a, b| a.0.cmp(&b.0));
         let all = answers.len();
         let (mut objects, mut equal, mut forbidden) = (Vec::new(), 0, Vec::new());
+        let mut ignored = 0;
         for (_, answer) in answers {
-            match answer? {
-                Answer::Equal => equal += 1,
+            let answer = match answer? {
+                Answer::Ignoring(answer, count) => {
+                    ignored += count;
+                    *answer
+                }
+                answer => answer,
+            };
+            match answer {
+                Answer::Equal | Answer::Ignoring(..) => equal += 1,
                 Answer::Differs(object) => objects.push(*object),
                 Answer::Forbidden(why) => forbidden.push(why),
             }
@@ -157,7 +167,7 @@ impl Comparison<'_> {
         if let Some(first) = forbidden.first() {
             return Err(self.forbidden(forbidden.len(), all, first));
         }
-        let counts = preview::counts(&objects, equal);
+        let counts = preview::counts(&objects, equal, ignored);
         Ok((objects, counts))
     }
 
@@ -232,10 +242,12 @@ impl Comparison<'_> {
     }
 
     fn judged(&self, object: &DesiredObject, live: Option<&Value>, applied: Applied<'_>) -> Answer {
-        match preview::wanted(object, live, applied, self.whole, Timestamp::now()) {
+        let wanted = preview::wanted(object, live, applied, self.whole, Timestamp::now());
+        let answer = match wanted.object {
             None => Answer::Equal,
             Some(differs) => Answer::Differs(Box::new(differs)),
-        }
+        };
+        Answer::Ignoring(Box::new(answer), wanted.ignored)
     }
 
     /// An object the Application no longer holds, if it is still there and still the Application's.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gitops_api::preview::{PreviewPhase, PreviewStatus};
 use gitops_api::{Application, ApplicationSource};
 use gitops_core::desired::{self, Context, DesiredSet, Manifest};
+use gitops_core::ignore::RuleSource;
 use gitops_core::object::Origin;
 use gitops_core::tracking;
 use gitops_render::{
@@ -146,7 +147,9 @@ async fn render(
             .entry(namespace.key.clone())
             .or_insert_with(|| Arc::new(namespace));
     }
-    Ok((set, warnings))
+    let (rules, problems) = RuleSource::of(application).compile();
+    warnings.extend(problems);
+    Ok((set.ignoring(&rules), warnings))
 }
 
 /// Namespace of the agent, by which it marks objects.

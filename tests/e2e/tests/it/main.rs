@@ -26,6 +26,7 @@ mod health_rules;
 mod history;
 mod hooks;
 mod hostile;
+mod ignore_differences;
 mod image;
 mod in_cluster;
 mod installation_commands;

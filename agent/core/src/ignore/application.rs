@@ -1,0 +1,62 @@
+//! What an Application says about differences that do not count.
+
+use gitops_api::{Application, constants::annotation, sync_policy::ResourceIgnoreDifferences};
+
+use super::IgnoreRules;
+
+/// What the rules of an application are made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleSource {
+    /// `spec.ignoreDifferences`.
+    pub application: Vec<ResourceIgnoreDifferences>,
+    /// `compare-options: IncludeMutationWebhook=true` on the Application.
+    pub include_mutations: bool,
+}
+
+impl RuleSource {
+    /// What an Application says.
+    pub fn of(application: &Application) -> Self {
+        let annotations = application.metadata.annotations.as_ref();
+        let options = annotations.and_then(|all| all.get(annotation::COMPARE_OPTIONS));
+        Self {
+            application: application.spec.ignore_differences.clone(),
+            include_mutations: options.is_some_and(|options| {
+                options
+                    .split(',')
+                    .any(|option| option.trim() == "IncludeMutationWebhook=true")
+            }),
+        }
+    }
+
+    /// Whether nothing is ignored.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The rules, and what of them cannot be used.
+    pub fn compile(&self) -> (IgnoreRules, Vec<String>) {
+        let (mut rules, problems) =
+            IgnoreRules::compile(&self.application, "spec.ignoreDifferences");
+        rules.include_mutations = self.include_mutations;
+        (rules, problems)
+    }
+}
+
+/// Whether a sync keeps the live values of ignored fields: `RespectIgnoreDifferences=true` among
+/// the options of the operation, or, when it names none, of the Application.
+pub fn respects(application: &Application) -> bool {
+    let status = application.status.as_ref();
+    let state = status.and_then(|status| status.operation_state.as_ref());
+    let underway = state
+        .filter(|state| !state.phase.is_completed())
+        .map(|state| &state.operation);
+    let operation = application.operation.as_ref().or(underway);
+    let asked = operation
+        .and_then(|operation| operation.sync.as_ref())
+        .map(|sync| &sync.sync_options)
+        .filter(|options| !options.is_empty());
+    let policy = application.spec.sync_policy.as_ref();
+    asked
+        .or(policy.map(|policy| &policy.sync_options))
+        .is_some_and(|options| options.iter().any(|o| o == "RespectIgnoreDifferences=true"))
+}

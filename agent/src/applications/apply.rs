@@ -1,0 +1,72 @@
+//! Applying one object: as Git has it, or with the live values of what is to be ignored.
+
+use gitops_core::{compare::Confirmation, desired::DesiredObject, ignore, live::LiveObject};
+use serde_json::Value;
+
+use super::Controller;
+use crate::cluster::write::WriteError;
+
+/// Attempts while somebody else changes the object between reading and applying it.
+const ATTEMPTS: usize = 5;
+
+impl Controller {
+    /// Applies one object and takes note of the answer. `respect` keeps the live values of fields
+    /// whose differences are ignored.
+    pub(super) async fn apply(
+        &self,
+        desired: &DesiredObject,
+        exists: bool,
+        respect: bool,
+    ) -> Result<(), WriteError> {
+        let writer = &self.cluster.writer;
+        let record = self.cluster.index.get(&desired.key);
+        // Only an object the agent never applied can have fields to take over.
+        let is_new_here = record.is_some_and(|record| record.owned.is_empty());
+        if exists
+            && is_new_here
+            && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
+        {
+            writer.take_over(&desired.gvk, &live).await?;
+        }
+        let manifest = desired.manifest();
+        // Taking an object over must not reset what others were left to decide either.
+        let (applied, ignored) = if exists && (respect || is_new_here) {
+            self.apply_respecting(desired, &manifest).await?
+        } else {
+            (writer.apply(&desired.gvk, &manifest).await?, Vec::new())
+        };
+        self.cluster.index.observe(&applied);
+        if let Some(live) = LiveObject::observe(&applied, false) {
+            let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
+            self.cluster.index.confirm(&desired.key, confirmation);
+        }
+        Ok(())
+    }
+
+    /// Applies the manifest with the live values of ignored fields; says which differ from Git.
+    async fn apply_respecting(
+        &self,
+        desired: &DesiredObject,
+        manifest: &Value,
+    ) -> Result<(Value, Vec<String>), WriteError> {
+        let writer = &self.cluster.writer;
+        let mut attempt = 1;
+        loop {
+            let live = match &desired.ignore {
+                Some(_) => writer.get(&desired.gvk, &desired.key).await?,
+                None => None,
+            };
+            let respected = desired.ignore.as_ref().zip(live.as_ref());
+            let respected =
+                respected.and_then(|(rules, live)| ignore::respected(manifest, live, rules));
+            let Some((sent, ignored)) = respected else {
+                return Ok((writer.apply(&desired.gvk, manifest).await?, Vec::new()));
+            };
+            match writer.apply(&desired.gvk, &sent).await {
+                // Somebody was faster: what is live now is to be kept.
+                Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
+                applied => return Ok((applied?, ignored)),
+            }
+        }
+    }
+}
