@@ -86,13 +86,22 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) concurrency: u16,
 
+    /// Longest time one sync may take; 0 is without end. `controller.sync.timeout.seconds` in
+    /// argocd-cmd-params-cm counts more
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = any_duration)]
+    pub(crate) sync_timeout: Duration,
+
     /// Allow file:// repositories; for tests only
     #[arg(long, hide = true)]
     pub(crate) allow_file_repositories: bool,
 }
 
+fn any_duration(text: &str) -> Result<Duration, String> {
+    gitops_core::duration::parse(text).map_err(|error| error.to_string())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = gitops_core::duration::parse(text).map_err(|error| error.to_string())?;
+    let duration = any_duration(text)?;
     if duration.is_zero() {
         return Err("must be longer than nothing, for example 30s".into());
     }

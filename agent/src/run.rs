@@ -257,6 +257,7 @@ async fn controller(
         queue,
         metrics,
         poll_interval: args.poll_interval,
+        sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
         allow_file: args.allow_file_repositories,
         memories: Mutex::default(),
     });

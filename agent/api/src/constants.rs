@@ -145,6 +145,8 @@ pub mod condition {
     pub const SHARED_RESOURCE_WARNING: &str = "SharedResourceWarning";
     /// An object is in the manifests more than once.
     pub const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
+    /// An option or annotation that nobody can read; it does not count.
+    pub const INVALID_SETTING_WARNING: &str = "InvalidSettingWarning";
     /// A known good revision is delivered instead of the tracked one.
     pub const HELD_WARNING: &str = "HeldWarning";
     /// An object is excluded by configuration.
@@ -162,6 +164,8 @@ pub mod condition {
 pub mod config_map {
     /// Settings.
     pub const SETTINGS: &str = "argocd-cm";
+    /// Parameters of the controllers.
+    pub const PARAMETERS: &str = "argocd-cmd-params-cm";
     /// Keys of ssh hosts, in the form of a known_hosts file under `ssh_known_hosts`.
     pub const SSH_KNOWN_HOSTS: &str = "argocd-ssh-known-hosts-cm";
     /// Certificates of private authorities: host name to PEM.

@@ -25,11 +25,6 @@ impl SyncPolicy {
             .as_ref()
             .filter(|automated| automated.enabled != Some(false))
     }
-
-    /// Whether an option is set; options are compared exactly, as Argo CD does.
-    pub fn has_option(&self, option: &str) -> bool {
-        self.sync_options.iter().any(|set| set == option)
-    }
 }
 
 api_struct! {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::{
     compare::{Comparison, State},
     object::ObjectKey,
-    retry::RetryPolicy,
+    retry::{RetryPolicy, remaining},
 };
 
 /// Heals of one object within this window count as a fight.
@@ -41,6 +41,8 @@ pub struct Attempt {
     pub retries: u32,
     /// When it ended.
     pub finished: Timestamp,
+    /// Somebody ended it: that is not taken back by trying again.
+    pub terminated: bool,
 }
 
 /// What to do now.
@@ -105,6 +107,7 @@ pub fn decide(
         None if !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
+        Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::GaveUp),
         Some(attempt) if !attempt.succeeded => {
             return retry_decision(automated, attempt, retry, now);
         }
@@ -193,12 +196,6 @@ fn retry_decision(
         },
         Some(left) => Decision::Later(left, "retrying after a failed sync".into()),
     }
-}
-
-fn remaining(since: Timestamp, pause: Duration, now: Timestamp) -> Option<Duration> {
-    // A clock that was set back must not stop retries for longer than the pause itself.
-    let elapsed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    pause.checked_sub(elapsed).filter(|left| !left.is_zero())
 }
 
 /// When each object was healed lately: tells ordinary drift from a fight with another controller.
@@ -309,12 +306,14 @@ mod tests {
             succeeded: true,
             retries: 0,
             finished: at(0),
+            terminated: false,
         });
         let failed = |retries, finished| {
             Some(Attempt {
                 succeeded: false,
                 retries,
                 finished: at(finished),
+                terminated: false,
             })
         };
         let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));

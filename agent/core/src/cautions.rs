@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     desired::DesiredSet,
     object::{self, ObjectKey},
-    version,
+    refusal, version,
 };
 
 /// What is known about a change to be taken back.
@@ -97,7 +97,7 @@ fn about_object(evidence: &Evidence<'_>, object: &PreviewObject, found: &mut Vec
             CautionCode::DefinitionVersion,
             format!("{name} is deleted, and with it every object of its kind"),
         ),
-        PreviewAction::Refuse if is_immutable(&object.message) => add(
+        PreviewAction::Refuse if refusal::is_immutable(&object.message) => add(
             CautionCode::Immutable,
             format!("{name} cannot be changed back in place: {}", object.message),
         ),
@@ -142,16 +142,6 @@ fn holds_data(key: &ObjectKey, manifest: Option<&Value>) -> bool {
 
 fn is_definition(key: &ObjectKey) -> bool {
     key.group == "apiextensions.k8s.io" && key.kind == "CustomResourceDefinition"
-}
-
-fn is_immutable(message: &str) -> bool {
-    [
-        "immutable",
-        "may not be changed",
-        "updates to statefulset spec",
-    ]
-    .iter()
-    .any(|text| message.contains(text))
 }
 
 /// What hooks and Jobs did stays done.

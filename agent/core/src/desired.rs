@@ -11,10 +11,11 @@ use gitops_api::constants;
 use serde_json::{Map, Value};
 
 use crate::{
-    digest,
+    annotations, digest,
     hook::{self, Hook},
     ignore::{IgnoreRules, ObjectRules},
     object::{self, GroupKind, GroupVersionKind, ObjectKey, Origin},
+    options::ObjectOptions,
     tracking::{self, Tracking, TrackingId},
 };
 
@@ -64,6 +65,8 @@ pub struct DesiredObject {
     pub origin: Origin,
     /// `argocd.argoproj.io/sync-wave`, 0 when absent or unreadable.
     pub wave: i64,
+    /// Its sync options.
+    pub options: ObjectOptions,
     /// Container images its Pod template names.
     pub images: Vec<String>,
     /// `false` when the cluster does not serve the kind and no manifest defines it.
@@ -104,6 +107,8 @@ pub struct DesiredSet {
     pub repeated: Vec<String>,
     /// Objects of kinds that the settings leave alone.
     pub excluded: Vec<String>,
+    /// Annotations nobody can read, each with the object and what was probably meant.
+    pub warnings: Vec<String>,
 }
 
 impl DesiredSet {
@@ -175,6 +180,10 @@ pub fn prepare(
         };
         let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
         let value = clean(value, &gvk, scope, context.destination_namespace);
+        for warning in annotations::warnings(&value) {
+            set.warnings
+                .push(format!("{} ({origin}): {warning}", named(&gvk, &value)));
+        }
         if let Some(marks) = hook::marks(&value) {
             match as_hook(
                 &value,
@@ -458,6 +467,11 @@ fn as_hook(
     })
 }
 
+/// An object as people call it, also without a name.
+fn named(gvk: &GroupVersionKind, value: &Value) -> String {
+    ObjectKey::of(value).map_or_else(|| gvk.kind.clone(), |key| key.to_string())
+}
+
 /// A text of the metadata; empty when it is not there.
 fn text_of(value: &Value, name: &str) -> Option<String> {
     match value.get("metadata")?.get(name) {
@@ -503,6 +517,7 @@ fn finish(
     context: Context<'_>,
 ) -> DesiredObject {
     let wave = object::wave(&value);
+    let options = ObjectOptions::of(&value);
     let images = images(&value);
     // Before the digest: with another method of tracking the object is sent again.
     if tracking.is_some()
@@ -540,6 +555,7 @@ fn finish(
         digest,
         origin,
         wave,
+        options,
         images,
         kind_known,
         implicit: false,

@@ -3,6 +3,8 @@
 //! Nothing here does I/O, awaits, reads a clock or draws a random number; time and randomness are
 //! parameters. Only the crates around this one know Kubernetes clients or Git.
 
+pub mod annotations;
+pub mod apply;
 pub mod autosync;
 pub mod cautions;
 pub mod compare;
@@ -21,7 +23,9 @@ pub mod kinds;
 pub mod lease;
 pub mod live;
 pub mod mask;
+pub mod nearest;
 pub mod object;
+pub mod options;
 pub mod ownership;
 pub mod path;
 pub mod plan;
@@ -36,4 +40,5 @@ pub mod source;
 pub mod status;
 pub mod sync;
 pub mod tracking;
+pub mod undeclared;
 pub mod version;

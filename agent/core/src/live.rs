@@ -10,6 +10,7 @@ use crate::{
     health::{self, Health},
     hook,
     object::{self, GroupVersionKind, ObjectKey},
+    options::{ObjectOptions, Removal},
     ownership,
     tracking::{self, TrackingId},
 };
@@ -45,6 +46,8 @@ pub struct LiveObject {
     pub keep: bool,
     /// `compare-options: IgnoreExtraneous`: that it is not in Git does not count.
     pub ignore_extraneous: bool,
+    /// Its sync options.
+    pub options: ObjectOptions,
     /// `argocd.argoproj.io/ignore-healthcheck: "true"`.
     pub ignore_health: bool,
     /// It is a hook, and so no part of what is synchronised.
@@ -77,6 +80,7 @@ impl LiveObject {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
         };
+        let options = ObjectOptions::of(object);
         Some(Self {
             version: GroupVersionKind::of(object)?.version,
             uid: text("uid").into(),
@@ -93,12 +97,13 @@ impl LiveObject {
                 .filter(|_| keep_fields)
                 .map(|fields| fields.to_string().into()),
             health: assess(object),
-            keep: is_kept(object),
+            keep: is_kept(object, options),
             ignore_extraneous: object::has_option(
                 object,
                 constants::annotation::COMPARE_OPTIONS,
                 "IgnoreExtraneous",
             ),
+            options,
             ignore_health: object::annotation(object, constants::annotation::IGNORE_HEALTHCHECK)
                 == Some("true"),
             hook: hook::marks(object).is_some(),
@@ -139,10 +144,9 @@ impl LiveObject {
     }
 }
 
-fn is_kept(object: &Value) -> bool {
-    let option = |name: &str| object::has_option(object, constants::annotation::SYNC_OPTIONS, name);
-    option("Prune=false")
-        || option("Delete=false")
+fn is_kept(object: &Value, options: ObjectOptions) -> bool {
+    options.prune == Some(Removal::Never)
+        || options.delete == Some(Removal::Never)
         || object::annotation(object, constants::annotation::HELM_RESOURCE_POLICY) == Some("keep")
 }
 

@@ -152,8 +152,14 @@ pub fn wave(object: &Value) -> i64 {
     use gitops_api::constants::annotation::{HELM_HOOK_WEIGHT, SYNC_WAVE};
     [SYNC_WAVE, HELM_HOOK_WEIGHT]
         .iter()
-        .find_map(|name| annotation(object, name)?.trim().parse().ok())
+        .find_map(|name| wave_of(annotation(object, name)?))
         .unwrap_or(0)
+}
+
+/// A wave as it is written; `None` when it is no integer of 64 bits. Blanks around it make it
+/// unreadable, as in Argo CD.
+pub(crate) fn wave_of(text: &str) -> Option<i64> {
+    text.parse().ok()
 }
 
 /// `metadata.labels[name]`, when it is a string.

@@ -236,12 +236,40 @@ pub fn taken_over(object: &Value, manager: &str) -> Option<Value> {
     if !needs_takeover(object, manager) {
         return None;
     }
+    merged(object, manager, is_predecessor)
+}
+
+/// The `managedFields` list in which `manager` holds all that anybody set, so that its next apply
+/// leaves nothing but its manifest; `None` when nobody else holds anything.
+///
+/// What a replacement with `kubectl replace` does, except that finalizers and owners that others
+/// set stay: whoever set them still counts on them.
+pub fn taken_over_from_all(object: &Value, manager: &str) -> Option<Value> {
+    let others = entries(object).any(|entry| {
+        entry.subresource.is_none() && (entry.manager != manager || entry.operation != "Apply")
+    });
+    if !others {
+        return None;
+    }
+    let mut list = merged(object, manager, |entry| entry.subresource.is_none())?;
+    let fields = list.get_mut(0).and_then(|entry| entry.get_mut("fieldsV1"));
+    if let Some(fields) = fields.and_then(Value::as_object_mut) {
+        fields.remove("f:status");
+        if let Some(metadata) = fields.get_mut("f:metadata").and_then(Value::as_object_mut) {
+            metadata.remove("f:finalizers");
+            metadata.remove("f:ownerReferences");
+        }
+    }
+    Some(list)
+}
+
+/// The list with all entries that `takes` chooses merged into one of `manager`, which comes first.
+fn merged(object: &Value, manager: &str, takes: impl Fn(&Entry<'_>) -> bool) -> Option<Value> {
     let list = object.get("metadata")?.get("managedFields")?.as_array()?;
     let mut kept = Vec::with_capacity(list.len());
     let mut merged: Option<Value> = None;
     for raw in list {
-        let predecessor = entries_of(raw).is_some_and(|entry| is_predecessor(&entry));
-        if !predecessor {
+        if !entries_of(raw).is_some_and(|entry| takes(&entry)) {
             kept.push(raw.clone());
             continue;
         }

@@ -11,6 +11,7 @@ use crate::{
     kinds,
     live::LiveObject,
     object::ObjectKey,
+    options::{AppOptions, Removal},
 };
 
 /// What the person or policy behind a sync allows.
@@ -20,6 +21,8 @@ pub struct Policy {
     pub prune: bool,
     /// Allow deleting every object when Git holds none.
     pub allow_empty: bool,
+    /// Options of the sync.
+    pub options: AppOptions,
     /// Only these objects; all when `None`.
     pub only: Option<BTreeSet<ObjectKey>>,
 }
@@ -90,8 +93,8 @@ impl Skip {
         match self {
             Self::PruneNotRequested => "no longer in Git; sync with prune to delete it".into(),
             Self::PruneForbidden => {
-                "no longer in Git, but kept: it is annotated Prune=false, Delete=false or \
-                 helm.sh/resource-policy: keep"
+                "no longer in Git, but kept: its Application has the option Prune=false, or it is \
+                 annotated Prune=false, Delete=false or helm.sh/resource-policy: keep"
                     .into()
             }
             Self::WouldDeleteAll => {
@@ -204,7 +207,7 @@ fn prune_skip(live: &LiveObject, policy: &Policy, would_delete_all: bool) -> Opt
         Some(Skip::Deleting)
     } else if !policy.prune {
         Some(Skip::PruneNotRequested)
-    } else if live.keep {
+    } else if live.keep || policy.options.prune_of(live.options) == Removal::Never {
         Some(Skip::PruneForbidden)
     } else if would_delete_all {
         Some(Skip::WouldDeleteAll)
@@ -326,8 +329,16 @@ mod tests {
             allow_empty: true,
             ..prune.clone()
         };
+        let never = Policy {
+            options: AppOptions::default().with(&["Prune=false".to_owned()]),
+            ..prune.clone()
+        };
+        let mut allowing = object.clone();
+        allowing.options.prune = Some(Removal::Allowed);
         let cases = [
             (&some, &object, &prune, None),
+            (&some, &object, &never, Some(Skip::PruneForbidden)),
+            (&some, &allowing, &never, None),
             (
                 &some,
                 &object,
@@ -371,7 +382,7 @@ mod tests {
             let comparison: Comparison =
                 desired.objects.keys().cloned().zip(states).collect();
             let records: BTreeMap<_, _> = comparison.keys().map(|key| (key.clone(), live(key))).collect();
-            let policy = Policy { prune, allow_empty, only: None };
+            let policy = Policy { prune, allow_empty, ..Policy::default() };
             let plan = plan(&desired, &comparison, |key| records.get(key), &policy);
             let mut seen = BTreeSet::new();
             for action in plan.steps.iter().flat_map(|step| &step.actions) {

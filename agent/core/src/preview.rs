@@ -14,6 +14,7 @@ use crate::{
     live::LiveObject,
     mask,
     object::ObjectKey,
+    options::AppOptions,
     plan::Skip,
     status::field_drift,
 };
@@ -130,10 +131,7 @@ pub fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> Previe
 /// Whether a sync makes a namespace before what lives in it.
 pub fn brings_namespace(spec: &ApplicationSpec, desired: &DesiredSet, namespace: &str) -> bool {
     let created = namespace == spec.destination.namespace
-        && spec
-            .sync_policy
-            .as_ref()
-            .is_some_and(|policy| policy.has_option("CreateNamespace=true"));
+        && AppOptions::of(spec.sync_policy.as_ref()).create_namespace;
     let is_it =
         |key: &ObjectKey| key.group.is_empty() && key.kind == "Namespace" && key.name == namespace;
     created || desired.objects.keys().any(is_it)

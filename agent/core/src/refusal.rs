@@ -18,6 +18,23 @@ pub struct Refusal<'a> {
     pub fields: &'a [&'a str],
 }
 
+/// Whether a text of an API server says that a field cannot be changed once the object exists.
+pub fn is_immutable(message: &str) -> bool {
+    [
+        "immutable",
+        "may not be changed",
+        "may not change once set",
+        "cannot change roleRef",
+        "updates to statefulset spec",
+        "updates to parameters are forbidden",
+        "updates to provisioner are forbidden",
+        "pod updates may not change fields",
+        "is forbidden after creation",
+    ]
+    .iter()
+    .any(|text| message.contains(text))
+}
+
 impl Refusal<'_> {
     /// The refusal of an object in words that say what to do.
     pub fn text(&self, key: &ObjectKey) -> String {
@@ -59,10 +76,11 @@ impl Refusal<'_> {
                  Namespace manifest",
                 key.namespace
             )
-        } else if message.contains("field is immutable") || message.contains("may not be changed") {
-            "; the field cannot be changed in place: delete the object, or take the change back in \
-             Git"
-            .into()
+        } else if self.code == 422 && is_immutable(message) {
+            "; the field cannot be changed in place: take the change back in Git, or let the agent \
+             delete the object and create it again with the annotation \
+             argocd.argoproj.io/sync-options: Force=true"
+                .into()
         } else if self.code == 403 && message.contains("is being terminated") {
             "; the namespace is being deleted: the sync is tried again".into()
         } else {
@@ -106,7 +124,7 @@ mod tests {
         assert!(
             immutable
                 .text(&key("apps", "Deployment"))
-                .contains("delete the object")
+                .contains("sync-options: Force=true")
         );
         let missing = Refusal {
             code: 404,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use gitops_api::sync_policy::RetryStrategy;
+use jiff::Timestamp;
 
 use crate::duration::{self, DurationError};
 
@@ -53,21 +54,31 @@ impl RetryPolicy {
     /// The policy of an automated sync. Mind that `retry` without `limit` means no retry at all,
     /// while no `retry` means [`automated_default`](Self::automated_default).
     pub fn of_automated_sync(retry: Option<&RetryStrategy>) -> Result<Self, RetryError> {
-        retry.map_or_else(|| Ok(Self::automated_default()), Self::of)
+        retry.map_or_else(
+            || Ok(Self::automated_default()),
+            |retry| Self::of(retry, "spec.syncPolicy.retry"),
+        )
     }
 
     /// The policy of a sync that was asked for.
     pub fn of_requested_sync(retry: Option<&RetryStrategy>) -> Result<Self, RetryError> {
-        retry.map_or_else(|| Ok(Self::never()), Self::of)
+        retry.map_or_else(
+            || Ok(Self::never()),
+            |retry| Self::of(retry, "operation.retry"),
+        )
     }
 
-    fn of(retry: &RetryStrategy) -> Result<Self, RetryError> {
+    fn of(retry: &RetryStrategy, place: &'static str) -> Result<Self, RetryError> {
         let backoff = retry.backoff.clone().unwrap_or_default();
         let read = |field, text: &str, default| {
             if text.is_empty() {
                 return Ok(default);
             }
-            duration::parse(text).map_err(|source| RetryError { field, source })
+            duration::parse(text).map_err(|source| RetryError {
+                place,
+                field,
+                source,
+            })
         };
         Ok(Self {
             limit: limit(retry.limit),
@@ -95,15 +106,23 @@ impl RetryPolicy {
     }
 }
 
+/// What is left of a wait that began at `since`; `None` when it is over. A clock that was set back
+/// must not make it longer than it was.
+pub fn remaining(since: Timestamp, pause: Duration, now: Timestamp) -> Option<Duration> {
+    let elapsed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    pause.checked_sub(elapsed).filter(|left| !left.is_zero())
+}
+
 /// Negative means without end.
 fn limit(value: i64) -> Option<u32> {
     (value >= 0).then(|| u32::try_from(value).unwrap_or(u32::MAX))
 }
 
-/// A field of `syncPolicy.retry` that cannot be used.
+/// A field of a retry strategy that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spec.syncPolicy.retry.backoff.{field}: {source}")]
+#[error("{place}.backoff.{field}: {source}")]
 pub struct RetryError {
+    place: &'static str,
     field: &'static str,
     source: DurationError,
 }
@@ -168,6 +187,22 @@ mod tests {
         let constant = strategy(json!({"limit": 1, "backoff": {"factor": 0}}));
         let policy = RetryPolicy::of_automated_sync(Some(&constant)).unwrap();
         assert_eq!(secs(&policy)[..3], [5, 5, 5]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_wait() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let pause = Duration::from_secs(10);
+        assert_eq!(
+            remaining(at(100), pause, at(103)),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(remaining(at(100), pause, at(110)), None);
+        assert_eq!(
+            remaining(at(100), pause, at(50)),
+            Some(pause),
+            "the clock was set back"
+        );
     }
 
     #[test]

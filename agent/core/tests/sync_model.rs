@@ -12,6 +12,7 @@ use gitops_core::{
     hook::Run,
     live::LiveObject,
     object::{ObjectKey, Origin},
+    options::AppOptions,
     plan::{Plan, Policy, plan},
     sync::{Action, Next, Outcome, Record, Situation, Verb, next, observe},
 };
@@ -172,6 +173,7 @@ struct Now<'a> {
     live: &'a HashMap<ObjectKey, LiveObject>,
     plan: &'a Plan,
     run: &'a Run,
+    options: AppOptions,
 }
 
 impl<'a> Now<'a> {
@@ -182,8 +184,9 @@ impl<'a> Now<'a> {
             live: self.live,
             live_hooks: self.live,
             plan: self.plan,
+            complete: true,
             hooks: true,
-            prune_last: false,
+            options: self.options,
             record,
             run: self.run,
         }
@@ -195,6 +198,8 @@ struct World {
     desired: DesiredSet,
     cluster: Cluster,
     run: Run,
+    /// With `Force`, objects that cannot be changed in place are deleted and created again.
+    options: AppOptions,
     /// What reached the API server; what did not is lost with the agent.
     stored: Vec<ResourceResult>,
 }
@@ -261,6 +266,7 @@ impl World {
                 live: &live,
                 plan: &plan,
                 run: &run,
+                options: self.options,
             };
             for (phase, key, outcome) in observe(&now.with(&record)) {
                 let result = self.result(phase, &key, &outcome);
@@ -311,6 +317,23 @@ impl World {
         match &action.verb {
             Verb::Apply => {
                 let digest = self.desired.objects[&action.key].digest.clone();
+                if let Some(object) = self.cluster.objects.get_mut(&action.key)
+                    && self.options.force
+                {
+                    assert!(
+                        !object.live.deleting,
+                        "{} is applied to while it is on its way out",
+                        action.key
+                    );
+                    if object.digest == "immutable" {
+                        if dice.one_in(2) {
+                            object.live.deleting = true;
+                        } else {
+                            self.cluster.objects.remove(&action.key);
+                        }
+                        return Some(Outcome::Pruned);
+                    }
+                }
                 self.cluster.put(&action.key, &digest, None);
                 Some(Outcome::Applied)
             }
@@ -404,8 +427,17 @@ fn whatever_happens_order_is_kept_and_an_end_is_reached() {
                 started: jiff::Timestamp::from_second(1_000).unwrap(),
                 revision: "0123456789".into(),
             },
+            options: AppOptions {
+                force: dice.one_in(2),
+                ..AppOptions::default()
+            },
             stored: Vec::new(),
         };
+        for key in world.desired.objects.keys() {
+            if dice.one_in(3) {
+                world.cluster.put(key, "immutable", None);
+            }
+        }
         // Leftovers: an object no longer in Git, a hook of an earlier run.
         let extra = ObjectKey {
             group: "apps".into(),

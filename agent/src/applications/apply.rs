@@ -1,6 +1,8 @@
 //! Applying one object: as Git has it, or with the live values of what is to be ignored.
 
-use gitops_core::{compare::Confirmation, desired::DesiredObject, ignore, live::LiveObject};
+use gitops_core::{
+    compare::Confirmation, desired::DesiredObject, ignore, live::LiveObject, options::AppOptions,
+};
 use serde_json::Value;
 
 use super::Controller;
@@ -10,13 +12,13 @@ use crate::cluster::write::WriteError;
 const ATTEMPTS: usize = 5;
 
 impl Controller {
-    /// Applies one object and takes note of the answer. `respect` keeps the live values of fields
-    /// whose differences are ignored.
+    /// Applies one object and takes note of the answer. With `RespectIgnoreDifferences` fields
+    /// whose differences are ignored keep their live value.
     pub(super) async fn apply(
         &self,
         desired: &DesiredObject,
         exists: bool,
-        respect: bool,
+        options: &AppOptions,
     ) -> Result<(), WriteError> {
         let writer = &self.cluster.writer;
         let record = self.cluster.index.get(&desired.key);
@@ -24,16 +26,19 @@ impl Controller {
         let is_new_here = record.is_some_and(|record| record.owned.is_empty());
         if exists
             && is_new_here
+            && options.client_side_apply_migration
             && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
         {
             writer.take_over(&desired.gvk, &live).await?;
         }
         let manifest = desired.manifest();
+        let validates = options.validates(desired.options);
         // Taking an object over must not reset what others were left to decide either.
-        let (applied, ignored) = if exists && (respect || is_new_here) {
-            self.apply_respecting(desired, &manifest).await?
+        let (applied, ignored) = if exists && (options.respect_ignore_differences || is_new_here) {
+            self.apply_respecting(desired, &manifest, validates).await?
         } else {
-            (writer.apply(&desired.gvk, &manifest).await?, Vec::new())
+            let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
+            (applied, Vec::new())
         };
         self.cluster.index.observe(&applied);
         if let Some(live) = LiveObject::observe(&applied, false) {
@@ -48,6 +53,7 @@ impl Controller {
         &self,
         desired: &DesiredObject,
         manifest: &Value,
+        validates: bool,
     ) -> Result<(Value, Vec<String>), WriteError> {
         let writer = &self.cluster.writer;
         let mut attempt = 1;
@@ -60,9 +66,10 @@ impl Controller {
             let respected =
                 respected.and_then(|(rules, live)| ignore::respected(manifest, live, rules));
             let Some((sent, ignored)) = respected else {
-                return Ok((writer.apply(&desired.gvk, manifest).await?, Vec::new()));
+                let applied = writer.apply(&desired.gvk, manifest, validates).await?;
+                return Ok((applied, Vec::new()));
             };
-            match writer.apply(&desired.gvk, &sent).await {
+            match writer.apply(&desired.gvk, &sent, validates).await {
                 // Somebody was faster: what is live now is to be kept.
                 Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
                 applied => return Ok((applied?, ignored)),

@@ -9,6 +9,7 @@ use gitops_core::{
     desired::DesiredSet,
     live::LiveObject,
     object::ObjectKey,
+    options::AppOptions,
     project,
     status::{Condition, identity},
 };
@@ -163,6 +164,7 @@ impl Pass<'_> {
         // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
         // want to see what exactly differs.
         let automated = self.automated().is_some();
+        let options = AppOptions::of(self.app.spec.sync_policy.as_ref());
         let doubtful: Vec<_> = comparison
             .iter()
             .filter(|(key, state)| {
@@ -175,7 +177,7 @@ impl Pass<'_> {
             .map(async |object| {
                 (
                     object.key.clone(),
-                    inspect::confirm(&cluster.writer, &cluster.index, &object).await,
+                    inspect::confirm(&cluster.writer, &cluster.index, &object, &options).await,
                 )
             })
             .buffer_unordered(INSPECTIONS)

@@ -14,7 +14,7 @@ use gitops_core::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PropagationPolicy},
 };
 use serde_json::json;
 
@@ -68,7 +68,12 @@ impl Controller {
                 continue;
             }
             let gvk = record.gvk();
-            if let Err(error) = self.cluster.writer.delete(&gvk, &object, &record.uid).await {
+            let foreground = PropagationPolicy::Foreground;
+            if let Err(error) = self
+                .cluster
+                .delete(&gvk, &object, &record.uid, foreground)
+                .await
+            {
                 tracing::warn!(application = %key, %object, %error, "an object cannot be deleted");
                 self.say_stuck(app, &format!("{object} cannot be deleted: {error}"))
                     .await;

@@ -11,8 +11,9 @@ use gitops_api::{
 };
 use gitops_core::{
     desired::{self, Context, DesiredSet, Manifest},
-    digest, ignore,
+    digest,
     object::Origin,
+    options::AppOptions,
     settings::Settings,
     status::Condition,
 };
@@ -38,8 +39,6 @@ pub(crate) struct Wanted {
     pub(crate) desired: Arc<DesiredSet>,
     /// Warnings.
     pub(crate) conditions: Vec<Condition>,
-    /// A sync keeps the live values of ignored fields.
-    pub(crate) respects_ignored: bool,
     /// The first source in Git: its place, and the history of its repository.
     pub(crate) git: Option<(usize, Arc<Mirror>)>,
 }
@@ -92,7 +91,7 @@ impl Controller {
         let conditions = desired.repeated.iter().map(repeated);
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
         let conditions = conditions.chain(ruled.problems.into_iter().map(invalid_rule));
-        let conditions = conditions.collect();
+        let conditions = conditions.chain(unreadable(&desired.warnings)).collect();
         Ok(Wanted {
             revisions,
             source_types: rendered
@@ -102,7 +101,6 @@ impl Controller {
                 .collect(),
             desired: ruled.desired,
             conditions,
-            respects_ignored: ignore::respects(app),
             git,
         })
     }
@@ -181,7 +179,7 @@ impl Controller {
             .spec
             .sync_policy
             .as_ref()
-            .filter(|policy| policy.has_option("CreateNamespace=true"))
+            .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
             .and_then(|policy| policy.managed_namespace_metadata.as_ref());
         if let Some(metadata) = metadata {
             let namespace = desired::managed_namespace(
@@ -266,7 +264,7 @@ fn recipe<'a>(
 ) -> String {
     let namespace = app.spec.sync_policy.as_ref().map(|policy| {
         (
-            policy.has_option("CreateNamespace=true"),
+            AppOptions::of(Some(policy)).create_namespace,
             &policy.managed_namespace_metadata,
         )
     });
@@ -305,6 +303,19 @@ fn unchanged(rendered: &RenderedSources, found: &[Found]) -> bool {
                 .unchanged(tree.as_ref(), &refs)
                 .unwrap_or(false)
         })
+}
+
+/// Settings of objects nobody can read; a mistake in a template makes many alike.
+fn unreadable(warnings: &[String]) -> impl Iterator<Item = Condition> {
+    const SHOWN: usize = 10;
+    let more = warnings.len().saturating_sub(SHOWN);
+    let rest = (more > 0).then(|| format!("and {more} more settings of objects cannot be read"));
+    warnings
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .chain(rest)
+        .map(|text| Condition::new(condition::INVALID_SETTING_WARNING, text))
 }
 
 fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {

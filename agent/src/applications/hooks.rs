@@ -8,12 +8,13 @@ use gitops_core::{
     live::LiveObject,
     mask,
     object::ObjectKey,
+    options::AppOptions,
     sync::{Action, Outcome},
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, LogParams},
+    api::{ListParams, LogParams, PropagationPolicy},
 };
 
 use super::{Controller, reconcile::Findings};
@@ -65,6 +66,7 @@ impl Controller {
         findings: &Findings,
         action: &Action,
         run: &Run,
+        options: &AppOptions,
     ) -> Result<Outcome, WriteError> {
         let Some(hook) = find(findings, action, run) else {
             return Ok(Outcome::Skipped);
@@ -73,7 +75,11 @@ impl Controller {
         let created = self
             .cluster
             .writer
-            .apply(&hook.object.gvk, &manifest)
+            .apply(
+                &hook.object.gvk,
+                &manifest,
+                options.validates(hook.object.options),
+            )
             .await?;
         self.cluster.index.observe(&created);
         tracing::info!(hook = %action.key, phase = %action.phase, "hook created");
@@ -90,18 +96,16 @@ impl Controller {
         let Some(hook) = find(findings, action, run) else {
             return Ok(());
         };
-        let (writer, index) = (&self.cluster.writer, &self.cluster.index);
         // One that an agent left behind in the middle of its work would never go.
         self.release_hook(findings, action, run).await?;
-        writer.delete(&hook.object.gvk, &action.key, uid).await?;
-        if let Some(leaving) = writer.get(&hook.object.gvk, &action.key).await? {
-            // Its Pods go first; the watch tells when it is gone.
-            index.observe(&leaving);
-        } else {
-            index.remove(&action.key);
-            index.note_absent(&action.key);
-        }
-        Ok(())
+        self.cluster
+            .delete(
+                &hook.object.gvk,
+                &action.key,
+                uid,
+                PropagationPolicy::Foreground,
+            )
+            .await
     }
 
     pub(super) async fn release_hook(

@@ -8,6 +8,7 @@ mod apply;
 mod commits;
 mod compare;
 mod delete;
+mod deliver;
 mod dependencies;
 mod desired;
 mod hold;
@@ -32,13 +33,21 @@ use std::{
 
 use gitops_api::{AppProject, Application};
 use gitops_charts::ChartFetcher;
-use gitops_core::tracking;
+use gitops_core::{
+    object::{GroupVersionKind, ObjectKey},
+    tracking,
+};
 use gitops_render::Renderer;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Client, ResourceExt, runtime::reflector::Store};
+use kube::{Client, ResourceExt, api::PropagationPolicy, runtime::reflector::Store};
 
 use crate::{
-    cluster::{discovery::Discovery, index::Index, watch::Watches, write::Writer},
+    cluster::{
+        discovery::Discovery,
+        index::Index,
+        watch::Watches,
+        write::{Deleted, WriteError, Writer},
+    },
     metrics::Metrics,
     queue::Queue,
     repositories::hub::Hub,
@@ -89,6 +98,34 @@ pub(crate) struct Cluster {
     pub(crate) writer: Writer,
 }
 
+impl Cluster {
+    /// Deletes an object if it is still the one of `uid`, and takes note of what became of it: a
+    /// watch shows the same later, and only of objects that carry the label.
+    pub(crate) async fn delete(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+        uid: &str,
+        propagation: PropagationPolicy,
+    ) -> Result<(), WriteError> {
+        match self.writer.delete(gvk, key, uid, propagation).await? {
+            Deleted::Leaving(object) => {
+                self.index.observe(&object);
+            }
+            Deleted::Gone => {
+                self.index.remove(key);
+                self.index.note_absent(key);
+            }
+            Deleted::Another => {
+                if let Some(object) = self.writer.get(gvk, key).await? {
+                    self.index.observe(&object);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Everything a reconciliation needs.
 pub(crate) struct Controller {
     /// Namespace of the agent.
@@ -115,6 +152,8 @@ pub(crate) struct Controller {
     pub(crate) metrics: Arc<Metrics>,
     /// How often chart ranges are looked up again.
     pub(crate) poll_interval: std::time::Duration,
+    /// Longest time one sync may take, unless argocd-cmd-params-cm says another; none without end.
+    pub(crate) sync_timeout: Option<std::time::Duration>,
     /// `file://` repositories are allowed (tests).
     pub(crate) allow_file: bool,
     /// What is remembered of each application.

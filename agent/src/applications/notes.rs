@@ -1,7 +1,7 @@
 //! What a pass has to say on the application besides its state: conditions with reason and advice.
 
 use gitops_api::constants::condition;
-use gitops_core::{autosync::Idle, compare::State, status::Condition};
+use gitops_core::{autosync::Idle, compare::State, options, status::Condition};
 
 use super::{
     Memory,
@@ -35,6 +35,19 @@ impl Pass<'_> {
                 condition::SYNC_ERROR,
                 format!("sync to {revision} failed: {}", state.message),
             ));
+        }
+    }
+
+    /// Options of the application that nobody knows.
+    pub(super) fn note_options(&mut self) {
+        let policy = self.app.spec.sync_policy.as_ref();
+        for option in policy.iter().flat_map(|policy| &policy.sync_options) {
+            if let Some(problem) = options::of_application(option) {
+                self.conditions.insert(Condition::new(
+                    condition::INVALID_SETTING_WARNING,
+                    format!("spec.syncPolicy.syncOptions: {problem}"),
+                ));
+            }
         }
     }
 

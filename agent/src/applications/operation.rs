@@ -1,14 +1,21 @@
 //! The operation of a pass: which sync is under way, its beginning, and what it leaves behind.
 
-use gitops_api::{OperationPhase, status::OperationState};
+use std::time::Duration;
+
+use gitops_api::{
+    ApplicationSpec, Operation, OperationPhase, constants::config_map, status::OperationState,
+};
 use gitops_core::{
     history::{self, Delivery},
+    retry::{self, RetryPolicy},
     status::{self, Condition},
+    sync::time_limit::{self, TimeLeft, time_left},
 };
 use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 
 use super::{
-    Memory, commits,
+    Controller, Memory, commits,
     reconcile::{Findings, Pass},
     report::Answered,
     request::{Request, TERMINATED},
@@ -16,10 +23,26 @@ use super::{
     sync::Advanced,
 };
 
+/// A sync that somebody asked for, or that began in an earlier pass.
+pub(super) enum Underway {
+    /// It begins or goes on now.
+    Sync(Box<Request>),
+    /// It failed and is tried again after this time.
+    Waits(Duration),
+}
+
 impl Pass<'_> {
     /// The sync that somebody asked for, or one that began in an earlier pass and is not at its
     /// end.
-    pub(super) fn underway(&mut self) -> Option<Request> {
+    pub(super) fn underway(&mut self) -> Option<Underway> {
+        if let Some(waiting) = self.waiting_for_retry() {
+            return Some(waiting);
+        }
+        self.beginning_or_going_on()
+            .map(|request| Underway::Sync(Box::new(request)))
+    }
+
+    fn beginning_or_going_on(&mut self) -> Option<Request> {
         let spec = &self.app.spec;
         let state = self.previous.operation_state.as_mut().filter(|state| {
             matches!(
@@ -48,6 +71,70 @@ impl Pass<'_> {
                 None
             }
             (None, None) => None,
+        }
+    }
+
+    /// A sync that failed and has attempts left: Argo CD calls it running, with the time of the
+    /// last failure.
+    fn waiting_for_retry(&self) -> Option<Underway> {
+        let state = self.previous.operation_state.as_ref()?;
+        let failed = state.finished_at.as_ref()?;
+        if state.phase != OperationPhase::Running {
+            return None;
+        }
+        let spec = &self.app.spec;
+        let policy = retry_policy(&state.operation, spec);
+        let retries = u32::try_from(state.retry_count).unwrap_or(0);
+        let pause = policy.backoff(retries.saturating_sub(1));
+        Some(match retry::remaining(failed.0, pause, Timestamp::now()) {
+            Some(left) => Underway::Waits(left),
+            None => Underway::Sync(Box::new(Request::again(state, spec, policy.refresh))),
+        })
+    }
+
+    /// A failed sync that somebody asked for stays under way while it has attempts left.
+    fn with_retry(&self, request: &Request, mut state: OperationState) -> OperationState {
+        let failed = state.phase.is_completed() && !state.phase.is_successful();
+        if !failed || request.is_automated() || state.message.starts_with(TERMINATED) {
+            return state;
+        }
+        let policy = retry_policy(&state.operation, &self.app.spec);
+        if !policy.allows(request.retry) {
+            return state;
+        }
+        let now = Timestamp::now();
+        let next = now + policy.backoff(request.retry);
+        state.phase = OperationPhase::Running;
+        state.retry_count = i64::from(request.retry) + 1;
+        state.finished_at = Some(status::seconds(now));
+        state.message = format!(
+            "{}; retrying attempt #{} at {}",
+            state.message,
+            state.retry_count,
+            next.strftime("%H:%M:%S UTC")
+        );
+        state
+    }
+
+    /// When to look again although nothing happens: at the next attempt, or when a sync has taken
+    /// too long.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        let state = self.operation.as_ref()?;
+        if state.phase.is_completed() {
+            // Nothing else may ever wake it again: the next pass decides when to retry.
+            return (!state.phase.is_successful()).then_some(Duration::ZERO);
+        }
+        let now = Timestamp::now();
+        if state.finished_at.is_some() {
+            let policy = retry_policy(&state.operation, &self.app.spec);
+            let retries = u32::try_from(state.retry_count).unwrap_or(0);
+            return Some(policy.backoff(retries.saturating_sub(1)));
+        }
+        let started = state.started_at.as_ref()?.0;
+        match time_left(started, self.controller.sync_timeout(), now) {
+            TimeLeft::Unlimited => None,
+            TimeLeft::Left(left) => Some(left),
+            TimeLeft::Over => Some(Duration::ZERO),
         }
     }
 
@@ -86,7 +173,8 @@ impl Pass<'_> {
         let findings = match self.findings_of(memory, findings, &request).await {
             Ok(findings) => findings,
             Err((findings, condition)) => {
-                self.operation = Some(request.refused(&condition.message, Timestamp::now()));
+                let refused = request.refused(&condition.message, Timestamp::now());
+                self.operation = Some(self.with_retry(&request, refused));
                 return Ok(findings);
             }
         };
@@ -97,6 +185,7 @@ impl Pass<'_> {
             started,
             healed,
         } = advanced;
+        let operation = self.with_retry(&request, operation);
         let phase = operation.phase;
         if phase.is_completed() {
             self.controller
@@ -150,5 +239,37 @@ impl Pass<'_> {
         }
         .await;
         other.map_err(|condition| (findings, condition))
+    }
+}
+
+/// How a requested sync is tried again: as the request says, else as the application does.
+fn retry_policy(operation: &Operation, spec: &ApplicationSpec) -> RetryPolicy {
+    let policy = spec.sync_policy.as_ref();
+    let strategy = operation
+        .retry
+        .as_ref()
+        .or(policy.and_then(|policy| policy.retry.as_ref()));
+    RetryPolicy::of_requested_sync(strategy).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a sync is not tried again");
+        RetryPolicy::never()
+    })
+}
+
+impl Controller {
+    /// The longest time one sync may take.
+    pub(super) fn sync_timeout(&self) -> Option<Duration> {
+        let reference = ObjectRef::new(config_map::PARAMETERS).within(&self.namespace);
+        let parameters = self.configuration.config_maps.get(&reference);
+        let said = parameters
+            .as_ref()
+            .and_then(|map| map.data.as_ref()?.get(time_limit::KEY));
+        match said.map(|text| time_limit::read(text)) {
+            Some(Ok(limit)) => limit,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the agent's own limit is used");
+                self.sync_timeout
+            }
+            None => self.sync_timeout,
+        }
     }
 }

@@ -23,8 +23,13 @@ use gitops_core::{
 use jiff::Timestamp;
 
 use super::{
-    AppKey, Controller, Memory, commits, desired::Wanted, hold::Holding, report::Answered,
-    request::Request, results::DESIRED_DIGEST,
+    AppKey, Controller, Memory, commits,
+    desired::Wanted,
+    hold::Holding,
+    operation::Underway,
+    report::Answered,
+    request::{Request, TERMINATED},
+    results::DESIRED_DIGEST,
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -233,8 +238,12 @@ impl Pass<'_> {
         memory: &mut Memory,
         findings: Findings,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
-        if let Some(request) = self.underway() {
-            return Box::pin(self.sync_or_retry(memory, findings, request)).await;
+        match self.underway() {
+            Some(Underway::Sync(request)) => {
+                return Box::pin(self.sync_or_retry(memory, findings, *request)).await;
+            }
+            Some(Underway::Waits(pause)) => return Ok((findings, Some(pause))),
+            None => {}
         }
         let now = Timestamp::now();
         let retry = self.retry_policy();
@@ -298,11 +307,8 @@ impl Pass<'_> {
         request: Request,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
         let findings = self.sync(memory, findings, request).await?;
-        let failed = self.operation.as_ref().is_some_and(|operation| {
-            operation.phase.is_completed() && !operation.phase.is_successful()
-        });
-        // Nothing else may ever wake it again: the next pass decides when to retry.
-        Ok((findings, failed.then_some(Duration::ZERO)))
+        let again = self.look_again();
+        Ok((findings, again))
     }
 
     /// The retry policy; one that cannot be read is said so, and the default used.
@@ -314,7 +320,7 @@ impl Pass<'_> {
             .as_ref()
             .and_then(|policy| policy.retry.as_ref());
         RetryPolicy::of_automated_sync(strategy).unwrap_or_else(|error| {
-            let message = format!("spec.syncPolicy.retry: {error}; the default is used");
+            let message = format!("{error}; the default is used");
             self.conditions
                 .insert(Condition::new(condition::INVALID_SPEC_ERROR, message));
             RetryPolicy::automated_default()
@@ -344,6 +350,7 @@ impl Pass<'_> {
                 .finished_at
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            terminated: state.message == TERMINATED,
         })
     }
 
@@ -369,6 +376,7 @@ impl Pass<'_> {
         findings: Option<&Findings>,
         again: Option<Duration>,
     ) -> anyhow::Result<Option<Duration>> {
+        self.note_options();
         if let Some(findings) = findings {
             self.note_shared(findings);
             self.note_unapplied(findings, memory);

@@ -6,11 +6,13 @@ use gitops_api::{
     ApplicationSource, ApplicationSpec, Operation, OperationInitiator, OperationPhase,
     SyncOperation,
     operation::SyncOperationResource,
-    status::{OperationState, ResourceResult},
+    status::{OperationState, ResourceResult, SyncOperationResult},
 };
 use gitops_core::{
+    compare::State,
     hold,
     object::ObjectKey,
+    options::AppOptions,
     plan::{Plan, Policy, plan},
     status::seconds,
 };
@@ -26,12 +28,14 @@ pub(crate) struct Request {
     pub(super) operation: Operation,
     prune: bool,
     allow_empty: bool,
-    /// Prunes wait for the health of what was applied.
-    pub(super) prune_last: bool,
+    /// The application's options with the operation's on top.
+    pub(super) options: AppOptions,
     pub(super) dry_run: bool,
     /// Self-heal of these objects.
     pub(super) heal: Option<BTreeSet<ObjectKey>>,
     pub(super) retry: u32,
+    /// The revisions a further attempt is about; those looked up now when there are none.
+    again: Vec<String>,
     /// The state of the operation so far, when it goes on after a wait or a restart.
     resumed: Option<Box<OperationState>>,
 }
@@ -44,10 +48,11 @@ impl Request {
             operation: operation.clone(),
             prune: sync.prune,
             allow_empty: allow_empty(spec),
-            prune_last: prune_last(spec),
+            options: options(spec, &sync),
             dry_run: sync.dry_run,
             heal: None,
             retry: 0,
+            again: Vec::new(),
             resumed: None,
         }
     }
@@ -91,10 +96,11 @@ impl Request {
             operation,
             prune,
             allow_empty: allow_empty(spec),
-            prune_last: prune_last(spec),
+            options: AppOptions::of(spec.sync_policy.as_ref()),
             dry_run: false,
             heal,
             retry,
+            again: Vec::new(),
             resumed: None,
         }
     }
@@ -107,6 +113,16 @@ impl Request {
                 .sync
                 .as_ref()
                 .is_none_or(|sync| sync.resources.is_empty())
+    }
+
+    /// Whether hooks run: not in a sync of single objects, nor with the strategy `apply`.
+    pub(crate) fn runs_hooks(&self) -> bool {
+        let strategy = self
+            .operation
+            .sync
+            .as_ref()
+            .and_then(|sync| sync.sync_strategy.as_ref());
+        self.is_complete() && strategy.is_none_or(|strategy| strategy.apply.is_none())
     }
 
     /// The sources to sync instead of the application's own, when the request names others.
@@ -145,6 +161,21 @@ impl Request {
         }
     }
 
+    /// Another attempt of a sync that failed: of the same revisions, or of those tracked now.
+    pub(crate) fn again(state: &OperationState, spec: &ApplicationSpec, refresh: bool) -> Self {
+        let mut operation = state.operation.clone();
+        if let Some(sync) = operation.sync.as_mut().filter(|_| refresh) {
+            sync.revision.clear();
+            sync.revisions.clear();
+        }
+        let result = state.sync_result.as_ref().filter(|_| !refresh);
+        Self {
+            retry: u32::try_from(state.retry_count).unwrap_or(0),
+            again: result.map(revisions).unwrap_or_default(),
+            ..Self::asked_for(&operation, spec)
+        }
+    }
+
     /// Whether it goes on after a wait or a restart.
     pub(crate) fn is_resumed(&self) -> bool {
         self.resumed.is_some()
@@ -175,25 +206,38 @@ impl Request {
 
     /// The revisions it began with, one a source; empty when it begins now.
     pub(crate) fn pinned(&self) -> Vec<String> {
-        let Some(result) = self
-            .resumed
+        self.resumed
             .as_ref()
             .and_then(|state| state.sync_result.as_ref())
-        else {
-            return Vec::new();
-        };
-        if result.revisions.is_empty() {
-            vec![result.revision.clone()]
-        } else {
-            result.revisions.clone()
-        }
+            .map_or_else(|| self.again.clone(), revisions)
     }
 
     /// Why it cannot be carried out at all.
-    pub(crate) fn unsupported(&self) -> Option<String> {
-        let sync = self.operation.sync.as_ref()?;
-        (!sync.manifests.is_empty())
-            .then(|| "operation.sync.manifests is not supported; commit the manifests".to_owned())
+    pub(super) fn refusal(&self, findings: &Findings) -> Option<String> {
+        let sync = self.operation.sync.as_ref();
+        if sync.is_some_and(|sync| !sync.manifests.is_empty()) {
+            return Some(
+                "operation.sync.manifests is not supported; commit the manifests".to_owned(),
+            );
+        }
+        if !self.options.fail_on_shared_resource {
+            return None;
+        }
+        let shared: Vec<String> = findings
+            .comparison
+            .iter()
+            .filter_map(|(key, state)| match state {
+                State::OwnedBy(other) => Some(format!("{key} is part of application {other}")),
+                _ => None,
+            })
+            .collect();
+        (!shared.is_empty()).then(|| {
+            format!(
+                "nothing was applied, because an object is shared and the option \
+                 FailOnSharedResource is set: {}; remove it from one of the applications",
+                shared.join(", ")
+            )
+        })
     }
 
     /// The state of an operation that could not begin.
@@ -213,6 +257,7 @@ impl Request {
         let policy = Policy {
             prune: self.prune,
             allow_empty: self.allow_empty,
+            options: self.options,
             only: self.selection(findings.comparison.keys()),
         };
         let live = |key: &ObjectKey| findings.live.get(key);
@@ -248,11 +293,22 @@ impl Request {
     }
 }
 
-/// Whether prunes wait for the health of what was applied.
-fn prune_last(spec: &ApplicationSpec) -> bool {
-    spec.sync_policy
-        .as_ref()
-        .is_some_and(|policy| policy.has_option("PruneLast=true"))
+/// The revisions a sync was about, one a source.
+fn revisions(result: &SyncOperationResult) -> Vec<String> {
+    if result.revisions.is_empty() {
+        vec![result.revision.clone()]
+    } else {
+        result.revisions.clone()
+    }
+}
+
+/// The application's options with those of one operation on top.
+fn options(spec: &ApplicationSpec, sync: &SyncOperation) -> AppOptions {
+    let mut options = AppOptions::of(spec.sync_policy.as_ref()).with(&sync.sync_options);
+    let strategy = sync.sync_strategy.clone().unwrap_or_default();
+    let forced = strategy.apply.or(strategy.hook);
+    options.force |= forced.is_some_and(|strategy| strategy.force);
+    options
 }
 
 /// Whether an application may lose all its objects because Git holds none.

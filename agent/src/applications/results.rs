@@ -63,6 +63,9 @@ pub(super) fn of_outcome(
         .find(|hook| hook.phases.contains(&phase) && hook.key_in(phase, run) == *key);
     let (status, message) = match outcome {
         Outcome::Applied => (ResultCode::Synced, "applied".to_owned()),
+        Outcome::Pruned if findings.wanted.desired.objects.contains_key(key) => {
+            (ResultCode::Pruned, "deleted to be created again".into())
+        }
         Outcome::Pruned => (ResultCode::Pruned, "pruned: no longer in Git".into()),
         Outcome::Skipped => (ResultCode::Synced, "unchanged".into()),
         Outcome::Running(how) | Outcome::Succeeded(how) => (ResultCode::Synced, how.clone()),

@@ -3,20 +3,26 @@
 use std::{collections::HashMap, time::Duration};
 
 use futures::future::join_all;
-use gitops_api::{Application, HealthStatusCode, OperationPhase, status::OperationState};
+use gitops_api::{
+    Application, HealthStatusCode, OperationPhase, SyncPhase, status::OperationState,
+};
 use gitops_core::{
     compare::{DriftedField, State},
     hook::Run,
     live::LiveObject,
     object::{GroupVersionKind, ObjectKey},
     plan::Plan,
-    sync::{self, Action, Next, Outcome, Record, Situation, Verb},
+    sync::{
+        self, Action, Next, Outcome, Record, Situation, Verb,
+        time_limit::{self, TimeLeft, time_left},
+    },
 };
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     AppKey, Controller, Memory,
+    deliver::propagation,
     reconcile::{Findings, Pass},
     request::{Request, TERMINATED},
     results::{self, Ending, healed, operation_state, success},
@@ -69,7 +75,7 @@ impl Pass<'_> {
             resumed = request.is_resumed(),
             "syncing"
         );
-        let hooks = request.is_complete()
+        let hooks = request.runs_hooks()
             && findings
                 .wanted
                 .desired
@@ -88,7 +94,7 @@ impl Pass<'_> {
             Some(_) => healed(&findings, &first),
             None => vec![],
         };
-        let ending = if let Some(failure) = request.unsupported() {
+        let ending = if let Some(failure) = request.refusal(&findings) {
             Ending::Failed(failure)
         } else if request.dry_run {
             Ending::Succeeded(success(request, &first, &record))
@@ -134,19 +140,34 @@ impl Pass<'_> {
             if controller.is_terminating(self.key) {
                 let situation = situation(findings, &hooks, &plan, request, record, run);
                 let actions = sync::terminate(&situation);
-                self.perform(findings, &actions, run, record).await;
+                self.perform(findings, request, &actions, run, record).await;
                 return Ok(Ending::Failed(TERMINATED.into()));
             }
+            let limit = controller.sync_timeout();
             let observed = sync::observe(&situation(findings, &hooks, &plan, request, record, run));
             for (phase, key, outcome) in observed {
                 let outcome = controller.with_logs(&key, outcome).await;
                 let result = results::of_outcome(findings, run, phase, &key, &outcome);
                 record.put(outcome, result);
             }
-            match sync::next(&situation(findings, &hooks, &plan, request, record, run)) {
+            let next = sync::next(&situation(findings, &hooks, &plan, request, record, run));
+            if let Some(limit) = limit
+                && time_left(run.started, Some(limit), Timestamp::now()) == TimeLeft::Over
+                && !matches!(next, Next::Ended { .. })
+            {
+                let waiting = match &next {
+                    Next::Wait { reason, .. } => reason.as_str(),
+                    _ => "",
+                };
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let actions = sync::terminate(&situation);
+                self.perform(findings, request, &actions, run, record).await;
+                return Ok(Ending::Failed(time_limit::message(limit, waiting)));
+            }
+            match next {
                 Next::Act(actions) => {
                     if let Err(error) = controller
-                        .ensure_namespace(self.app, findings, &actions)
+                        .ensure_namespace(self.app, findings, request, &actions)
                         .await
                     {
                         return Ok(Ending::Failed(format!(
@@ -154,7 +175,7 @@ impl Pass<'_> {
                             self.app.spec.destination.namespace
                         )));
                     }
-                    self.perform(findings, &actions, run, record).await;
+                    self.perform(findings, request, &actions, run, record).await;
                     controller.wait_for_definitions(findings, &actions).await;
                     self.judge_again(findings)?;
                 }
@@ -169,7 +190,7 @@ impl Pass<'_> {
                     });
                 }
                 Next::Ended { failure, cleanup } => {
-                    self.perform(findings, &cleanup, run, record).await;
+                    self.perform(findings, request, &cleanup, run, record).await;
                     return Ok(match failure {
                         Some(failure) => Ending::Failed(failure),
                         None => Ending::Succeeded(success(request, &plan, record)),
@@ -183,15 +204,17 @@ impl Pass<'_> {
     async fn perform(
         &self,
         findings: &Findings,
+        request: &Request,
         actions: &[Action],
         run: &Run,
         record: &mut Record,
     ) {
         let controller = self.controller;
+        let known = &*record;
         let done = join_all(
             actions
                 .iter()
-                .map(|action| controller.perform(findings, action, run)),
+                .map(|action| controller.perform(findings, request, action, run, known)),
         )
         .await;
         for (action, done) in actions.iter().zip(done) {
@@ -242,8 +265,9 @@ fn situation<'a>(
         live: &findings.live,
         live_hooks: hooks,
         plan,
-        hooks: request.is_complete(),
-        prune_last: request.prune_last,
+        complete: request.is_complete(),
+        hooks: request.runs_hooks(),
+        options: request.options,
         record,
         run,
     }
@@ -262,30 +286,40 @@ impl Controller {
     async fn perform(
         &self,
         findings: &Findings,
+        request: &Request,
         action: &Action,
         run: &Run,
+        record: &Record,
     ) -> Result<Option<Outcome>, WriteError> {
         match &action.verb {
             Verb::Apply => {
                 let Some(desired) = findings.wanted.desired.objects.get(&action.key) else {
                     return Ok(None);
                 };
-                let exists = findings.live.contains_key(&action.key);
-                self.apply(desired, exists, findings.wanted.respects_ignored)
-                    .await?;
-                Ok(Some(Outcome::Applied))
+                let live = findings.live.get(&action.key);
+                let deleted = record.get(SyncPhase::Sync, &action.key) == Some(&Outcome::Pruned);
+                self.deliver(desired, live, &request.options, deleted)
+                    .await
+                    .map(Some)
             }
             Verb::Prune { uid } => {
                 let Some(live) = findings.live.get(&action.key) else {
                     return Ok(None);
                 };
                 self.cluster
-                    .writer
-                    .delete(&live.gvk(), &action.key, uid)
+                    .delete(
+                        &live.gvk(),
+                        &action.key,
+                        uid,
+                        propagation(request.options.propagation),
+                    )
                     .await?;
                 Ok(Some(Outcome::Pruned))
             }
-            Verb::RunHook => self.run_hook(findings, action, run).await.map(Some),
+            Verb::RunHook => self
+                .run_hook(findings, action, run, &request.options)
+                .await
+                .map(Some),
             Verb::DeleteHook { uid } => self
                 .delete_hook(findings, action, run, uid)
                 .await
@@ -303,14 +337,10 @@ impl Controller {
         &self,
         app: &Application,
         findings: &Findings,
+        request: &Request,
         actions: &[Action],
     ) -> Result<(), WriteError> {
         let name = &app.spec.destination.namespace;
-        let asked = app
-            .spec
-            .sync_policy
-            .as_ref()
-            .is_some_and(|policy| policy.has_option("CreateNamespace=true"));
         let needed = actions.iter().any(|action| {
             matches!(action.verb, Verb::Apply | Verb::RunHook)
                 && action.key.namespace == *name
@@ -322,7 +352,7 @@ impl Controller {
             namespace: String::new(),
             name: name.clone(),
         };
-        if !asked
+        if !request.options.create_namespace
             || !needed
             || name.is_empty()
             || findings.wanted.desired.objects.contains_key(&key)
@@ -340,7 +370,11 @@ impl Controller {
         }
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        self.cluster.writer.apply(&gvk, &namespace).await.map(drop)
+        self.cluster
+            .writer
+            .apply(&gvk, &namespace, true)
+            .await
+            .map(drop)
     }
 
     /// After a CustomResourceDefinition was applied, waits until its kind is served: objects of it

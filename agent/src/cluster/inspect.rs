@@ -5,6 +5,7 @@ use gitops_core::{
     desired::DesiredObject,
     drift,
     live::LiveObject,
+    options::AppOptions,
 };
 
 use super::{
@@ -38,11 +39,12 @@ pub(crate) async fn confirm(
     writer: &Writer,
     index: &Index,
     desired: &DesiredObject,
+    options: &AppOptions,
 ) -> Result<(State, Vec<String>), WriteError> {
     let manifest = desired.manifest();
     let (live, applied) = tokio::join!(
         writer.get(&desired.gvk, &desired.key),
-        writer.dry_run(&desired.gvk, &manifest)
+        writer.dry_run(&desired.gvk, &manifest, options.validates(desired.options))
     );
     let Some(live) = live? else {
         index.remove(&desired.key);

@@ -11,7 +11,8 @@ use gitops_core::{
     mask,
     object::{GroupVersionKind, ObjectKey},
     ownership,
-    refusal::Refusal,
+    refusal::{self, Refusal},
+    undeclared,
 };
 use kube::{
     Api, Client, Error,
@@ -46,6 +47,8 @@ pub(crate) enum WriteError {
         code: u16,
         /// Masked message with advice.
         message: String,
+        /// All it says is that fields cannot be changed any more.
+        immutable: bool,
     },
     /// The API server could not be reached or did not answer properly.
     #[error("the API server cannot be reached: {0}")]
@@ -58,6 +61,17 @@ impl WriteError {
         matches!(self, Self::Refused { code: 404, .. })
     }
 
+    /// Whether only deleting the object and creating it again could help.
+    pub(crate) fn is_immutable(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                immutable: true,
+                ..
+            }
+        )
+    }
+
     /// Whether trying again later, without a change in Git, may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -66,6 +80,17 @@ impl WriteError {
             Self::UnknownKind(_) => false,
         }
     }
+}
+
+/// What became of an object that was to be deleted.
+#[derive(Debug)]
+pub(crate) enum Deleted {
+    /// It is not there any more.
+    Gone,
+    /// It is on its way out: finalizers, or what depends on it, go first.
+    Leaving(Box<Value>),
+    /// Another object has its name now.
+    Another,
 }
 
 /// Writes to one cluster.
@@ -94,13 +119,15 @@ impl Writer {
         }
     }
 
-    /// Applies a manifest; the answer is the object as it is now.
+    /// Applies a manifest; the answer is the object as it is now. Without validation, fields the
+    /// API server does not know are left out.
     pub(crate) async fn apply(
         &self,
         gvk: &GroupVersionKind,
         manifest: &Value,
+        validates: bool,
     ) -> Result<Value, WriteError> {
-        self.patch(gvk, manifest, false).await
+        self.known_fields(gvk, manifest, validates, false).await
     }
 
     /// What the object would be after an apply; nothing is stored.
@@ -108,14 +135,42 @@ impl Writer {
         &self,
         gvk: &GroupVersionKind,
         manifest: &Value,
+        validates: bool,
     ) -> Result<Value, WriteError> {
-        self.patch(gvk, manifest, true).await
+        self.known_fields(gvk, manifest, validates, true).await
+    }
+
+    async fn known_fields(
+        &self,
+        gvk: &GroupVersionKind,
+        manifest: &Value,
+        validates: bool,
+        dry_run: bool,
+    ) -> Result<Value, WriteError> {
+        let mut refused = match self.patch(gvk, manifest, validates, dry_run).await {
+            Err(WriteError::Refused { message, .. }) if !validates => message,
+            other => return other,
+        };
+        let mut known = manifest.clone();
+        // A refusal need not name all of them at once.
+        for _ in 0..ATTEMPTS {
+            let Some(fewer) = undeclared::without(&known, &refused) else {
+                break;
+            };
+            known = fewer;
+            refused = match self.patch(gvk, &known, validates, dry_run).await {
+                Err(WriteError::Refused { message, .. }) => message,
+                other => return other,
+            };
+        }
+        self.patch(gvk, &known, validates, dry_run).await
     }
 
     async fn patch(
         &self,
         gvk: &GroupVersionKind,
         manifest: &Value,
+        validates: bool,
         dry_run: bool,
     ) -> Result<Value, WriteError> {
         let key = ObjectKey::of(manifest).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
@@ -124,7 +179,11 @@ impl Writer {
             dry_run,
             force: true,
             field_manager: Some(constants::FIELD_MANAGER.into()),
-            field_validation: Some(ValidationDirective::Strict),
+            field_validation: Some(if validates {
+                ValidationDirective::Strict
+            } else {
+                ValidationDirective::Ignore
+            }),
         };
         self.metrics
             .write(if dry_run { "dry-run" } else { "apply" });
@@ -133,16 +192,17 @@ impl Writer {
             .await
     }
 
-    /// Deletes an object if it is still the one of `uid`; `false` when it was gone already.
+    /// Deletes an object if it is still the one of `uid`.
     pub(crate) async fn delete(
         &self,
         gvk: &GroupVersionKind,
         key: &ObjectKey,
         uid: &str,
-    ) -> Result<bool, WriteError> {
+        propagation: PropagationPolicy,
+    ) -> Result<Deleted, WriteError> {
         let api = self.api(gvk, &key.namespace).await?;
         let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Foreground),
+            propagation_policy: Some(propagation),
             preconditions: Some(kube::api::Preconditions {
                 uid: Some(uid.into()),
                 resource_version: None,
@@ -152,8 +212,12 @@ impl Writer {
         self.metrics.write("delete");
         let _permit = self.permits.acquire().await;
         match api.delete(&key.name, &params).await {
-            Ok(_) => Ok(true),
-            Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),
+            Ok(answer) => Ok(match answer.left().map(serde_json::to_value) {
+                Some(Ok(object)) => Deleted::Leaving(Box::new(object)),
+                _ => Deleted::Gone,
+            }),
+            Err(Error::Api(status)) if status.code == 404 => Ok(Deleted::Gone),
+            Err(Error::Api(status)) if status.code == 409 => Ok(Deleted::Another),
             Err(error) => Err(explain(&error, key)),
         }
     }
@@ -165,12 +229,33 @@ impl Writer {
         gvk: &GroupVersionKind,
         live: &Value,
     ) -> Result<bool, WriteError> {
-        let (Some(key), Some(list)) = (
-            ObjectKey::of(live),
-            ownership::taken_over(live, constants::FIELD_MANAGER),
-        ) else {
-            return Ok(false);
-        };
+        match ownership::taken_over(live, constants::FIELD_MANAGER) {
+            Some(list) => self.hold(gvk, live, list).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes the agent the holder of all that anybody set on an object, so that its next apply
+    /// leaves nothing but the manifest.
+    pub(crate) async fn take_over_all(
+        &self,
+        gvk: &GroupVersionKind,
+        live: &Value,
+    ) -> Result<(), WriteError> {
+        match ownership::taken_over_from_all(live, constants::FIELD_MANAGER) {
+            Some(list) => self.hold(gvk, live, list).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the list of who holds which field.
+    async fn hold(
+        &self,
+        gvk: &GroupVersionKind,
+        live: &Value,
+        list: Value,
+    ) -> Result<(), WriteError> {
+        let key = ObjectKey::of(live).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
         let api = self.api(gvk, &key.namespace).await?;
         // The resource version makes the API server refuse when somebody was faster.
         let patch = json!({"metadata": {
@@ -184,8 +269,8 @@ impl Writer {
         self.metrics.write("take-over");
         let patch = Patch::Merge(&patch);
         self.attempt(&key, || api.patch(&key.name, &params, &patch))
-            .await?;
-        Ok(true)
+            .await
+            .map(drop)
     }
 
     /// Takes a finalizer off an object, if it is there and has it.
@@ -369,6 +454,13 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
         .flat_map(|details| &details.causes)
         .map(|cause| cause.field.as_str())
         .collect();
+    // Where something else is wrong too, creating the object again would be refused as well.
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let immutable = status.code == 422
+        && refusal::is_immutable(&status.message)
+        && causes
+            .into_iter()
+            .all(|cause| refusal::is_immutable(&cause.message));
     let refusal = Refusal {
         code: status.code,
         reason: &status.reason,
@@ -386,5 +478,6 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
     WriteError::Refused {
         code: status.code,
         message: refusal.text(key) + grant,
+        immutable,
     }
 }

@@ -9,6 +9,7 @@ use gitops_core::{
     compare::State,
     desired::{DesiredObject, DesiredSet},
     object::{GroupVersionKind, ObjectKey},
+    options::AppOptions,
     preview::{self, Applied, Wanted},
     project,
     status::Condition,
@@ -45,6 +46,7 @@ impl Controller {
                 .compare(desired, &self.instance(key), |instance| {
                     self.exists(instance)
                 });
+        let options = AppOptions::of(spec.sync_policy.as_ref());
         let brings = |namespace: &str| preview::brings_namespace(spec, desired, namespace);
         let judged: Vec<_> = comparison.into_iter().collect();
         let mut found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
@@ -76,7 +78,7 @@ impl Controller {
                         )),
                         ignored: 0,
                     }),
-                    (_, Some(wanted)) => self.applied(wanted, &brings, whole).await,
+                    (_, Some(wanted)) => self.applied(wanted, &options, &brings, whole).await,
                 };
                 (object, answer)
             })
@@ -115,6 +117,7 @@ impl Controller {
     async fn applied(
         &self,
         wanted: &DesiredObject,
+        options: &AppOptions,
         brings_namespace: &impl Fn(&str) -> bool,
         whole: bool,
     ) -> Answer {
@@ -122,7 +125,7 @@ impl Controller {
         let manifest = wanted.manifest();
         let (live, applied) = tokio::join!(
             writer.get(&wanted.gvk, &wanted.key),
-            writer.dry_run(&wanted.gvk, &manifest)
+            writer.dry_run(&wanted.gvk, &manifest, options.validates(wanted.options))
         );
         let live = match live {
             Ok(live) => live,

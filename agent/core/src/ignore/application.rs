@@ -41,22 +41,3 @@ impl RuleSource {
         (rules, problems)
     }
 }
-
-/// Whether a sync keeps the live values of ignored fields: `RespectIgnoreDifferences=true` among
-/// the options of the operation, or, when it names none, of the Application.
-pub fn respects(application: &Application) -> bool {
-    let status = application.status.as_ref();
-    let state = status.and_then(|status| status.operation_state.as_ref());
-    let underway = state
-        .filter(|state| !state.phase.is_completed())
-        .map(|state| &state.operation);
-    let operation = application.operation.as_ref().or(underway);
-    let asked = operation
-        .and_then(|operation| operation.sync.as_ref())
-        .map(|sync| &sync.sync_options)
-        .filter(|options| !options.is_empty());
-    let policy = application.spec.sync_policy.as_ref();
-    asked
-        .or(policy.map(|policy| &policy.sync_options))
-        .is_some_and(|options| options.iter().any(|o| o == "RespectIgnoreDifferences=true"))
-}

@@ -15,10 +15,7 @@ use std::{fmt::Write as _, sync::Arc};
 use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use serde_json::Value;
 
-pub use self::{
-    application::{RuleSource, respects},
-    respect::respected,
-};
+pub use self::{application::RuleSource, respect::respected};
 use self::{
     jq::Expression,
     pointer::{Pointer, Step},

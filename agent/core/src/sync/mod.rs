@@ -7,6 +7,7 @@
 
 mod record;
 mod tasks;
+pub mod time_limit;
 
 pub use record::{Outcome, Record};
 
@@ -20,6 +21,7 @@ use crate::{
     hook::{Hook, Run},
     live::LiveObject,
     object::ObjectKey,
+    options::AppOptions,
     plan::Plan,
 };
 use tasks::{Place, Stand, Task};
@@ -36,10 +38,12 @@ pub struct Situation<'a> {
     pub live_hooks: &'a HashMap<ObjectKey, LiveObject>,
     /// What is still to apply and to prune, by what the request allows.
     pub plan: &'a Plan,
-    /// Whether hooks run: not in a sync of single objects.
+    /// Whether it is about the whole application, and not about single objects of it.
+    pub complete: bool,
+    /// Whether hooks run: not in a sync of single objects, nor with the strategy `apply`.
     pub hooks: bool,
-    /// Prunes wait until what was applied is healthy (`PruneLast`).
-    pub prune_last: bool,
+    /// The options of the sync.
+    pub options: AppOptions,
     /// What was done so far.
     pub record: &'a Record,
     /// The run of the operation.
@@ -129,7 +133,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
     let tasks = tasks::all(situation);
     let ordinary: Vec<&Task> = tasks.iter().filter(|task| !is_last_word(task)).collect();
     if found.is_empty()
-        && let Some(Step::Broken(broken)) = step(&ordinary, situation.prune_last)
+        && let Some(Step::Broken(broken)) = step(&ordinary)
     {
         found.extend(
             broken
@@ -161,7 +165,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
     } else {
         (&last_words, Some(summary(&failures)))
     };
-    match step(steps, situation.prune_last) {
+    match step(steps) {
         Some(Step::Act(actions)) => Next::Act(actions),
         Some(Step::Wait { reason, hook }) => Next::Wait { reason, hook },
         Some(Step::Broken(_)) | None => Next::Ended {
@@ -183,7 +187,7 @@ enum Step {
 }
 
 /// `None` when all that has to be waited for is done.
-fn step(tasks: &[&Task], prune_last: bool) -> Option<Step> {
+fn step(tasks: &[&Task]) -> Option<Step> {
     let mut groups: BTreeMap<Place, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
         groups.entry(task.place).or_default().push(task);
@@ -194,9 +198,15 @@ fn step(tasks: &[&Task], prune_last: bool) -> Option<Step> {
         .filter(|(_, group)| group.iter().any(|task| is_open(&task)))
         .map(|(place, _)| *place)
         .collect();
+    // What later tasks wait for; those that do not may go first.
+    let mut held: Option<Step> = None;
+    let mut unhealthy: Vec<Place> = Vec::new();
     for (place, group) in &groups {
         let first = group.iter().filter(is_open).map(|task| task.rank).min();
         if let Some(first) = first {
+            if unhealthy.iter().any(|earlier| place.waits_for(*earlier)) {
+                return held;
+            }
             let actions = group
                 .iter()
                 .filter(|task| task.rank == first)
@@ -206,35 +216,49 @@ fn step(tasks: &[&Task], prune_last: bool) -> Option<Step> {
                 });
             return Some(Step::Act(actions.collect()));
         }
-        let more_to_come = open.iter().any(|later| later.waits_for(*place, prune_last));
-        let broken: Vec<(ObjectKey, String)> = group
-            .iter()
-            .filter_map(|task| match &task.stand {
-                Stand::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
-                _ => None,
-            })
-            .collect();
-        if !broken.is_empty() {
-            return Some(Step::Broken(broken));
+        let more_to_come = open.iter().any(|later| later.waits_for(*place));
+        let Some(stopped) = stopped(*place, group, more_to_come) else {
+            continue;
+        };
+        if group.iter().any(|task| task.always_holds()) {
+            return held.or(Some(stopped));
         }
-        let mut waiting: Vec<(&ObjectKey, &str, bool)> = group
-            .iter()
-            .filter_map(|task| match &task.stand {
-                Stand::Running(why) if more_to_come || task.is_hook => {
-                    Some((&task.key, why.as_str(), task.is_hook))
-                }
-                _ => None,
-            })
-            .collect();
-        if !waiting.is_empty() {
-            waiting.sort();
-            return Some(Step::Wait {
-                hook: waiting.iter().any(|(.., hook)| *hook),
-                reason: format!("waiting in {place} for {}", names(&waiting)),
-            });
-        }
+        unhealthy.push(*place);
+        held = held.or(Some(stopped));
     }
-    None
+    held
+}
+
+/// Why a group without anything to do holds up what comes later, when it does.
+fn stopped(place: Place, group: &[&Task], more_to_come: bool) -> Option<Step> {
+    let broken: Vec<(ObjectKey, String)> = group
+        .iter()
+        .filter_map(|task| match &task.stand {
+            Stand::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
+            _ => None,
+        })
+        .collect();
+    if !broken.is_empty() {
+        return Some(Step::Broken(broken));
+    }
+    let mut waiting: Vec<(&ObjectKey, &str, bool)> = group
+        .iter()
+        .filter_map(|task| match &task.stand {
+            Stand::Running(why) if more_to_come || task.is_hook => {
+                Some((&task.key, why.as_str(), task.is_hook))
+            }
+            Stand::Leaving => Some((&task.key, "being deleted to be created again", false)),
+            _ => None,
+        })
+        .collect();
+    if waiting.is_empty() {
+        return None;
+    }
+    waiting.sort();
+    Some(Step::Wait {
+        hook: waiting.iter().any(|(.., hook)| *hook),
+        reason: format!("waiting in {place} for {}", names(&waiting)),
+    })
 }
 
 fn names(waiting: &[(&ObjectKey, &str, bool)]) -> String {

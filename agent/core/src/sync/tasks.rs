@@ -7,6 +7,7 @@ use gitops_api::{HealthStatusCode, SyncPhase};
 use super::{Action, Outcome, Situation, Verb, hooks, of_this_run};
 use crate::{
     compare::State,
+    desired::DesiredObject,
     hook::PHASES,
     kinds,
     live::LiveObject,
@@ -19,18 +20,20 @@ use crate::{
 pub(super) struct Place {
     pub(super) phase: SyncPhase,
     prunes: bool,
+    /// A prune that waits until what was applied is healthy (`PruneLast`).
+    last: bool,
     wave: i64,
 }
 
 impl Place {
     /// Whether what is done here waits until all of an earlier place is healthy. What goes out does
     /// not wait for what comes in, unless the option says so.
-    pub(super) fn waits_for(self, earlier: Self, prune_last: bool) -> bool {
+    pub(super) fn waits_for(self, earlier: Self) -> bool {
         let replaces = self.phase == earlier.phase && self.prunes && !earlier.prunes;
-        self > earlier && (prune_last || !replaces)
+        self > earlier && (self.last || !replaces)
     }
 
-    fn order(self) -> (usize, bool, i64) {
+    fn order(self) -> (usize, bool, bool, i64) {
         let phase = PHASES.iter().position(|phase| *phase == self.phase);
         // Prunes go through the waves backwards.
         let wave = if self.prunes {
@@ -38,7 +41,7 @@ impl Place {
         } else {
             self.wave
         };
-        (phase.unwrap_or(1), self.prunes, wave)
+        (phase.unwrap_or(1), self.prunes, self.last, wave)
     }
 }
 
@@ -68,6 +71,8 @@ pub(super) enum Stand {
     Open(Box<Action>),
     /// Done, and not yet as it should be; how it stands.
     Running(String),
+    /// Deleted, to be created again when it is gone.
+    Leaving,
     /// Done, and it will not become as it should be; why.
     Broken(String),
     /// Done.
@@ -84,6 +89,17 @@ pub(super) struct Task {
     pub(super) key: ObjectKey,
     pub(super) is_hook: bool,
     pub(super) stand: Stand,
+}
+
+impl Task {
+    /// Whether everything later waits for it, and not only what waits for health.
+    pub(super) fn always_holds(&self) -> bool {
+        match self.stand {
+            Stand::Leaving => true,
+            Stand::Running(_) => self.is_hook,
+            _ => false,
+        }
+    }
 }
 
 /// All tasks of a sync.
@@ -110,7 +126,7 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
         .values()
         // A sync of single objects does not wait for those it is not about.
         .filter(|object| {
-            situation.hooks
+            situation.complete
                 || actions.contains_key(&object.key)
                 || situation.record.get(SyncPhase::Sync, &object.key).is_some()
         })
@@ -119,7 +135,12 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
             let known = situation.record.get(SyncPhase::Sync, key);
             let stand = match (known, actions.get(key)) {
                 (Some(Outcome::Failed(why)), _) => Stand::Failed(why.clone()),
-                (None, Some(action)) => Stand::Open(Box::new(Action {
+                (Some(Outcome::Pruned), _) | (None, Some(_))
+                    if leaves(situation, object, known) =>
+                {
+                    Stand::Leaving
+                }
+                (None | Some(Outcome::Pruned), Some(action)) => Stand::Open(Box::new(Action {
                     phase: SyncPhase::Sync,
                     key: key.clone(),
                     verb: Verb::Apply,
@@ -131,6 +152,7 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
                 place: Place {
                     phase: SyncPhase::Sync,
                     prunes: false,
+                    last: false,
                     wave: object.wave,
                 },
                 rank: kinds::rank(&key.kind),
@@ -140,6 +162,15 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
             }
         })
         .collect()
+}
+
+/// Whether an object is on its way out to be created again, in this pass or, when the agent ended
+/// before it could note that down, in the one before.
+fn leaves(situation: &Situation<'_>, object: &DesiredObject, known: Option<&Outcome>) -> bool {
+    situation.live.get(&object.key).is_some_and(|live| {
+        live.deleting
+            && (known.is_some() || situation.options.forces(object.options, Some(live.options)))
+    })
 }
 
 /// How an object stands that is applied, in this sync or before.
@@ -206,6 +237,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 place: Place {
                     phase,
                     prunes: false,
+                    last: false,
                     wave: hook.object.wave,
                 },
                 rank: kinds::rank(&key.kind),
@@ -303,7 +335,7 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
                 reason: action.reason.clone(),
             })),
         };
-        tasks.push(prune(live, stand));
+        tasks.push(prune(situation, live, stand));
     }
     // Those on their way out are no longer in the plan, and still waited for.
     for (key, state) in situation.comparison {
@@ -312,17 +344,22 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
             && !tasks.iter().any(|task: &Task| task.key == *key)
             && let Some(live) = situation.live.get(key)
         {
-            tasks.push(prune(live, Stand::Running("being deleted".into())));
+            tasks.push(prune(
+                situation,
+                live,
+                Stand::Running("being deleted".into()),
+            ));
         }
     }
     tasks
 }
 
-fn prune(live: &LiveObject, stand: Stand) -> Task {
+fn prune(situation: &Situation<'_>, live: &LiveObject, stand: Stand) -> Task {
     Task {
         place: Place {
             phase: SyncPhase::Sync,
             prunes: true,
+            last: situation.options.prunes_last(live.options),
             wave: live.wave,
         },
         rank: kinds::prune_rank(&live.key.kind),

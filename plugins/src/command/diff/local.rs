@@ -10,6 +10,7 @@ use gitops_api::{Application, ApplicationSource};
 use gitops_core::desired::{self, Context, DesiredSet, Manifest};
 use gitops_core::ignore::RuleSource;
 use gitops_core::object::Origin;
+use gitops_core::options::AppOptions;
 use gitops_core::tracking;
 use gitops_render::{
     AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
@@ -134,7 +135,7 @@ async fn render(
     let metadata = spec
         .sync_policy
         .as_ref()
-        .filter(|policy| policy.has_option("CreateNamespace=true"))
+        .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
         .and_then(|policy| policy.managed_namespace_metadata.as_ref());
     if let Some(metadata) = metadata {
         let namespace = desired::managed_namespace(
