@@ -18,6 +18,7 @@ pub mod failure;
 pub mod follow;
 pub mod forge;
 pub mod git;
+pub mod health;
 pub mod history;
 pub mod installation;
 pub mod interrupt;

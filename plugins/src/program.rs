@@ -94,6 +94,7 @@ commands! {
     Completion completion CompletionArgs "kubectl-gitops-completion";
     Version version VersionArgs "kubectl-gitops-version";
     Doctor doctor DoctorArgs "kubectl-gitops-doctor";
+    Health health HealthArgs "kubectl-gitops-health";
     Uninstall uninstall UninstallArgs "kubectl-gitops-uninstall";
 }
 

@@ -5,6 +5,7 @@ pub mod completion;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod health;
 pub mod history;
 pub mod refresh;
 pub mod rollback;

@@ -71,6 +71,13 @@ pub(crate) const ALL: &[Command] = &[
         ..ABOUT_ONE
     },
     Command {
+        name: "health",
+        needs: &["-f", "-"],
+        app: App::No,
+        reads: false,
+        document: Some("health"),
+    },
+    Command {
         name: "refresh",
         app: App::Several,
         ..ABOUT_ONE

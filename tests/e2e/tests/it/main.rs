@@ -22,6 +22,7 @@ mod examples;
 mod explain;
 mod first_sync;
 mod harness;
+mod health_command;
 mod health_rules;
 mod history;
 mod hooks;
