@@ -235,6 +235,7 @@ mod tests {
     use super::*;
     use crate::{
         desired::{Context, Manifest, Scope, prepare},
+        ignore::IgnoreRules,
         object::Origin,
     };
 
@@ -327,6 +328,56 @@ mod tests {
     }
 
     #[test]
+    fn under_rules_a_change_in_git_is_to_be_confirmed_and_what_was_confirmed_goes_with_them() {
+        let set = desired();
+        let live = applied(&set);
+        let rules = |pointer: &str| {
+            let rule = json!([{"kind": "ConfigMap", "jsonPointers": [pointer]}]);
+            let (rules, _) =
+                IgnoreRules::compile(&serde_json::from_value::<Vec<_>>(rule).unwrap(), "");
+            let set = set.clone().ignoring(&rules);
+            set.objects.values().next().unwrap().as_ref().clone()
+        };
+        let state =
+            |object: &DesiredObject, live: &LiveObject, confirmed: Option<&Confirmation>| {
+                judge(object, "shop", Some(live), confirmed, |_| false)
+            };
+        let (x, y) = (rules("/data/x"), rules("/data/y"));
+        let plain = set.objects.values().next().unwrap();
+        let older = LiveObject {
+            desired_digest: Some("other".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(plain, &older, None), State::Changed);
+        assert_eq!(
+            state(&x, &older, None),
+            State::Unconfirmed,
+            "it may be ignored"
+        );
+        assert!(is_changed_in_git(&x, &older));
+        let confirmed = Confirmation::of(&older, &x);
+        assert_eq!(state(&x, &older, Some(&confirmed)), State::Synced);
+        assert_eq!(state(&y, &older, Some(&confirmed)), State::Unconfirmed);
+        assert_eq!(state(plain, &older, Some(&confirmed)), State::Changed);
+
+        let respected = LiveObject {
+            desired_digest: Some(format!("{}{RESPECTED}", plain.digest)),
+            ..live.clone()
+        };
+        assert_eq!(state(&x, &respected, None), State::Unconfirmed);
+        assert!(
+            !is_changed_in_git(&x, &respected),
+            "Git is as it was applied"
+        );
+        assert_eq!(state(plain, &respected, None), State::Changed);
+        let unknown = LiveObject {
+            desired_digest: None,
+            ..live
+        };
+        assert_eq!(state(&x, &unknown, None), State::Changed, "never applied");
+    }
+
+    #[test]
     fn objects_of_other_applications_are_left_alone_while_those_exist() {
         let mut live = applied(&desired());
         let tracking = live.tracking.as_mut().unwrap();
@@ -352,6 +403,10 @@ mod tests {
             )
         };
         assert_eq!(run(&live), BTreeMap::from([(key, State::Extra)]));
+        live.ignore_extraneous = true;
+        let states: Vec<_> = run(&live).into_values().collect();
+        assert_eq!(states, [State::Extraneous]);
+        assert!(!State::Extra.is_in_order() && State::Extraneous.is_in_order());
         live.tracking.as_mut().unwrap().instance = "other".into();
         assert!(run(&live).is_empty());
     }

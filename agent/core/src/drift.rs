@@ -255,10 +255,12 @@ pub fn describe(field: &DriftedField) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gitops_api::sync_policy::ResourceIgnoreDifferences;
     use proptest::{collection, option, prelude::*};
     use serde_json::json;
 
     use super::*;
+    use crate::{desired, ignore::IgnoreRules, object::Origin};
 
     #[test]
     fn names_field_values_culprit_and_time() {
@@ -278,6 +280,114 @@ mod tests {
             ".spec.replicas is 5 instead of 3, by kubectl-scale"
         );
         assert_eq!(drift[0].since.as_deref(), Some("2026-01-02T03:04:05Z"));
+    }
+
+    fn desired(manifest: &Value, rules: Value) -> DesiredObject {
+        let context = desired::Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        let manifest = desired::Manifest {
+            value: manifest.clone(),
+            origin: Origin::default(),
+        };
+        let set = desired::prepare(vec![manifest], context, |_| {
+            Some(desired::Scope::Namespaced)
+        });
+        let rules: Vec<ResourceIgnoreDifferences> = serde_json::from_value(rules).unwrap();
+        let (rules, problems) = IgnoreRules::compile(&rules, "rules");
+        assert!(problems.is_empty(), "{problems:?}");
+        let set = set.unwrap().ignoring(&rules);
+        set.objects.values().next().unwrap().as_ref().clone()
+    }
+
+    fn paths(fields: &[DriftedField]) -> Vec<String> {
+        fields.iter().map(|field| field.path.to_string()).collect()
+    }
+
+    #[test]
+    fn what_rules_name_is_set_apart_and_nothing_else() {
+        let git = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"replicas": 3, "paused": false, "list": [{"name": "a", "v": 1}, {"name": "b", "v": 1}]}});
+        let mut live = git.clone();
+        live["spec"] = json!({"replicas": 5, "paused": true, "list": [{"name": "a", "v": 2}, {"name": "b", "v": 2}]});
+        live["metadata"]["managedFields"] = json!([
+            {"manager": "scaler", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+            {"manager": "gitops-agent", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]);
+        let rule = |field: &str, value: &str| {
+            let mut rule = json!({"group": "apps", "kind": "Deployment"});
+            rule[field] = json!([value]);
+            rule
+        };
+        let all = [
+            ".spec.list[name=a].v",
+            ".spec.list[name=b].v",
+            ".spec.paused",
+            ".spec.replicas",
+        ];
+        let cases = [
+            (json!([]), vec![]),
+            (
+                json!([rule("jsonPointers", "/spec/replicas")]),
+                vec![".spec.replicas"],
+            ),
+            (
+                json!([rule("managedFieldsManagers", "scaler")]),
+                vec![".spec.replicas"],
+            ),
+            (
+                json!([
+                    rule(
+                        "jqPathExpressions",
+                        ".spec.list[] | select(.name == \"b\").v"
+                    ),
+                    rule("jsonPointers", "/spec/paused")
+                ]),
+                vec![".spec.list[name=b].v", ".spec.paused"],
+            ),
+            (json!([rule("jqPathExpressions", ".spec")]), all.to_vec()),
+        ];
+        for (rules, expected) in cases {
+            let drift = compare(&live, &git, &desired(&git, rules.clone()));
+            assert_eq!(paths(&drift.ignored), expected, "{rules}");
+            let rest: Vec<_> = all.iter().filter(|path| !expected.contains(path)).collect();
+            assert_eq!(
+                paths(&drift.fields).iter().collect::<Vec<_>>(),
+                rest,
+                "{rules}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_admission_would_add_is_no_difference_unless_it_is_asked_for() {
+        let git = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "1"}});
+        let mut live = git.clone();
+        live["metadata"]["annotations"] = json!({"old": "x"});
+        live["metadata"]["managedFields"] = json!([{"manager": "gitops-agent", "operation": "Apply",
+            "fieldsV1": {"f:data": {"f:k": {}}, "f:metadata": {"f:annotations": {"f:old": {}}}}}]);
+        let mut applied = git.clone();
+        applied["metadata"]["labels"] = json!({"injected": "yes"});
+        applied["data"]["k"] = json!("rewritten");
+        let mut wanted = desired(&git, json!([]));
+        // What Git sets counts whoever changed it, and what the agent held and Git dropped too.
+        let drift = compare(&live, &applied, &wanted);
+        assert_eq!(
+            paths(&drift.fields),
+            [".data.k", ".metadata.annotations.old"]
+        );
+        wanted.include_mutations = true;
+        let drift = compare(&live, &applied, &wanted);
+        assert_eq!(
+            paths(&drift.fields),
+            [
+                ".data.k",
+                ".metadata.labels.injected",
+                ".metadata.annotations.old"
+            ]
+        );
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Controller {
         let Some(rendered) = last else {
             return Err(comparison_error("nothing was rendered"));
         };
-        let ruled = rendered.ruled(app);
+        let ruled = rendered.ruled(app, &settings);
         let desired = &rendered.desired;
         let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
         let repeated = warning(condition::REPEATED_RESOURCE_WARNING);

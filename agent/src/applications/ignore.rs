@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use gitops_api::Application;
-use gitops_core::ignore::RuleSource;
+use gitops_core::{ignore::RuleSource, settings::Settings};
 
 use super::memory::{RenderedSources, Ruled};
 
 impl RenderedSources {
-    /// The manifests under the application's rules.
-    pub(crate) fn ruled(&mut self, app: &Application) -> Ruled {
-        let source = RuleSource::of(app);
+    /// The manifests under the rules of the application and of the installation.
+    pub(crate) fn ruled(&mut self, app: &Application, settings: &Settings) -> Ruled {
+        let source = RuleSource::of(app, settings);
         if source.is_empty() {
             self.ruled = None;
             return Ruled {

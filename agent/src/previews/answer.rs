@@ -76,7 +76,7 @@ impl Controller {
             .render(&key, &app, found.clone(), String::new(), String::new())
             .await
             .map_err(|condition| condition.message)?;
-        let ruled = rendered.ruled(&app);
+        let ruled = rendered.ruled(&app, &self.settings.get());
         rendered.desired = ruled.desired;
         self.check_kinds(&app.spec, &rendered.desired)
             .map_err(|condition| condition.message)?;

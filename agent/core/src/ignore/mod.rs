@@ -6,6 +6,7 @@
 //! Source: <https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/>.
 
 mod application;
+pub(crate) mod installation;
 mod jq;
 mod pointer;
 mod respect;

@@ -7,11 +7,13 @@ mod filter;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use serde_json::Value;
 
 pub use self::filter::{ResourceFilter, ResourceRule};
 use crate::{
     duration,
+    ignore::installation,
     object::annotation,
     tracking::{Tracking, TrackingMethod},
 };
@@ -62,6 +64,9 @@ pub struct Settings {
     pub resources: ResourceFilter,
     /// `resource.sensitive.mask.annotations`: annotations whose values are hidden.
     pub sensitive_annotations: Vec<String>,
+    /// What `resource.customizations` and `resource.compareoptions` say about differences that do
+    /// not count.
+    pub ignore_differences: Vec<ResourceIgnoreDifferences>,
     /// `resource.customizations` and every `resource.customizations.*`, as written.
     pub customizations: BTreeMap<String, String>,
 }
@@ -78,6 +83,7 @@ impl Default for Settings {
             in_cluster_enabled: true,
             resources: ResourceFilter::default(),
             sensitive_annotations: Vec::new(),
+            ignore_differences: Vec::new(),
             customizations: BTreeMap::new(),
         }
     }
@@ -122,6 +128,7 @@ impl Settings {
                 inclusions: reader.rules("resource.inclusions", &yaml),
             },
             sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
+            ignore_differences: reader.ignore_differences(&yaml),
             customizations: data
                 .iter()
                 .filter(|(key, _)| {
@@ -215,6 +222,17 @@ impl<'a> Reader<'a> {
         }
         tracking.installation_id = self.text("installationID").map(Into::into);
         tracking
+    }
+
+    fn ignore_differences(
+        &mut self,
+        yaml: impl Fn(&str) -> Result<Value, String>,
+    ) -> Vec<ResourceIgnoreDifferences> {
+        let (rules, problems) = installation::read(self.data, yaml);
+        for (key, problem) in problems {
+            self.warn(&key, problem);
+        }
+        rules
     }
 
     fn rules(

@@ -11,6 +11,7 @@ use gitops_core::desired::{self, Context, DesiredSet, Manifest};
 use gitops_core::ignore::RuleSource;
 use gitops_core::object::Origin;
 use gitops_core::options::AppOptions;
+use gitops_core::settings::Settings;
 use gitops_core::tracking;
 use gitops_render::{
     AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
@@ -148,7 +149,7 @@ async fn render(
             .entry(namespace.key.clone())
             .or_insert_with(|| Arc::new(namespace));
     }
-    let (rules, problems) = RuleSource::of(application).compile();
+    let (rules, problems) = RuleSource::of(application, &Settings::default()).compile();
     warnings.extend(problems);
     Ok((set.ignoring(&rules), warnings))
 }
