@@ -166,6 +166,31 @@ fn a_sync_is_followed_from_request_to_health() {
 }
 
 #[test]
+fn what_was_pruned_may_take_a_moment_to_go() {
+    let pruned = json!([{"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "",
+        "name": "old", "status": "Pruned", "message": "pruned"}]);
+    let result = json!({"revision": COMMIT, "resources": pruned});
+    let ended = |second: u32| {
+        let finished = format!("2026-11-21T11:59:{second}Z");
+        let more =
+            json!({"message": "pruned 1 object", "finishedAt": finished, "syncResult": result});
+        let mut app = operated("7", "Succeeded", &more);
+        let listed = json!([{"version": "v1", "kind": "ConfigMap", "name": "old",
+            "status": "OutOfSync", "requiresPruning": true}]);
+        app.status.as_mut().unwrap().resources = serde_json::from_value(listed).unwrap();
+        app
+    };
+    assert_eq!(
+        judged(&ended(55)),
+        Verdict::Wait("web: 1 pruned object is still on its way out".into())
+    );
+    assert!(matches!(judged(&ended(40)), Verdict::Done(_)));
+    let mut gone = ended(55);
+    gone.status.as_mut().unwrap().resources.clear();
+    assert!(matches!(judged(&gone), Verdict::Done(_)));
+}
+
+#[test]
 fn somebody_elses_sync_is_not_taken_for_ones_own() {
     let other = operation::request(&Wish::default(), Vec::new(), "bob", "8");
     let is_failed = |app: &Application| matches!(judged(app), Verdict::Failed(_, ExitStatus::No));

@@ -17,6 +17,9 @@ use crate::text;
 /// by what was there before.
 pub const DEGRADED_SECONDS: i64 = 10;
 
+/// Seconds in which objects without finalizers are gone after a prune.
+const LEAVING_SECONDS: i64 = 10;
+
 /// How a sync that was asked for gets on. `degraded_since` is kept between calls.
 pub fn of_sync(
     application: &Application,
@@ -52,13 +55,46 @@ pub fn of_sync(
             Verdict::Failed(format!("{name}: sync failed: {message}"), ExitStatus::No)
         }
         OperationPhase::Succeeded if dry_run => Verdict::Done(format!("{name}: {message}")),
-        OperationPhase::Succeeded => {
-            of_health(application, degraded_since, now, &took(last, &message))
-        }
+        OperationPhase::Succeeded => match leaving(application, last, now) {
+            0 => of_health(application, degraded_since, now, &took(last, &message)),
+            1 => Verdict::Wait(format!("{name}: 1 pruned object is still on its way out")),
+            count => Verdict::Wait(format!(
+                "{name}: {count} pruned objects are still on their way out"
+            )),
+        },
         OperationPhase::Running | OperationPhase::Terminating | OperationPhase::Unknown => {
             Verdict::Wait(format!("{name}: {}", running(last)))
         }
     }
+}
+
+/// How many objects a sync pruned a moment ago that are still there. One that stays longer has a
+/// finalizer to wait for, which is no longer a matter of this sync.
+fn leaving(application: &Application, sync: &OperationState, now: Timestamp) -> usize {
+    let age = sync
+        .finished_at
+        .as_ref()
+        .map_or(0, |finished| now.as_second() - finished.0.as_second());
+    let (Some(result), Some(status)) = (&sync.sync_result, &application.status) else {
+        return 0;
+    };
+    if age > LEAVING_SECONDS {
+        return 0;
+    }
+    let pruned = result
+        .resources
+        .iter()
+        .filter(|done| done.status == Some(ResultCode::Pruned));
+    let there = |done: &&ResourceResult| {
+        status.resources.iter().any(|listed| {
+            listed.requires_pruning
+                && listed.kind == done.kind
+                && listed.group == done.group
+                && listed.namespace == done.namespace
+                && listed.name == done.name
+        })
+    };
+    pruned.filter(there).count()
 }
 
 /// What is said of a sync under way.

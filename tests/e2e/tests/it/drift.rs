@@ -177,7 +177,7 @@ async fn a_field_that_is_taken_back_again_and_again_is_healed_ever_less_often() 
             world.config_map_is("settings", "one").await;
         }
     }
-    let fields = "ConfigMap {}/settings (data.value by other-operator)";
+    let fields = "ConfigMap {}/settings (.data.value by other-operator)";
     let fields = fields.replace("{}", &world.target);
     app.condition("SyncError", &["slowed down", &fields]).await;
     // Slower, and yet it does.
