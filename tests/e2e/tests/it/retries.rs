@@ -6,7 +6,14 @@ use gitops_e2e::{
     application::{is_out_of_sync, status},
     manifests::{config_map, deployment},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingWebhookConfiguration,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::json;
 
 fn operation(app: &Application) -> OperationState {
@@ -172,4 +179,64 @@ async fn a_hook_that_never_ends_is_ended_when_the_time_is_over() {
     );
     world.object_gone::<Pod>("check").await;
     assert!(!world.exists::<ConfigMap>("settings").await);
+}
+
+#[tokio::test]
+async fn an_admission_webhook_that_is_down_is_waited_for() {
+    let world = World::new("webhookdown").await;
+    let repo = world.repo("config");
+    repo.write("map.yaml", &config_map("settings", "1"));
+    // Nobody listens there.
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(world.plane.client.clone());
+    let name = format!("{}.down.test", world.target);
+    let configuration = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "webhooks": [{
+            "name": name, "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
+                       "operations": ["CREATE", "UPDATE"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.target}},
+            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
+        }],
+    }))
+    .unwrap();
+    webhooks
+        .create(&PostParams::default(), &configuration)
+        .await
+        .unwrap();
+    // It takes effect some time later, and nothing says when.
+    let probe: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    while world.api::<ConfigMap>().create(&dry, &probe).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let retry = json!({"limit": -1, "backoff": {"duration": "1s", "factor": 1}});
+    app.patch(json!({"operation": {"sync": {}, "retry": retry}}))
+        .await;
+    let waits = app
+        .wait("a retry", |app| operation(app).retry_count > 0)
+        .await;
+    let state = operation(&waits);
+    assert!(
+        state.message.contains("webhook") && state.message.contains("retrying attempt"),
+        "{}",
+        state.message
+    );
+    let result = state.sync_result.unwrap().resources.remove(0);
+    assert!(result.message.contains("webhook"), "{}", result.message);
+    assert!(!world.exists::<ConfigMap>("settings").await);
+    webhooks
+        .delete(&name, &DeleteParams::default())
+        .await
+        .unwrap();
+    app.wait("success", |app| {
+        operation(app).phase == OperationPhase::Succeeded
+    })
+    .await;
+    world.config_map_is("settings", "1").await;
 }

@@ -497,3 +497,45 @@ async fn what_nobody_can_read_is_named_with_what_was_meant() {
     world.config_map_is("a", "1").await;
     assert!(!world.exists::<ConfigMap>("c").await);
 }
+
+#[tokio::test]
+async fn an_object_of_an_older_version_of_its_kind_stays_synced() {
+    let world = World::new("versions").await;
+    let group = format!("{}.example.com", world.namespace);
+    let version = |name: &str, storage: bool| {
+        json!({"name": name, "served": true, "storage": storage, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": {"type": "object", "properties": {
+                "size": {"type": "integer"}, "colour": {"type": "string", "default": "blue"}}}}}}})
+    };
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("widgets.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "conversion": {"strategy": "None"},
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [version("v1alpha1", false), version("v1", true)]},
+    });
+    let widget = |size: u32| {
+        format!(
+            "apiVersion: {group}/v1alpha1\nkind: Widget\nmetadata:\n  name: one\nspec:\n  size: {size}\n"
+        )
+    };
+    let repo = world.repo("config");
+    repo.commit(&[
+        ("definition.json", Some(&definition.to_string())),
+        ("widget.yaml", Some(&widget(1))),
+    ]);
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    let done = app.synced().await;
+    assert!(resource(&done, "Widget", "one").is_some());
+    world.agent().restart();
+    let after = app.refresh("normal").await;
+    assert!(is_synced(&after), "{:?}", status(&after).resources);
+    let commit = repo.write("widget.yaml", &widget(2));
+    let after = app.synced_to(&commit).await;
+    assert!(operation(&after).phase.is_successful());
+    let kind =
+        kube::api::ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk(&group, "v1", "Widget"));
+    let api: kube::Api<kube::api::DynamicObject> =
+        kube::Api::namespaced_with(world.plane.client.clone(), &world.target, &kind);
+    assert_eq!(api.get("one").await.unwrap().data["spec"]["size"], 2);
+}
