@@ -149,6 +149,8 @@ pub mod condition {
     pub const INVALID_SETTING_WARNING: &str = "InvalidSettingWarning";
     /// A known good revision is delivered instead of the tracked one.
     pub const HELD_WARNING: &str = "HeldWarning";
+    /// A sync window of the project keeps a sync away, or cannot be read.
+    pub const SYNC_WINDOW_WARNING: &str = "SyncWindowWarning";
     /// An object is excluded by configuration.
     pub const EXCLUDED_RESOURCE_WARNING: &str = "ExcludedResourceWarning";
     /// The namespace holds objects of no application.

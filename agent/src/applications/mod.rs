@@ -24,6 +24,7 @@ mod report;
 mod request;
 mod results;
 mod sync;
+mod window;
 
 use std::{
     collections::HashMap,

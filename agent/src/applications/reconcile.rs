@@ -238,8 +238,12 @@ impl Pass<'_> {
         memory: &mut Memory,
         findings: Findings,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        self.note_windows();
         match self.underway() {
             Some(Underway::Sync(request)) => {
+                if let Some(kept) = self.keep_away(&request) {
+                    return Ok((findings, kept.again));
+                }
                 return Box::pin(self.sync_or_retry(memory, findings, *request)).await;
             }
             Some(Underway::Waits(pause)) => return Ok((findings, Some(pause))),
@@ -275,19 +279,23 @@ impl Pass<'_> {
             }
             Decision::Heal(keys) => {
                 let request = Request::automated(&self.app.spec, Some(keys.clone()), 0);
-                if !request.plan(&findings).is_empty() {
-                    for key in &keys {
-                        memory.heals.record(key, now);
-                    }
-                    self.controller.metrics.heals.inc_by(keys.len() as u64);
+                if request.plan(&findings).is_empty() {
+                    return Ok((findings, None));
                 }
-                Box::pin(self.sync_unless_pointless(memory, findings, request)).await
+                if let Some(kept) = self.keep_away(&request) {
+                    return Ok((findings, kept.again));
+                }
+                for key in &keys {
+                    memory.heals.record(key, now);
+                }
+                self.controller.metrics.heals.inc_by(keys.len() as u64);
+                Box::pin(self.sync_or_retry(memory, findings, request)).await
             }
         }
     }
 
     /// Syncs, unless all that differs must be left as it is: kept objects, objects on their way
-    /// out, a prune that would leave nothing.
+    /// out, a prune that would leave nothing; or that no window is open for it.
     async fn sync_unless_pointless(
         &mut self,
         memory: &mut Memory,
@@ -296,6 +304,9 @@ impl Pass<'_> {
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
         if request.plan(&findings).is_empty() {
             return Ok((findings, None));
+        }
+        if let Some(kept) = self.keep_away(&request) {
+            return Ok((findings, kept.again));
         }
         self.sync_or_retry(memory, findings, request).await
     }

@@ -252,6 +252,15 @@ impl Request {
         }
     }
 
+    /// The state of an operation under way that has to wait; `None` when it has not begun.
+    pub(crate) fn stopped(&self, message: &str) -> Option<OperationState> {
+        let state = self.resumed.as_deref()?;
+        Some(OperationState {
+            message: message.into(),
+            ..state.clone()
+        })
+    }
+
     /// What carrying it out would do.
     pub(crate) fn plan(&self, findings: &Findings) -> Plan {
         let policy = Policy {

@@ -275,7 +275,7 @@ fn situation<'a>(
 
 impl Controller {
     /// Whether somebody wants the operation under way to end: Argo CD's clients say so in its phase.
-    fn is_terminating(&self, key: &AppKey) -> bool {
+    pub(super) fn is_terminating(&self, key: &AppKey) -> bool {
         self.application(key).is_some_and(|app| {
             let state = app.status.as_ref().and_then(|s| s.operation_state.as_ref());
             state.is_some_and(|state| state.phase == OperationPhase::Terminating)

@@ -132,6 +132,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
             condition::INVALID_SPEC_ERROR | condition::COMPARISON_ERROR => {
                 causes.push(blocked(inquiry, found));
             }
+            condition::SYNC_WINDOW_WARNING => causes.push(sync_window(inquiry, found)),
             condition::SHARED_RESOURCE_WARNING => causes.push(
                 Cause::new(
                     Code::Warning,
@@ -163,6 +164,43 @@ fn since(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> String {
                 text::age(time.0, inquiry.now)
             )
         })
+}
+
+fn sync_window(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
+    let message = text::one_line(&found.message);
+    let (code, name, what) = if message.contains("; it may from ") {
+        (
+            Code::OutOfSync,
+            "SyncWindow",
+            "a sync window of its project keeps it from being synced now",
+        )
+    } else if message.contains("no end of that is in sight") {
+        (
+            Code::OutOfSync,
+            "SyncWindow",
+            "a sync window of its project keeps it from being synced",
+        )
+    } else {
+        (
+            Code::Warning,
+            "SyncWindowInvalid",
+            "a sync window of its project cannot be read",
+        )
+    };
+    let project = inquiry
+        .summary
+        .as_ref()
+        .map_or("default", |summary| summary.project.as_str());
+    Cause::new(code, name, what)
+        .evidence(&message)
+        .evidence(since(inquiry, found))
+        .next(
+            format!(
+                "kubectl get appproject {project}{} -o yaml",
+                inquiry.namespace_flag()
+            ),
+            "its windows, in spec.syncWindows",
+        )
 }
 
 fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {

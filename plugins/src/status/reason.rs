@@ -124,6 +124,9 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     if let Some(operation) = operation.filter(|operation| !operation.phase.is_completed()) {
         return reason(Code::Syncing, running(operation));
     }
+    if let Some(closed) = closed_window(status) {
+        return reason(Code::OutOfSync, closed.message.clone());
+    }
     if let Some(text) = drifted(status, now, unicode) {
         return reason(Code::Drift, text);
     }
@@ -164,6 +167,15 @@ fn blocking_condition(status: &ApplicationStatus) -> Option<&ApplicationConditio
         .conditions
         .iter()
         .find(|found| found.is_error() && found.condition_type != condition::SYNC_ERROR)
+}
+
+/// What keeps a sync away that would bring the application into sync.
+fn closed_window(status: &ApplicationStatus) -> Option<&ApplicationCondition> {
+    let sync = status.sync.as_ref()?;
+    let mut conditions = status.conditions.iter();
+    conditions
+        .find(|found| found.condition_type == condition::SYNC_WINDOW_WARNING)
+        .filter(|_| sync.status == SyncStatusCode::OutOfSync)
 }
 
 /// The first object that failed says more than the operation's own message.

@@ -65,14 +65,14 @@ pub fn permits_destination(
     }
 }
 
-struct Cluster<'a> {
-    server: &'a str,
-    name: &'a str,
+pub(super) struct Cluster<'a> {
+    pub(super) server: &'a str,
+    pub(super) name: &'a str,
 }
 
 impl<'a> Cluster<'a> {
     /// A destination says one of address and name; rules may say either.
-    fn of(destination: &'a ApplicationDestination) -> Self {
+    pub(super) fn of(destination: &'a ApplicationDestination) -> Self {
         let server = destination.server.trim_end_matches('/');
         match (server, destination.name.as_str()) {
             (constants::IN_CLUSTER_SERVER, _) | ("", constants::IN_CLUSTER_NAME) => Self {

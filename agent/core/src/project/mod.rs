@@ -1,10 +1,11 @@
-//! What an AppProject allows: sources, destinations and kinds.
+//! What an AppProject allows: sources, destinations and kinds, and when (`windows`).
 //!
-//! Only judges; callers ask again at every action (sync, prune, delete, hook, preview). Roles and
-//! sync windows are not looked at here. The rules are Argo CD's ("Projects").
+//! Only judges; callers ask again at every action (sync, prune, delete, hook, preview). Roles are
+//! not looked at. The rules are Argo CD's ("Projects").
 
 mod destinations;
 mod kinds;
+pub mod windows;
 
 pub use self::{destinations::permits_destination, kinds::permits_object};
 

@@ -47,4 +47,5 @@ mod sources;
 mod status_tree;
 mod sync_command;
 mod sync_options;
+mod sync_windows;
 mod wait_command;
