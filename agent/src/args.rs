@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use gitops_core::budget::Budget;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// Pulls desired state from Git and keeps the cluster at it.
@@ -90,6 +91,15 @@ pub(crate) struct RunArgs {
     /// argocd-cmd-params-cm counts more
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = any_duration)]
     pub(crate) sync_timeout: Duration,
+    /// How much of an application a sync prunes before it asks: 20 objects, 50% (and at least ten),
+    /// or none for no limit; the annotation gitops-agent.io/prune-budget of an Application counts more
+    #[arg(
+        long,
+        value_name = "BUDGET",
+        env = "GITOPS_PRUNE_BUDGET",
+        default_value = "50%"
+    )]
+    pub(crate) prune_budget: Budget,
 
     /// Allow file:// repositories; for tests only
     #[arg(long, hide = true)]

@@ -167,7 +167,10 @@ fn request_digest(app: &Application) -> String {
     let annotations: BTreeMap<_, _> = app
         .annotations()
         .iter()
-        .filter(|(name, _)| name.starts_with("argocd.argoproj.io/") || *name == annotation::HOLD)
+        .filter(|(name, _)| {
+            name.starts_with("argocd.argoproj.io/")
+                || [annotation::HOLD, annotation::PRUNE_BUDGET].contains(&name.as_str())
+        })
         .collect();
     digest::of_value(&serde_json::json!([
         app.spec,

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    applications::{AppKey, Cluster, Controller, Reporter, key_of},
+    applications::{AppKey, Cluster, Controller, Looks, Reporter, key_of},
     args::{Args, Command, RunArgs},
     cluster::{
         discovery::Discovery,
@@ -258,7 +258,9 @@ async fn controller(
         metrics,
         poll_interval: args.poll_interval,
         sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
+        prune_budget: args.prune_budget,
         allow_file: args.allow_file_repositories,
+        looks: Looks::default(),
         memories: Mutex::default(),
     });
     ensure_default_project(&controller).await;

@@ -90,6 +90,7 @@ commands! {
     Refresh refresh RefreshArgs "kubectl-gitops-refresh";
     Wait wait WaitArgs "kubectl-gitops-wait";
     Terminate terminate TerminateArgs "kubectl-gitops-terminate";
+    Approve approve ApproveArgs "kubectl-gitops-approve";
     Bootstrap bootstrap BootstrapArgs "kubectl-gitops-bootstrap";
     Completion completion CompletionArgs "kubectl-gitops-completion";
     Version version VersionArgs "kubectl-gitops-version";

@@ -83,6 +83,9 @@ pub mod annotation {
     pub const OPERATION: &str = "gitops-agent.io/operation";
     /// On an Application: a [`crate::Hold`] as JSON.
     pub const HOLD: &str = "gitops-agent.io/hold";
+    /// On an Application: how much of it a sync prunes unasked: `20` objects, `80%`, or `none` for
+    /// no limit.
+    pub const PRUNE_BUDGET: &str = "gitops-agent.io/prune-budget";
     /// On an object: why it must not be rolled back.
     pub const FORWARD_ONLY: &str = "gitops-agent.io/forward-only";
 }
@@ -133,6 +136,8 @@ pub mod finalizer {
 pub mod condition {
     /// Deleting the Application does not get on.
     pub const DELETION_ERROR: &str = "DeletionError";
+    /// Deleting the Application waits for something.
+    pub const DELETION_WARNING: &str = "DeletionWarning";
     /// The spec cannot be carried out.
     pub const INVALID_SPEC_ERROR: &str = "InvalidSpecError";
     /// Desired and live state could not be compared.
@@ -147,6 +152,8 @@ pub mod condition {
     pub const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
     /// An option or annotation that nobody can read; it does not count.
     pub const INVALID_SETTING_WARNING: &str = "InvalidSettingWarning";
+    /// Objects are deleted only when somebody agrees.
+    pub const CONFIRMATION_WARNING: &str = "ConfirmationWarning";
     /// A known good revision is delivered instead of the tracked one.
     pub const HELD_WARNING: &str = "HeldWarning";
     /// A sync window of the project keeps a sync away, or cannot be read.

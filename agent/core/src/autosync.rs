@@ -103,8 +103,13 @@ pub fn decide(
     let extra = comparison
         .values()
         .any(|state| matches!(state, State::Extra));
+    // What another application gave up is new to this one, whatever was synced before.
+    let inherits = comparison.iter().any(|(key, state)| {
+        matches!(state, State::HandedOver(_)) && heals.pause(key, now).is_zero()
+    });
     match attempt {
-        None if !open.is_empty() || (extra && automated.prune) => {
+        Some(attempt) if attempt.succeeded && inherits => return Decision::Sync { retry: 0 },
+        None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
         Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::GaveUp),
@@ -360,6 +365,20 @@ mod tests {
                 State::Extra,
                 None,
                 Decision::Sync { retry: 0 },
+            ),
+            (
+                "handed over later",
+                Some(plain),
+                State::HandedOver("b".into()),
+                ok,
+                Decision::Sync { retry: 0 },
+            ),
+            (
+                "handed over, synced by hand",
+                None,
+                State::HandedOver("b".into()),
+                ok,
+                Decision::Nothing(Idle::Manual),
             ),
             (
                 "foreign",

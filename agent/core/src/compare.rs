@@ -102,6 +102,8 @@ pub enum State {
     Drifted(Vec<DriftedField>),
     /// Another application owns it; it is left alone.
     OwnedBy(String),
+    /// It belongs to another application, which does not want it any more, or is gone.
+    HandedOver(String),
     /// In the cluster, tracked to this application, no longer in Git.
     Extra,
     /// The same, and annotated `compare-options: IgnoreExtraneous`: the application counts as
@@ -134,15 +136,15 @@ pub type Comparison = BTreeMap<ObjectKey, State>;
 /// Compares all desired objects and all live objects tracked to `instance`.
 ///
 /// `live` finds the record of an object; `tracked` are the identities of the objects tracked to
-/// this application; `confirmed` is what was confirmed before; `other_exists` tells whether an
-/// application of that instance name exists, because objects of a deleted one may be taken over.
+/// this application; `confirmed` is what was confirmed before; `other_holds` tells whether another
+/// application exists and may still want an object, because what it gave up may be taken over.
 pub fn compare<'a>(
     desired: &DesiredSet,
     instance: &str,
     live: impl Fn(&ObjectKey) -> Option<&'a LiveObject>,
     tracked: &BTreeSet<ObjectKey>,
     confirmed: impl Fn(&ObjectKey) -> Option<&'a Confirmation>,
-    other_exists: impl Fn(&str) -> bool,
+    other_holds: impl Fn(&str, &ObjectKey) -> bool,
 ) -> Comparison {
     let mut comparison: Comparison = desired
         .objects
@@ -150,7 +152,7 @@ pub fn compare<'a>(
         .map(|(key, object)| {
             (
                 key.clone(),
-                judge(object, instance, live(key), confirmed(key), &other_exists),
+                judge(object, instance, live(key), confirmed(key), &other_holds),
             )
         })
         .collect();
@@ -183,7 +185,7 @@ pub fn judge(
     instance: &str,
     live: Option<&LiveObject>,
     confirmed: Option<&Confirmation>,
-    other_exists: impl Fn(&str) -> bool,
+    other_holds: impl Fn(&str, &ObjectKey) -> bool,
 ) -> State {
     if !desired.kind_known {
         return State::UnknownKind;
@@ -193,9 +195,14 @@ pub fn judge(
     };
     if let Some(other) = owner(live)
         && other != instance
-        && other_exists(other)
     {
-        return State::OwnedBy(other.into());
+        if other_holds(other, &live.key) {
+            return State::OwnedBy(other.into());
+        }
+        // What is not tracked cannot be given away.
+        if tracking::is_tracked_kind(&live.key.group, &live.key.kind) && !desired.implicit {
+            return State::HandedOver(other.into());
+        }
     }
     if confirmed.is_some_and(|confirmation| confirmation.holds_for(live, desired)) {
         return State::Synced;
@@ -278,7 +285,7 @@ mod tests {
             "shop",
             live,
             confirmed,
-            |other| other == "other",
+            |other, _| other == "other",
         )
     }
 
@@ -384,7 +391,7 @@ mod tests {
         tracking.instance = "other".into();
         assert_eq!(state(Some(&live), None), State::OwnedBy("other".into()));
         live.tracking.as_mut().unwrap().instance = "gone".into();
-        assert_eq!(state(Some(&live), None), State::Changed);
+        assert_eq!(state(Some(&live), None), State::HandedOver("gone".into()));
     }
 
     #[test]
@@ -399,7 +406,7 @@ mod tests {
                 |_| Some(live),
                 &tracked,
                 |_| None,
-                |_| true,
+                |_, _| true,
             )
         };
         assert_eq!(run(&live), BTreeMap::from([(key, State::Extra)]));

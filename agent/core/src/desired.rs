@@ -461,6 +461,7 @@ fn as_hook(
         key,
         object: Arc::new(object),
         phases: marks.phases,
+        deletion_phases: marks.deletion_phases,
         runs: marks.runs,
         deletion: marks.deletion,
         generates_name,

@@ -3,7 +3,7 @@
 //! Reads the annotations of Argo CD and of Helm as Argo CD does ("Sync Phases and Waves", "Helm
 //! Hooks"); when a hook runs is decided by the sync itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use gitops_api::{
     HookType, SyncPhase,
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     desired::DesiredObject,
     object::{self, ObjectKey},
+    tracking::TrackingId,
 };
 
 /// Phases in the order they run; a failure skips to the last.
@@ -34,12 +35,41 @@ pub struct Hook {
     pub object: Arc<DesiredObject>,
     /// Phases of a sync it runs in; none for hooks of a deletion and those that never run.
     pub phases: Vec<SyncPhase>,
+    /// Phases of the Application's deletion it runs in.
+    pub deletion_phases: Vec<DeletionPhase>,
     /// Whether anything ever runs it; `Skip` and Helm's tests are never run.
     pub runs: bool,
     /// When it is deleted.
     pub deletion: Deletion,
     /// It has a `generateName`.
     pub generates_name: bool,
+}
+
+/// Phase of the deletion of an Application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeletionPhase {
+    /// Before its objects are deleted.
+    PreDelete,
+    /// After they are gone.
+    PostDelete,
+}
+
+impl DeletionPhase {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::PreDelete, Self::PostDelete];
+
+    fn kind(self) -> HookType {
+        match self {
+            Self::PreDelete => HookType::PreDelete,
+            Self::PostDelete => HookType::PostDelete,
+        }
+    }
+}
+
+impl fmt::Display for DeletionPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind().fmt(f)
+    }
 }
 
 /// When a hook's object is deleted.
@@ -58,6 +88,8 @@ pub struct Deletion {
 pub struct Marks {
     /// Phases of a sync, in order.
     pub phases: Vec<SyncPhase>,
+    /// Phases of a deletion, in order.
+    pub deletion_phases: Vec<DeletionPhase>,
     /// Whether anything ever runs it.
     pub runs: bool,
     /// When it is deleted.
@@ -90,7 +122,10 @@ pub fn marks(value: &Value) -> Option<Marks> {
         .into_iter()
         .filter(|phase| kinds.iter().any(|kind| phase_of(*kind) == Some(*phase)))
         .collect::<Vec<_>>();
-    let deletes = kinds.contains(&HookType::PreDelete) || kinds.contains(&HookType::PostDelete);
+    let deletion_phases: Vec<DeletionPhase> = DeletionPhase::ALL
+        .into_iter()
+        .filter(|phase| kinds.contains(&phase.kind()))
+        .collect();
     let policies: BTreeSet<&str> = listed(annotation::HOOK_DELETE_POLICY)
         .into_iter()
         .chain(listed(annotation::HELM_HOOK_DELETE_POLICY))
@@ -105,8 +140,9 @@ pub fn marks(value: &Value) -> Option<Marks> {
         deletion.before_creation = true;
     }
     Some(Marks {
-        runs: !phases.is_empty() || deletes,
+        runs: !phases.is_empty() || !deletion_phases.is_empty(),
         phases,
+        deletion_phases,
         deletion,
     })
 }
@@ -157,12 +193,26 @@ impl Run {
     pub fn id(&self) -> String {
         self.started.as_second().to_string()
     }
+
+    /// The same for a phase of a deletion: one manifest may be a hook of both.
+    pub fn id_at(&self, phase: DeletionPhase) -> String {
+        format!("{}-{phase}", self.id()).to_lowercase()
+    }
 }
 
 impl Hook {
     /// Identity of the hook's object in one phase of one run. Generated names are Argo CD's:
     /// the same run always gives the same.
     pub fn key_in(&self, phase: SyncPhase, run: &Run) -> ObjectKey {
+        self.named(&phase, run)
+    }
+
+    /// The same in a phase of a deletion.
+    pub fn key_at(&self, phase: DeletionPhase, run: &Run) -> ObjectKey {
+        self.named(&phase, run)
+    }
+
+    fn named(&self, phase: &dyn fmt::Display, run: &Run) -> ObjectKey {
         if !self.generates_name {
             return self.key.clone();
         }
@@ -181,11 +231,26 @@ impl Hook {
     /// What is created in one phase of one run. The finalizer keeps a finished hook until its
     /// result was read.
     pub fn manifest(&self, phase: SyncPhase, run: &Run) -> Value {
+        self.manifest_of(&self.key_in(phase, run), &run.id())
+    }
+
+    /// What is created in a phase of a deletion.
+    pub fn manifest_at(&self, phase: DeletionPhase, run: &Run) -> Value {
+        self.manifest_of(&self.key_at(phase, run), &run.id_at(phase))
+    }
+
+    fn manifest_of(&self, key: &ObjectKey, run: &str) -> Value {
         let mut manifest = self.object.manifest();
-        let name = self.key_in(phase, run).name;
+        // A tracking annotation that names another object would prove nothing.
+        let tracking = object::annotation(&manifest, annotation::TRACKING_ID)
+            .and_then(TrackingId::parse)
+            .map(|mut id| {
+                id.key.name.clone_from(&key.name);
+                id.to_string()
+            });
         if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.remove("generateName");
-            metadata.insert("name".into(), name.into());
+            metadata.insert("name".into(), key.name.clone().into());
             let finalizers = metadata
                 .entry("finalizers")
                 .or_insert_with(|| Value::Array(Vec::new()));
@@ -197,7 +262,10 @@ impl Hook {
                 .or_insert_with(|| json!({}))
                 .as_object_mut()
             {
-                annotations.insert(annotation::OPERATION.into(), run.id().into());
+                annotations.insert(annotation::OPERATION.into(), run.into());
+                if let Some(tracking) = tracking {
+                    annotations.insert(annotation::TRACKING_ID.into(), tracking.into());
+                }
             }
         }
         manifest

@@ -6,8 +6,11 @@
 pub mod annotations;
 pub mod apply;
 pub mod autosync;
+pub mod budget;
 pub mod cautions;
 pub mod compare;
+pub mod confirmation;
+pub mod deletion;
 pub mod desired;
 pub mod diff;
 pub mod digest;

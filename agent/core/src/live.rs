@@ -48,6 +48,8 @@ pub struct LiveObject {
     pub ignore_extraneous: bool,
     /// Its sync options.
     pub options: ObjectOptions,
+    /// Whether it goes with its Application.
+    pub on_deletion: OnDeletion,
     /// `argocd.argoproj.io/ignore-healthcheck: "true"`.
     pub ignore_health: bool,
     /// It is a hook, and so no part of what is synchronised.
@@ -81,6 +83,7 @@ impl LiveObject {
                 .unwrap_or_default()
         };
         let options = ObjectOptions::of(object);
+        let is_hook = hook::marks(object).is_some();
         Some(Self {
             version: GroupVersionKind::of(object)?.version,
             uid: text("uid").into(),
@@ -96,7 +99,11 @@ impl LiveObject {
             fields: ownership::applied_fields(object, constants::FIELD_MANAGER)
                 .filter(|_| keep_fields)
                 .map(|fields| fields.to_string().into()),
-            health: assess(object),
+            health: if is_hook {
+                hook_health(object, assess)
+            } else {
+                assess(object)
+            },
             keep: is_kept(object, options),
             ignore_extraneous: object::has_option(
                 object,
@@ -104,9 +111,10 @@ impl LiveObject {
                 "IgnoreExtraneous",
             ),
             options,
+            on_deletion: OnDeletion::of(object, options),
             ignore_health: object::annotation(object, constants::annotation::IGNORE_HEALTHCHECK)
                 == Some("true"),
-            hook: hook::marks(object).is_some(),
+            hook: is_hook,
             operation: object::annotation(object, constants::annotation::OPERATION).map(Into::into),
             wave: object::wave(object),
             key,
@@ -140,6 +148,45 @@ impl LiveObject {
         ) {
             (Some(mine), Some(theirs)) => mine > theirs,
             _ => self.resource_version != other.resource_version,
+        }
+    }
+}
+
+/// A hook that did its work did it, although somebody deletes it: a Job with a time to live is
+/// gone in the moment it ends, and only its finalizer keeps it.
+fn hook_health(object: &Value, assess: impl FnOnce(&Value) -> Option<Health>) -> Option<Health> {
+    if object.pointer("/metadata/deletionTimestamp").is_none() {
+        return assess(object);
+    }
+    let mut alive = object.clone();
+    if let Some(metadata) = alive.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("deletionTimestamp");
+    }
+    assess(&alive)
+}
+
+/// What becomes of an object when its Application is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnDeletion {
+    /// It says nothing: it goes, unless the Application says otherwise.
+    #[default]
+    Goes,
+    /// `Delete=confirm`: nothing goes before somebody agreed.
+    Asks,
+    /// `Delete=false` or `helm.sh/resource-policy: keep`.
+    Stays,
+}
+
+impl OnDeletion {
+    /// Reads the annotations of an object.
+    fn of(object: &Value, options: ObjectOptions) -> Self {
+        let kept =
+            object::annotation(object, constants::annotation::HELM_RESOURCE_POLICY) == Some("keep");
+        match options.delete {
+            _ if kept => Self::Stays,
+            Some(Removal::Never) => Self::Stays,
+            Some(Removal::Confirmed) => Self::Asks,
+            Some(Removal::Allowed) | None => Self::Goes,
         }
     }
 }

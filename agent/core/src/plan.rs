@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    budget::Budget,
     compare::{Comparison, State},
+    confirmation::shortened,
     desired::DesiredSet,
     kinds,
     live::LiveObject,
@@ -23,6 +25,10 @@ pub struct Policy {
     pub allow_empty: bool,
     /// Options of the sync.
     pub options: AppOptions,
+    /// How much is pruned unasked.
+    pub budget: Budget,
+    /// Somebody agreed to what has to be asked about.
+    pub consent: bool,
     /// Only these objects; all when `None`.
     pub only: Option<BTreeSet<ObjectKey>>,
 }
@@ -66,6 +72,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Objects that differ from Git but are left as they are, with the reason.
     pub skipped: BTreeMap<ObjectKey, Skip>,
+    /// What is asked about the prunes that wait, for people; `None` when none waits.
+    pub question: Option<String>,
 }
 
 /// Why an object is left as it is.
@@ -85,6 +93,8 @@ pub enum Skip {
     Deleting,
     /// It waits until the API server confirms that it differs.
     Unconfirmed,
+    /// Its prune waits until somebody agrees.
+    AwaitsConsent,
 }
 
 impl Skip {
@@ -109,6 +119,7 @@ impl Skip {
                                   CustomResourceDefinition first or correct apiVersion and kind"
                 .into(),
             Self::Deleting => "is being deleted already".into(),
+            Self::AwaitsConsent => "no longer in Git; it is deleted when somebody agrees".into(),
             Self::Unconfirmed => "waits for the API server to confirm a difference".into(),
         }
     }
@@ -134,13 +145,26 @@ pub fn plan<'a>(
     policy: &Policy,
 ) -> Plan {
     let mut applies: BTreeMap<(i64, usize), Vec<Action>> = BTreeMap::new();
-    let mut prunes: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
+    let mut extra: Vec<&LiveObject> = Vec::new();
     let mut skipped = BTreeMap::new();
     let would_delete_all = !policy.allow_empty && desired.objects.is_empty();
     let chosen = |key: &ObjectKey| policy.only.as_ref().is_none_or(|only| only.contains(key));
-    for (key, state) in comparison.iter().filter(|(key, _)| chosen(key)) {
+    for (key, state) in comparison {
+        if state.is_extra() {
+            match live(key).map(|live| (prune_skip(live, policy, would_delete_all), live)) {
+                // Also those that are not chosen: a budget is not to be had in small change.
+                Some((None, live)) => extra.push(live),
+                Some((Some(skip), _)) if chosen(key) => {
+                    skipped.insert(key.clone(), skip);
+                }
+                _ => {}
+            }
+        }
+        if !chosen(key) {
+            continue;
+        }
         let reason = match state {
-            State::Synced => continue,
+            State::Synced | State::Extra | State::Extraneous => continue,
             State::OwnedBy(other) => {
                 skipped.insert(key.clone(), Skip::OwnedBy(other.clone()));
                 continue;
@@ -153,27 +177,11 @@ pub fn plan<'a>(
                 skipped.insert(key.clone(), Skip::Unconfirmed);
                 continue;
             }
-            State::Extra | State::Extraneous => {
-                let Some(live) = live(key) else { continue };
-                match prune_skip(live, policy, would_delete_all) {
-                    Some(skip) => {
-                        skipped.insert(key.clone(), skip);
-                    }
-                    None => prunes
-                        .entry(kinds::rank(&key.kind))
-                        .or_default()
-                        .push(Action {
-                            key: key.clone(),
-                            verb: Verb::Prune {
-                                uid: live.uid.clone(),
-                            },
-                            reason: "no longer in Git".into(),
-                        }),
-                }
-                continue;
-            }
             State::Missing => "in Git, not in the cluster".to_owned(),
             State::Changed => "changed in Git".to_owned(),
+            State::HandedOver(other) => {
+                format!("taken over from application {other}, which does not want it any more")
+            }
             State::Drifted(fields) => {
                 let names: Vec<_> = fields.iter().take(3).map(|f| f.path.to_string()).collect();
                 format!("changed in the cluster: {}", names.join(", "))
@@ -189,6 +197,29 @@ pub fn plan<'a>(
                 reason,
             });
     }
+    let held = |state: &State| matches!(state, State::OwnedBy(_) | State::HandedOver(_));
+    let total = comparison
+        .iter()
+        .filter(|(key, state)| !held(state) && live(key).is_some())
+        .count();
+    let (waiting, question) = ask(&extra, total, policy);
+    let mut prunes: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
+    for live in extra.into_iter().filter(|live| chosen(&live.key)) {
+        if waiting.contains(&live.key) {
+            skipped.insert(live.key.clone(), Skip::AwaitsConsent);
+            continue;
+        }
+        prunes
+            .entry(kinds::rank(&live.key.kind))
+            .or_default()
+            .push(Action {
+                key: live.key.clone(),
+                verb: Verb::Prune {
+                    uid: live.uid.clone(),
+                },
+                reason: "no longer in Git".into(),
+            });
+    }
     let steps = applies
         .into_iter()
         .map(|((wave, _), actions)| Step { wave, actions })
@@ -199,7 +230,45 @@ pub fn plan<'a>(
                 .map(|(_, actions)| Step { wave: 0, actions }),
         )
         .collect();
-    Plan { steps, skipped }
+    Plan {
+        steps,
+        skipped,
+        question,
+    }
+}
+
+/// Which prunes wait until somebody agrees, and what is asked.
+fn ask<'a>(
+    extra: &[&'a LiveObject],
+    total: usize,
+    policy: &Policy,
+) -> (BTreeSet<&'a ObjectKey>, Option<String>) {
+    if policy.consent {
+        return (BTreeSet::new(), None);
+    }
+    let keys = |wanted: &dyn Fn(&LiveObject) -> bool| -> BTreeSet<&'a ObjectKey> {
+        let chosen = extra.iter().filter(|live| wanted(live));
+        chosen.map(|live| &live.key).collect()
+    };
+    if policy.budget.is_exceeded(extra.len(), total) {
+        let all = keys(&|_| true);
+        let question = format!(
+            "{} of {total} objects are no longer in Git and would be deleted, more than the prune \
+             budget of {}: {}",
+            all.len(),
+            policy.budget,
+            shortened(&all)
+        );
+        return (all, Some(question));
+    }
+    let asking = keys(&|live| policy.options.prune_of(live.options) == Removal::Confirmed);
+    let question = (!asking.is_empty()).then(|| {
+        format!(
+            "no longer in Git, and to be deleted only when somebody agrees (Prune=confirm): {}",
+            shortened(&asking)
+        )
+    });
+    (asking, question)
 }
 
 fn prune_skip(live: &LiveObject, policy: &Policy, would_delete_all: bool) -> Option<Skip> {
@@ -356,6 +425,78 @@ mod tests {
             assert_eq!(plan.skipped.get(&key), expected.as_ref());
             assert_eq!(plan.is_empty(), expected.is_some());
         }
+    }
+
+    fn many(count: usize) -> Vec<LiveObject> {
+        (0..count)
+            .map(|index| {
+                live(&ObjectKey {
+                    name: format!("x{index:02}"),
+                    ..extra("ConfigMap")
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_large_prune_and_what_asks_for_it_wait_for_consent_and_applies_go_on() {
+        let desired = set(&[("Service", 0); 5]);
+        let story = |extras: &[LiveObject], policy: &Policy| {
+            let mut comparison: Comparison = desired
+                .objects
+                .keys()
+                .map(|key| (key.clone(), State::Missing))
+                .collect();
+            comparison.extend(extras.iter().map(|live| (live.key.clone(), State::Extra)));
+            let found = |key: &ObjectKey| extras.iter().find(|live| live.key == *key);
+            let plan = plan(&desired, &comparison, found, policy);
+            let prunes = plan.steps.iter().flat_map(|step| &step.actions);
+            let prunes = prunes.filter(|action| action.verb != Verb::Apply).count();
+            (prunes, plan.len() - prunes, plan.question)
+        };
+        let prune = Policy {
+            prune: true,
+            ..Policy::default()
+        };
+        let (prunes, applies, question) = story(&many(9), &prune);
+        assert_eq!((prunes, applies, question), (9, 5, None));
+        let (prunes, applies, question) = story(&many(12), &prune);
+        assert_eq!((prunes, applies), (0, 5), "applies go on");
+        assert_eq!(
+            question.unwrap(),
+            "12 of 12 objects are no longer in Git and would be deleted, more than the prune budget \
+             of 50%: ConfigMap n/x00, ConfigMap n/x01, ConfigMap n/x02, ConfigMap n/x03, ConfigMap \
+             n/x04 and 7 more"
+        );
+        let agreed = Policy {
+            consent: true,
+            ..prune.clone()
+        };
+        assert_eq!(story(&many(12), &agreed), (12, 5, None));
+        let unlimited = Policy {
+            budget: Budget::Unlimited,
+            ..prune.clone()
+        };
+        assert_eq!(story(&many(12), &unlimited), (12, 5, None));
+        let few = Policy {
+            only: Some(BTreeSet::from([many(1)[0].key.clone()])),
+            ..prune.clone()
+        };
+        assert_eq!(
+            story(&many(12), &few).0,
+            0,
+            "one after another is no way round"
+        );
+        let mut asking = many(2);
+        asking[1].options.prune = Some(Removal::Confirmed);
+        let (prunes, _, question) = story(&asking, &prune);
+        assert_eq!(prunes, 1);
+        assert!(
+            question
+                .unwrap()
+                .ends_with("(Prune=confirm): ConfigMap n/x01")
+        );
+        assert_eq!(story(&asking, &agreed).0, 2);
     }
 
     fn any_state() -> impl Strategy<Value = State> {

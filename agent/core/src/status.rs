@@ -367,7 +367,8 @@ fn health_status(
     }
 }
 
-fn conditions(
+/// Conditions as they are kept: those that were there before keep their time.
+pub fn conditions(
     previous: &[ApplicationCondition],
     found: &BTreeSet<Condition>,
     now: Timestamp,

@@ -88,10 +88,13 @@ impl Pass<'_> {
             index.compare(desired, &controller.instance(self.key), |instance| {
                 controller.exists(instance)
             });
-        // What the project does not allow is not this application's to prune, whatever its marks say.
+        // What the project does not allow is not this application's to prune, whatever its marks
+        // say; and what another one wants is for that one to take over.
+        let instance = controller.instance(self.key);
         comparison.retain(|key, state| {
             !state.is_extra()
-                || project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+                || (project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+                    && controller.heir(&instance, key).is_none())
         });
         for (key, state) in &comparison {
             // Judged equal by ownership alone: remember it, so that the fields need not be kept.

@@ -7,6 +7,7 @@ use gitops_api::ApplicationStatus;
 use gitops_charts::ChartArchive;
 use gitops_core::{autosync::HealHistory, desired::DesiredSet, ignore::RuleSource};
 use gitops_render::InputSet;
+use jiff::Timestamp;
 
 /// The memory of one application.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Memory {
     pub(crate) failures: u32,
     /// When its objects were healed.
     pub(crate) heals: HealHistory,
+    /// What its deletion waits for, and since when.
+    pub(crate) waits: Option<(String, Timestamp)>,
     /// The status written last, with the resource version it got.
     pub(crate) written: Option<(u64, ApplicationStatus)>,
 }

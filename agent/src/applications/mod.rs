@@ -7,10 +7,12 @@
 mod apply;
 mod commits;
 mod compare;
+mod consent;
 mod delete;
 mod deliver;
 mod dependencies;
 mod desired;
+mod heirs;
 mod hold;
 mod hooks;
 mod ignore;
@@ -35,6 +37,7 @@ use std::{
 use gitops_api::{AppProject, Application};
 use gitops_charts::ChartFetcher;
 use gitops_core::{
+    budget::Budget,
     object::{GroupVersionKind, ObjectKey},
     tracking,
 };
@@ -56,6 +59,7 @@ use crate::{
 };
 pub(crate) use desired::comparison_error;
 pub(crate) use gitops_core::revision::short;
+pub(crate) use heirs::Looks;
 pub(crate) use look_up::Found;
 pub(crate) use memory::{Dependency, Memory, RenderedSource, RenderedSources};
 pub(crate) use report::Reporter;
@@ -111,7 +115,7 @@ impl Cluster {
     ) -> Result<(), WriteError> {
         match self.writer.delete(gvk, key, uid, propagation).await? {
             Deleted::Leaving(object) => {
-                self.index.observe(&object);
+                self.index.observe_leaving(&object);
             }
             Deleted::Gone => {
                 self.index.remove(key);
@@ -155,8 +159,12 @@ pub(crate) struct Controller {
     pub(crate) poll_interval: std::time::Duration,
     /// Longest time one sync may take, unless argocd-cmd-params-cm says another; none without end.
     pub(crate) sync_timeout: Option<std::time::Duration>,
+    /// How much of an application a sync prunes unasked.
+    pub(crate) prune_budget: Budget,
     /// `file://` repositories are allowed (tests).
     pub(crate) allow_file: bool,
+    /// Which revisions each application has looked at.
+    pub(crate) looks: Looks,
     /// What is remembered of each application.
     pub(crate) memories: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<Memory>>>>,
 }

@@ -13,7 +13,7 @@ use gitops_api::{
 };
 use gitops_core::{
     autosync::{self, Attempt, Automated, Decision},
-    compare::Comparison,
+    compare::{Comparison, State},
     desired::DesiredSet,
     live::LiveObject,
     object::ObjectKey,
@@ -71,7 +71,7 @@ impl Controller {
             return None;
         };
         if app.metadata.deletion_timestamp.is_some() {
-            return self.delete(&key, &app).await;
+            return Box::pin(self.delete(&key, &app, &mut memory)).await;
         }
         let annotations = app.metadata.annotations.as_ref();
         if annotations.is_some_and(|a| {
@@ -108,11 +108,12 @@ impl Controller {
     /// Forgets an application that is gone. Its objects stay; whoever else wants them may have
     /// them now.
     fn forget(&self, key: &AppKey) {
-        for rival in self.cluster.index.rivals(&self.instance(key)) {
-            self.queue.add(super::app_key(&rival, &self.namespace));
-        }
-        self.cluster.index.want(&self.instance(key), None);
+        self.wake(self.cluster.index.rivals(&self.instance(key)));
+        self.wake(self.cluster.index.want(&self.instance(key), None));
         self.hub.follow(key, &[]);
+        for waiting in self.looks.forget(key) {
+            self.queue.add(waiting);
+        }
         self.memories
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -138,7 +139,9 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     async fn run(&mut self, memory: &mut Memory) -> anyhow::Result<Option<Duration>> {
         let sources = self.app.spec.effective_sources().to_vec();
-        let findings = match self.look(memory, &sources).await {
+        let looked = self.look(memory, &sources).await;
+        self.controller.note_look(self.key, &sources, &self.tracked);
+        let findings = match looked {
             Ok(findings) => findings,
             Err(condition) => {
                 self.fail_requested_operation(&condition);
@@ -168,6 +171,9 @@ impl Pass<'_> {
         let hard = self.refresh.as_deref() == Some("hard");
         let wanted = self.wanted(memory, sources, hard).await?;
         self.want(&wanted);
+        self.controller
+            .keep_finalizers(self.app, &wanted.desired.hooks)
+            .await;
         self.check_kinds(&wanted.desired)?;
         self.compare(wanted).await
     }
@@ -210,7 +216,8 @@ impl Pass<'_> {
         self.conditions.extend(wanted.conditions.iter().cloned());
         let instance = self.controller.instance(self.key);
         let index = &self.controller.cluster.index;
-        index.want(&instance, Some(&wanted.desired));
+        let heirs = index.want(&instance, Some(&wanted.desired));
+        self.controller.wake(heirs);
         if self.refresh.is_some() {
             index.forget_probes(&instance);
         }
@@ -239,7 +246,23 @@ impl Pass<'_> {
         findings: Findings,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
         self.note_windows();
-        match self.underway() {
+        let asked = self.asks_about_prunes(&findings);
+        let waits = self.waits_for_others(&findings);
+        let underway = if waits { None } else { self.underway() };
+        match asked {
+            Some((_, true)) if !waits && underway.is_none() => {
+                let request = Request::automated(&self.app.spec, None, 0);
+                return Box::pin(self.sync_unless_pointless(memory, findings, request)).await;
+            }
+            Some((condition, _)) => {
+                self.conditions.insert(condition);
+            }
+            None => {}
+        }
+        if waits {
+            return Ok((findings, None));
+        }
+        match underway {
             Some(Underway::Sync(request)) => {
                 if let Some(kept) = self.keep_away(&request) {
                     return Ok((findings, kept.again));
@@ -274,11 +297,17 @@ impl Pass<'_> {
                 Ok((findings, Some(pause)))
             }
             Decision::Sync { retry } => {
+                for (key, state) in &findings.comparison {
+                    if matches!(state, State::HandedOver(_)) {
+                        memory.heals.record(key, now);
+                    }
+                }
                 let request = Request::automated(&self.app.spec, None, retry);
                 Box::pin(self.sync_unless_pointless(memory, findings, request)).await
             }
             Decision::Heal(keys) => {
                 let request = Request::automated(&self.app.spec, Some(keys.clone()), 0);
+                let request = self.with_consent(request, &findings);
                 if request.plan(&findings).is_empty() {
                     return Ok((findings, None));
                 }
@@ -302,6 +331,7 @@ impl Pass<'_> {
         findings: Findings,
         request: Request,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        let request = self.with_consent(request, &findings);
         if request.plan(&findings).is_empty() {
             return Ok((findings, None));
         }
@@ -317,6 +347,7 @@ impl Pass<'_> {
         findings: Findings,
         request: Request,
     ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        let request = self.with_consent(request, &findings);
         let findings = self.sync(memory, findings, request).await?;
         let again = self.look_again();
         Ok((findings, again))
@@ -339,7 +370,7 @@ impl Pass<'_> {
     }
 
     /// The last operation, if it was of the manifests and source compared now.
-    fn last_attempt(&self, findings: &Findings) -> Option<Attempt> {
+    pub(super) fn last_attempt(&self, findings: &Findings) -> Option<Attempt> {
         let state = self.previous.operation_state.as_ref()?;
         let result = state.sync_result.as_ref()?;
         let spec = &self.app.spec;

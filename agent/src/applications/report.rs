@@ -179,18 +179,35 @@ impl Reporter {
                 secondary: None,
             };
             tracing::info!(application = app.name_any(), object = %key, what, "healed");
-            let desired = findings.wanted.desired.objects.get(key);
-            let reference = ObjectReference {
-                api_version: desired.map(|desired| desired.gvk.api_version()),
-                kind: Some(key.kind.clone()),
-                name: Some(key.name.clone()),
-                namespace: Some(key.namespace.clone()).filter(|n| !n.is_empty()),
-                uid: findings.live.get(key).map(|live| live.uid.clone()),
-                ..ObjectReference::default()
-            };
+            let reference = reference(findings, key);
             self.publish(event(), reference);
             self.publish(event(), app.object_ref(&()));
         }
+    }
+
+    /// Tells that an object changed hands, on the object and on the application that has it now.
+    pub(crate) fn handed_over(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        key: &ObjectKey,
+        from: &str,
+    ) {
+        let name = app.name_any();
+        tracing::info!(application = name, object = %key, from, "taken over");
+        let note = format!(
+            "{key} was handed over from application {from} to application {name} without being \
+             deleted"
+        );
+        let event = || Event {
+            type_: EventType::Normal,
+            reason: "HandedOver".into(),
+            note: Some(limit(&note)),
+            action: "Sync".into(),
+            secondary: None,
+        };
+        self.publish(event(), reference(findings, key));
+        self.publish(event(), app.object_ref(&()));
     }
 
     /// Records an event without waiting for it: nothing depends on it.
@@ -205,6 +222,18 @@ impl Reporter {
                 );
             }
         });
+    }
+}
+
+fn reference(findings: &Findings, key: &ObjectKey) -> ObjectReference {
+    let desired = findings.wanted.desired.objects.get(key);
+    ObjectReference {
+        api_version: desired.map(|desired| desired.gvk.api_version()),
+        kind: Some(key.kind.clone()),
+        name: Some(key.name.clone()),
+        namespace: Some(key.namespace.clone()).filter(|n| !n.is_empty()),
+        uid: findings.live.get(key).map(|live| live.uid.clone()),
+        ..ObjectReference::default()
     }
 }
 

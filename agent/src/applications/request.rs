@@ -9,6 +9,7 @@ use gitops_api::{
     status::{OperationState, ResourceResult, SyncOperationResult},
 };
 use gitops_core::{
+    budget::Budget,
     compare::State,
     hold,
     object::ObjectKey,
@@ -36,6 +37,10 @@ pub(crate) struct Request {
     pub(super) retry: u32,
     /// The revisions a further attempt is about; those looked up now when there are none.
     again: Vec<String>,
+    /// How much is pruned unasked.
+    budget: Budget,
+    /// Somebody agreed to the prunes that have to be asked about.
+    consent: bool,
     /// The state of the operation so far, when it goes on after a wait or a restart.
     resumed: Option<Box<OperationState>>,
 }
@@ -53,6 +58,8 @@ impl Request {
             heal: None,
             retry: 0,
             again: Vec::new(),
+            budget: Budget::default(),
+            consent: false,
             resumed: None,
         }
     }
@@ -101,7 +108,18 @@ impl Request {
             heal,
             retry,
             again: Vec::new(),
+            budget: Budget::default(),
+            consent: false,
             resumed: None,
+        }
+    }
+
+    /// The same within this budget; `consent` says that somebody agreed to what goes beyond it.
+    pub(crate) fn limited(self, budget: Budget, consent: bool) -> Self {
+        Self {
+            budget,
+            consent,
+            ..self
         }
     }
 
@@ -267,6 +285,8 @@ impl Request {
             prune: self.prune,
             allow_empty: self.allow_empty,
             options: self.options,
+            budget: self.budget,
+            consent: self.consent,
             only: self.selection(findings.comparison.keys()),
         };
         let live = |key: &ObjectKey| findings.live.get(key);

@@ -153,6 +153,9 @@ pub(super) fn success(request: &Request, plan: &Plan, record: &Record) -> String
     if !plan.skipped.is_empty() {
         let _ = write!(text, ", skipped {}", plan.skipped.len());
     }
+    if let Some(question) = &plan.question {
+        let _ = write!(text, "; somebody has to agree first: {question}");
+    }
     text
 }
 

@@ -190,6 +190,10 @@ impl Pass<'_> {
                     });
                 }
                 Next::Ended { failure, cleanup } => {
+                    let question = self.awaits_consent(request, findings);
+                    if let (None, Some(question)) = (&failure, question) {
+                        return Ok(Ending::Running(question));
+                    }
                     self.perform(findings, request, &cleanup, run, record).await;
                     return Ok(match failure {
                         Some(failure) => Ending::Failed(failure),
@@ -214,7 +218,7 @@ impl Pass<'_> {
         let done = join_all(
             actions
                 .iter()
-                .map(|action| controller.perform(findings, request, action, run, known)),
+                .map(|action| controller.perform(self.app, findings, request, action, run, known)),
         )
         .await;
         for (action, done) in actions.iter().zip(done) {
@@ -285,6 +289,7 @@ impl Controller {
     /// Does one thing; `None` when there is nothing to record of it.
     async fn perform(
         &self,
+        app: &Application,
         findings: &Findings,
         request: &Request,
         action: &Action,
@@ -298,9 +303,13 @@ impl Controller {
                 };
                 let live = findings.live.get(&action.key);
                 let deleted = record.get(SyncPhase::Sync, &action.key) == Some(&Outcome::Pruned);
-                self.deliver(desired, live, &request.options, deleted)
-                    .await
-                    .map(Some)
+                let outcome = self
+                    .deliver(desired, live, &request.options, deleted)
+                    .await?;
+                if let Some(State::HandedOver(from)) = findings.comparison.get(&action.key) {
+                    self.reporter.handed_over(app, findings, &action.key, from);
+                }
+                Ok(Some(outcome))
             }
             Verb::Prune { uid } => {
                 let Some(live) = findings.live.get(&action.key) else {

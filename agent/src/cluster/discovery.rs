@@ -3,7 +3,7 @@
 //! Read once at start and again when a CustomResourceDefinition changes; never per request.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -41,6 +41,18 @@ impl Kinds {
     /// How a kind is served in exactly this version.
     pub(crate) fn served(&self, gvk: &GroupVersionKind) -> Option<&Served> {
         self.served.get(gvk)
+    }
+
+    /// Every kind that can be watched, once, in one of its versions.
+    pub(crate) fn watchable(&self) -> Vec<GroupVersionKind> {
+        let mut kinds: BTreeMap<GroupKind, &GroupVersionKind> = BTreeMap::new();
+        for (gvk, served) in &self.served {
+            if served.watchable {
+                let known = kinds.entry(gvk.group_kind()).or_insert(gvk);
+                *known = (*known).max(gvk);
+            }
+        }
+        kinds.into_values().cloned().collect()
     }
 
     /// Whether objects of a kind live in namespaces, whatever the version.

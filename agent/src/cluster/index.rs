@@ -59,6 +59,16 @@ impl Index {
     /// Takes note of an object; returns the instances to look at again, none when the record is as
     /// before or older than what is known.
     pub(crate) fn observe(&self, object: &Value) -> BTreeSet<String> {
+        self.take_note(object, false)
+    }
+
+    /// The same for the answer to a deletion: a watch may have said before that the object is
+    /// gone, and nobody would ever say so again.
+    pub(crate) fn observe_leaving(&self, object: &Value) -> BTreeSet<String> {
+        self.take_note(object, true)
+    }
+
+    fn take_note(&self, object: &Value, only_if_there: bool) -> BTreeSet<String> {
         let Some(key) = ObjectKey::of(object) else {
             return BTreeSet::new();
         };
@@ -78,6 +88,10 @@ impl Index {
             return BTreeSet::new();
         };
         self.write(|inner| {
+            let known = inner.objects.get(&record.key);
+            if only_if_there && known.is_none_or(|known| known.uid != record.uid) {
+                return BTreeSet::new();
+            }
             let latest = Arc::ptr_eq(&rules, &self.settings.rules());
             inner.put(record, latest)
         })
@@ -128,17 +142,20 @@ impl Index {
         })
     }
 
-    /// Says what an instance wants now; `None` when the application is gone.
-    pub(crate) fn want(&self, instance: &str, desired: Option<&DesiredSet>) {
+    /// Says what an instance wants now; `None` when the application is gone. Returns the other
+    /// instances that want what this one does not want any more.
+    pub(crate) fn want(&self, instance: &str, desired: Option<&DesiredSet>) -> BTreeSet<String> {
         let now: HashSet<ObjectKey> = desired
             .iter()
             .flat_map(|set| set.objects.keys().cloned())
             .collect();
         self.write(|inner| {
             let before = inner.wants.remove(instance).unwrap_or_default();
+            let mut heirs = BTreeSet::new();
             for key in before.difference(&now) {
                 if let Some(instances) = inner.wanted.get_mut(key) {
                     instances.remove(instance);
+                    heirs.extend(instances.iter().cloned());
                     if instances.is_empty() {
                         inner.wanted.remove(key);
                         inner.confirmed.remove(key);
@@ -153,10 +170,23 @@ impl Index {
                     .or_default()
                     .insert(instance.into());
             }
-            if !now.is_empty() {
+            // Wanting nothing is known, too.
+            if desired.is_some() {
                 inner.wants.insert(instance.into(), now);
             }
-        });
+            heirs
+        })
+    }
+
+    /// Other instances that want an object.
+    pub(crate) fn others_wanting(&self, instance: &str, key: &ObjectKey) -> Vec<String> {
+        self.read(|inner| {
+            let wanting = inner.wanted.get(key).into_iter().flatten();
+            wanting
+                .filter(|other| *other != instance)
+                .cloned()
+                .collect()
+        })
     }
 
     /// Notes what the API server confirmed about an object.
@@ -239,7 +269,14 @@ impl Index {
                 |key| inner.objects.get(key),
                 &self.tracked_in(inner, instance),
                 |key| inner.confirmed.get(key),
-                exists,
+                // As long as it is not known what the other wants, it may want all it has.
+                |other, key| {
+                    exists(other)
+                        && inner
+                            .wants
+                            .get(other)
+                            .is_none_or(|wants| wants.contains(key))
+                },
             );
             let live = comparison
                 .keys()
@@ -309,6 +346,8 @@ impl Inner {
                     || a.tracking != b.tracking
                     || a.desired_digest != b.desired_digest
                     || a.keep != b.keep
+                    || a.on_deletion != b.on_deletion
+                    || a.options != b.options
                     || (a.generation.is_none() && a.resource_version != b.resource_version)
             };
             if !matters(previous, &record) {
@@ -379,6 +418,10 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use gitops_api::HealthStatusCode;
+    use gitops_core::{
+        desired::{Context, Manifest, Scope, prepare},
+        object::Origin,
+    };
     use k8s_openapi::api::core::v1::ConfigMap;
     use serde_json::json;
 
@@ -412,6 +455,11 @@ mod tests {
         assert_eq!(index.remove(&key), shop);
         assert!(index.tracked("shop").is_empty() && !index.has_objects_in("n"));
         assert!(!index.is_unprobed(&key), "the watch said that it is gone");
+        index.observe_leaving(&object("8", 2));
+        assert!(
+            index.get(&key).is_none(),
+            "the answer came later than the watch"
+        );
     }
 
     #[test]
@@ -441,6 +489,41 @@ mod tests {
         assert_eq!(index.observe(&object("5", 1)), shop);
         assert_eq!(health(), HealthStatusCode::Degraded);
         assert!(index.observe(&object("5", 1)).is_empty(), "once");
+    }
+
+    #[test]
+    fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
+        let index = Index::new(CurrentSettings::default());
+        index.observe(&object("5", 1));
+        let key = ObjectKey::of(&object("5", 1)).unwrap();
+        let manifest = Manifest {
+            value: json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "namespace": "n"}}),
+            origin: Origin::default(),
+        };
+        let set = |instance| {
+            let context = Context {
+                instance,
+                destination_namespace: "n",
+                managed_by: "argocd",
+                tracking: None,
+            };
+            prepare(vec![manifest.clone()], context, |_| Some(Scope::Namespaced)).unwrap()
+        };
+        let heirs = set("heir");
+        let state = || {
+            let (mut comparison, _) = index.compare(&heirs, "heir", |_| true);
+            comparison.remove(&key)
+        };
+        assert!(index.want("heir", Some(&heirs)).is_empty());
+        let owned = Some(compare::State::OwnedBy("shop".into()));
+        assert_eq!(state(), owned, "nobody knows yet what the owner wants");
+        index.want("shop", Some(&set("shop")));
+        assert_eq!(state(), owned);
+        let woken = index.want("shop", Some(&DesiredSet::default()));
+        assert_eq!(woken, BTreeSet::from(["heir".to_owned()]));
+        assert_eq!(state(), Some(compare::State::HandedOver("shop".into())));
+        assert_eq!(index.others_wanting("shop", &key), ["heir"]);
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use gitops_api::constants;
-use gitops_core::object::{self, GroupKind, GroupVersionKind, ObjectKey};
+use gitops_core::{
+    live::LiveObject,
+    object::{self, GroupKind, GroupVersionKind, ObjectKey},
+};
 use kube::{
     Api, Client,
-    api::DynamicObject,
+    api::{DynamicObject, ListParams},
     runtime::{WatchStreamExt, utils::Backoff, watcher},
 };
 use serde_json::Value;
@@ -25,6 +28,9 @@ use crate::{metrics::Metrics, settings::CurrentSettings};
 
 /// Called with the instance names whose applications may have changed.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
+
+/// Kinds that are asked about at the same time.
+const QUESTIONS: usize = 16;
 
 /// Longest pause before a broken watch is taken up again: what happens meanwhile goes unseen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -59,6 +65,7 @@ pub(crate) struct Watches {
     on_change: OnChange,
     metrics: Arc<Metrics>,
     running: Arc<Mutex<HashMap<GroupKind, Running>>>,
+    asked: Arc<tokio::sync::Mutex<bool>>,
 }
 
 struct Running {
@@ -90,6 +97,7 @@ impl Watches {
             on_change,
             metrics,
             running: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -112,6 +120,57 @@ impl Watches {
                         watch.given_up = true;
                     }
                 });
+            }
+        }
+    }
+
+    /// Watches every kind of which the agent ever applied an object, whatever a status says of it:
+    /// an agent that was killed may not have said what it did. Asks only once.
+    pub(crate) async fn ensure_all_in_use(&self) -> kube::Result<()> {
+        let mut asked = self.asked.lock().await;
+        if *asked {
+            return Ok(());
+        }
+        let kinds = self.discovery.kinds();
+        let found: Vec<Option<GroupVersionKind>> = stream::iter(kinds.watchable())
+            .map(|gvk| self.if_in_use(gvk))
+            .buffer_unordered(QUESTIONS)
+            .try_collect()
+            .await?;
+        self.ensure(found.into_iter().flatten()).await;
+        *asked = true;
+        Ok(())
+    }
+
+    /// The kind, if there is an object of it that was applied. Some controllers copy labels to what
+    /// they make; such a copy has an owner, or a mark that names something else.
+    async fn if_in_use(&self, gvk: GroupVersionKind) -> kube::Result<Option<GroupVersionKind>> {
+        let kinds = self.discovery.kinds();
+        let Some(served) = kinds.served(&gvk) else {
+            return Ok(None);
+        };
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &served.resource);
+        let mut params = ListParams::default().labels(&self.selector).limit(100);
+        loop {
+            let page = match api.list_metadata(&params).await {
+                Ok(page) => page,
+                // What the agent may not list it did not apply.
+                Err(kube::Error::Api(error)) if matches!(error.code, 403..=405) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            let applied = page.items.into_iter().any(|item| {
+                let mut value = serde_json::json!({"metadata": item.metadata});
+                name_type(&mut value, &gvk);
+                LiveObject::observe(&value, false).is_some_and(|live| live.tracking.is_some())
+            });
+            if applied {
+                return Ok(Some(gvk));
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(None),
             }
         }
     }
@@ -255,9 +314,13 @@ impl Watches {
 /// The object as a value; items of a list carry no type of their own.
 fn value_of(object: DynamicObject, gvk: &GroupVersionKind) -> Value {
     let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    name_type(&mut value, gvk);
+    value
+}
+
+fn name_type(value: &mut Value, gvk: &GroupVersionKind) {
     if let Some(root) = value.as_object_mut() {
         root.insert("apiVersion".into(), gvk.api_version().into());
         root.insert("kind".into(), gvk.kind.clone().into());
     }
-    value
 }

@@ -60,7 +60,10 @@ impl Controller {
                             &object,
                         );
                         match live.get(&object) {
-                            Some(record) if allowed.is_ok() => {
+                            Some(record)
+                                if allowed.is_ok()
+                                    && self.heir(&self.instance(key), &object).is_none() =>
+                            {
                                 self.pruned(&record.gvk(), &object, whole).await
                             }
                             _ => Ok(Wanted::default()),

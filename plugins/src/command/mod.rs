@@ -1,5 +1,6 @@
 //! One module per command; its doc comment is its help.
 
+pub mod approve;
 pub mod bootstrap;
 pub mod completion;
 pub mod diff;

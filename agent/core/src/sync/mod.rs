@@ -10,6 +10,7 @@ mod tasks;
 pub mod time_limit;
 
 pub use record::{Outcome, Record};
+pub(crate) use tasks::hook_outcome;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -123,7 +124,13 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
                 .filter(|live| of_this_run(live, situation.run));
             let outcome = match (known, live) {
                 // Also one that was created before the record could be kept.
-                (_, Some(live)) => tasks::hook_outcome(live),
+                (_, Some(live)) => match hook_outcome(live) {
+                    // Its finalizer keeps it, but its Pods are gone: it will never end.
+                    Outcome::Running(_) if live.deleting => {
+                        Outcome::Failed("somebody deleted it".into())
+                    }
+                    outcome => outcome,
+                },
                 (Some(_), None) => Outcome::Failed("it is gone: somebody deleted it".into()),
                 (None, None) => return None,
             };

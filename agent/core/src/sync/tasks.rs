@@ -250,7 +250,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
 }
 
 /// What a hook's live object says of its work. A kind nobody can judge has done it by existing.
-pub(super) fn hook_outcome(live: &LiveObject) -> Outcome {
+pub(crate) fn hook_outcome(live: &LiveObject) -> Outcome {
     let Some(health) = &live.health else {
         return Outcome::Succeeded(String::new());
     };

@@ -31,6 +31,10 @@ pub(crate) enum App {
 /// All of them.
 pub(crate) const ALL: &[Command] = &[
     Command {
+        name: "approve",
+        ..ABOUT_ONE
+    },
+    Command {
         name: "bootstrap",
         needs: &[
             "--repo",

@@ -1,0 +1,117 @@
+//! Confirmations: whether somebody agreed to a deletion, and how to agree.
+//!
+//! Follows Argo CD: the annotation `argocd.argoproj.io/deletion-approved` on the Application holds
+//! the time of the consent, and counts for what was asked before that time.
+
+use gitops_api::constants::annotation;
+use jiff::Timestamp;
+
+/// What the annotation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Somebody agreed.
+    Given,
+    /// Nobody said anything.
+    Missing,
+    /// Somebody agreed to something earlier.
+    TooOld(Timestamp),
+    /// The text is no time.
+    Unreadable(String),
+}
+
+impl Consent {
+    /// Reads the annotation; a question asked at `since` needs a later answer.
+    pub fn read(annotation: Option<&str>, since: Timestamp) -> Self {
+        let Some(text) = annotation.map(str::trim).filter(|text| !text.is_empty()) else {
+            return Self::Missing;
+        };
+        match text.parse::<Timestamp>() {
+            // People and tools write whole seconds.
+            Ok(time) if time.as_second() >= since.as_second() => Self::Given,
+            Ok(time) => Self::TooOld(time),
+            Err(_) => Self::Unreadable(text.chars().take(60).collect()),
+        }
+    }
+
+    /// Whether somebody agreed.
+    pub fn is_given(&self) -> bool {
+        *self == Self::Given
+    }
+}
+
+/// The Application that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// Namespace of the Application.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// How to agree, and why what is there does not count.
+pub fn how(subject: Subject<'_>, consent: &Consent) -> String {
+    let Subject { namespace, name } = subject;
+    let note = match consent {
+        Consent::Given | Consent::Missing => String::new(),
+        Consent::TooOld(time) => {
+            format!(" (the consent of {time} was given before this was asked)")
+        }
+        Consent::Unreadable(text) => format!(
+            " ({} is {text:?}, which is no time such as 2026-01-31T12:00:00Z)",
+            annotation::DELETION_APPROVED
+        ),
+    };
+    format!(
+        "{ASKS}{name}, or kubectl annotate applications.argoproj.io \
+         {name} -n {namespace} --overwrite {}=$(date -u +%Y-%m-%dT%H:%M:%SZ){note}",
+        annotation::DELETION_APPROVED
+    )
+}
+
+/// Where a question ends and the way to agree begins.
+const ASKS: &str = "to agree: kubectl gitops approve ";
+
+/// What is asked in a message that ends with [`how`]; `None` when nothing is asked.
+pub fn question(message: &str) -> Option<&str> {
+    let (question, _) = message.split_once(ASKS)?;
+    Some(question.trim_end_matches([' ', ';']))
+}
+
+/// The first few of many, and how many there are besides.
+pub fn shortened<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    const SHOWN: usize = 5;
+    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let shown = all[..all.len().min(SHOWN)].join(", ");
+    match all.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consent_counts_for_what_was_asked_before() {
+        let since: Timestamp = "2026-01-31T12:00:00.7Z".parse().unwrap();
+        let read = |text| Consent::read(text, since);
+        assert_eq!(read(None), Consent::Missing);
+        assert_eq!(read(Some(" ")), Consent::Missing);
+        assert_eq!(read(Some("2026-01-31T12:00:00Z")), Consent::Given);
+        assert_eq!(read(Some("2026-01-31T14:00:01+02:00")), Consent::Given);
+        let early = read(Some("2026-01-31T11:59:59Z"));
+        assert!(matches!(early, Consent::TooOld(_)));
+        assert_eq!(read(Some("yes")), Consent::Unreadable("yes".into()));
+        let subject = Subject {
+            namespace: "argocd",
+            name: "shop",
+        };
+        let text = how(subject, &read(Some("yes")));
+        assert!(text.contains("kubectl gitops approve shop"), "{text}");
+        assert!(text.contains("\"yes\", which is no time"), "{text}");
+        assert_eq!(question(&format!("delete all; {text}")), Some("delete all"));
+        assert_eq!(question("nothing is asked"), None);
+        assert_eq!(shortened(1..=7), "1, 2, 3, 4, 5 and 2 more");
+    }
+}
