@@ -347,7 +347,7 @@ mod tests {
         };
         let state =
             |object: &DesiredObject, live: &LiveObject, confirmed: Option<&Confirmation>| {
-                judge(object, "shop", Some(live), confirmed, |_| false)
+                judge(object, "shop", Some(live), confirmed, |_, _| false)
             };
         let (x, y) = (rules("/data/x"), rules("/data/y"));
         let plain = set.objects.values().next().unwrap();
