@@ -272,14 +272,14 @@ fn ask<'a>(
 }
 
 fn prune_skip(live: &LiveObject, policy: &Policy, would_delete_all: bool) -> Option<Skip> {
-    if live.deleting {
-        Some(Skip::Deleting)
-    } else if !policy.prune {
+    if !policy.prune {
         Some(Skip::PruneNotRequested)
     } else if live.keep || policy.options.prune_of(live.options) == Removal::Never {
         Some(Skip::PruneForbidden)
     } else if would_delete_all {
         Some(Skip::WouldDeleteAll)
+    } else if live.deleting {
+        Some(Skip::Deleting)
     } else {
         None
     }

@@ -193,6 +193,17 @@ impl<'a> Now<'a> {
     }
 }
 
+/// A sync that calls itself a success has delivered everything.
+fn all_delivered(comparison: &Comparison, record: &Record) {
+    for (key, state) in comparison {
+        let done = matches!(
+            record.get(SyncPhase::Sync, key),
+            Some(Outcome::Applied | Outcome::Pruned)
+        );
+        assert!(done || state.is_synced(), "{key} was left out: {state:?}");
+    }
+}
+
 /// One application in one cluster.
 struct World {
     desired: DesiredSet,
@@ -268,9 +279,15 @@ impl World {
                 run: &run,
                 options: self.options,
             };
-            for (phase, key, outcome) in observe(&now.with(&record)) {
-                let result = self.result(phase, &key, &outcome);
-                record.put(outcome, result);
+            loop {
+                let observed = observe(&now.with(&record));
+                if observed.is_empty() {
+                    break;
+                }
+                for (phase, key, outcome) in observed {
+                    let result = self.result(phase, &key, &outcome);
+                    record.put(outcome, result);
+                }
             }
             match next(&now.with(&record)) {
                 Next::Act(actions) => {
@@ -297,6 +314,9 @@ impl World {
                     return None;
                 }
                 Next::Ended { failure, cleanup } => {
+                    if failure.is_none() && !desired.objects.is_empty() {
+                        all_delivered(&comparison, &record);
+                    }
                     for action in &cleanup {
                         assert!(matches!(
                             action.verb,
@@ -391,6 +411,12 @@ impl World {
             })
             .unwrap();
         let own = (phase(action.phase), own_wave);
+        // Everything is never pruned.
+        if action.phase == SyncPhase::PostSync && !self.desired.objects.is_empty() {
+            let leaving = |key: &&ObjectKey| key.name.starts_with("extra");
+            let left = self.cluster.objects.keys().find(leaving);
+            assert_eq!(left, None, "{} before what is pruned is gone", action.key);
+        }
         for object in self.desired.objects.values() {
             if (1, object.wave) < own {
                 let live = self.cluster.objects.get(&object.key);

@@ -144,11 +144,17 @@ impl Pass<'_> {
                 return Ok(Ending::Failed(TERMINATED.into()));
             }
             let limit = controller.sync_timeout();
-            let observed = sync::observe(&situation(findings, &hooks, &plan, request, record, run));
-            for (phase, key, outcome) in observed {
-                let outcome = controller.with_logs(&key, outcome).await;
-                let result = results::of_outcome(findings, run, phase, &key, &outcome);
-                record.put(outcome, result);
+            loop {
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let observed = sync::observe(&situation);
+                if observed.is_empty() {
+                    break;
+                }
+                for (phase, key, outcome) in observed {
+                    let outcome = controller.with_logs(&key, outcome).await;
+                    let result = results::of_outcome(findings, run, phase, &key, &outcome);
+                    record.put(outcome, result);
+                }
             }
             let next = sync::next(&situation(findings, &hooks, &plan, request, record, run));
             if let Some(limit) = limit

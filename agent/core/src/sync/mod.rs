@@ -23,7 +23,7 @@ use crate::{
     live::LiveObject,
     object::ObjectKey,
     options::AppOptions,
-    plan::Plan,
+    plan::{Plan, Skip},
 };
 use tasks::{Place, Stand, Task};
 
@@ -106,8 +106,9 @@ pub enum Next {
     },
 }
 
-/// What the cluster tells of hooks that run, and of objects that failed where others wait for
-/// them. The record takes it up before anything else is decided, so that a failure stays one.
+/// What the cluster tells of hooks that run, of prunes that the record does not know, and of
+/// objects that failed where others wait for them. The record takes it up before anything else is
+/// decided, so that a failure stays one; then this is asked again, until there is nothing new.
 pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)> {
     let mut found: Vec<_> = hooks(situation)
         .filter(|(phase, key, _)| {
@@ -137,11 +138,13 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
             (known != Some(&outcome)).then_some((phase, key, outcome))
         })
         .collect();
+    found.extend(leaving(situation));
+    if !found.is_empty() {
+        return found;
+    }
     let tasks = tasks::all(situation);
     let ordinary: Vec<&Task> = tasks.iter().filter(|task| !is_last_word(task)).collect();
-    if found.is_empty()
-        && let Some(Step::Broken(broken)) = step(&ordinary)
-    {
+    if let Some(Step::Broken(broken)) = step(&ordinary) {
         found.extend(
             broken
                 .into_iter()
@@ -149,6 +152,21 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
         );
     }
     found
+}
+
+/// Objects to prune that are on their way out without the record knowing: the agent ended between
+/// their deletion and its report. They are waited for like those of this pass.
+fn leaving(situation: &Situation<'_>) -> impl Iterator<Item = (SyncPhase, ObjectKey, Outcome)> {
+    let phase = SyncPhase::Sync;
+    situation
+        .plan
+        .skipped
+        .iter()
+        .filter(move |(key, skip)| {
+            let known = situation.record.get(phase, key);
+            **skip == Skip::Deleting && matches!(known, None | Some(Outcome::Skipped))
+        })
+        .map(move |(key, _)| (phase, key.clone(), Outcome::Pruned))
 }
 
 fn is_last_word(task: &Task) -> bool {
@@ -172,13 +190,19 @@ pub fn next(situation: &Situation<'_>) -> Next {
     } else {
         (&last_words, Some(summary(&failures)))
     };
-    match step(steps) {
-        Some(Step::Act(actions)) => Next::Act(actions),
-        Some(Step::Wait { reason, hook }) => Next::Wait { reason, hook },
-        Some(Step::Broken(_)) | None => Next::Ended {
-            cleanup: cleanup(situation, failure.is_none()),
-            failure,
-        },
+    let failure = match step(steps) {
+        Some(Step::Act(actions)) => return Next::Act(actions),
+        Some(Step::Wait { reason, hook }) => return Next::Wait { reason, hook },
+        // Not observed before: what waits for it was not done, so that this is no success.
+        Some(Step::Broken(broken)) => failure.or_else(|| {
+            let said = broken.iter().map(|(key, why)| format!("{key}: {why}"));
+            Some(summary(&said.collect::<Vec<_>>()))
+        }),
+        None => failure,
+    };
+    Next::Ended {
+        cleanup: cleanup(situation, failure.is_none()),
+        failure,
     }
 }
 

@@ -33,6 +33,7 @@ mod ignore_differences;
 mod image;
 mod in_cluster;
 mod installation_commands;
+mod kill;
 mod krew;
 mod manual_sync;
 mod namespaces;
