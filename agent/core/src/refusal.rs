@@ -35,6 +35,12 @@ pub fn is_immutable(message: &str) -> bool {
     .any(|text| message.contains(text))
 }
 
+/// Whether an internal error of an API server is the manifest's fault after all: what server-side
+/// apply cannot read against the schema is answered with 500.
+pub fn blames_the_manifest(message: &str) -> bool {
+    message.contains("failed to create typed patch object")
+}
+
 impl Refusal<'_> {
     /// The refusal of an object in words that say what to do.
     pub fn text(&self, key: &ObjectKey) -> String {
@@ -143,5 +149,14 @@ mod tests {
             ..immutable
         };
         assert!(long.text(&key("", "ConfigMap")).chars().count() < 1100);
+    }
+
+    #[test]
+    fn what_the_schema_does_not_know_is_no_fault_of_the_server() {
+        let typo = "failed to create typed patch object (a/web; apps/v1, Kind=Deployment): \
+                    .spec.replcas: field not declared in schema";
+        assert!(blames_the_manifest(typo));
+        let down = "Internal error occurred: failed calling webhook \"a.b\": connection refused";
+        assert!(!blames_the_manifest(down));
     }
 }

@@ -143,9 +143,10 @@ fn limit(status: &mut ApplicationStatus) {
         .as_mut()
         .and_then(|state| state.sync_result.as_mut());
     if let Some(result) = result.filter(|result| result.resources.len() > RESULTS) {
-        result
-            .resources
-            .sort_by_key(|resource| resource.status != Some(ResultCode::SyncFailed));
+        // A hook that is forgotten would run again.
+        result.resources.sort_by_key(|resource| {
+            resource.status != Some(ResultCode::SyncFailed) && resource.hook_type.is_none()
+        });
         result.resources.truncate(RESULTS);
     }
 }

@@ -1,9 +1,9 @@
 //! What the agent remembers of an application between two reconciliations. Only a cache: all of it
 //! can be found again in the cluster and in Git.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use gitops_api::ApplicationStatus;
+use gitops_api::{Application, ApplicationStatus};
 use gitops_charts::ChartArchive;
 use gitops_core::{autosync::HealHistory, desired::DesiredSet, ignore::RuleSource};
 use gitops_render::InputSet;
@@ -26,8 +26,37 @@ pub(crate) struct Memory {
     pub(crate) heals: HealHistory,
     /// What its deletion waits for, and since when.
     pub(crate) waits: Option<(String, Timestamp)>,
-    /// The status written last, with the resource version it got.
-    pub(crate) written: Option<(u64, ApplicationStatus)>,
+    /// The Application as the last write left it.
+    pub(crate) written: Option<Arc<Application>>,
+}
+
+impl Memory {
+    /// The Application as it is now: as it was read, or as the last write left it when that is
+    /// newer. A watch may be behind our own writes, and an operation that was answered must not be
+    /// carried out again.
+    pub(crate) fn newest(&self, read: Arc<Application>) -> Arc<Application> {
+        match &self.written {
+            Some(written) if version(&read) < version(written) => Arc::clone(written),
+            _ => read,
+        }
+    }
+
+    /// The status of an Application as it is now.
+    pub(crate) fn status<'a>(&'a self, read: &'a Application) -> Cow<'a, ApplicationStatus> {
+        let newest: &Application = match &self.written {
+            Some(written) if version(read) < version(written) => written,
+            _ => read,
+        };
+        match &newest.status {
+            Some(status) => Cow::Borrowed(status),
+            None => Cow::Owned(ApplicationStatus::default()),
+        }
+    }
+}
+
+/// Resource versions of one kind of object are ordered (Kubernetes API conventions, KEP-5504).
+fn version(app: &Application) -> Option<u64> {
+    app.metadata.resource_version.as_ref()?.parse().ok()
 }
 
 /// Manifests of all sources together, and what they were made from.
@@ -76,4 +105,31 @@ pub(crate) enum Dependency {
     Archive(Arc<ChartArchive>),
     /// A folder of the same repository.
     Folder(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use gitops_api::Operation;
+
+    use super::*;
+
+    fn at(version: &str, operation: Option<Operation>) -> Arc<Application> {
+        let mut app = Application::default();
+        app.metadata.resource_version = Some(version.into());
+        app.operation = operation;
+        Arc::new(app)
+    }
+
+    #[test]
+    fn an_answered_operation_does_not_come_back_with_an_older_reading() {
+        let asked = || Some(Operation::default());
+        let mut memory = Memory::default();
+        assert!(memory.newest(at("9", asked())).operation.is_some());
+        memory.written = Some(at("10", None));
+        assert!(memory.newest(at("9", asked())).operation.is_none());
+        assert!(
+            memory.newest(at("11", asked())).operation.is_some(),
+            "asked for again"
+        );
+    }
 }

@@ -50,9 +50,11 @@ impl Pass<'_> {
                 OperationPhase::Running | OperationPhase::Terminating
             )
         });
-        let resumable = state
-            .as_ref()
-            .is_some_and(|state| state.sync_result.is_some());
+        // Between two attempts it goes on only while somebody wants it.
+        let wanted = self.app.operation.is_some();
+        let resumable = state.as_ref().is_some_and(|state| {
+            state.sync_result.is_some() && (wanted || state.finished_at.is_none())
+        });
         match (state, &self.app.operation) {
             (Some(state), _) if resumable => Some(Request::resumed(state, spec)),
             (state, Some(operation)) => {
@@ -79,7 +81,7 @@ impl Pass<'_> {
     fn waiting_for_retry(&self) -> Option<Underway> {
         let state = self.previous.operation_state.as_ref()?;
         let failed = state.finished_at.as_ref()?;
-        if state.phase != OperationPhase::Running {
+        if state.phase != OperationPhase::Running || self.app.operation.is_none() {
             return None;
         }
         let spec = &self.app.spec;

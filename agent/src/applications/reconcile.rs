@@ -70,6 +70,7 @@ impl Controller {
             self.forget(&key);
             return None;
         };
+        let app = memory.newest(app);
         if app.metadata.deletion_timestamp.is_some() {
             return Box::pin(self.delete(&key, &app, &mut memory)).await;
         }
@@ -83,7 +84,7 @@ impl Controller {
         let refresh = annotations
             .and_then(|a| a.get(annotation::REFRESH))
             .cloned();
-        let previous = memory.current_status(&app);
+        let previous = memory.status(&app).into_owned();
         let mut pass = Pass {
             controller: &self,
             key: &key,

@@ -42,21 +42,6 @@ pub(crate) struct Reporter {
     metrics: Arc<Metrics>,
 }
 
-impl Memory {
-    /// The status as it is now: what was written last, unless the Application was read again since.
-    pub(crate) fn current_status(&self, app: &Application) -> ApplicationStatus {
-        let read = app
-            .metadata
-            .resource_version
-            .as_ref()
-            .and_then(|v| v.parse::<u64>().ok());
-        match (&self.written, read) {
-            (Some((version, status)), Some(read)) if read < *version => status.clone(),
-            _ => app.status.clone().unwrap_or_default(),
-        }
-    }
-}
-
 impl Reporter {
     /// Reports through this client.
     pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
@@ -81,7 +66,7 @@ impl Reporter {
         status: ApplicationStatus,
         answered: Answered,
     ) -> anyhow::Result<()> {
-        let before = serde_json::to_value(memory.current_status(app))?;
+        let before = serde_json::to_value(memory.status(app))?;
         let mut after = serde_json::to_value(&status)?;
         let mut patch = json!({});
         let mut done: Vec<&str> = Vec::new();
@@ -114,17 +99,15 @@ impl Reporter {
         let _permit = self.permits.acquire().await;
         let (name, patch) = (app.name_any(), Patch::Merge(&patch));
         let write = api.patch(&name, &params, &patch);
-        let written = match tokio::time::timeout(Duration::from_secs(30), write).await {
+        let mut written = match tokio::time::timeout(Duration::from_secs(30), write).await {
             Ok(Ok(written)) => written,
             // The Application was deleted meanwhile: there is nobody to tell.
             Ok(Err(kube::Error::Api(error))) if error.code == 404 => return Ok(()),
             Ok(Err(error)) => return Err(error).context("writing Application.status"),
             Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
         };
-        let version = written
-            .resource_version()
-            .and_then(|version| version.parse().ok());
-        memory.written = version.map(|version| (version, written.status.unwrap_or_default()));
+        written.metadata.managed_fields = None;
+        memory.written = Some(Arc::new(written));
         Ok(())
     }
 

@@ -76,7 +76,9 @@ impl WriteError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused { code, .. } => matches!(code, 409 | 429 | 500..=599),
+            Self::Refused { code, message, .. } => {
+                matches!(code, 409 | 429 | 500..=599) && !refusal::blames_the_manifest(message)
+            }
             Self::UnknownKind(_) => false,
         }
     }

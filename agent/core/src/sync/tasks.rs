@@ -1,6 +1,9 @@
 //! The tasks of a sync: each object and hook, where it belongs in the order, and how it stands.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use gitops_api::{HealthStatusCode, SyncPhase};
 
@@ -318,6 +321,7 @@ fn defined_kind(definition: &serde_json::Value) -> Option<GroupKind> {
 
 fn prunes(situation: &Situation<'_>) -> Vec<Task> {
     let mut tasks = Vec::new();
+    let mut planned: BTreeSet<&ObjectKey> = BTreeSet::new();
     for action in situation.plan.steps.iter().flat_map(|step| &step.actions) {
         let plan::Verb::Prune { uid } = &action.verb else {
             continue;
@@ -335,13 +339,14 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
                 reason: action.reason.clone(),
             })),
         };
+        planned.insert(&action.key);
         tasks.push(prune(situation, live, stand));
     }
     // Those on their way out are no longer in the plan, and still waited for.
     for (key, state) in situation.comparison {
         if state.is_extra()
             && situation.record.get(SyncPhase::Sync, key) == Some(&Outcome::Pruned)
-            && !tasks.iter().any(|task: &Task| task.key == *key)
+            && !planned.contains(key)
             && let Some(live) = situation.live.get(key)
         {
             tasks.push(prune(

@@ -101,7 +101,7 @@ impl Controller {
         kind: &'static str,
         message: String,
     ) {
-        let mut status = memory.current_status(app);
+        let mut status = memory.status(app).into_owned();
         let found = BTreeSet::from([Condition::new(kind, message)]);
         status.conditions = status::conditions(&status.conditions, &found, Timestamp::now());
         let written = self

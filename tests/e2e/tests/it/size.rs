@@ -1,8 +1,9 @@
 //! Much, and one broken among many.
 
 use futures::future::join_all;
-use gitops_e2e::{World, manifests::config_map};
+use gitops_e2e::{World, application::status, manifests::config_map};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::DeleteParams;
 
 #[tokio::test]
 async fn one_broken_application_among_a_hundred_disturbs_none() {
@@ -96,4 +97,53 @@ async fn twenty_megabytes_of_manifests_are_applied() {
             .exists::<ConfigMap>(&format!("large-{}", COUNT - 1))
             .await
     );
+}
+
+/// A file of many small objects in one application.
+fn many(count: usize, changed: Option<usize>) -> String {
+    (0..count)
+        .map(|number| {
+            let value = if changed == Some(number) { "2" } else { "1" };
+            format!("---\n{}", config_map(&format!("map-{number}"), value))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn ten_thousand_objects_are_one_application_and_disturb_no_other() {
+    const COUNT: usize = 10_000;
+    let world = World::new("many").await;
+    let repo = world.repo("config");
+    let commit = repo.write("all.yaml", &many(COUNT, None));
+    let small = world.repo("small");
+    small.write("a.yaml", &config_map("small", "1"));
+    let app = world.app("many").repo(&repo).automated().create().await;
+    let other = world.app("small").repo(&small).automated().create().await;
+    other.synced().await;
+    let unfinished = !world.exists::<ConfigMap>("map-9999").await;
+    assert!(unfinished, "the small one does not wait for the large one");
+    let done = app.synced_to(&commit).await;
+    // What is stored of it fits into what etcd takes; the counts are of all objects.
+    let state = status(&done).operation_state.unwrap();
+    assert!(state.message.contains("10000 objects"), "{}", state.message);
+    assert!(status(&done).resources.len() < COUNT);
+
+    // One of them is changed in Git, and one by hand: nothing else is applied.
+    let commit = repo.write("all.yaml", &many(COUNT, Some(7)));
+    let done = app.synced_to(&commit).await;
+    let state = status(&done).operation_state.unwrap();
+    assert_eq!(state.sync_result.unwrap().resources.len(), 1);
+    world.config_map_is("map-7", "2").await;
+    let maps = world.api::<ConfigMap>();
+    maps.delete("map-8", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.config_map_is("map-8", "1").await;
+
+    world.agent().restart();
+    let commit = repo.write("all.yaml", &many(COUNT - 1, Some(7)));
+    let done = app.synced_to(&commit).await;
+    let state = status(&done).operation_state.unwrap();
+    assert_eq!(state.sync_result.unwrap().resources.len(), 1, "one is gone");
+    world.object_gone::<ConfigMap>("map-9999").await;
 }
