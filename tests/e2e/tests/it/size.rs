@@ -101,12 +101,11 @@ async fn twenty_megabytes_of_manifests_are_applied() {
 
 /// A file of many small objects in one application.
 fn many(count: usize, changed: Option<usize>) -> String {
-    (0..count)
-        .map(|number| {
-            let value = if changed == Some(number) { "2" } else { "1" };
-            format!("---\n{}", config_map(&format!("map-{number}"), value))
-        })
-        .collect()
+    let objects = (0..count).map(|number| {
+        let value = if changed == Some(number) { "2" } else { "1" };
+        config_map(&format!("map-{number}"), value)
+    });
+    objects.collect::<Vec<_>>().join("---\n")
 }
 
 #[tokio::test]
