@@ -94,6 +94,20 @@ fn plain() -> Application {
     }))
 }
 
+/// Somebody scaled it by hand again and again, and somebody deleted an object.
+fn healed() -> Application {
+    let mut application = degraded();
+    let field = |path: &str, live: &str| json!({"path": path, "desired": "2", "live": live, "manager": "kubectl-scale", "since": "2026-11-21T14:01:00Z"});
+    let heals = json!([
+        {"kind": "ConfigMap", "name": "settings", "namespace": "shop", "healedAt": "2026-11-20T02:00:00Z", "revision": NEWEST},
+        {"group": "apps", "kind": "Deployment", "name": "web", "namespace": "shop", "healedAt": "2026-11-21T14:01:01Z",
+         "revision": NEWEST, "repeated": 3, "fields": [field(".spec.replicas", "5"), field(".spec.paused", "true")]},
+    ]);
+    let status = application.status.as_mut().expect("a status");
+    status.heals = serde_json::from_value(heals).expect("heals");
+    application
+}
+
 fn draw(application: &Application, wide: bool, view: View) -> String {
     screen(&History::of(application), &form(wide), &view)
 }
@@ -105,6 +119,7 @@ fn screens() {
     insta::assert_snapshot!("failed_pipe", draw(&failed(), false, PIPE));
     insta::assert_snapshot!("wide_pipe", draw(&degraded(), true, PIPE));
     insta::assert_snapshot!("other_controllers", draw(&plain(), false, TERMINAL));
+    insta::assert_snapshot!("healed", draw(&healed(), false, TERMINAL));
     let narrow = View {
         width: Some(80),
         unicode: false,
@@ -116,6 +131,9 @@ fn screens() {
 #[test]
 fn documents() {
     insta::assert_json_snapshot!("document", document::of(&History::of(&failed())));
+    let taken_back = &document::of(&History::of(&healed()))["heals"];
+    assert_eq!(taken_back[0]["name"], "web", "newest first");
+    assert_eq!(taken_back[0]["fields"][0]["manager"], "kubectl-scale");
     insta::assert_json_snapshot!("document_plain", document::of(&History::of(&plain())));
 }
 
@@ -164,7 +182,7 @@ fn screens_keep_to_the_terminal() {
                 unicode,
                 ..TERMINAL
             };
-            for make in [degraded as fn() -> Application, failed, plain] {
+            for make in [degraded as fn() -> Application, failed, plain, healed] {
                 let application = make();
                 let screen = draw(&application, false, view);
                 assert!(!screen.contains('\u{1b}'));

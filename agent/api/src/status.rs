@@ -51,6 +51,35 @@ api_struct! {
             source_hydrator: Option<Box<SourceHydratorStatus>>,
             /// Which commit is live (gitops-agent).
             live: Option<LiveRevision>,
+            /// What self-heal took back lately, oldest first (gitops-agent).
+            heals: Vec<HealRecord>,
+        }
+    }
+}
+
+api_struct! {
+    /// A change of a live object that self-heal took back. An extension of this project.
+    pub struct HealRecord {
+        required {
+            /// Kind.
+            "kind" => kind: String,
+            /// Name.
+            "name" => name: String,
+            /// When it was taken back, the last time.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            "healedAt" => healed_at: Option<Time>,
+        }
+        optional {
+            /// API group; empty is the core group.
+            group: String,
+            /// Namespace; empty when cluster-scoped.
+            namespace: String,
+            /// What was changed, by whom and when; none: somebody deleted the object.
+            fields: Vec<FieldDrift>,
+            /// Revision that was put back.
+            revision: String,
+            /// How often the same change was taken back after the first time.
+            repeated: i64,
         }
     }
 }

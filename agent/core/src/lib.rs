@@ -17,6 +17,7 @@ pub mod digest;
 pub mod drift;
 pub mod duration;
 pub mod glob;
+pub mod heals;
 pub mod health;
 pub mod history;
 pub mod hold;

@@ -6,6 +6,7 @@ use gitops_api::{
     ApplicationSpec, Operation, OperationPhase, constants::config_map, status::OperationState,
 };
 use gitops_core::{
+    heals,
     history::{self, Delivery},
     retry::{self, RetryPolicy},
     status::{self, Condition},
@@ -187,6 +188,14 @@ impl Pass<'_> {
             started,
             healed,
         } = advanced;
+        let revision = findings.wanted.revisions.first();
+        let revision = revision.map(String::as_str).unwrap_or_default();
+        heals::record(
+            &mut self.previous.heals,
+            &healed,
+            revision,
+            Timestamp::now(),
+        );
         let operation = self.with_retry(&request, operation);
         let phase = operation.phase;
         if phase.is_completed() {

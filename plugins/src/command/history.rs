@@ -16,7 +16,8 @@ use crate::terminal::View;
 ///
 /// Newest first: the commit with its author and subject, who asked for it (auto: the agent), and
 /// whether it worked. The newest that worked is marked. A sync that failed, or is under way, stands
-/// on top. The number of a deployment is what kubectl gitops rollback APP --to takes.
+/// on top. The number of a deployment is what kubectl gitops rollback APP --to takes. Beneath stands
+/// what self-heal took back lately: what was changed in the cluster, by whom and when.
 ///
 /// Examples:
 ///   kubectl gitops history web                  the deployments of web
@@ -53,7 +54,7 @@ pub async fn run(
             history.name
         ));
     }
-    if history.entries.is_empty() && history.attempt.is_none() {
+    if history.entries.is_empty() && history.attempt.is_none() && history.heals.is_empty() {
         return Ok(ExitStatus::Success);
     }
     let text = if args.output.form == Form::Name {

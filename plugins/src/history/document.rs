@@ -24,6 +24,11 @@ pub fn of(history: &History) -> Value {
     }
     let entries: Vec<Value> = history.entries.iter().map(of_entry).collect();
     document.insert("deployments".into(), entries.into());
+    if !history.heals.is_empty() {
+        // The API's own shape; serialising it cannot fail.
+        let heals = serde_json::to_value(&history.heals).unwrap_or_default();
+        document.insert("heals".into(), heals);
+    }
     document.into()
 }
 

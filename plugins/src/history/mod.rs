@@ -4,7 +4,7 @@
 pub mod document;
 pub mod screen;
 
-use gitops_api::status::{CommitSummary, OperationState, RevisionHistory};
+use gitops_api::status::{CommitSummary, HealRecord, OperationState, RevisionHistory};
 use gitops_api::{Application, HealthStatusCode, OperationPhase, SyncStatusCode};
 use jiff::Timestamp;
 
@@ -21,6 +21,8 @@ pub struct History {
     pub attempt: Option<Attempt>,
     /// Deployments, newest first.
     pub entries: Vec<Entry>,
+    /// What self-heal took back lately, newest first.
+    pub heals: Vec<HealRecord>,
 }
 
 /// A sync that is not in the history because it failed, or has not ended.
@@ -145,6 +147,9 @@ impl History {
                 .and_then(|status| status.operation_state.as_ref())
                 .and_then(|state| attempt(state, newest)),
             entries,
+            heals: status
+                .map(|status| status.heals.iter().rev().cloned().collect())
+                .unwrap_or_default(),
         }
     }
 

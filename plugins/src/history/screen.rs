@@ -1,10 +1,12 @@
 //! The history as a table, newest first.
 
+use gitops_api::status::HealRecord;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::history::{Attempt, By, Entry, History, Outcome};
 use crate::paint::Style;
+use crate::status::drift;
 use crate::table::{Cell, Column, draw};
 use crate::terminal::View;
 use crate::text;
@@ -38,10 +40,7 @@ pub fn screen(history: &History, form: &Form, view: &View) -> String {
         Some(attempt) => rows.push(attempt_row(attempt, form, view)),
         None => {}
     }
-    if view.interactive && rows.is_empty() && history.entries.is_empty() {
-        return output;
-    }
-    if !output.is_empty() {
+    if !output.is_empty() && !history.entries.is_empty() {
         output.push('\n');
     }
     rows.extend(
@@ -50,7 +49,12 @@ pub fn screen(history: &History, form: &Form, view: &View) -> String {
             .iter()
             .map(|entry| entry_row(entry, form, view)),
     );
-    output.push_str(&draw(&columns, &rows, form.headings, view));
+    if !rows.is_empty() {
+        output.push_str(&draw(&columns, &rows, form.headings, view));
+    }
+    if view.interactive {
+        output.push_str(&heals(&history.heals, form, view));
+    }
     if view.interactive
         && form.headings
         && let Some(next) = next(history, form)
@@ -232,6 +236,46 @@ fn next(history: &History, form: &Form) -> Option<String> {
             history.name, form.flags, good.id
         )
     })
+}
+
+/// What self-heal took back: `2m ago  Deployment/web  .spec.replicas 5≠3 by kubectl-scale 2m ago`.
+fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
+    if heals.is_empty() {
+        return String::new();
+    }
+    let now = form.now.timestamp();
+    let rows: Vec<Vec<Cell>> = heals.iter().map(|heal| heal_row(heal, now, view)).collect();
+    let headings = ["TAKEN BACK", "OBJECT", "CHANGE"].map(|heading| Column {
+        heading,
+        leave_out: 0,
+        shrinks: heading == "CHANGE",
+    });
+    format!("\n{}", draw(&headings, &rows, form.headings, view))
+}
+
+fn heal_row(heal: &HealRecord, now: Timestamp, view: &View) -> Vec<Cell> {
+    let age = heal.healed_at.as_ref().map_or_else(
+        || "-".into(),
+        |time| format!("{} ago", text::age(time.0, now)),
+    );
+    let times = match heal.repeated {
+        0 => String::new(),
+        more => format!(" ({} times)", more + 1),
+    };
+    let change = match heal.fields.as_slice() {
+        [] => "it was deleted".into(),
+        [field] => drift::in_short(field, now, view.unicode),
+        [field, rest @ ..] => format!(
+            "{} and {} more",
+            drift::in_short(field, now, view.unicode),
+            rest.len()
+        ),
+    };
+    vec![
+        Cell::plain(age),
+        Cell::plain(text::one_line(&format!("{}/{}", heal.kind, heal.name))),
+        Cell::plain(format!("{change}{times}")),
+    ]
 }
 
 /// Near and short for people, whole and in UTC for programs.

@@ -2,7 +2,7 @@
 
 use gitops_e2e::{
     World,
-    application::{is_out_of_sync, is_synced, resource},
+    application::{is_out_of_sync, is_synced, resource, status},
     manifests::{config_map, deployment},
 };
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
@@ -40,6 +40,14 @@ async fn a_scaled_deployment_is_scaled_back_and_the_object_says_so() {
             web.spec.as_ref().and_then(|spec| spec.replicas) == Some(3)
         })
         .await;
+    let after = app
+        .wait("a record of it", |app| !status(app).heals.is_empty())
+        .await;
+    let heal = status(&after).heals.remove(0);
+    let field = &heal.fields[0];
+    assert_eq!((heal.name.as_str(), heal.repeated), ("web", 0));
+    assert_eq!(field.manager, "kubectl-scale");
+    assert_eq!(field.live.as_deref(), Some("5"));
     app.healthy().await;
     assert!(world.agent().metric("gitops_agent_heals_total") >= 1.0);
 }
