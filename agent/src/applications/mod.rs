@@ -22,6 +22,7 @@ mod notes;
 mod operation;
 mod permission;
 mod reconcile;
+mod rehearse;
 mod report;
 mod request;
 mod results;

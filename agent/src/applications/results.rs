@@ -84,7 +84,7 @@ pub(super) fn of_outcome(
     result
 }
 
-fn resource_result(
+pub(super) fn resource_result(
     key: &ObjectKey,
     findings: &Findings,
     status: ResultCode,

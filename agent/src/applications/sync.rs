@@ -97,7 +97,9 @@ impl Pass<'_> {
         let ending = if let Some(failure) = request.refusal(&findings) {
             Ending::Failed(failure)
         } else if request.dry_run {
-            Ending::Succeeded(success(request, &first, &record))
+            controller
+                .rehearse(&findings, request, &first, &mut record)
+                .await
         } else {
             self.steps(&mut findings, request, &run, &mut record, head)
                 .await?

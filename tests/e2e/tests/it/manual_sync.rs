@@ -92,6 +92,60 @@ async fn a_dry_run_applies_nothing_and_a_selection_only_what_it_names() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_the_api_server_would_refuse() {
+    let world = World::new("dryrun").await;
+    let repo = world.repo("config");
+    let elsewhere = |name: &str| {
+        config_map(name, "1").replace(
+            "metadata:\n",
+            &format!("metadata:\n  namespace: {}-new\n", world.target),
+        )
+    };
+    let namespace = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}-new\n",
+        world.target
+    );
+    repo.commit(&[
+        ("a.yaml", Some(&config_map("good", "1"))),
+        ("b.yaml", Some(&config_map("Bad_Name", "1"))),
+        ("c.yaml", Some(&namespace)),
+        ("d.yaml", Some(&elsewhere("later"))),
+    ]);
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let dry = app.sync(json!({"dryRun": true})).await;
+    let state = status(&dry).operation_state.unwrap();
+    assert_eq!(state.phase, gitops_api::OperationPhase::Failed);
+    for text in ["would apply 4", "Bad_Name", "b.yaml"] {
+        assert!(state.message.contains(text), "{text}: {}", state.message);
+    }
+    let results = state.sync_result.unwrap().resources;
+    let of = |name: &str| {
+        let result = results.iter().find(|result| result.name == name).unwrap();
+        (result.status, result.message.clone())
+    };
+    assert_eq!(of("Bad_Name").0, Some(ResultCode::SyncFailed));
+    assert!(
+        of("good").1.contains("would be applied"),
+        "{:?}",
+        of("good")
+    );
+    assert!(
+        of("later").1.contains("namespace exists"),
+        "{:?}",
+        of("later")
+    );
+    assert!(!world.exists::<ConfigMap>("good").await);
+
+    repo.write("b.yaml", &config_map("fine", "1"));
+    let dry = app.refresh("normal").await;
+    assert!(is_out_of_sync(&dry));
+    let dry = app.sync(json!({"dryRun": true})).await;
+    assert!(status(&dry).operation_state.unwrap().phase.is_successful());
+    assert!(!world.exists::<ConfigMap>("fine").await);
+}
+
+#[tokio::test]
 async fn a_request_can_name_another_revision() {
     let world = World::new("revision").await;
     let repo = world.repo("config");
