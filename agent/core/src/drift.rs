@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     compare::DriftedField,
     desired::DesiredObject,
-    diff, mask,
+    diff, injected, mask,
     ownership::{self, Reach},
     path::{self, Path, Segment},
 };
@@ -34,7 +34,8 @@ pub struct Drift {
 ///
 /// Differences that the rules name are set apart. What an admission webhook would add to an object
 /// that nobody asked for is no difference: it comes by itself with the next change
-/// (`IncludeMutationWebhook=true` counts it).
+/// (`IncludeMutationWebhook=true` counts it). Neither is what a controller keeps in maps of the
+/// object ([`injected`]), whoever holds the map.
 pub fn compare(live: &Value, applied: &Value, desired: &DesiredObject) -> Drift {
     judge(live, applied, desired, LONGEST_VALUE)
 }
@@ -61,9 +62,12 @@ fn judge(live: &Value, applied: &Value, desired: &DesiredObject, longest: usize)
         .into_iter()
         .filter(|field| counted.iter().all(|other| other.path != field.path))
         .collect();
-    if !counted.is_empty() && !desired.include_mutations {
+    if !counted.is_empty() {
         let manifest = desired.manifest();
-        counted.retain(|field| !is_mutation(live, &manifest, &field.path));
+        counted.retain(|field| {
+            !injected::is_entry(&manifest, &field.path)
+                && (desired.include_mutations || !is_mutation(live, &manifest, &field.path))
+        });
     }
     Drift {
         fields: counted,
@@ -388,6 +392,36 @@ mod tests {
                 ".metadata.annotations.old"
             ]
         );
+    }
+
+    #[test]
+    fn what_a_controller_keeps_in_a_selector_is_no_difference_whoever_holds_it() {
+        let git = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+            "spec": {"selector": {"app": "web"}}});
+        for (manager, operation) in [("rollouts-controller", "Update"), ("gitops-agent", "Apply")] {
+            let mut live = git.clone();
+            live["spec"]["selector"] =
+                json!({"app": "web", "tier": "x", "rollouts-pod-template-hash": "abc"});
+            live["metadata"]["managedFields"] = json!([
+                {"manager": "gitops-agent", "operation": "Apply", "fieldsV1": {"f:metadata": {}}},
+                {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:selector": {}}}}]);
+            if manager == "gitops-agent" {
+                live["metadata"]["managedFields"]
+                    .as_array_mut()
+                    .unwrap()
+                    .remove(0);
+            }
+            let drift = compare(&live, &git, &desired(&git, json!([])));
+            // What the agent itself put there and Git gave up is one.
+            let expected: &[&str] = match manager {
+                "gitops-agent" => &[".spec.selector.tier"],
+                _ => &[],
+            };
+            assert_eq!(paths(&drift.fields), expected, "{manager}");
+            live["spec"]["selector"]["app"] = json!("other");
+            let drift = compare(&live, &git, &desired(&git, json!([])));
+            assert_eq!(paths(&drift.fields)[0], ".spec.selector.app", "{manager}");
+        }
     }
 
     #[test]

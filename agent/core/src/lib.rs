@@ -23,6 +23,7 @@ pub mod history;
 pub mod hold;
 pub mod hook;
 pub mod ignore;
+pub mod injected;
 pub mod kinds;
 pub mod lease;
 pub mod live;

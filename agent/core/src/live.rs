@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     health::{self, Health},
-    hook,
+    hook, injected,
     object::{self, GroupVersionKind, ObjectKey},
     options::{ObjectOptions, Removal},
     ownership,
@@ -58,6 +58,8 @@ pub struct LiveObject {
     pub operation: Option<String>,
     /// Its wave, which prunes go through in reverse.
     pub wave: i64,
+    /// A controller keeps entries in one of its maps that an apply has to send along.
+    pub injected: bool,
 }
 
 impl LiveObject {
@@ -117,6 +119,7 @@ impl LiveObject {
             hook: is_hook,
             operation: object::annotation(object, constants::annotation::OPERATION).map(Into::into),
             wave: object::wave(object),
+            injected: injected::has_entries(object),
             key,
         })
     }

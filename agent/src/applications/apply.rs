@@ -1,7 +1,12 @@
 //! Applying one object: as Git has it, or with the live values of what is to be ignored.
 
 use gitops_core::{
-    compare::Confirmation, desired::DesiredObject, ignore, live::LiveObject, options::AppOptions,
+    compare::Confirmation,
+    desired::DesiredObject,
+    ignore::{self, ObjectRules},
+    injected,
+    live::LiveObject,
+    options::AppOptions,
 };
 use serde_json::Value;
 
@@ -23,7 +28,9 @@ impl Controller {
         let writer = &self.cluster.writer;
         let record = self.cluster.index.get(&desired.key);
         // Only an object the agent never applied can have fields to take over.
-        let is_new_here = record.is_some_and(|record| record.owned.is_empty());
+        let is_new_here = record
+            .as_ref()
+            .is_some_and(|record| record.owned.is_empty());
         if exists
             && is_new_here
             && options.client_side_apply_migration
@@ -34,8 +41,12 @@ impl Controller {
         let manifest = desired.manifest();
         let validates = options.validates(desired.options);
         // Taking an object over must not reset what others were left to decide either.
-        let (applied, ignored) = if exists && (options.respect_ignore_differences || is_new_here) {
-            self.apply_respecting(desired, &manifest, validates).await?
+        let rules = desired.ignore.as_deref();
+        let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
+        let injected = record.is_some_and(|record| record.injected);
+        let (applied, ignored) = if exists && (respected.is_some() || injected) {
+            self.apply_keeping(desired, &manifest, respected, validates)
+                .await?
         } else {
             let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
             (applied, Vec::new())
@@ -48,27 +59,26 @@ impl Controller {
         Ok(())
     }
 
-    /// Applies the manifest with the live values of ignored fields; says which differ from Git.
-    async fn apply_respecting(
+    /// Applies the manifest with the live values of ignored fields, and with the entries that
+    /// controllers keep in maps of the object; says which ignored fields differ from Git.
+    async fn apply_keeping(
         &self,
         desired: &DesiredObject,
         manifest: &Value,
+        rules: Option<&ObjectRules>,
         validates: bool,
     ) -> Result<(Value, Vec<String>), WriteError> {
         let writer = &self.cluster.writer;
         let mut attempt = 1;
         loop {
-            let live = match &desired.ignore {
-                Some(_) => writer.get(&desired.gvk, &desired.key).await?,
-                None => None,
-            };
-            let respected = desired.ignore.as_ref().zip(live.as_ref());
-            let respected =
-                respected.and_then(|(rules, live)| ignore::respected(manifest, live, rules));
-            let Some((sent, ignored)) = respected else {
-                let applied = writer.apply(&desired.gvk, manifest, validates).await?;
-                return Ok((applied, Vec::new()));
-            };
+            let live = writer.get(&desired.gvk, &desired.key).await?;
+            let respected = rules
+                .zip(live.as_ref())
+                .and_then(|(rules, live)| ignore::respected(manifest, live, rules));
+            let (mut sent, ignored) = respected.unwrap_or_else(|| (manifest.clone(), Vec::new()));
+            if let Some(live) = &live {
+                injected::keep(&mut sent, live);
+            }
             match writer.apply(&desired.gvk, &sent, validates).await {
                 // Somebody was faster: what is live now is to be kept.
                 Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,

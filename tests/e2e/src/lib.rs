@@ -16,6 +16,7 @@ pub mod manifests;
 pub mod person;
 pub mod plugin;
 pub mod repository;
+pub mod rollouts;
 pub mod snapshot;
 pub mod terminal;
 pub mod wait;

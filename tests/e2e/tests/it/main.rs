@@ -39,6 +39,7 @@ mod manual_sync;
 mod namespaces;
 mod outages;
 mod previews;
+mod progressive_delivery;
 mod projects;
 mod prune_safety;
 mod refresh;
