@@ -22,6 +22,7 @@ pub mod health;
 pub mod history;
 pub mod hold;
 pub mod hook;
+pub mod hook_log;
 pub mod ignore;
 pub mod injected;
 pub mod kinds;

@@ -3,6 +3,10 @@
 //! What cannot be understood is hidden whole. Whether something is shown at all, and to whom, is
 //! decided elsewhere; nothing here keeps a value.
 
+mod output;
+
+pub use output::mask_output;
+
 use base64::{Engine, engine::general_purpose};
 use gitops_api::constants;
 use serde_json::{Map, Value};

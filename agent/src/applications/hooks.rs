@@ -5,13 +5,14 @@ use std::{collections::HashMap, time::Duration};
 use gitops_api::constants::finalizer;
 use gitops_core::{
     hook::{Hook, Run},
+    hook_log,
     live::LiveObject,
     mask,
     object::ObjectKey,
     options::AppOptions,
     sync::{Action, Outcome},
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams, PropagationPolicy},
@@ -20,10 +21,6 @@ use kube::{
 use super::{Controller, reconcile::Findings};
 use crate::cluster::write::WriteError;
 
-/// Lines of a failed hook's log that are told.
-const LAST_LINES: i64 = 8;
-/// Characters of them.
-const LONGEST_LOG: usize = 600;
 /// Longest wait for a log: the failure itself is told in any case.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,41 +126,77 @@ impl Controller {
             return outcome;
         };
         let log = tokio::time::timeout(PATIENCE, self.last_words(key)).await;
-        match log {
-            Ok(Some(log)) => Outcome::Failed(format!("{why}; its log ends: {log}")),
-            _ => Outcome::Failed(why),
-        }
+        let (told, secrets) = match log {
+            Ok(Ok((told, secrets))) => (told, secrets),
+            Ok(Err(withheld)) => (Some(withheld), vec![]),
+            Err(_) => (None, vec![]),
+        };
+        // What the container itself said when it ended may be in the reason.
+        let why = mask::mask_output(&why, &secrets);
+        Outcome::Failed(match told {
+            Some(told) => format!("{why}; {told}"),
+            None => why,
+        })
     }
 
-    async fn last_words(&self, key: &ObjectKey) -> Option<String> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        let name = match (key.group.as_str(), key.kind.as_str()) {
-            ("", "Pod") => key.name.clone(),
-            ("batch", "Job") => {
-                let of_job = ListParams::default().labels(&format!("job-name={}", key.name));
-                let newest = pods.list(&of_job).await.ok()?;
-                newest
-                    .items
-                    .into_iter()
-                    .max_by_key(|pod| pod.metadata.creation_timestamp.clone())?
-                    .name_any()
-            }
-            _ => return None,
+    /// The end of the log of a hook's Pod, if it has any, and the secrets that the Pod knows; an
+    /// error says why it is kept back.
+    async fn last_words(&self, key: &ObjectKey) -> Result<(Option<String>, Vec<String>), String> {
+        let Some(pod) = self.pod_of(key).await else {
+            return Ok((None, vec![]));
         };
+        let reading = hook_log::reading(&serde_json::to_value(&pod).unwrap_or_default());
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut secrets = Vec::new();
+        for (name, optional) in &reading.secrets {
+            match api.get_opt(name).await {
+                Ok(Some(secret)) => {
+                    let secret = serde_json::to_value(&secret).unwrap_or_default();
+                    secrets.extend(hook_log::values(&secret));
+                }
+                Ok(None) if *optional => {}
+                found => {
+                    let why = match found {
+                        Err(kube::Error::Api(error)) => error.message,
+                        Err(error) => error.to_string(),
+                        Ok(_) => "it is gone".into(),
+                    };
+                    return Err(format!(
+                        "its log is not told, because what has to be masked in it is not known: \
+                         Secret {name} cannot be read ({why}); see kubectl logs -n {} {}",
+                        key.namespace,
+                        pod.name_any()
+                    ));
+                }
+            }
+        }
         let params = LogParams {
-            tail_lines: Some(LAST_LINES),
+            container: reading.container,
+            tail_lines: Some(hook_log::LINES),
+            limit_bytes: Some(hook_log::BYTES),
             ..LogParams::default()
         };
-        let log = pods.logs(&name, &params).await.ok()?;
-        let lines: Vec<&str> = log
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        let text = mask::mask_text::<&str>(&lines.join(" | "), &[]);
-        let skipped = text.chars().count().saturating_sub(LONGEST_LOG);
-        let end: String = text.chars().skip(skipped).collect();
-        (!end.is_empty()).then_some(end)
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        let log = pods.logs(&pod.name_any(), &params).await.ok();
+        let told = log.and_then(|log| hook_log::told(&log, &secrets));
+        let told = told.map(|end| format!("its log ends: {end}"));
+        Ok((told, secrets))
+    }
+
+    /// The Pod a hook is or made last.
+    async fn pod_of(&self, key: &ObjectKey) -> Option<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        match (key.group.as_str(), key.kind.as_str()) {
+            ("", "Pod") => pods.get_opt(&key.name).await.ok()?,
+            ("batch", "Job") => {
+                let of_job = ListParams::default().labels(&format!("job-name={}", key.name));
+                let found = pods.list(&of_job).await.ok()?.items;
+                found
+                    .into_iter()
+                    .max_by_key(|pod| pod.metadata.creation_timestamp.clone())
+            }
+            _ => None,
+        }
     }
 }
 

@@ -26,11 +26,14 @@ func main() {
 	case "exit":
 		var code int
 		if code, err = strconv.Atoi(rest[0]); err == nil {
+			for _, line := range rest[1 : len(rest)-1] {
+				fmt.Println(line)
+			}
 			fmt.Println("ending with code", code)
 			os.Exit(code)
 		}
 	default:
-		err = fmt.Errorf("no command %q: want wait, web, echo TEXT or exit CODE", arguments[0])
+		err = fmt.Errorf("no command %q: want wait, web, echo TEXT or exit CODE [LINE...]", arguments[0])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

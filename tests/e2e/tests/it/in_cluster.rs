@@ -1,5 +1,7 @@
 //! The agent as people run it: a Pod of its own Deployment, from an image made here.
 
+mod hooks;
+
 use std::path::Path;
 
 use gitops_api::Application;
@@ -49,7 +51,12 @@ async fn the_installed_agent_delivers() {
         );
     }
 
+    // A real node is slow to start: whatever needs one happens on this, at the same time.
     let servers = OwnServers::start(&cluster.host_address());
+    tokio::join!(delivers(&plane, &servers), hooks::run(&plane, &servers));
+}
+
+async fn delivers(plane: &ControlPlane, servers: &OwnServers) {
     let repo = Repo::create_on(&servers.servers, "config");
     let first = repo.write("a.yaml", &config_map("settings", "one"));
     let app = |name: &str, url: &str| {
@@ -69,7 +76,7 @@ async fn the_installed_agent_delivers() {
     };
     let url = repo.url();
     plane.apply_value_as("gitops-e2e", app("shop", &url)).await;
-    synced(&plane, "shop", &first).await;
+    synced(plane, "shop", &first).await;
 
     // The image has what ssh needs, and nothing of it is written to.
     let url = repo.url_over(Transport::Ssh);
@@ -94,7 +101,7 @@ async fn the_installed_agent_delivers() {
     for object in [secret, hosts, app("over-ssh", &url)] {
         plane.apply_value_as("gitops-e2e", object).await;
     }
-    synced(&plane, "over-ssh", &first).await;
+    synced(plane, "over-ssh", &first).await;
 
     let second = repo.write("a.yaml", &config_map("settings", "two"));
     let refresh = json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
@@ -103,7 +110,7 @@ async fn the_installed_agent_delivers() {
     apps.patch("shop", &params, &kube::api::Patch::Merge(&refresh))
         .await
         .unwrap();
-    synced(&plane, "shop", &second).await;
+    synced(plane, "shop", &second).await;
     let maps: Api<ConfigMap> = Api::namespaced(plane.client.clone(), "shop");
     let map = maps.get("settings").await.unwrap();
     assert_eq!(map.data.unwrap()["value"], "two");
