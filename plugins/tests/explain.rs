@@ -305,6 +305,21 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
         {"type": "Ready", "status": "False", "reason": "NoPrimary", "message": "no primary was elected"},
         {"type": "Reachable", "status": "True"}, {"type": "Degraded", "status": "True", "message": "1 of 3"}]}}),
     ];
+    let mut child = resource("Application", "db", "Synced", "Degraded");
+    child["group"] = "argoproj.io".into();
+    child["namespace"] = "team-a".into();
+    child["health"] = json!({"status": "Degraded", "lastTransitionTime": "2026-11-21T11:30:00Z",
+        "message": "Caused by apps/Deployment:shop/db (exceeded its progress deadline)"});
+    let mut child = evidence(application(with(
+        status("Synced", "Degraded"),
+        "/resources",
+        json!([child]),
+    )));
+    child.live = vec![
+        json!({"kind": "Application", "metadata": {"name": "db", "namespace": "team-a"}, "status": {"conditions": [
+        {"type": "ComparisonError", "message": "apps/db/kustomization.yaml: no such file"},
+        {"type": "OrphanedResourceWarning", "message": "1 object"}]}}),
+    ];
     let mut kept = resource("Namespace", "gone", "Synced", "Degraded");
     kept["namespace"] = "".into();
     let mut kept = evidence(application(with(
@@ -533,6 +548,7 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             custom,
             vec!["ObjectDegraded"],
         ),
+        ("child application", child, vec!["ObjectDegraded"]),
         ("finalizer", kept, vec!["StuckDeleting"]),
         (
             "on its way",

@@ -323,6 +323,22 @@ fn no_screen_is_wider_than_the_terminal() {
 }
 
 #[test]
+fn an_object_that_nobody_can_judge_is_named() {
+    let health = json!({"status": "Unknown", "message": "the health rule ran too long"});
+    let resources = json!([{"kind": "Widget", "group": "example.org", "version": "v1", "name": "a",
+        "namespace": "web", "status": "Synced", "health": health}]);
+    let odd = application(
+        "web",
+        merged(
+            status("Synced", "Unknown"),
+            &json!({"resources": resources}),
+        ),
+    );
+    let reason = Summary::of(&odd, now(), true).reason.expect("a reason");
+    assert_eq!(reason.text, "Widget/a: the health rule ran too long");
+}
+
+#[test]
 fn nothing_beyond_ascii_without_utf8() {
     let screens: String = all()
         .iter()

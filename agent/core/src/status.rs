@@ -123,6 +123,8 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
 /// what etcd stores of one object (1.5 MiB).
 const LISTED: usize = 4000;
 const RESULTS: usize = 1000;
+/// In a larger application there is no room to say of each object since when it is not healthy.
+const TIMED: usize = 1000;
 
 /// Keeps a status within what can be stored: what differs or is not healthy stays longest.
 fn limit(status: &mut ApplicationStatus) {
@@ -133,6 +135,15 @@ fn limit(status: &mut ApplicationStatus) {
                 .as_ref()
                 .is_none_or(|h| h.status == HealthStatusCode::Healthy)
     };
+    if status.resources.len() > TIMED {
+        for health in status
+            .resources
+            .iter_mut()
+            .filter_map(|r| r.health.as_mut())
+        {
+            health.last_transition_time = None;
+        }
+    }
     if status.resources.len() > LISTED {
         // The sort is stable: among equals the order by identity stays.
         status.resources.sort_by_key(calm);
@@ -187,7 +198,8 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
     } else {
         vec![]
     };
-    status.resources = compared
+    let before = Before::of(&status.resources);
+    let resources = compared
         .comparison
         .iter()
         .filter(|(key, _)| {
@@ -197,7 +209,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
                 .get(*key)
                 .is_some_and(|o| o.implicit)
         })
-        .map(|(key, state)| resource(key, state, compared, &status.resources, report.now))
+        .map(|(key, state)| resource(key, state, compared, &before, report.now))
         .chain(
             compared
                 .desired
@@ -215,6 +227,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
                 }),
         )
         .collect();
+    status.resources = resources;
     let overall = aggregate(compared);
     status.health = Some(health_status(
         status.health.as_ref(),
@@ -251,7 +264,7 @@ fn resource(
     key: &ObjectKey,
     state: &State,
     compared: Compared<'_>,
-    before: &[ResourceStatus],
+    before: &Before<'_>,
     now: Timestamp,
 ) -> ResourceStatus {
     let desired = compared.desired.objects.get(key);
@@ -262,10 +275,9 @@ fn resource(
     };
     let drift = match state {
         State::Drifted(fields) => {
-            // Looked for only here: in a large application, looking for all would take longest.
-            let previous = before.iter().find(|resource| identity(resource).1 == *key);
             let noticed = |path: &str| {
-                previous
+                before
+                    .get(key)
                     .into_iter()
                     .flat_map(|resource| &resource.drift)
                     .find(|drift| drift.path == path)
@@ -292,16 +304,54 @@ fn resource(
             State::UnknownKind => SyncStatusCode::Unknown,
             _ => SyncStatusCode::OutOfSync,
         }),
-        health: health.map(|health| HealthStatus {
-            status: health.status,
-            message: health.message,
-            last_transition_time: None,
-        }),
+        health: health.map(|health| of_resource(key, health, before, now)),
         requires_pruning: state.is_extra(),
         sync_wave: desired.map_or(0, |object| object.wave),
         drift,
         ignored_fields: compared.ignored.get(key).cloned().unwrap_or_default(),
         ..ResourceStatus::default()
+    }
+}
+
+/// What is told of one object. Since when it does not work is what people ask; of the many that do,
+/// and of those that are still to be made, nobody does.
+fn of_resource(
+    key: &ObjectKey,
+    health: Health,
+    before: &Before<'_>,
+    now: Timestamp,
+) -> HealthStatus {
+    if matches!(
+        health.status,
+        HealthStatusCode::Healthy | HealthStatusCode::Missing
+    ) {
+        return HealthStatus {
+            status: health.status,
+            message: health.message,
+            last_transition_time: None,
+        };
+    }
+    let previous = before.get(key).and_then(|known| known.health.as_ref());
+    health_status(previous, health.status, health.message, now)
+}
+
+/// The objects of the last report of which a time is kept: looking for them one by one would take
+/// longest in a large application.
+struct Before<'a>(HashMap<ObjectKey, &'a ResourceStatus>);
+
+impl<'a> Before<'a> {
+    fn of(resources: &'a [ResourceStatus]) -> Self {
+        let timed = |resource: &&ResourceStatus| {
+            let health = resource.health.as_ref();
+            !resource.drift.is_empty()
+                || health.is_some_and(|health| health.last_transition_time.is_some())
+        };
+        let entry = |resource: &'a ResourceStatus| (identity(resource).1, resource);
+        Self(resources.iter().filter(timed).map(entry).collect())
+    }
+
+    fn get(&self, key: &ObjectKey) -> Option<&'a ResourceStatus> {
+        self.0.get(key).copied()
     }
 }
 

@@ -197,8 +197,10 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
     let since = health
         .and_then(|health| health.last_transition_time.as_ref())
         .or_else(|| {
-            let status = inquiry.status()?;
-            status.health.as_ref()?.last_transition_time.as_ref()
+            // That of the whole says something of this object only when it is as bad.
+            let whole = inquiry.status()?.health.as_ref()?;
+            let same = whole.status == code;
+            whole.last_transition_time.as_ref().filter(|_| same)
         })
         .map(|time| time.0);
     let for_long = since.is_some_and(|since| inquiry.now.as_second() - since.as_second() > LONG);
@@ -251,6 +253,14 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
         cause = cause.evidence(events::in_words(event, inquiry.now));
     }
     let namespace = inquiry.in_namespace(&resource.namespace);
+    if is_application(resource) {
+        let troubles = application_errors(live(inquiry, resource), &said);
+        cause = cause.all(troubles.into_iter().take(LINES));
+        cause = cause.next(
+            format!("kubectl gitops explain {}{namespace}", resource.name),
+            "what is wrong with it",
+        );
+    }
     if resource.kind == "Job" {
         cause = cause.next(
             format!("kubectl logs job/{}{namespace} --tail=50", resource.name),
@@ -267,6 +277,22 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
         inquiry.kubectl("describe", resource),
         "its conditions and events",
     )
+}
+
+fn is_application(resource: &ResourceStatus) -> bool {
+    resource.group == gitops_api::constants::GROUP && resource.kind == "Application"
+}
+
+/// The errors a child application reports; its conditions have no status.
+fn application_errors(object: Option<&Value>, said: &str) -> Vec<String> {
+    let conditions = object.and_then(|object| object.pointer("/status/conditions"));
+    let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+    let text_of = |value: &Value| text::one_line(value.as_str().unwrap_or_default());
+    conditions
+        .map(|condition| (text_of(&condition["type"]), text_of(&condition["message"])))
+        .filter(|(kind, message)| kind.ends_with("Error") && !said.contains(message))
+        .map(|(kind, message)| format!("{kind}{}", colon(&message)))
+        .collect()
 }
 
 /// The conditions of an object that say something is wrong: `Ready is False (NotFound): no such …`.

@@ -154,6 +154,12 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
             return reason(code, text);
         }
     }
+    if sync != SyncStatusCode::Unknown
+        && health == HealthStatusCode::Unknown
+        && let Some(text) = unhealthy(status, health)
+    {
+        return reason(Code::NotCompared, text);
+    }
     if sync == SyncStatusCode::Unknown || health == HealthStatusCode::Unknown {
         return reason(Code::NotCompared, "state unknown: not compared yet".into());
     }

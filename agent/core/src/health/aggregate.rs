@@ -7,6 +7,10 @@ use crate::object::ObjectKey;
 
 /// Most objects that a message names.
 const NAMED: usize = 3;
+/// Most characters of what each of them says.
+const LONGEST: usize = 200;
+/// How a message begins, as in Argo CD.
+const BEGINNING: &str = "Caused by ";
 
 /// One object of an application, as far as the application's health depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +25,15 @@ pub struct Member<'a> {
     pub ignored: bool,
 }
 
-/// An application is as healthy as the worst of its objects, and the message names those.
+/// An application is as healthy as the worst of its objects, and the message names those with what
+/// they say of themselves; of a child application that is the object that makes the child so.
 ///
 /// Hooks, objects that are skipped, and objects whose tracking mark is a copy must be left out by
 /// the caller. Source: Argo CD, `setApplicationHealth` (since 3.4 a missing object does not make
 /// the application worse unless every object is missing).
 pub fn aggregate<'a>(members: impl IntoIterator<Item = Member<'a>>) -> Health {
     let mut worst = HealthStatusCode::Healthy;
-    let mut culprits: Vec<&ObjectKey> = Vec::new();
+    let mut culprits: Vec<(&ObjectKey, &str)> = Vec::new();
     let (mut any, mut any_exists) = (false, false);
     for member in members {
         any = true;
@@ -41,7 +46,8 @@ pub fn aggregate<'a>(members: impl IntoIterator<Item = Member<'a>>) -> Health {
             culprits.clear();
         }
         if status == worst && status != HealthStatusCode::Healthy {
-            culprits.push(member.key);
+            let said = member.health.map_or("", |health| &health.message);
+            culprits.push((member.key, said));
         }
     }
     if any && !any_exists {
@@ -67,16 +73,33 @@ fn counted(member: &Member<'_>) -> Option<HealthStatusCode> {
     }
 }
 
-fn caused_by(culprits: &[&ObjectKey]) -> String {
+fn caused_by(culprits: &[(&ObjectKey, &str)]) -> String {
     if culprits.is_empty() {
         return String::new();
     }
-    let names: Vec<String> = culprits.iter().take(NAMED).map(|key| name(key)).collect();
-    let mut message = format!("Caused by {}", names.join(", "));
+    let named: Vec<String> = culprits
+        .iter()
+        .take(NAMED)
+        .map(|(key, said)| format!("{}{}", name(key), reason(said)))
+        .collect();
+    let mut message = format!("{BEGINNING}{}", named.join(", "));
     if let Some(more) = culprits.len().checked_sub(NAMED).filter(|more| *more > 0) {
         message = format!("{message} and {more} more");
     }
     message
+}
+
+/// What an object says, in brackets, in one line, and not too long.
+fn reason(said: &str) -> String {
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let said = words.join(" ");
+    let said = said.strip_prefix(BEGINNING).unwrap_or(&said);
+    if said.is_empty() {
+        return String::new();
+    }
+    let shown: String = said.chars().take(LONGEST).collect();
+    let rest = if shown.len() < said.len() { "…" } else { "" };
+    format!(" ({}{rest})", shown.trim_end())
 }
 
 /// `apps/Deployment:shop/web`, as Argo CD's messages name objects.
@@ -101,6 +124,9 @@ mod tests {
         }
     }
 
+    /// What every object of these tests says.
+    const SAYS: &str = "why";
+
     type Row = (&'static str, &'static str, &'static str);
 
     /// Members from `kind name status flags`; status `-` is no health, flag `!` ignored, `?` absent.
@@ -109,7 +135,7 @@ mod tests {
             .iter()
             .map(|(object, status, flags)| {
                 let (kind, name) = object.split_once(' ').unwrap();
-                let health = (*status != "-").then(|| Health::new((*status).into(), "why"));
+                let health = (*status != "-").then(|| Health::new((*status).into(), SAYS));
                 (key(kind, name), health, *flags)
             })
             .collect();
@@ -144,7 +170,7 @@ mod tests {
                     ("Pod c", "Healthy", ""),
                 ],
                 Degraded,
-                "Caused by Service:shop/b",
+                "Caused by Service:shop/b (why)",
             ),
             (
                 &[
@@ -155,14 +181,18 @@ mod tests {
                     ("Pod e", "Degraded", ""),
                 ],
                 Degraded,
-                "Caused by Pod:shop/a, Pod:shop/b, Pod:shop/c and 2 more",
+                "Caused by Pod:shop/a (why), Pod:shop/b (why), Pod:shop/c (why) and 2 more",
             ),
             (
                 &[("Pod a", "Degraded", "!"), ("Pod b", "Suspended", "")],
                 Suspended,
-                "Caused by Pod:shop/b",
+                "Caused by Pod:shop/b (why)",
             ),
-            (&[("Pod a", "Unknown", "")], Unknown, "Caused by Pod:shop/a"),
+            (
+                &[("Pod a", "Unknown", "")],
+                Unknown,
+                "Caused by Pod:shop/a (why)",
+            ),
             (
                 &[
                     ("argoproj.io/Application a", "Unknown", ""),
@@ -175,11 +205,34 @@ mod tests {
             (
                 &[("argoproj.io/Application a", "Progressing", "")],
                 Progressing,
-                "Caused by argoproj.io/Application:shop/a",
+                "Caused by argoproj.io/Application:shop/a (why)",
             ),
         ];
         for (rows, status, message) in cases {
             assert_eq!(verdict(rows), (status, message.to_owned()), "{rows:?}");
         }
+    }
+
+    #[test]
+    fn a_message_tells_what_the_child_says_in_one_line() {
+        let child = key("argoproj.io/Application", "child");
+        let message = |said: &str| {
+            let health = Health::degraded(said);
+            let member = Member {
+                key: &child,
+                exists: true,
+                health: Some(&health),
+                ignored: false,
+            };
+            aggregate([member]).message
+        };
+        let named = "Caused by argoproj.io/Application:shop/child";
+        assert_eq!(message(""), named);
+        assert_eq!(
+            message("Caused by apps/Deployment:shop/web (exceeded\n its  deadline)"),
+            format!("{named} (apps/Deployment:shop/web (exceeded its deadline))")
+        );
+        let long = message(&"é".repeat(LONGEST + 1));
+        assert_eq!(long, format!("{named} ({}…)", "é".repeat(LONGEST)));
     }
 }

@@ -93,6 +93,77 @@ fn drift_keeps_the_time_it_was_noticed() {
     assert_eq!(second, first);
 }
 
+/// A status whose only object is live with this health, as the API server would give it back.
+fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> ApplicationStatus {
+    let desired = desired();
+    let key = desired.objects.keys().next().unwrap().clone();
+    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata":
+        {"name": "web", "namespace": "n", "uid": "u", "resourceVersion": "1"}});
+    let mut live = LiveObject::observe(&object, false).unwrap();
+    live.health = Some(health);
+    let compared = Compared {
+        desired: &desired,
+        ignored: &HashMap::new(),
+        comparison: &Comparison::from([(key.clone(), State::Synced)]),
+        live: &HashMap::from([(key, live)]),
+        revisions: &[],
+        source_types: &[],
+    };
+    build(&Report {
+        previous,
+        spec: &ApplicationSpec::default(),
+        compared: Some(compared),
+        conditions: &BTreeSet::new(),
+        operation: None,
+        live: None,
+        namespace: "argocd",
+        now: at(now),
+    })
+}
+
+#[test]
+fn since_when_it_is_not_healthy_stays_while_only_the_words_change() {
+    let times = |status: &ApplicationStatus| {
+        let time = |health: Option<&HealthStatus>| {
+            let time = health?.last_transition_time.clone()?;
+            Some(time.0.as_second())
+        };
+        (
+            time(status.health.as_ref()),
+            time(status.resources[0].health.as_ref()),
+        )
+    };
+    let none = ApplicationStatus::default();
+    let first = with_health(
+        &none,
+        Health::new(HealthStatusCode::Progressing, "1 of 3"),
+        10,
+    );
+    assert_eq!(times(&first), (Some(10), Some(10)));
+    let second = with_health(
+        &first,
+        Health::new(HealthStatusCode::Progressing, "2 of 3"),
+        20,
+    );
+    assert_eq!(times(&second), (Some(10), Some(10)));
+    assert_eq!(
+        second.health.as_ref().unwrap().message,
+        "Caused by apps/Deployment:n/web (2 of 3)"
+    );
+    let third = with_health(
+        &second,
+        Health::new(HealthStatusCode::Degraded, "too late"),
+        30,
+    );
+    assert_eq!(times(&third), (Some(30), Some(30)));
+    let fine = with_health(&third, Health::new(HealthStatusCode::Healthy, ""), 40);
+    assert_eq!(times(&fine), (Some(40), None));
+    assert_eq!(
+        with_health(&fine, Health::new(HealthStatusCode::Healthy, ""), 50),
+        fine
+    );
+}
+
 #[test]
 fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
     let before = status_of(&ApplicationStatus::default(), State::Synced, 10);

@@ -69,7 +69,14 @@ async fn a_child_of_a_later_wave_waits_until_the_one_before_has_rolled_out() {
         health(app) == Some(HealthStatusCode::Degraded)
             && db.is_some_and(|health| health.message.contains("Its sync failed"))
     });
-    failed.await;
+    let failed = status(&failed.await).health.unwrap();
+    let culprit = format!("Application:{}/db (Its sync failed: ", world.namespace);
+    assert!(failed.message.contains(&culprit), "{}", failed.message);
+    let explained = world.person().gitops(&["explain", "parent"]).run().await;
+    explained
+        .prints("Application/db")
+        .prints("Its sync failed")
+        .prints("kubectl gitops explain db");
     repo.write("db/db.yaml", &deployment("db", 1, "db:2"));
     parent.healthy().await;
 }
