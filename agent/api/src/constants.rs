@@ -158,6 +158,8 @@ pub mod condition {
     pub const HELD_WARNING: &str = "HeldWarning";
     /// A sync window of the project keeps a sync away, or cannot be read.
     pub const SYNC_WINDOW_WARNING: &str = "SyncWindowWarning";
+    /// Admission makes other values of what Git states.
+    pub const OVERRULED_WARNING: &str = "OverruledWarning";
     /// An object is excluded by configuration.
     pub const EXCLUDED_RESOURCE_WARNING: &str = "ExcludedResourceWarning";
     /// The namespace holds objects of no application.

@@ -9,6 +9,7 @@ use crate::{
     desired::{DesiredObject, DesiredSet},
     live::LiveObject,
     object::ObjectKey,
+    overruled::Admission,
     path::Path,
     tracking,
 };
@@ -30,6 +31,8 @@ pub struct Confirmation {
     pub only_at: Option<String>,
     /// Fields that differ and are ignored.
     pub ignored: Vec<String>,
+    /// What admission made of it.
+    pub admission: Admission,
 }
 
 impl Confirmation {
@@ -40,6 +43,7 @@ impl Confirmation {
             owned: live.owned.clone(),
             only_at: None,
             ignored: Vec::new(),
+            admission: Admission::Unknown,
         }
     }
 
@@ -55,6 +59,12 @@ impl Confirmation {
     #[must_use]
     pub fn ignoring(self, ignored: Vec<String>) -> Self {
         Self { ignored, ..self }
+    }
+
+    /// The same, with what admission made of it.
+    #[must_use]
+    pub fn admitted(self, admission: Admission) -> Self {
+        Self { admission, ..self }
     }
 
     fn holds_for(&self, live: &LiveObject, desired: &DesiredObject) -> bool {

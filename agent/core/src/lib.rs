@@ -32,6 +32,7 @@ pub mod mask;
 pub mod nearest;
 pub mod object;
 pub mod options;
+pub mod overruled;
 pub mod ownership;
 pub mod path;
 pub mod plan;

@@ -30,6 +30,8 @@ pub struct Entry<'a> {
     pub manager: &'a str,
     /// `Apply` or `Update`.
     pub operation: &'a str,
+    /// The `apiVersion` whose names of fields it uses.
+    pub version: Option<&'a str>,
     /// When the entry last changed, RFC 3339.
     pub time: Option<&'a str>,
     /// Set for `status` and `scale`.
@@ -50,6 +52,7 @@ pub fn entries(object: &Value) -> impl Iterator<Item = Entry<'_>> {
             Some(Entry {
                 manager: entry.get("manager")?.as_str()?,
                 operation: entry.get("operation")?.as_str()?,
+                version: entry.get("apiVersion").and_then(Value::as_str),
                 time: entry.get("time").and_then(Value::as_str),
                 subresource: entry
                     .get("subresource")
@@ -140,12 +143,37 @@ fn element_is(item: &Value, key: &str) -> bool {
 }
 
 /// Who owns the field at `path`, other than `except`: the newest entry that reaches deepest.
+///
+/// An entry names fields as the version it was written in does, and no other version can read it:
+/// when nobody's entry in the object's version has a field that `except` lost, it is the one other
+/// manager's that writes in another version.
 pub fn owner_of<'a>(object: &'a Value, path: &Path, except: &str) -> Option<Entry<'a>> {
     entries(object)
         .filter(|entry| entry.manager != except)
         .filter_map(|entry| depth(entry.fields, path.segments()).map(|depth| (depth, entry)))
         .max_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.time.cmp(&y.time)))
         .map(|(_, entry)| entry)
+        .or_else(|| owner_in_another_version(object, path, except))
+}
+
+fn owner_in_another_version<'a>(object: &'a Value, path: &Path, except: &str) -> Option<Entry<'a>> {
+    let lost = applied_fields(object, except)
+        .is_some_and(|fields| reaches(fields, object, path.segments()) == Reach::NotHeld);
+    let version = object.get("apiVersion").and_then(Value::as_str);
+    let mut others = entries(object).filter(|entry| {
+        entry.manager != except
+            && entry.subresource.is_none()
+            && entry.version.is_some()
+            && entry.version != version
+    });
+    let newest = others.next().filter(|_| lost)?;
+    others.try_fold(newest, |newest, other| {
+        (other.manager == newest.manager).then_some(if other.time > newest.time {
+            other
+        } else {
+            newest
+        })
+    })
 }
 
 /// How many segments of `path` an entry follows before it owns the rest; `None` when it does not
@@ -291,6 +319,7 @@ fn entries_of(raw: &Value) -> Option<Entry<'_>> {
     Some(Entry {
         manager: raw.get("manager")?.as_str()?,
         operation: raw.get("operation")?.as_str()?,
+        version: None,
         time: None,
         subresource: raw
             .get("subresource")
@@ -384,6 +413,35 @@ mod tests {
             .child(Segment::Field("image".into()));
         assert_eq!(who(image), Some("kubectl-edit"));
         assert_eq!(who(Path::from_fields(&["metadata", "labels", "app"])), None);
+    }
+
+    #[test]
+    fn who_writes_in_another_version_is_found_when_it_can_be_nobody_else() {
+        let entry = |manager: &str, version: &str, field: &str| {
+            json!({"manager": manager, "operation": "Update", "apiVersion": version,
+                "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:spec": {field: {}}}})
+        };
+        let mut agent = entry("gitops-agent", "x/v1alpha1", "f:colour");
+        agent["operation"] = json!("Apply");
+        let object = |others: &[Value]| {
+            let mut list = vec![agent.clone()];
+            list.extend_from_slice(others);
+            json!({"apiVersion": "x/v1alpha1", "spec": {"size": 5, "colour": "red"},
+                "metadata": {"managedFields": list}})
+        };
+        let who = |others: &[Value], field: &str| {
+            let path = Path::from_fields(&["spec", field]);
+            let object = object(others);
+            owner_of(&object, &path, "gitops-agent").map(|entry| entry.manager.to_owned())
+        };
+        let edit = entry("kubectl-edit", "x/v1", "f:replicas");
+        let one = std::slice::from_ref(&edit);
+        assert_eq!(who(one, "size").as_deref(), Some("kubectl-edit"));
+        assert_eq!(who(one, "colour"), None, "the agent has it");
+        let another = entry("operator", "x/v1", "f:other");
+        assert_eq!(who(&[edit.clone(), another], "size"), None);
+        let same = entry("operator", "x/v1alpha1", "f:other");
+        assert_eq!(who(&[edit, same], "size").as_deref(), Some("kubectl-edit"));
     }
 
     #[test]

@@ -41,6 +41,13 @@ pub fn blames_the_manifest(message: &str) -> bool {
     message.contains("failed to create typed patch object")
 }
 
+/// The webhook that refused, as the API server names it before the webhook's own words.
+fn webhook(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("admission webhook \"")?;
+    let (name, _) = rest.split_once("\" denied the request")?;
+    Some(name)
+}
+
 impl Refusal<'_> {
     /// The refusal of an object in words that say what to do.
     pub fn text(&self, key: &ObjectKey) -> String {
@@ -58,9 +65,13 @@ impl Refusal<'_> {
                 self.reason
             };
             let at = if self.fields.is_empty() { "" } else { " at " };
+            let who = webhook(self.message).map_or_else(
+                || "the API server".to_owned(),
+                |name| format!("admission webhook \"{name}\""),
+            );
             format!(
-                "the API server refused Secret {}/{} ({reason}{at}{}); its message is withheld \
-                 because it may quote values",
+                "{who} refused Secret {}/{} ({reason}{at}{}); its message is withheld because it \
+                 may quote values",
                 key.namespace,
                 key.name,
                 self.fields.join(", "),
@@ -121,6 +132,17 @@ mod tests {
             );
         }
         assert!(refusal.text(&key("", "ConfigMap")).contains("hunter2"));
+        let denied = Refusal {
+            code: 422,
+            reason: "Invalid",
+            message: "admission webhook \"policy.test\" denied the request: hunter2 is too short",
+            fields: &[],
+        };
+        let text = denied.text(&key("", "Secret"));
+        assert!(
+            !text.contains("hunter2") && text.contains("webhook \"policy.test\" refused"),
+            "{text}"
+        );
         let immutable = Refusal {
             code: 422,
             reason: "Invalid",

@@ -11,7 +11,7 @@ use gitops_core::{
 use serde_json::Value;
 
 use super::Controller;
-use crate::cluster::write::WriteError;
+use crate::cluster::{inspect, write::WriteError};
 
 /// Attempts while somebody else changes the object between reading and applying it.
 const ATTEMPTS: usize = 5;
@@ -44,30 +44,33 @@ impl Controller {
         let rules = desired.ignore.as_deref();
         let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
         let injected = record.is_some_and(|record| record.injected);
-        let (applied, ignored) = if exists && (respected.is_some() || injected) {
+        let (sent, applied, ignored) = if exists && (respected.is_some() || injected) {
             self.apply_keeping(desired, &manifest, respected, validates)
                 .await?
         } else {
             let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
-            (applied, Vec::new())
+            (manifest, applied, Vec::new())
         };
         self.cluster.index.observe(&applied);
         if let Some(live) = LiveObject::observe(&applied, false) {
+            let overruled = inspect::overruled(writer, &sent, &applied, desired).await;
             let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
+            let confirmation = confirmation.admitted(overruled.into());
             self.cluster.index.confirm(&desired.key, confirmation);
         }
         Ok(())
     }
 
     /// Applies the manifest with the live values of ignored fields, and with the entries that
-    /// controllers keep in maps of the object; says which ignored fields differ from Git.
+    /// controllers keep in maps of the object; gives what was sent, the answer, and which ignored
+    /// fields differ from Git.
     async fn apply_keeping(
         &self,
         desired: &DesiredObject,
         manifest: &Value,
         rules: Option<&ObjectRules>,
         validates: bool,
-    ) -> Result<(Value, Vec<String>), WriteError> {
+    ) -> Result<(Value, Value, Vec<String>), WriteError> {
         let writer = &self.cluster.writer;
         let mut attempt = 1;
         loop {
@@ -82,7 +85,7 @@ impl Controller {
             match writer.apply(&desired.gvk, &sent, validates).await {
                 // Somebody was faster: what is live now is to be kept.
                 Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
-                applied => return Ok((applied?, ignored)),
+                applied => return Ok((sent, applied?, ignored)),
             }
         }
     }

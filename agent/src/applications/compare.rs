@@ -53,6 +53,7 @@ impl Pass<'_> {
             .await;
         self.probe(&wanted).await?;
         let (mut comparison, live) = self.judge(&wanted.desired)?;
+        self.doubt_admission(&wanted.desired, &mut comparison);
         self.confirm(&wanted.desired, &mut comparison, &live)
             .await?;
         let ignored = self.ignored(&wanted.desired);

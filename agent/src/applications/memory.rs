@@ -26,6 +26,8 @@ pub(crate) struct Memory {
     pub(crate) heals: HealHistory,
     /// What its deletion waits for, and since when.
     pub(crate) waits: Option<(String, Timestamp)>,
+    /// When the API server was last asked what admission makes of what it overruled.
+    pub(crate) admission_asked: Option<Timestamp>,
     /// The Application as the last write left it.
     pub(crate) written: Option<Arc<Application>>,
 }

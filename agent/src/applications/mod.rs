@@ -4,6 +4,7 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
+mod admission;
 mod apply;
 mod commits;
 mod compare;

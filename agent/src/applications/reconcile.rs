@@ -95,6 +95,7 @@ impl Controller {
             operation: None,
             tracked: vec![],
             hold: None,
+            asks_admission: false,
         };
         let again = Box::pin(pass.run(&mut memory)).await;
         match again {
@@ -135,6 +136,8 @@ pub(super) struct Pass<'a> {
     pub(super) tracked: Vec<String>,
     /// What became of the hold on it.
     pub(super) hold: Option<Holding>,
+    /// The API server is asked again what admission makes of what it overruled before.
+    pub(super) asks_admission: bool,
 }
 
 impl Pass<'_> {
@@ -155,7 +158,9 @@ impl Pass<'_> {
         };
         memory.failures = 0;
         let (findings, again) = Box::pin(self.act(memory, findings)).await?;
-        let again = [again, self.chart_interval(&sources), self.hold_interval()]
+        let admission = self.note_admission(&findings, memory);
+        let charts = self.chart_interval(&sources);
+        let again = [again, charts, self.hold_interval(), admission]
             .into_iter()
             .flatten()
             .min();
@@ -169,6 +174,7 @@ impl Pass<'_> {
         sources: &[ApplicationSource],
     ) -> Result<Findings, Condition> {
         self.validate(sources)?;
+        self.asks_admission = self.admission_is_due(memory);
         let hard = self.refresh.as_deref() == Some("hard");
         let wanted = self.wanted(memory, sources, hard).await?;
         self.want(&wanted);

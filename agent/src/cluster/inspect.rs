@@ -1,12 +1,16 @@
-//! Questions a watch cannot answer: is there an object nobody marked yet, and what exactly differs?
+//! Questions a watch cannot answer: is there an object nobody marked yet, what exactly differs, and
+//! who changes on its way in what Git states?
 
 use gitops_core::{
     compare::{Confirmation, State},
     desired::DesiredObject,
     drift,
     live::LiveObject,
+    object::GroupVersionKind,
     options::AppOptions,
+    overruled::{self, Overruled},
 };
+use serde_json::Value;
 
 use super::{
     index::Index,
@@ -51,12 +55,14 @@ pub(crate) async fn confirm(
         return Ok((State::Missing, Vec::new()));
     };
     index.observe(&live);
-    let drift = drift::compare(&live, &applied?, desired);
+    let applied = applied?;
+    let drift = drift::compare(&live, &applied, desired);
     if !drift.fields.is_empty() {
         return Ok((State::Drifted(drift.fields), drift.problems));
     }
     if let Some(record) = LiveObject::observe(&live, true) {
         // What is ignored need not be held: another one's changes to it then cost no request.
+        let overruled = overruled(writer, &manifest, &applied, desired).await;
         let mut expected = manifest;
         for field in &drift.ignored {
             field.path.put(&mut expected, None);
@@ -70,7 +76,41 @@ pub(crate) async fn confirm(
             Confirmation::only_now(&record, desired)
         };
         let ignored = drift.ignored.iter().map(|field| field.path.to_string());
-        index.confirm(&desired.key, confirmation.ignoring(ignored.collect()));
+        let confirmation = confirmation.ignoring(ignored.collect());
+        index.confirm(&desired.key, confirmation.admitted(overruled.into()));
     }
     Ok((State::Synced, drift.problems))
+}
+
+/// What admission made of what was applied, and who may have done it.
+pub(crate) async fn overruled(
+    writer: &Writer,
+    sent: &Value,
+    answer: &Value,
+    desired: &DesiredObject,
+) -> Overruled {
+    let fields = overruled::fields(sent, answer, desired);
+    if fields.is_empty() {
+        return Overruled::default();
+    }
+    let webhooks = GroupVersionKind {
+        group: "admissionregistration.k8s.io".into(),
+        version: "v1".into(),
+        kind: "MutatingWebhookConfiguration".into(),
+    };
+    let by = match (
+        writer.list(&webhooks).await,
+        writer.served(&desired.gvk).await,
+    ) {
+        (Ok(webhooks), Ok(served)) => {
+            let gvk = &desired.gvk;
+            let kind = (&*gvk.group, &*gvk.version, &*served.resource.plural);
+            overruled::suspects(&webhooks, kind, &desired.key.namespace)
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::debug!(object = %desired.key, %error, "mutating webhooks cannot be listed");
+            Vec::new()
+        }
+    };
+    Overruled { fields, by }
 }

@@ -17,7 +17,7 @@ use gitops_core::{
 use kube::{
     Api, Client, Error,
     api::{
-        DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PropagationPolicy,
+        DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
         ValidationDirective,
     },
 };
@@ -345,6 +345,17 @@ impl Writer {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// All objects of a kind that has no namespaces.
+    pub(crate) async fn list(&self, gvk: &GroupVersionKind) -> Result<Vec<Value>, WriteError> {
+        let api = self.api(gvk, "").await?;
+        let _permit = self.permits.acquire().await;
+        let list = api.list(&ListParams::default()).await;
+        let objects = list.map_err(|error| unreachable(&error))?.items.into_iter();
+        Ok(objects
+            .filter_map(|object| serde_json::to_value(object).ok())
+            .collect())
     }
 
     /// How a kind is served now; asks the API server again when it is not known.

@@ -20,6 +20,7 @@ pub mod rollouts;
 pub mod snapshot;
 pub mod terminal;
 pub mod wait;
+pub mod webhook;
 pub mod world;
 
 pub use agent::Agent;

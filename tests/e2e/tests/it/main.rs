@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::large_futures)] // a test that cannot go on has failed
 
+mod admission;
 mod adoption;
 mod app_of_apps;
 mod bad_input;
@@ -12,6 +13,7 @@ mod chart;
 mod charts;
 mod command_line;
 mod commands;
+mod conversion;
 mod credentials;
 mod definitions;
 mod deletion;

@@ -1,0 +1,120 @@
+use gitops_api::HealthStatusCode;
+use gitops_core::{
+    desired::{Context, Manifest, Scope, prepare},
+    object::Origin,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+use super::*;
+
+fn object(version: &str, replicas: i64) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas},
+        "metadata": {"name": "web", "namespace": "n", "uid": "u", "resourceVersion": version,
+            "generation": replicas,
+            "annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/web"}}})
+}
+
+#[test]
+fn only_what_matters_wakes_an_application() {
+    let index = Index::new(CurrentSettings::default());
+    let shop = BTreeSet::from(["shop".to_owned()]);
+    assert_eq!(index.observe(&object("5", 1)), shop);
+    assert!(index.observe(&object("5", 1)).is_empty(), "seen already");
+    assert!(
+        index.observe(&object("4", 9)).is_empty(),
+        "older than what is known"
+    );
+    assert!(
+        index.observe(&object("6", 1)).is_empty(),
+        "nothing that matters changed"
+    );
+    assert_eq!(index.observe(&object("7", 2)), shop);
+    assert_eq!(index.tracked("shop").len(), 1);
+    assert!(index.has_objects_in("n"));
+    let key = ObjectKey::of(&object("7", 2)).unwrap();
+    assert_eq!(index.remove(&key), shop);
+    assert!(index.tracked("shop").is_empty() && !index.has_objects_in("n"));
+    assert!(!index.is_unprobed(&key), "the watch said that it is gone");
+    index.observe_leaving(&object("8", 2));
+    assert!(
+        index.get(&key).is_none(),
+        "the answer came later than the watch"
+    );
+}
+
+#[test]
+fn another_health_rule_judges_objects_that_are_as_before() {
+    let (reader, settings) = CurrentSettings::new();
+    let index = Index::new(settings);
+    let rule = |status: &str| {
+        let key = "resource.customizations.health.apps_Deployment".to_owned();
+        let script = format!("return {{status = '{status}'}}");
+        let data = Some([(key, script)].into());
+        reader.read(Some(&ConfigMap {
+            data,
+            ..ConfigMap::default()
+        }));
+    };
+    let key = ObjectKey::of(&object("5", 1)).unwrap();
+    let health = || index.get(&key).unwrap().health.unwrap().status;
+    rule("Suspended");
+    index.observe(&object("5", 1));
+    assert_eq!(health(), HealthStatusCode::Suspended);
+    rule("Degraded");
+    assert!(index.observe(&object("5", 1)).is_empty());
+    assert_eq!(health(), HealthStatusCode::Suspended, "nobody asked");
+    index.judge_again(&key.group_kind());
+    let shop = BTreeSet::from(["shop".to_owned()]);
+    assert!(index.observe(&object("4", 1)).is_empty(), "older");
+    assert_eq!(index.observe(&object("5", 1)), shop);
+    assert_eq!(health(), HealthStatusCode::Degraded);
+    assert!(index.observe(&object("5", 1)).is_empty(), "once");
+}
+
+#[test]
+fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
+    let index = Index::new(CurrentSettings::default());
+    index.observe(&object("5", 1));
+    let key = ObjectKey::of(&object("5", 1)).unwrap();
+    let manifest = Manifest {
+        value: json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "n"}}),
+        origin: Origin::default(),
+    };
+    let set = |instance| {
+        let context = Context {
+            instance,
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        prepare(vec![manifest.clone()], context, |_| Some(Scope::Namespaced)).unwrap()
+    };
+    let heirs = set("heir");
+    let state = || {
+        let (mut comparison, _) = index.compare(&heirs, "heir", |_| true);
+        comparison.remove(&key)
+    };
+    assert!(index.want("heir", Some(&heirs)).is_empty());
+    let owned = Some(compare::State::OwnedBy("shop".into()));
+    assert_eq!(state(), owned, "nobody knows yet what the owner wants");
+    index.want("shop", Some(&set("shop")));
+    assert_eq!(state(), owned);
+    let woken = index.want("shop", Some(&DesiredSet::default()));
+    assert_eq!(woken, BTreeSet::from(["heir".to_owned()]));
+    assert_eq!(state(), Some(compare::State::HandedOver("shop".into())));
+    assert_eq!(index.others_wanting("shop", &key), ["heir"]);
+}
+
+#[test]
+fn objects_missing_from_a_listing_are_looked_up_before_they_are_called_missing() {
+    let index = Index::new(CurrentSettings::default());
+    index.observe(&object("5", 1));
+    let key = ObjectKey::of(&object("5", 1)).unwrap();
+    index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]));
+    assert_eq!(index.len(), 1);
+    index.retain_listed(&key.group_kind(), &HashSet::new());
+    assert_eq!(index.len(), 0);
+    assert!(index.is_unprobed(&key));
+}
