@@ -4,7 +4,7 @@ use gitops_api::constants;
 use serde_json::Value;
 
 use super::{Health, condition, text};
-use crate::object::annotation;
+use crate::{mask, object::annotation};
 
 /// A Pod that restarts for ever is judged by its containers; one that runs once by its phase, so
 /// that a hook is not failed by an error that goes away (gitops-engine, `health_pod.go`).
@@ -88,7 +88,8 @@ fn failure_message(object: &Value) -> String {
                     text(&container["name"])
                 )),
                 ("", _) => None,
-                (message, _) => Some(message.to_owned()),
+                // It may be the end of the log, and everybody who sees the status reads it.
+                (message, _) => Some(mask::mask_output::<&str>(message, &[])),
             }
         })
         .unwrap_or_default()
@@ -179,6 +180,14 @@ mod tests {
                 ),
                 Degraded,
                 "OOMKilled",
+            ),
+            (
+                pod(
+                    "Never",
+                    failed(json!({"exitCode": 1, "message": "as bob, password=hunter2"})),
+                ),
+                Degraded,
+                "as bob, password=***",
             ),
             (
                 pod("Never", failed(json!({"exitCode": 3}))),
