@@ -5,6 +5,7 @@
 mod admission;
 mod adoption;
 mod app_of_apps;
+mod autoscaler;
 mod bad_input;
 mod bad_manifests;
 mod bad_sources;
