@@ -141,8 +141,9 @@ fn walk(path: &Path, sent: &Value, answer: &Value, found: &mut Vec<DriftedField>
     }
 }
 
-/// Elements are the same when their merge keys are; where there are none and their number is not
-/// the same, nothing tells which is which.
+/// Elements are the same when their merge keys are. Without merge keys one that is there somewhere
+/// is unchanged, whatever its place; and where their number is not the same, nothing tells which
+/// became which.
 fn walk_list(path: &Path, sent: &[Value], answer: &[Value], found: &mut Vec<DriftedField>) {
     if let Some(key) = diff::merge_key(sent, answer) {
         for item in sent {
@@ -153,8 +154,20 @@ fn walk_list(path: &Path, sent: &[Value], answer: &[Value], found: &mut Vec<Drif
         }
     } else if sent.len() == answer.len() {
         for (index, (item, other)) in sent.iter().zip(answer).enumerate() {
-            if item.is_object() {
-                walk(&path.child(Segment::Index(index)), item, other, found);
+            let mut changes = Vec::new();
+            walk(
+                &path.child(Segment::Index(index)),
+                item,
+                other,
+                &mut changes,
+            );
+            let is_elsewhere = |other: &Value| {
+                let mut changes = Vec::new();
+                walk(path, item, other, &mut changes);
+                changes.is_empty()
+            };
+            if !changes.is_empty() && !answer.iter().any(is_elsewhere) {
+                found.append(&mut changes);
             }
         }
     }
@@ -183,7 +196,10 @@ fn is_same_text(a: &str, b: &str) -> bool {
     fn both<T: PartialEq>(a: &str, b: &str, read: impl Fn(&str) -> Option<T>) -> bool {
         read(a).is_some_and(|value| read(b) == Some(value))
     }
-    a.trim().eq_ignore_ascii_case(b.trim())
+    // Base64 may be broken into lines.
+    let compact = |text: &'_ str| -> String { text.split_whitespace().collect() };
+    a == b
+        || compact(a).eq_ignore_ascii_case(&compact(b))
         || both(a, b, |text| text.parse::<Timestamp>().ok())
         || both(a, b, |text| text.parse::<IpAddr>().ok())
         || both(a, b, |text| duration::parse(text).ok())
@@ -307,6 +323,12 @@ mod tests {
                 json!({"c": [{"name": "sidecar"}, {"name": "a", "image": "x"}]}),
             ),
             (json!({"args": ["a"]}), json!({"args": ["a", "b"]})),
+            (json!({"args": ["a", "b"]}), json!({"args": ["b", "a"]})),
+            (json!({"data": "YWJj\nZGVm\n"}), json!({"data": "YWJjZGVm"})),
+            (
+                json!({"p": [{"port": 53, "by": "TCP"}, {"port": 53, "by": "UDP"}]}),
+                json!({"p": [{"port": 53, "by": "UDP", "node": 1}, {"port": 53, "by": "TCP"}]}),
+            ),
         ];
         for (sent, answer) in same {
             let found = changes(&object(sent.clone()), &object(answer.clone()));
@@ -317,6 +339,11 @@ mod tests {
                 json!({"cpu": "1"}),
                 json!({"cpu": "2"}),
                 r#".spec.cpu is "2" instead of "1""#,
+            ),
+            (
+                json!({"args": ["a", "b"]}),
+                json!({"args": ["a", "c"]}),
+                r#".spec.args[1] is "c" instead of "b""#,
             ),
             (
                 json!({"on": true}),

@@ -176,6 +176,9 @@ async fn what_a_webhook_overrules_is_said_not_fought_and_healed_when_it_is_gone(
     // The agent that began anew says it, too.
     app.condition("OverruledWarning", &texts).await;
 
+    let told = world.person().gitops(&["explain", "shop"]).run().await;
+    told.prints("admission overrules Git").prints(&name);
+
     // Somebody's change passes the webhook as well: still nothing to heal.
     let by = PatchParams {
         field_manager: Some("kubectl-edit".into()),
