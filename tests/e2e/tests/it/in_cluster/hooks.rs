@@ -25,13 +25,15 @@ const SECRET: &str = "correct-horse-battery";
 /// Written into the log without being in any Secret.
 const WRITTEN: &str = "staple-9";
 
-/// A Job of the image that each node has.
+/// A Job of the image that each node has. Little grace: what is told to end before it has begun
+/// does not hear it.
 fn job(name: &str, hook: &str, more: &str, arguments: &Value) -> String {
     format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
          argocd.argoproj.io/hook: {hook}\n    argocd.argoproj.io/hook-delete-policy: \
          BeforeHookCreation,HookFailed\nspec:\n  backoffLimit: 0\n{more}  template:\n    spec:\n      \
-         restartPolicy: Never\n      containers:\n        - name: work\n          image: \
+         terminationGracePeriodSeconds: 1\n      restartPolicy: Never\n      containers:\n        - \
+         name: work\n          image: \
          gitops.test/workload:1\n          args: {arguments}\n"
     )
 }
