@@ -138,6 +138,18 @@ impl DesiredSet {
         let parts: Vec<Vec<u8>> = parts.collect();
         digest::of_parts(parts.iter().map(Vec::as_slice))
     }
+
+    /// Digest of the hooks; `None` when there are none. They are no part of [`DesiredSet::digest`],
+    /// because a changed hook alone makes nothing differ; but it is reason enough to try again what
+    /// failed.
+    pub fn hooks_digest(&self) -> Option<String> {
+        let parts: Vec<&[u8]> = self
+            .hooks
+            .iter()
+            .map(|hook| hook.object.digest.as_bytes())
+            .collect();
+        (!parts.is_empty()).then(|| digest::of_parts(parts))
+    }
 }
 
 /// A manifest that cannot be used.

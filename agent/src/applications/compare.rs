@@ -85,10 +85,15 @@ impl Pass<'_> {
         let name = spec.effective_project();
         let project = controller.project(name)?;
         let index = &controller.cluster.index;
-        let (mut comparison, live) =
+        let (mut comparison, mut live) =
             index.compare(desired, &controller.instance(self.key), |instance| {
                 controller.exists(instance)
             });
+        // An application that is among its own objects does not wait for itself, and what broke it
+        // once would keep it broken.
+        if let Some(itself) = live.get_mut(&self.key.object()) {
+            itself.ignore_health = true;
+        }
         // What the project does not allow is not this application's to prune, whatever its marks
         // say; and what another one wants is for that one to take over.
         let instance = controller.instance(self.key);

@@ -36,7 +36,7 @@ impl Pass<'_> {
             let used = self.controller.prune_budget;
             let message = format!("{}: {problem}; {used} is used", annotation::PRUNE_BUDGET);
             self.conditions
-                .insert(Condition::new(condition::INVALID_SPEC_ERROR, message));
+                .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
             used
         })
     }

@@ -333,7 +333,7 @@ fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {
 
 /// A rule about what to ignore that cannot be followed.
 pub(crate) fn invalid_rule(problem: impl Into<String>) -> Condition {
-    Condition::new(condition::INVALID_SPEC_ERROR, problem)
+    Condition::new(condition::INVALID_SETTING_WARNING, problem)
 }
 
 /// A condition of type ComparisonError.

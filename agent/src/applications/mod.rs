@@ -75,6 +75,18 @@ pub(crate) struct AppKey {
     pub(crate) name: String,
 }
 
+impl AppKey {
+    /// The Application as an object.
+    fn object(&self) -> ObjectKey {
+        ObjectKey {
+            group: gitops_api::constants::GROUP.into(),
+            kind: "Application".into(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
 impl fmt::Display for AppKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

@@ -29,7 +29,7 @@ use super::{
     operation::Underway,
     report::Answered,
     request::{Request, TERMINATED},
-    results::DESIRED_DIGEST,
+    results::{DESIRED_DIGEST, HOOKS_DIGEST},
 };
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -371,7 +371,7 @@ impl Pass<'_> {
         RetryPolicy::of_automated_sync(strategy).unwrap_or_else(|error| {
             let message = format!("{error}; the default is used");
             self.conditions
-                .insert(Condition::new(condition::INVALID_SPEC_ERROR, message));
+                .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
             RetryPolicy::automated_default()
         })
     }
@@ -382,11 +382,12 @@ impl Pass<'_> {
         let result = state.sync_result.as_ref()?;
         let spec = &self.app.spec;
         // A commit that changes nothing for this application is not a new state to try.
-        let digest = result
-            .extra
-            .get(DESIRED_DIGEST)
-            .and_then(serde_json::Value::as_str);
-        let same = digest == Some(&findings.wanted.desired.digest())
+        let digest = |name: &str| result.extra.get(name).and_then(serde_json::Value::as_str);
+        let desired = &findings.wanted.desired;
+        let mended = !state.phase.is_successful()
+            && digest(HOOKS_DIGEST) != desired.hooks_digest().as_deref();
+        let same = !mended
+            && digest(DESIRED_DIGEST) == Some(&desired.digest())
             && result.sources == spec.sources
             && (!spec.sources.is_empty() || result.source == spec.source);
         if !same || !state.phase.is_completed() {

@@ -23,6 +23,9 @@ use super::{reconcile::Findings, request::Request};
 /// commit that changes nothing for the application is told from one that does.
 pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
 
+/// The same of the hooks: a hook that was mended is a new state to try.
+pub(crate) const HOOKS_DIGEST: &str = "hooksDigest";
+
 /// How a sync stands.
 pub(super) enum Ending {
     /// Not at its end: what is waited for.
@@ -43,6 +46,10 @@ pub(super) fn of_action(
     let mut result = of_outcome(findings, run, action.phase, &action.key, outcome);
     if *outcome == Outcome::Applied {
         result.message = format!("applied: {}", action.reason);
+    }
+    // Unlike that of a hook that failed at its work.
+    if matches!(outcome, Outcome::Failed(_)) {
+        result.status = Some(ResultCode::SyncFailed);
     }
     result
 }
@@ -77,7 +84,10 @@ pub(super) fn of_outcome(
         result.hook_type = hook::type_of(phase);
         result.version.clone_from(&hook.object.gvk.version);
         result.images.clone_from(&hook.object.images);
-        if matches!(outcome, Outcome::Running(_) | Outcome::Succeeded(_)) {
+        if matches!(
+            outcome,
+            Outcome::Running(_) | Outcome::Succeeded(_) | Outcome::Failed(_)
+        ) {
             result.status = None;
         }
     }
@@ -241,5 +251,8 @@ pub(super) fn sync_result(app: &Application, findings: &Findings) -> SyncOperati
         DESIRED_DIGEST.into(),
         Value::from(findings.wanted.desired.digest()),
     );
+    if let Some(hooks) = findings.wanted.desired.hooks_digest() {
+        result.extra.insert(HOOKS_DIGEST.into(), Value::from(hooks));
+    }
     result
 }

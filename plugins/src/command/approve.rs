@@ -59,6 +59,28 @@ fn questions(application: &Application) -> Vec<String> {
     questions
 }
 
+/// What Git no longer has, one line each: the question names only the first few.
+fn deletions(application: &Application) -> Vec<String> {
+    const SHOWN: usize = 30;
+    let status = application.status.as_ref();
+    let resources = status.into_iter().flat_map(|status| &status.resources);
+    let mut lines: Vec<String> = resources
+        .filter(|resource| resource.requires_pruning)
+        .map(|resource| {
+            let place = match resource.namespace.as_str() {
+                "" => String::new(),
+                namespace => format!(" in {namespace}"),
+            };
+            text::one_line(&format!("- {}/{}{place}", resource.kind, resource.name))
+        })
+        .collect();
+    if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.truncate(SHOWN);
+        lines.push(format!("  and {more} more; kubectl gitops diff shows all"));
+    }
+    lines
+}
+
 /// The time of the consent: now, but never before what is agreed to, whatever the clock here says.
 fn time(application: &Application, now: Timestamp) -> Timestamp {
     let deleted = application.metadata.deletion_timestamp.as_ref();
@@ -85,6 +107,9 @@ pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus,
     }
     for question in &questions {
         progress.info(&format!("{name}: {}", text::one_line(question)));
+    }
+    for line in deletions(&application) {
+        progress.info(&line);
     }
     let question = format!("Agree to this for Application {name}?");
     prompt::confirm(&question, args.yes, "--yes").await?;
@@ -129,8 +154,28 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(questions(&application), ["delete a"]);
+        assert!(deletions(&application).is_empty());
         let at = |text: &str| time(&application, text.parse().unwrap()).to_string();
         assert_eq!(at("2026-11-21T12:30:00Z"), "2026-11-21T12:30:00Z");
         assert_eq!(at("2026-11-21T11:30:00Z"), "2026-11-21T12:00:00Z");
+    }
+
+    #[test]
+    fn names_what_would_be_deleted_and_how_many_there_are_besides() {
+        let extra = |number: usize| {
+            json!({"kind": "ConfigMap", "name": format!("flag-{number}"), "namespace": "shop",
+                   "requiresPruning": number > 0})
+        };
+        let resources: Vec<_> = (0..33).map(extra).collect();
+        let application: Application = serde_json::from_value(json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": "shop"}, "spec": {"destination": {}, "project": "default"},
+            "status": {"resources": resources},
+        }))
+        .unwrap();
+        let lines = deletions(&application);
+        assert_eq!(lines.len(), 31);
+        assert_eq!(lines[0], "- ConfigMap/flag-1 in shop");
+        assert_eq!(lines[30], "  and 2 more; kubectl gitops diff shows all");
     }
 }

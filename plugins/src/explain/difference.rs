@@ -3,6 +3,7 @@
 use gitops_api::sync_policy::SyncPolicyAutomated;
 use gitops_api::{HealthStatusCode, ResourceStatus, SyncStatusCode};
 
+use crate::explain::source::CONFIRMATION;
 use crate::explain::{Cause, Evidence, Inquiry, count, events};
 use crate::status::drift;
 use crate::status::reason::Code;
@@ -43,7 +44,8 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
     if !open.is_empty() && (!told || automation.is_none()) {
         causes.push(not_applied(inquiry, &open, automation));
     }
-    if !surplus.is_empty() {
+    let asked = causes.iter().any(|cause| cause.name == CONFIRMATION);
+    if !surplus.is_empty() && !asked {
         causes.push(not_pruned(inquiry, &surplus, automation));
     }
 }

@@ -4,10 +4,14 @@
 
 use gitops_api::constants::condition;
 use gitops_api::status::ApplicationCondition;
+use gitops_core::confirmation;
 
 use crate::explain::{Cause, Inquiry};
 use crate::status::reason::Code;
 use crate::text;
+
+/// Name of the cause that says that a deletion waits for a person.
+pub(super) const CONFIRMATION: &str = "Confirmation";
 
 /// A way to fail, with the words by which it is known.
 struct Pattern {
@@ -132,6 +136,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
             condition::INVALID_SPEC_ERROR | condition::COMPARISON_ERROR => {
                 causes.push(blocked(inquiry, found));
             }
+            condition::CONFIRMATION_WARNING => causes.push(asked(inquiry, found)),
             condition::SYNC_WINDOW_WARNING => causes.push(sync_window(inquiry, found)),
             condition::SHARED_RESOURCE_WARNING => causes.push(
                 Cause::new(
@@ -164,6 +169,25 @@ fn since(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> String {
                 text::age(time.0, inquiry.now)
             )
         })
+}
+
+fn asked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
+    let question = confirmation::question(&found.message).unwrap_or(&found.message);
+    Cause::new(
+        Code::OutOfSync,
+        CONFIRMATION,
+        "it waits until somebody agrees to a deletion",
+    )
+    .evidence(question)
+    .evidence(since(inquiry, found))
+    .next(
+        format!("kubectl gitops diff {}", inquiry.app()),
+        "all that would be deleted",
+    )
+    .next(
+        format!("kubectl gitops approve {}", inquiry.app()),
+        "agree; or bring the manifests back in Git",
+    )
 }
 
 fn sync_window(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {

@@ -9,6 +9,7 @@ use gitops_api::{
     Application, ApplicationStatus, HealthStatusCode, OperationPhase, ResourceStatus, ResultCode,
     SyncStatusCode,
 };
+use gitops_core::confirmation;
 use jiff::Timestamp;
 
 use crate::paint::Style;
@@ -124,6 +125,11 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     if let Some(operation) = operation.filter(|operation| !operation.phase.is_completed()) {
         return reason(Code::Syncing, running(operation));
     }
+    if let Some(question) = asked(status) {
+        let name = application.metadata.name.as_deref().unwrap_or_default();
+        let text = format!("waits for a yes, kubectl gitops approve {name}: {question}");
+        return reason(Code::OutOfSync, text);
+    }
     if let Some(closed) = closed_window(status) {
         return reason(Code::OutOfSync, closed.message.clone());
     }
@@ -173,6 +179,13 @@ fn blocking_condition(status: &ApplicationStatus) -> Option<&ApplicationConditio
         .conditions
         .iter()
         .find(|found| found.is_error() && found.condition_type != condition::SYNC_ERROR)
+}
+
+/// What somebody has to agree to before more is deleted.
+fn asked(status: &ApplicationStatus) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    let asks = conditions.find(|found| found.condition_type == condition::CONFIRMATION_WARNING)?;
+    confirmation::question(&asks.message)
 }
 
 /// What keeps a sync away that would bring the application into sync.

@@ -80,3 +80,27 @@ async fn a_child_of_a_later_wave_waits_until_the_one_before_has_rolled_out() {
     repo.write("db/db.yaml", &deployment("db", 1, "db:2"));
     parent.healthy().await;
 }
+
+#[tokio::test]
+async fn an_application_among_its_own_objects_neither_waits_for_itself_nor_stays_broken() {
+    let world = World::new("itself").await;
+    let repo = world.repo("config");
+    let url = repo.url();
+    repo.commit(&[
+        ("root/root.yaml", Some(&child(&world, &url, "root", 0))),
+        ("root/web.yaml", Some(&child(&world, &url, "web", 1))),
+        ("web/web.yaml", Some(&deployment("web", 1, "web:1"))),
+    ]);
+    let root = world.app("root").repo(&repo).path("root").automated();
+    let root = root.create().await;
+    root.healthy().await;
+    world.existing_app("web").healthy().await;
+    let refused = deployment("web", 1, "web:1").replace("app: web", "app: other");
+    repo.write("web/web.yaml", &refused);
+    root.wait("Degraded because of web", |app| {
+        health(app) == Some(HealthStatusCode::Degraded)
+    })
+    .await;
+    repo.write("web/web.yaml", &deployment("web", 1, "web:2"));
+    root.healthy().await;
+}

@@ -113,9 +113,15 @@ async fn a_hook_that_fails_stops_the_release_and_says_so() {
     assert_eq!(hook(&failed, "alarm").unwrap().1, OperationPhase::Succeeded);
     assert!(!world.exists::<ConfigMap>("settings").await);
     app.condition("SyncError", &["migrate"]).await;
-    // The repaired hook is a new state of Git for those who look at the objects only; asked for.
-    repo.write("job.yaml", &job("migrate", "PreSync", "HookSucceeded", ""));
-    app.sync(json!({})).await;
+    let person = world.person();
+    let explained = person.gitops(&["explain", "shop"]).run().await;
+    explained.prints("hook Job/migrate failed");
+    explained.prints("kubectl logs job/migrate");
+    // A repaired hook is tried at once, although no object differs from before.
+    let commit = repo.write("job.yaml", &job("migrate", "PreSync", "HookSucceeded", ""));
+    let done = app.synced_to(&commit).await;
+    let state = status(&done).operation_state.unwrap();
+    assert_eq!(state.retry_count, 0, "not for the backoff's sake");
     world.config_map_is("settings", "1").await;
 }
 

@@ -101,7 +101,7 @@ async fn what_an_autoscaler_sets_is_neither_drift_nor_taken_back() {
         .await;
     app.synced_to(&commit).await;
     app.condition(
-        "InvalidSpecError",
+        "InvalidSettingWarning",
         &[
             "spec.ignoreDifferences[3].jqPathExpressions[0] \".spec.replicas | select(. == \"",
             "closing parenthesis expected at the end",

@@ -2,7 +2,7 @@
 
 use gitops_api::{Application, OperationPhase};
 use gitops_e2e::{
-    App, Repo, World,
+    Repo, World,
     application::{is_out_of_sync, status},
     manifests::config_map,
 };
@@ -53,17 +53,6 @@ async fn count(world: &World) -> usize {
     all.items.iter().filter(ours).count()
 }
 
-/// Agrees to what the condition asks.
-async fn approve(app: &App<'_>) {
-    let asked = status(&app.get().await)
-        .conditions
-        .into_iter()
-        .find(|condition| condition.condition_type == "ConfirmationWarning")
-        .and_then(|condition| condition.last_transition_time)
-        .unwrap();
-    app.patch(consent(&asked.0.to_string())).await;
-}
-
 fn consent(time: &str) -> serde_json::Value {
     json!({"metadata": {"annotations": {"argocd.argoproj.io/deletion-approved": time}}})
 }
@@ -88,7 +77,7 @@ async fn a_large_prune_waits_while_everything_else_goes_on() {
         .create()
         .await;
     app.synced().await;
-    app.condition("InvalidSpecError", &["\"half\"", "50%"])
+    app.condition("InvalidSettingWarning", &["\"half\"", "50%"])
         .await;
     app.patch(consent("2026-01-01T00:00:00Z")).await;
     let commit = remove(&repo, 1..13, "2");
@@ -119,7 +108,18 @@ async fn a_large_prune_waits_while_everything_else_goes_on() {
     world.config_map_is("map-00", "3").await;
     app.condition("ConfirmationWarning", &["13 of 15 objects", &commit[..7]])
         .await;
-    approve(&app).await;
+    let person = world.person();
+    let listed = person.gitops(&["status"]).run().await;
+    listed.prints("waits for a yes, kubectl gitops approve shop");
+    let explained = person.gitops(&["explain", "shop"]).run().await;
+    explained
+        .prints("until somebody agrees to a deletion")
+        .prints("13 of 15 objects");
+    let refused = person.gitops(&["approve", "shop"]).run().await;
+    refused.exits(2).says("--yes");
+    assert_eq!(count(&world).await, 15);
+    let agreed = person.gitops(&["approve", "shop", "--yes"]).run().await;
+    agreed.exits(0).says("- ConfigMap/map-13");
     app.synced_to(&commit).await;
     assert_eq!(count(&world).await, 2);
 }
