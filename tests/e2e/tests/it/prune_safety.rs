@@ -116,7 +116,7 @@ async fn a_large_prune_waits_while_everything_else_goes_on() {
         .prints("until somebody agrees to a deletion")
         .prints("13 of 15 objects");
     let refused = person.gitops(&["approve", "shop"]).run().await;
-    refused.exits(2).says("--yes");
+    refused.exits(4).says("--yes");
     assert_eq!(count(&world).await, 15);
     let agreed = person.gitops(&["approve", "shop", "--yes"]).run().await;
     agreed.exits(0).says("- ConfigMap/map-13");
