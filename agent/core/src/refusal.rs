@@ -58,7 +58,7 @@ impl Refusal<'_> {
     fn shortened(&self, key: &ObjectKey) -> String {
         let secret = key.kind == "Secret";
         // An API server quotes values it cannot parse; for a Secret that would be the secret.
-        let message = if secret && self.reason != "NotFound" && self.reason != "Forbidden" {
+        let message = if secret && !self.is_of_the_server() {
             let reason = if self.reason.is_empty() {
                 "invalid"
             } else {
@@ -82,6 +82,22 @@ impl Refusal<'_> {
         match message.char_indices().nth(LONGEST) {
             Some((end, _)) => format!("{}…", &message[..end]),
             None => message,
+        }
+    }
+
+    /// Whether the words are the API server's own, which knows nothing of an object's content yet:
+    /// a webhook or a policy may quote it, and its refusals are Forbidden, too.
+    fn is_of_the_server(&self) -> bool {
+        match self.reason {
+            "NotFound" => true,
+            "Forbidden" => {
+                ["\" cannot ", "exceeded quota", "is being terminated"]
+                    .iter()
+                    .any(|words| self.message.contains(words))
+                    && webhook(self.message).is_none()
+                    && !self.message.contains("AdmissionPolicy")
+            }
+            _ => false,
         }
     }
 
@@ -171,6 +187,38 @@ mod tests {
             ..immutable
         };
         assert!(long.text(&key("", "ConfigMap")).chars().count() < 1100);
+    }
+
+    #[test]
+    fn of_what_is_forbidden_only_the_servers_own_words_are_shown() {
+        let key = ObjectKey {
+            group: String::new(),
+            kind: "Secret".into(),
+            namespace: "n".into(),
+            name: "a".into(),
+        };
+        let text = |message| {
+            let refusal = Refusal {
+                code: 403,
+                reason: "Forbidden",
+                message,
+                fields: &[],
+            };
+            refusal.text(&key)
+        };
+        for own in [
+            "secrets \"a\" is forbidden: User \"system:serviceaccount:x:y\" cannot patch resource \"secrets\" in API group \"\" in the namespace \"n\"",
+            "secrets \"a\" is forbidden: exceeded quota: count, requested: secrets=1, used: secrets=1, limited: secrets=1",
+        ] {
+            assert_eq!(text(own), own);
+        }
+        for quoting in [
+            "admission webhook \"policy.test\" denied the request: you \" cannot hunter2",
+            "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: hunter2 is too short",
+            "secrets \"a\" is forbidden: hunter2",
+        ] {
+            assert!(!text(quoting).contains("hunter2"), "{}", text(quoting));
+        }
     }
 
     #[test]
