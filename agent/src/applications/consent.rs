@@ -11,6 +11,7 @@ use gitops_api::{
 };
 use gitops_core::{
     budget::Budget,
+    compare::State,
     confirmation::{self, Consent, Subject},
     status::{Condition, seconds},
 };
@@ -75,7 +76,8 @@ impl Pass<'_> {
 
     /// What is asked about the prunes of automated sync, and whether somebody agreed.
     pub(super) fn asks_about_prunes(&mut self, findings: &Findings) -> Option<(Condition, bool)> {
-        if self.automated().is_none_or(|automated| !automated.prune) {
+        let prunes = self.automated().is_some_and(|automated| automated.prune);
+        if !prunes || !findings.comparison.values().any(State::is_extra) {
             return None;
         }
         let budget = self.budget();
