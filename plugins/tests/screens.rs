@@ -339,6 +339,20 @@ fn an_object_that_nobody_can_judge_is_named() {
 }
 
 #[test]
+fn a_refused_request_is_no_reason_once_all_is_well() {
+    let refused = json!({"operationState": {"phase": "Error", "message": "no sync by hand",
+        "startedAt": "2026-11-21T11:55:00Z", "operation": {}}});
+    let reason = |sync: &str| {
+        let app = application("web", merged(status(sync, "Healthy"), &refused));
+        Summary::of(&app, now(), true)
+            .reason
+            .map(|reason| reason.text)
+    };
+    assert_eq!(reason("OutOfSync").as_deref(), Some("no sync by hand"));
+    assert_eq!(reason("Synced"), None);
+}
+
+#[test]
 fn nothing_beyond_ascii_without_utf8() {
     let screens: String = all()
         .iter()

@@ -108,7 +108,7 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
         matches!(
             operation.phase,
             OperationPhase::Failed | OperationPhase::Error
-        )
+        ) && !(is_fine(status) && operation.sync_result.is_none())
     }) {
         return reason(Code::SyncFailed, failure(operation));
     }
@@ -171,6 +171,13 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     }
     let warning = status.conditions.first()?;
     reason(Code::Warning, warning.message.clone())
+}
+
+/// Synced and healthy: a request that was refused before it began left nothing to say.
+fn is_fine(status: &ApplicationStatus) -> bool {
+    let sync = status.sync.as_ref().map(|sync| sync.status);
+    let health = status.health.as_ref().map(|health| health.status);
+    sync == Some(SyncStatusCode::Synced) && health == Some(HealthStatusCode::Healthy)
 }
 
 /// An error that keeps the application from being compared or deleted.
