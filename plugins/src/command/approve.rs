@@ -71,12 +71,12 @@ fn deletions(application: &Application) -> Vec<String> {
                 "" => String::new(),
                 namespace => format!(" in {namespace}"),
             };
-            text::one_line(&format!("- {}/{}{place}", resource.kind, resource.name))
+            text::one_line(&format!("{}/{}{place}", resource.kind, resource.name))
         })
         .collect();
     if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         lines.truncate(SHOWN);
-        lines.push(format!("  and {more} more; kubectl gitops diff shows all"));
+        lines.push(format!("and {more} more; kubectl gitops diff shows all"));
     }
     lines
 }
@@ -175,7 +175,7 @@ mod tests {
         .unwrap();
         let lines = deletions(&application);
         assert_eq!(lines.len(), 31);
-        assert_eq!(lines[0], "- ConfigMap/flag-1 in shop");
-        assert_eq!(lines[30], "  and 2 more; kubectl gitops diff shows all");
+        assert_eq!(lines[0], "ConfigMap/flag-1 in shop");
+        assert_eq!(lines[30], "and 2 more; kubectl gitops diff shows all");
     }
 }

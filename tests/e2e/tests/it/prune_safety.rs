@@ -119,7 +119,7 @@ async fn a_large_prune_waits_while_everything_else_goes_on() {
     refused.exits(4).says("--yes");
     assert_eq!(count(&world).await, 15);
     let agreed = person.gitops(&["approve", "shop", "--yes"]).run().await;
-    agreed.exits(0).says("- ConfigMap/map-13");
+    agreed.exits(0).says("ConfigMap/map-13");
     app.synced_to(&commit).await;
     assert_eq!(count(&world).await, 2);
 }
