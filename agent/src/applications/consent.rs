@@ -76,11 +76,12 @@ impl Pass<'_> {
 
     /// What is asked about the prunes of automated sync, and whether somebody agreed.
     pub(super) fn asks_about_prunes(&mut self, findings: &Findings) -> Option<(Condition, bool)> {
+        // Also when nothing is asked: what nobody can read is said beforehand.
+        let budget = self.budget();
         let prunes = self.automated().is_some_and(|automated| automated.prune);
         if !prunes || !findings.comparison.values().any(State::is_extra) {
             return None;
         }
-        let budget = self.budget();
         let request = Request::automated(&self.app.spec, None, 0).limited(budget, false);
         let question = question(&request, findings)?;
         let since = self.asked_since(&question).unwrap_or_else(Timestamp::now);

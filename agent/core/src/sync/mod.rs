@@ -7,6 +7,8 @@
 
 mod record;
 mod tasks;
+#[cfg(test)]
+mod tests;
 pub mod time_limit;
 
 pub use record::{Outcome, Record};
@@ -185,6 +187,10 @@ pub fn next(situation: &Situation<'_>) -> Next {
             _ => None,
         })
         .collect();
+    let beside = beside_failures(&ordinary);
+    if !beside.is_empty() {
+        return Next::Act(beside);
+    }
     let (steps, failure) = if failures.is_empty() {
         (&ordinary, None)
     } else {
@@ -203,6 +209,32 @@ pub fn next(situation: &Situation<'_>) -> Next {
     Next::Ended {
         cleanup: cleanup(situation, failure.is_none()),
         failure,
+    }
+}
+
+/// What is still open beside an object that was refused: the wave is tried to its end, as in Argo
+/// CD, so that all that is wrong with it is told at once. After a hook failed nothing more is done.
+fn beside_failures(tasks: &[&Task]) -> Vec<Action> {
+    let failed: Vec<&&Task> = tasks
+        .iter()
+        .filter(|task| matches!(task.stand, Stand::Failed(_)))
+        .collect();
+    let Some(place) = failed.iter().map(|task| task.place).min() else {
+        return Vec::new();
+    };
+    if failed.iter().any(|task| task.is_hook) {
+        return Vec::new();
+    }
+    let until: Vec<&Task> = tasks
+        .iter()
+        .copied()
+        .filter(|task| !task.is_hook && task.place <= place)
+        .collect();
+    // What became undone in an earlier wave is left to the next sync.
+    let undone = |task: &&Task| task.place < place && matches!(task.stand, Stand::Open(_));
+    match step(&until) {
+        Some(Step::Act(actions)) if !until.iter().any(undone) => actions,
+        _ => Vec::new(),
     }
 }
 
