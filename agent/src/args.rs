@@ -1,10 +1,13 @@
 //! Command line of the agent. Parses only; what the values mean is decided where they are used.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use gitops_core::budget::Budget;
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use gitops_core::sync::budget::Budget;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// Pulls desired state from Git and keeps the cluster at it.
 #[derive(Debug, Parser)]

@@ -1,39 +1,28 @@
 //! The agent's own namespace, kept current by watches: Applications, projects, credentials,
 //! settings. Queues the applications a change asks work for.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{
-    AppProject, Application, OperationPhase,
-    constants::{annotation, config_map},
-};
-use gitops_core::digest;
+use gitops_api::constants::{annotation, config_map};
+use gitops_api::{AppProject, Application, OperationPhase};
+use gitops_core::manifest::digest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, ObjectRef, Store},
-        watcher,
-    },
-};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::{
-    applications::{AppKey, Configuration, key_of},
-    args::RunArgs,
-    cluster::watch::Pauses,
-    metrics::Metrics,
-    queue::Queue,
-    settings::SettingsReader,
-};
+use crate::applications::{AppKey, Configuration, key_of};
+use crate::args::RunArgs;
+use crate::cluster::watch::Pauses;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::settings::SettingsReader;
 
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(

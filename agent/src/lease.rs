@@ -9,11 +9,10 @@ use anyhow::Context;
 use gitops_api::constants;
 use gitops_core::lease::{Action, Observed, evaluate};
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-};
-use kube::{Api, Client, Error, api::PostParams};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client, Error};
 use tokio_util::sync::CancellationToken;
 
 /// Others wait this long after the last renewal before they take over.

@@ -4,18 +4,14 @@
 //! for while somebody works on it is looked at once more afterwards. Never works on one
 //! application twice at the same time.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
-    hash::Hash,
-    sync::Mutex,
-    time::Duration,
-};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::Mutex;
+use std::time::Duration;
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 /// A queue of keys with coalescing and delays.
 #[derive(Debug)]

@@ -1,14 +1,10 @@
 //! Wiring: clients, watches of the agent's own namespace, workers, and their end.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
@@ -16,32 +12,24 @@ use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
 use gitops_render::{Renderer, RendererConfig};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-    core::PartialObjectMeta,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Config};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    applications::{AppKey, Cluster, Controller, Looks, Reporter, key_of},
-    args::{Args, Command, RunArgs},
-    cluster::{
-        discovery::Discovery,
-        index::Index,
-        watch::{Pauses, Watches},
-        write::Writer,
-    },
-    configuration, lease,
-    metrics::Metrics,
-    previews,
-    queue::Queue,
-    repositories::hub::Hub,
-    serve,
-    settings::CurrentSettings,
-};
+use crate::applications::{AppKey, Cluster, Controller, Looks, Reporter, key_of};
+use crate::args::{Args, Command, RunArgs};
+use crate::cluster::discovery::Discovery;
+use crate::cluster::index::Index;
+use crate::cluster::watch::{Pauses, Watches};
+use crate::cluster::write::Writer;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::repositories::hub::Hub;
+use crate::settings::CurrentSettings;
+use crate::{configuration, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE: Duration = Duration::from_millis(20);

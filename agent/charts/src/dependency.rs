@@ -4,7 +4,7 @@
 //! `helm dependency build` does: a lock file must fit, and then decides the versions. Never fetches
 //! and never looks into the `charts` folder itself.
 
-use gitops_core::version::parse_version;
+use gitops_core::source::version::parse_version;
 use serde::Deserialize;
 
 use crate::archive::first_line;

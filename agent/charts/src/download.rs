@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gitops_core::version::parse_version;
+use gitops_core::source::version::parse_version;
 
 use crate::archive::ChartArchive;
 use crate::error::ChartError;

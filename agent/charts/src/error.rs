@@ -211,7 +211,7 @@ fn newest_versions(newest: &[String], asked: &str) -> String {
     };
     let only_prereleases = newest
         .iter()
-        .all(|v| gitops_core::version::parse_version(v).is_some_and(|v| !v.pre.is_empty()));
+        .all(|v| gitops_core::source::version::parse_version(v).is_some_and(|v| !v.pre.is_empty()));
     if !newest.is_empty() && only_prereleases && !asked.contains('-') {
         let _ = write!(
             text,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use gitops_core::version::parse_version;
+use gitops_core::source::version::parse_version;
 
 use crate::archive::{ArchiveLimits, ChartArchive};
 use crate::error::ChartError;

@@ -1,7 +1,7 @@
-//! What Helm adds to the rules of versions and ranges, which are [`gitops_core::version`]'s: nothing
+//! What Helm adds to the rules of versions and ranges, which are [`gitops_core::source::version`]'s: nothing
 //! written means any release, and an exact version needs no list to choose from.
 
-use gitops_core::version::{Constraint, ConstraintError, parse_version};
+use gitops_core::source::version::{Constraint, ConstraintError, parse_version};
 
 /// Reads the range of a chart's version; an empty one is `*`, the newest release.
 pub(crate) fn range(text: &str) -> Result<Constraint, ConstraintError> {

@@ -5,11 +5,12 @@
 
 mod output;
 
-pub use output::mask_output;
-
-use base64::{Engine, engine::general_purpose};
+use base64::Engine;
+use base64::engine::general_purpose;
 use gitops_api::constants;
 use serde_json::{Map, Value};
+
+pub use output::mask_output;
 
 /// What stands where a secret value was.
 pub const PLACEHOLDER: &str = "***";

@@ -5,16 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use gitops_api::{HealthStatusCode, constants::finalizer};
-use gitops_core::{
-    confirmation::Subject,
-    deletion::{Action, Next, Situation, Verb, finalizers, next},
-    desired::{Context, DesiredSet, Manifest, Scope, prepare},
-    health::Health,
-    hook::{DeletionPhase, Run},
-    live::{LiveObject, OnDeletion},
-    object::{ObjectKey, Origin},
-};
+use gitops_api::HealthStatusCode;
+use gitops_api::constants::finalizer;
+use gitops_core::live::health::Health;
+use gitops_core::live::object::{LiveObject, OnDeletion};
+use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
+use gitops_core::manifest::hook::{DeletionPhase, Run};
+use gitops_core::manifest::object::{ObjectKey, Origin};
+use gitops_core::sync::approval::Subject;
+use gitops_core::sync::deletion::{Action, Next, Situation, Verb, finalizers, next};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -5,17 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gitops_api::{HookType, SyncPhase, status::ResourceResult};
-use gitops_core::{
-    compare::{Comparison, State},
-    desired::{Context, DesiredSet, Manifest, Scope, prepare},
-    hook::Run,
-    live::LiveObject,
-    object::{ObjectKey, Origin},
-    options::AppOptions,
-    plan::{Plan, Policy, plan},
-    sync::{Action, Next, Outcome, Record, Situation, Verb, next, observe},
-};
+use gitops_api::status::ResourceResult;
+use gitops_api::{HookType, SyncPhase};
+use gitops_core::compare::comparison::{Comparison, State};
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
+use gitops_core::manifest::hook::Run;
+use gitops_core::manifest::object::{ObjectKey, Origin};
+use gitops_core::manifest::options::AppOptions;
+use gitops_core::sync::plan::{Plan, Policy, plan};
+use gitops_core::sync::{Action, Next, Outcome, Record, Situation, Verb, next, observe};
 use serde_json::{Value, json};
 
 /// Steps of all simulations together.
@@ -152,9 +151,9 @@ impl Cluster {
     }
 }
 
-fn health(key: &ObjectKey, status: &str) -> Option<gitops_core::health::Health> {
+fn health(key: &ObjectKey, status: &str) -> Option<gitops_core::live::health::Health> {
     (key.kind != "ConfigMap")
-        .then(|| gitops_core::health::Health::new(status.into(), String::new()))
+        .then(|| gitops_core::live::health::Health::new(status.into(), String::new()))
 }
 
 fn is(live: &LiveObject, status: &str) -> bool {

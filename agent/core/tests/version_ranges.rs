@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gitops_core::version::{Constraint, parse_version};
+use gitops_core::source::version::{Constraint, parse_version};
 
 const PUBLISHED: [&str; 13] = [
     "0.0.3",

@@ -3,7 +3,7 @@
 //!
 //! Decides which rule is for an object and runs it, bounded in work and memory, with nothing but
 //! the object to see. Reads no ConfigMap and asks no server; deletion, built-in rules and what the
-//! health of an application is are `gitops_core::health`'s.
+//! health of an application is are `gitops_core::live::health`'s.
 
 mod expression;
 mod keys;
@@ -16,11 +16,9 @@ use std::{
 };
 
 use gitops_api::HealthStatusCode;
-use gitops_core::{
-    glob,
-    health::{Customized, Health},
-    object::{GroupKind, GroupVersionKind},
-};
+use gitops_core::glob;
+use gitops_core::live::health::{Customized, Health};
+use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
 use serde_json::Value;
 
 use self::keys::{Language, Written};
@@ -183,7 +181,7 @@ impl Customizations {
         )
     }
 
-    /// As [`health`](Self::health), for `gitops_core::health::assess_with`: an error makes the
+    /// As [`health`](Self::health), for `gitops_core::live::health::assess_with`: an error makes the
     /// object Unknown, with what went wrong as message (Argo CD, `GetResourceHealth`).
     pub fn judge(&self, object: &Value) -> Customized {
         match self.health(object) {

@@ -4,67 +4,44 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
-mod admission;
-mod apply;
-mod commits;
+mod cache;
 mod compare;
-mod consent;
 mod delete;
-mod deliver;
-mod dependencies;
-mod desired;
-mod heirs;
-mod hold;
-mod hooks;
-mod ignore;
-mod look_up;
-mod memory;
-mod notes;
-mod operation;
-mod permission;
 mod reconcile;
-mod rehearse;
 mod report;
-mod request;
-mod results;
+mod sources;
 mod sync;
-mod window;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gitops_api::{AppProject, Application};
 use gitops_charts::ChartFetcher;
-use gitops_core::{
-    budget::Budget,
-    object::{GroupVersionKind, ObjectKey},
-    tracking,
-};
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::manifest::tracking;
+use gitops_core::sync::budget::Budget;
 use gitops_render::Renderer;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Client, ResourceExt, api::PropagationPolicy, runtime::reflector::Store};
+use kube::api::PropagationPolicy;
+use kube::runtime::reflector::Store;
+use kube::{Client, ResourceExt};
 
-use crate::{
-    cluster::{
-        discovery::Discovery,
-        index::Index,
-        watch::Watches,
-        write::{Deleted, WriteError, Writer},
-    },
-    metrics::Metrics,
-    queue::Queue,
-    repositories::hub::Hub,
-    settings::CurrentSettings,
-};
-pub(crate) use desired::comparison_error;
-pub(crate) use gitops_core::revision::short;
-pub(crate) use heirs::Looks;
-pub(crate) use look_up::Found;
-pub(crate) use memory::{Dependency, Memory, RenderedSource, RenderedSources};
-pub(crate) use report::Reporter;
+use crate::cluster::discovery::Discovery;
+use crate::cluster::index::Index;
+use crate::cluster::watch::Watches;
+use crate::cluster::write::{Deleted, WriteError, Writer};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::repositories::hub::Hub;
+use crate::settings::CurrentSettings;
+
+pub(crate) use crate::applications::cache::{Dependency, Memory, RenderedSource, RenderedSources};
+pub(crate) use crate::applications::report::reporter::Reporter;
+pub(crate) use crate::applications::sources::render::comparison_error;
+pub(crate) use crate::applications::sources::resolve::Found;
+pub(crate) use crate::applications::sync::handover::Looks;
+pub(crate) use gitops_core::source::revision::short;
 
 /// Namespace and name of an Application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,36 +1,31 @@
 //! One reconciliation of one application, from its spec to its status.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
-use gitops_api::{
-    Application, ApplicationSource, ApplicationStatus,
-    constants::{annotation, condition},
-    status::OperationState,
-};
-use gitops_core::{
-    autosync::{self, Attempt, Automated, Decision},
-    compare::{Comparison, State},
-    desired::DesiredSet,
-    live::LiveObject,
-    object::ObjectKey,
-    retry::RetryPolicy,
-    status::{self, Compared, Condition, Report},
-};
+use gitops_api::constants::{annotation, condition};
+use gitops_api::status::OperationState;
+use gitops_api::{Application, ApplicationSource, ApplicationStatus};
+use gitops_core::compare::comparison::{Comparison, State};
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::report::status;
+use gitops_core::report::status::{Compared, Condition, Report};
+use gitops_core::sync::autosync;
+use gitops_core::sync::autosync::{Attempt, Automated, Decision};
+use gitops_core::sync::retry::RetryPolicy;
 use jiff::Timestamp;
 
-use super::{
-    AppKey, Controller, Memory, commits,
-    desired::Wanted,
-    hold::Holding,
-    operation::Underway,
-    report::Answered,
-    request::{Request, TERMINATED},
-    results::{DESIRED_DIGEST, HOOKS_DIGEST},
-};
+use super::{AppKey, Controller, Memory};
+use crate::applications::report::commits;
+use crate::applications::report::reporter::Answered;
+use crate::applications::report::results::{DESIRED_DIGEST, HOOKS_DIGEST};
+use crate::applications::sources::hold::Holding;
+use crate::applications::sources::render::Wanted;
+use crate::applications::sync::operation::Underway;
+use crate::applications::sync::request::{Request, TERMINATED};
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
 const FIRST_RETRY: Duration = Duration::from_secs(15);

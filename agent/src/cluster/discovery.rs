@@ -2,20 +2,14 @@
 //!
 //! Read once at start and again when a CustomResourceDefinition changes; never per request.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use gitops_core::{
-    desired::Scope,
-    object::{GroupKind, GroupVersionKind},
-};
-use kube::{
-    Client,
-    core::ApiResource,
-    discovery::{self, verbs},
-};
+use gitops_core::manifest::desired::Scope;
+use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
+use kube::core::ApiResource;
+use kube::discovery::verbs;
+use kube::{Client, discovery};
 
 /// A kind in one version, as it is served.
 #[derive(Clone, Debug)]

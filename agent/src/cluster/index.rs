@@ -2,21 +2,19 @@
 //!
 //! Filled by watches and by the answers to writes; read by every comparison. Holds no object.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use gitops_core::{
-    compare::{self, Comparison, Confirmation},
-    desired::DesiredSet,
-    health,
-    live::LiveObject,
-    object::{GroupKind, ObjectKey},
-    overruled::Admission,
-};
+use gitops_core::compare::comparison as compare;
+use gitops_core::compare::comparison::{Comparison, Confirmation};
+use gitops_core::live::admission::Admission;
+use gitops_core::live::health;
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::manifest::object::{GroupKind, ObjectKey};
 use serde_json::Value;
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::settings::CurrentSettings;
 

@@ -1,21 +1,18 @@
 //! Questions a watch cannot answer: is there an object nobody marked yet, what exactly differs, and
 //! who changes on its way in what Git states?
 
-use gitops_core::{
-    compare::{Confirmation, State},
-    desired::DesiredObject,
-    drift,
-    live::LiveObject,
-    object::GroupVersionKind,
-    options::AppOptions,
-    overruled::{self, Overruled},
-};
+use gitops_core::compare::comparison::{Confirmation, State};
+use gitops_core::compare::drift;
+use gitops_core::live::admission as overruled;
+use gitops_core::live::admission::Overruled;
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::DesiredObject;
+use gitops_core::manifest::object::GroupVersionKind;
+use gitops_core::manifest::options::AppOptions;
 use serde_json::Value;
 
-use super::{
-    index::Index,
-    write::{WriteError, Writer},
-};
+use super::index::Index;
+use super::write::{WriteError, Writer};
 
 /// Looks up a desired object that has no record, because objects the agent never applied carry no
 /// label to watch.

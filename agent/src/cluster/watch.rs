@@ -3,28 +3,27 @@
 //! A watch starts when an application first needs a kind and goes on until the kind is no longer
 //! served. Everything seen goes to the index; applications that may be affected are queued.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use gitops_api::constants;
-use gitops_core::{
-    live::LiveObject,
-    object::{self, GroupKind, GroupVersionKind, ObjectKey},
-};
-use kube::{
-    Api, Client,
-    api::{DynamicObject, ListParams},
-    runtime::{WatchStreamExt, utils::Backoff, watcher},
-};
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::object;
+use gitops_core::manifest::object::{GroupKind, GroupVersionKind, ObjectKey};
+use kube::api::{DynamicObject, ListParams};
+use kube::runtime::utils::Backoff;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
 use serde_json::Value;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
-use super::{discovery::Discovery, index::Index};
-use crate::{metrics::Metrics, settings::CurrentSettings};
+use super::discovery::Discovery;
+use super::index::Index;
+use crate::metrics::Metrics;
+use crate::settings::CurrentSettings;
 
 /// Called with the instance names whose applications may have changed.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;

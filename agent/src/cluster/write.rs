@@ -4,23 +4,21 @@
 //! writes are under way at the same time, waits when the API server asks for it, and never retries
 //! what a retry cannot mend.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use gitops_api::constants;
-use gitops_core::{
-    mask,
-    object::{GroupVersionKind, ObjectKey},
-    ownership,
-    refusal::{self, Refusal},
-    undeclared,
+use gitops_core::live::ownership;
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::manifest::undeclared;
+use gitops_core::mask;
+use gitops_core::report::refusal;
+use gitops_core::report::refusal::Refusal;
+use kube::api::{
+    DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
+    ValidationDirective,
 };
-use kube::{
-    Api, Client, Error,
-    api::{
-        DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
-        ValidationDirective,
-    },
-};
+use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 

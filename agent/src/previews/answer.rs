@@ -1,28 +1,24 @@
 //! The answer to a Preview: looked up, edited, rendered, compared.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use gitops_api::{
-    Application,
-    preview::{
-        PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
-    },
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gitops_api::Application;
+use gitops_api::preview::{
+    PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
 };
-use gitops_core::{
-    cautions::{self, Evidence},
-    hold, source,
-};
+use gitops_core::rollback::warnings as cautions;
+use gitops_core::rollback::warnings::Evidence;
+use gitops_core::source;
+use gitops_core::sync::hold;
 
-use super::{
-    edited_tree::{Edit, EditedTree},
-    objects::fit,
-    restore::{Restoration, read_paths},
-};
-use crate::{
-    applications::{AppKey, Controller, Found, RenderedSources},
-    repositories::hub::blocking,
-};
+use super::edited_tree::{Edit, EditedTree};
+use super::objects::fit;
+use super::restore::{Restoration, read_paths};
+use crate::applications::{AppKey, Controller, Found, RenderedSources};
+use crate::repositories::hub::blocking;
 
 /// Most files listed as read, a source.
 const MOST_INPUTS: usize = 5000;

@@ -1,11 +1,9 @@
 //! A commit with some files changed: what a repository would look like, without writing anything.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use gitops_core::digest;
+use gitops_core::manifest::digest;
 use gitops_render::{SourceTree, TreeEntry, TreeError, TreeItem};
 
 /// What becomes of a file.

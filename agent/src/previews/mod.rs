@@ -8,30 +8,26 @@ mod edited_tree;
 mod objects;
 mod restore;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::{
-    Preview,
-    preview::{KEPT_SECONDS, PreviewPhase, PreviewStatus},
-};
-use gitops_core::status::seconds;
+use gitops_api::Preview;
+use gitops_api::preview::{KEPT_SECONDS, PreviewPhase, PreviewStatus};
+use gitops_core::report::status::seconds;
 use jiff::Timestamp;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
-    core::PartialObjectMeta,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    applications::Controller,
-    cluster::{watch::Pauses, write::chain},
-    queue::Queue,
-};
+use crate::applications::Controller;
+use crate::cluster::watch::Pauses;
+use crate::cluster::write::chain;
+use crate::queue::Queue;
 
 /// Previews answered at the same time.
 const WORKERS: usize = 2;

@@ -1,25 +1,20 @@
 //! What a sync would do with each object, exactly as the API server sees it: by a dry run.
 
 use futures::{StreamExt, stream};
-use gitops_api::{
-    Application,
-    preview::{LARGEST_ANSWER, PreviewCounts, PreviewObject, PreviewStatus},
-};
-use gitops_core::{
-    compare::State,
-    desired::{DesiredObject, DesiredSet},
-    object::{GroupVersionKind, ObjectKey},
-    options::AppOptions,
-    preview::{self, Applied, Wanted},
-    project,
-    status::Condition,
-};
+use gitops_api::Application;
+use gitops_api::preview::{LARGEST_ANSWER, PreviewCounts, PreviewObject, PreviewStatus};
+use gitops_core::compare::comparison::State;
+use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::manifest::options::AppOptions;
+use gitops_core::project;
+use gitops_core::report::preview;
+use gitops_core::report::preview::{Applied, Wanted};
+use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
-use crate::{
-    applications::{AppKey, Controller},
-    cluster::write::WriteError,
-};
+use crate::applications::{AppKey, Controller};
+use crate::cluster::write::WriteError;
 
 /// Requests under way at the same time for one Preview.
 const INSPECTIONS: usize = 8;

@@ -1,30 +1,23 @@
 //! What a repository would look like with the files an application reads restored to an earlier
 //! commit: found from what was read at both, as core decides.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use gitops_api::{
-    Application,
-    preview::{PreviewRestore, PreviewRestoreSpec},
-};
-use gitops_core::{
-    desired::DesiredSet,
-    hold,
-    restore::{self, Difference, Reader},
-    source,
-};
+use gitops_api::Application;
+use gitops_api::preview::{PreviewRestore, PreviewRestoreSpec};
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::rollback::restore;
+use gitops_core::rollback::restore::{Difference, Reader};
+use gitops_core::source;
+use gitops_core::sync::hold;
 use gitops_git::{GitError, Mirror};
 use gitops_render::{SourceTree, TreeEntry, TreeError};
 
 use super::edited_tree::{Edit, EditedTree};
-use crate::{
-    applications::{AppKey, Controller, Dependency, Found, RenderedSources, key_of, short},
-    repositories::hub::blocking,
-};
+use crate::applications::{AppKey, Controller, Dependency, Found, RenderedSources, key_of, short};
+use crate::repositories::hub::blocking;
 
 /// Most files of an application's folder that are compared when it does not render.
 const MOST_FILES: usize = 5000;

@@ -1,13 +1,16 @@
 //! How to reach a repository: its Secrets, certificates and known hosts put together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gitops_api::constants::{config_map, label};
 use gitops_charts::{BasicCredentials, ChartRepository, RepositoryKind, RepositoryProxy};
-use gitops_core::source::{self, RepositoryEntry, RepositorySecret, RepositorySecrets};
+use gitops_core::source;
+use gitops_core::source::{RepositoryEntry, RepositorySecret, RepositorySecrets};
 use gitops_git::{ClientCertificate, Credentials, RepositoryAccess};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use crate::applications::Configuration;
 

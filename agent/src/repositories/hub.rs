@@ -4,21 +4,21 @@
 //! only when a ref some application follows has moved. While a server is away, the commits seen
 //! last stay in use, so that drift is still repaired.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use gitops_core::{
-    digest,
-    revision::{self, Resolution},
-};
+use gitops_core::manifest::digest;
+use gitops_core::source::revision;
+use gitops_core::source::revision::Resolution;
 use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want};
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-use crate::{applications::AppKey, metrics::Metrics};
+use crate::applications::AppKey;
+use crate::metrics::Metrics;
 
 /// Called with the applications whose repository changed, failed or came back.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<AppKey>) + Send + Sync>;

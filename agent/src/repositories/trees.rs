@@ -1,6 +1,7 @@
 //! Commits and chart archives as the trees the renderer reads.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gitops_charts::{ArchiveEntry, ChartArchive};
 use gitops_git::{Entry, ItemKind, Snapshot};

@@ -3,7 +3,7 @@
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
-use gitops_core::confirmation;
+use gitops_core::sync::approval as confirmation;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use gitops_core::health::assess_with;
+use gitops_core::live::health::assess_with;
 use gitops_customizations::Customizations;
 use serde_json::Value;
 use tokio::task::spawn_blocking;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gitops_api::{HealthStatus, HealthStatusCode, ResourceStatus};
-use gitops_core::health;
+use gitops_core::live::health;
 use serde_json::Value;
 
 use crate::explain::{Cause, Inquiry};

@@ -4,7 +4,7 @@
 
 use gitops_api::constants::condition;
 use gitops_api::status::ApplicationCondition;
-use gitops_core::confirmation;
+use gitops_core::sync::approval as confirmation;
 
 use crate::explain::{Cause, Inquiry};
 use crate::status::reason::Code;

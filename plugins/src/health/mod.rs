@@ -1,5 +1,5 @@
 //! What `health` reads and shows: manifests in, verdicts out. The rules are
-//! `gitops_core::health`'s and those of argocd-cm.
+//! `gitops_core::live::health`'s and those of argocd-cm.
 
 pub mod manifests;
 pub mod report;

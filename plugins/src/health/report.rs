@@ -1,7 +1,7 @@
 //! Verdicts as lines for people and as one JSON document a line.
 
 use gitops_api::HealthStatusCode;
-use gitops_core::health::Health;
+use gitops_core::live::health::Health;
 use serde::Serialize;
 use serde_json::Value;
 

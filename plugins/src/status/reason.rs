@@ -9,7 +9,7 @@ use gitops_api::{
     Application, ApplicationStatus, HealthStatusCode, OperationPhase, ResourceStatus, ResultCode,
     SyncStatusCode,
 };
-use gitops_core::confirmation;
+use gitops_core::sync::approval as confirmation;
 use jiff::Timestamp;
 
 use crate::paint::Style;

@@ -1,6 +1,7 @@
 //! Which requests the API server got from the agent, by its own audit log.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;

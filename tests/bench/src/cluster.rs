@@ -1,15 +1,15 @@
 //! The API server as the benchmark uses it: apply, watch, nothing else.
 
-use std::{path::Path, pin::pin, time::Duration};
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::{
-    Api, Client, Config,
-    api::{ApiResource, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams},
-    config::{KubeConfigOptions, Kubeconfig},
-    core::GroupVersionKind,
-};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Config};
 use serde_json::Value;
 
 /// Longest time any single change may take before the benchmark gives up.

@@ -1,16 +1,16 @@
 //! The command line as a person waits for it: `status` of many applications, and `--help`.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Args, cluster::Cluster, percentile::Spread};
+use crate::Args;
+use crate::cluster::Cluster;
+use crate::percentile::Spread;
 
 /// Namespace no agent looks into.
 const NAMESPACE: &str = "bench-status";

@@ -1,24 +1,20 @@
 //! The measurements.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, WatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    agent::Agent,
-    audit,
-    cluster::{Cluster, until, watch_one},
-    percentile::Spread,
-    repository::Repository,
-    workload::{self, NAMESPACE, name},
-};
+use crate::agent::Agent;
+use crate::cluster::{Cluster, until, watch_one};
+use crate::percentile::Spread;
+use crate::repository::Repository;
+use crate::workload::{NAMESPACE, name};
+use crate::{audit, workload};
 
 /// Who makes drift.
 const SOMEBODY: &str = "somebody";

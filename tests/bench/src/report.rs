@@ -1,15 +1,14 @@
 //! What the benchmark prints.
 
-use std::{collections::BTreeMap, io::Write};
+use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde::Serialize;
 
-use crate::{
-    agent::Memory,
-    command_line::CommandLine,
-    measure::{Commits, Idle},
-    percentile::Spread,
-};
+use crate::agent::Memory;
+use crate::command_line::CommandLine;
+use crate::measure::{Commits, Idle};
+use crate::percentile::Spread;
 
 /// What was measured while the agent ran.
 #[derive(Clone, Debug, Serialize)]

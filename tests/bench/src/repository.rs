@@ -1,9 +1,7 @@
 //! The config repository: one folder per application. Uses the `git` command, as people do.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 

@@ -1,17 +1,16 @@
 //! One `gitops-agent` process: started, killed, restarted; its log and its metrics.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{environment::Environment, http, must, wait};
+use crate::environment::Environment;
+use crate::{http, must, wait};
 
 /// How an agent is started; the same for each start of one test.
 #[derive(Clone, Debug)]

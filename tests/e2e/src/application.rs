@@ -1,15 +1,14 @@
 //! Applications of a test: built, applied, watched.
 
-use gitops_api::{
-    Application, ApplicationStatus, HealthStatusCode, SyncStatusCode, status::ResourceStatus,
-};
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use gitops_api::status::ResourceStatus;
+use gitops_api::{Application, ApplicationStatus, HealthStatusCode, SyncStatusCode};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::{must, repository::Repo, wait, world::World};
+use crate::repository::Repo;
+use crate::world::World;
+use crate::{must, wait};
 
 /// Puts an Application together.
 #[must_use]

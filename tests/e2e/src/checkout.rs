@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    must,
-    person::Person,
-    repository::{Repo, command, git},
-};
+use crate::must;
+use crate::person::Person;
+use crate::repository::{Repo, command, git};
 
 /// What a clone is in the middle of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

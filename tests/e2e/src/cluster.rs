@@ -1,14 +1,13 @@
 //! Clusters of a test's own, for what would disturb others: outages and real Pods.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Environment, environment::Servers, must};
+use crate::environment::Servers;
+use crate::{Environment, must};
 
 /// A cluster that ends when dropped.
 pub struct Cluster {

@@ -1,26 +1,21 @@
 //! Access to a control plane: clients, definitions installed once, ServiceAccounts with tokens.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use k8s_openapi::api::{
-    authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{Namespace, ServiceAccount},
-    rbac::v1::ClusterRoleBinding,
-};
-use kube::{
-    Api, Client, Config,
-    api::{Patch, PatchParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
-    core::DynamicObject,
-};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::DynamicObject;
+use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{environment::Environment, must};
+use crate::environment::Environment;
+use crate::must;
 
 /// Field manager of what the harness itself applies.
 const MANAGER: &str = "gitops-e2e";

@@ -1,9 +1,7 @@
 //! What `cargo xtask test` prepared: programs, the shared control plane, and the servers.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 

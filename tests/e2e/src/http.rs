@@ -1,10 +1,8 @@
 //! The few HTTP requests a test makes itself, to servers on this machine.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::must;
 

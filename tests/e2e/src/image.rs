@@ -1,6 +1,7 @@
 //! The agent's image, made of the programs under test by the command that makes a release's.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
 use crate::{Environment, must};
 

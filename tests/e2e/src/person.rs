@@ -1,16 +1,16 @@
 //! A person with a terminal: a home folder, a kubeconfig, a PATH and a Git identity of their own,
 //! and nothing of whoever runs the tests. Decides nothing about what is typed.
 
-use std::{
-    collections::BTreeMap,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{environment::Environment, must, plugin::Invocation};
+use crate::environment::Environment;
+use crate::must;
+use crate::plugin::Invocation;
 
 /// Name of the kubeconfig's context, and so of the cluster in what is shown.
 pub const CONTEXT: &str = "prod-eu1";

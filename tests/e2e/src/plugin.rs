@@ -1,12 +1,16 @@
 //! Command lines as a person types them, run without a terminal: what they print, on which stream,
 //! and how they end.
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf, process::Stdio};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
-use crate::{must, terminal::Terminal, wait};
+use crate::terminal::Terminal;
+use crate::{must, wait};
 
 /// A command line, its environment, its folder and what it reads.
 #[derive(Clone, Debug)]

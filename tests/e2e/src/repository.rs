@@ -1,18 +1,14 @@
 //! Git repositories for tests: a bare one behind the real servers, and a clone to work in.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    environment::{Environment, Servers},
-    http, must,
-};
+use crate::environment::{Environment, Servers};
+use crate::{http, must};
 
 /// How a repository is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! Argo Rollouts as a test acts it: loose definitions of its kinds, and what its controller writes.
 
 use k8s_openapi::api::core::v1::Service;
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::{must, world::World};
+use crate::must;
+use crate::world::World;
 
 /// Where the controller says which Pods a Service is for.
 pub const HASH: &str = "rollouts-pod-template-hash";

@@ -1,17 +1,16 @@
 //! Command lines on a terminal: a pseudo terminal with a screen, on which keys are pressed and
 //! texts are waited for.
 
-use std::{
-    io::{Read, Write},
-    num::NonZeroU16,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tokio::sync::watch;
 use vt100::Parser;
 
-use crate::{must, plugin::Invocation, wait};
+use crate::plugin::Invocation;
+use crate::{must, wait};
 
 /// Rows kept that left the screen at its top.
 const SCROLLBACK: usize = 2000;

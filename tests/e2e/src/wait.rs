@@ -1,10 +1,13 @@
 //! Waiting for objects: by watching them, never by asking again after a pause.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::StreamExt;
-use kube::{Api, Resource, runtime::watcher};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::runtime::watcher;
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Longest wait for anything.
 pub const LIMIT: Duration = Duration::from_mins(1);

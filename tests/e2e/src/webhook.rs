@@ -1,22 +1,19 @@
 //! A webhook of the API server, for admission or conversion: HTTPS inside the test.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::{Json, Router, routing::post, serve};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use axum::routing::post;
+use axum::{Json, Router, serve};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::CertifiedKey;
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-};
-use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::must;
 

@@ -1,31 +1,24 @@
 //! The world of one test: namespaces of its own, an agent of its own, repositories of its own.
 
-use std::{
-    fmt::Debug,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Event},
-};
-use kube::{Api, Resource, runtime::watcher};
-use serde::{Serialize, de::DeserializeOwned};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use kube::runtime::watcher;
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use crate::{
-    agent::{Agent, Launch},
-    application::{App, AppBuilder},
-    control_plane::{ControlPlane, typed},
-    must,
-    person::Person,
-    repository::Repo,
-    wait,
-};
+use crate::agent::{Agent, Launch};
+use crate::application::{App, AppBuilder};
+use crate::control_plane::{ControlPlane, typed};
+use crate::person::Person;
+use crate::repository::Repo;
+use crate::{must, wait};
 
 /// Everything one test works with.
 pub struct World {

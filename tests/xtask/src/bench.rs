@@ -6,10 +6,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use clap::Args;
 
-use crate::{
-    stage::{Programs, Stage},
-    tools,
-};
+use crate::stage::{Programs, Stage};
+use crate::tools;
 
 /// Measure the agent (rollout, commits, drift, idling, memory) and the command line
 #[derive(Args, Clone, Debug)]

@@ -1,13 +1,12 @@
 //! `cargo xtask cluster`: passes on to the cluster binary, which it builds when needed.
 
-use std::{
-    path::PathBuf,
-    process::{Command as Process, ExitCode},
-};
+use std::path::PathBuf;
+use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{session::say, tools};
+use crate::session::say;
+use crate::tools;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {

@@ -6,19 +6,17 @@
 mod scenes;
 mod show;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 
-use self::{
-    scenes::Scenes,
-    show::{Show, note},
-};
-use crate::{
-    stage::{Process, Programs, Stage},
-    tools,
-};
+use self::scenes::Scenes;
+use self::show::{Show, note};
+use crate::stage::{Process, Programs, Stage};
+use crate::tools;
 
 /// Show the product at work on a real control plane
 #[derive(Args, Clone, Debug)]

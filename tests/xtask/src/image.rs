@@ -4,18 +4,15 @@
 //! authorities, and the libraries the programs are loaded with; no shell, no package manager. ssh,
 //! libraries and certificates are those of the machine that builds, so this runs on Linux only.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{
-    release::{self, build, platform::Platform},
-    session::say,
-    tools,
-};
+use crate::release::build;
+use crate::release::platform::Platform;
+use crate::session::say;
+use crate::{release, tools};
 
 /// The image's name, but for the version.
 const NAME: &str = "ghcr.io/kubectl-gitops/gitops-agent";

@@ -10,20 +10,17 @@ mod chart;
 mod manifest;
 pub(crate) mod platform;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::{
-    archive::Entry,
-    manifest::Archive,
-    platform::{Machine, PLATFORMS, Platform, Way},
-};
-use crate::{session::say, tools};
+use self::archive::Entry;
+use self::manifest::Archive;
+use self::platform::{Machine, PLATFORMS, Platform, Way};
+use crate::session::say;
+use crate::tools;
 
 /// Where archives are downloaded from, but for the version at its end.
 const DOWNLOADS: &str = "https://github.com/kubectl-gitops/kubectl-gitops/releases/download";

@@ -1,17 +1,16 @@
 //! A place to run the agent in: a cluster with fake Pods, a Git server, the installation, a
 //! ServiceAccount's kubeconfig, and a folder that holds it all. Gone when dropped.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::{session::Session, tools};
+use crate::session::Session;
+use crate::tools;
 
 /// Programs a stage needs.
 #[derive(Clone, Debug)]

@@ -1,18 +1,13 @@
 //! `cargo xtask test`: every test of the repository, on a cluster made for this run.
 
-use std::{
-    path::PathBuf,
-    process::{Command, ExitCode},
-    time::Instant,
-};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{
-    cluster,
-    session::{Session, say},
-    tools,
-};
+use crate::session::{Session, say};
+use crate::{cluster, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

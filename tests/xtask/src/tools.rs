@@ -3,14 +3,13 @@
 //! A program's folder is named by a digest of everything it is built from, so a changed source is
 //! built anew and an unchanged one is found at once. Nothing is downloaded but Go modules.
 
-use std::{
-    collections::hash_map::DefaultHasher,
-    fs::{self, File},
-    hash::{Hash, Hasher},
-    path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
-    time::Instant,
-};
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 

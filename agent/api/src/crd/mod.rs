@@ -12,7 +12,8 @@ use crate::application::ApplicationSpec;
 use crate::application_set::{ApplicationSetSpec, ApplicationSetStatus};
 use crate::constants::{GROUP, VERSION};
 use crate::operation::Operation;
-use crate::preview::{self, PreviewSpec, PreviewStatus};
+use crate::preview;
+use crate::preview::{PreviewSpec, PreviewStatus};
 use crate::project::{AppProjectSpec, AppProjectStatus};
 use crate::status::ApplicationStatus;
 

@@ -1,6 +1,7 @@
 //! Which clusters and namespaces a project allows.
 
-use gitops_api::{ApplicationDestination, constants, project::AppProjectSpec};
+use gitops_api::project::AppProjectSpec;
+use gitops_api::{ApplicationDestination, constants};
 
 use super::{Denial, quoted};
 use crate::glob;

@@ -1,12 +1,11 @@
 //! Which objects a project allows: by kind, and by the namespace they are in.
 
-use gitops_api::{
-    ApplicationDestination,
-    project::{AppProjectSpec, ClusterResourceRule, GroupKindRule},
-};
+use gitops_api::ApplicationDestination;
+use gitops_api::project::{AppProjectSpec, ClusterResourceRule, GroupKindRule};
 
 use super::{Denial, permits_destination, quoted};
-use crate::{glob, object::ObjectKey};
+use crate::glob;
+use crate::manifest::object::ObjectKey;
 
 /// Whether an object may be applied, pruned or deleted: its kind, and the namespace it is in.
 ///

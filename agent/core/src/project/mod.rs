@@ -7,14 +7,13 @@ mod destinations;
 mod kinds;
 pub mod windows;
 
-pub use self::{destinations::permits_destination, kinds::permits_object};
-
 use gitops_api::project::AppProjectSpec;
 
-use crate::{
-    glob, mask,
-    source::{has_dot_segments, normalise},
-};
+use crate::source::{has_dot_segments, normalise};
+use crate::{glob, mask};
+
+pub use self::destinations::permits_destination;
+pub use self::kinds::permits_object;
 
 /// Why a project refuses something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +97,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::object::ObjectKey;
+    use crate::manifest::object::ObjectKey;
 
     pub(super) fn spec(value: Value) -> AppProjectSpec {
         serde_json::from_value(value).unwrap()

@@ -4,11 +4,9 @@ use gitops_api::constants;
 use serde::Deserialize;
 
 use super::Settings;
-use crate::{
-    desired::Manifest,
-    glob,
-    object::{GroupVersionKind, ObjectKey},
-};
+use crate::glob;
+use crate::manifest::desired::Manifest;
+use crate::manifest::object::{GroupVersionKind, ObjectKey};
 
 /// Kinds of some clusters, by globs; an empty list means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -4,19 +4,20 @@
 //! are YAML are parsed by a function the caller gives, because nothing here knows YAML.
 
 mod filter;
+pub mod ignore;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use serde_json::Value;
 
+use crate::duration;
+use crate::manifest::object::annotation;
+use crate::manifest::tracking::{Tracking, TrackingMethod};
+use crate::settings::ignore::installation;
+
 pub use self::filter::{ResourceFilter, ResourceRule};
-use crate::{
-    duration,
-    ignore::installation,
-    object::annotation,
-    tracking::{Tracking, TrackingMethod},
-};
 
 /// How often something is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What one repository Secret says, read into fields; printing it never shows a secret.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// A text that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -5,14 +5,14 @@
 
 mod credentials;
 mod repositories;
+pub mod revision;
 mod url;
 mod validation;
+pub mod version;
 
-pub use self::{
-    credentials::{RepositoryEntry, RepositoryKind, SecretText},
-    repositories::{
-        RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
-    },
-    url::{has_dot_segments, host, normalise},
-    validation::{SpecProblem, validate},
+pub use self::credentials::{RepositoryEntry, RepositoryKind, SecretText};
+pub use self::repositories::{
+    RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
 };
+pub use self::url::{has_dot_segments, host, normalise};
+pub use self::validation::{SpecProblem, validate};

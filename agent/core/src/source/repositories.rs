@@ -1,13 +1,12 @@
 //! Which repository Secret belongs to a URL: Argo CD's Secrets of the agent's namespace.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use gitops_api::constants::{label, secret_type};
 
-use super::{
-    credentials::RepositoryEntry,
-    url::{has_dot_segments, host, normalise},
-};
+use super::credentials::RepositoryEntry;
+use super::url::{has_dot_segments, host, normalise};
 
 /// A Secret of the agent's namespace, as far as it matters here.
 #[derive(Clone, Copy)]

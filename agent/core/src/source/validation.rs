@@ -3,10 +3,8 @@
 use gitops_api::{ApplicationDestination, ApplicationSource, ApplicationSpec};
 
 use super::url::has_dot_segments;
-use crate::{
-    mask,
-    retry::{RetryError, RetryPolicy},
-};
+use crate::mask;
+use crate::sync::retry::{RetryError, RetryPolicy};
 
 /// Something in `spec` that cannot be carried out; each becomes part of an InvalidSpecError.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,29 +5,35 @@
 //! is remembered is a record of what was done, so that an agent that starts anew goes on where the
 //! last one was killed. Follows Argo CD, "Sync Phases and Waves".
 
+pub mod approval;
+pub mod autosync;
+pub mod budget;
+pub mod deletion;
+pub mod hold;
+pub mod plan;
 mod record;
+pub mod retry;
 mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod time_limit;
 
-pub use record::{Outcome, Record};
-pub(crate) use tasks::hook_outcome;
-
 use std::collections::{BTreeMap, HashMap};
 
 use gitops_api::SyncPhase;
 
-use crate::{
-    compare::Comparison,
-    desired::DesiredSet,
-    hook::{Hook, Run},
-    live::LiveObject,
-    object::ObjectKey,
-    options::AppOptions,
-    plan::{Plan, Skip},
-};
+use crate::compare::comparison::Comparison;
+use crate::live::object::LiveObject;
+use crate::manifest::desired::DesiredSet;
+use crate::manifest::hook::{Hook, Run};
+use crate::manifest::object::ObjectKey;
+use crate::manifest::options::AppOptions;
+use crate::sync::plan::{Plan, Skip};
 use tasks::{Place, Stand, Task};
+
+pub use record::{Outcome, Record};
+
+pub(crate) use tasks::hook_outcome;
 
 /// All that the next step depends on.
 pub struct Situation<'a> {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gitops_api::{OperationPhase, ResultCode, SyncPhase, status::ResourceResult};
+use gitops_api::status::ResourceResult;
+use gitops_api::{OperationPhase, ResultCode, SyncPhase};
 
-use crate::{hook, object::ObjectKey};
+use crate::manifest::hook;
+use crate::manifest::object::ObjectKey;
 
 /// What became of one object in one phase.
 #[derive(Clone, Debug, PartialEq, Eq)]

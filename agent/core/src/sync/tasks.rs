@@ -1,22 +1,18 @@
 //! The tasks of a sync: each object and hook, where it belongs in the order, and how it stands.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use gitops_api::{HealthStatusCode, SyncPhase};
 
 use super::{Action, Outcome, Situation, Verb, hooks, of_this_run};
-use crate::{
-    compare::State,
-    desired::DesiredObject,
-    hook::PHASES,
-    kinds,
-    live::LiveObject,
-    object::{GroupKind, ObjectKey},
-    plan,
-};
+use crate::compare::comparison::State;
+use crate::live::object::LiveObject;
+use crate::manifest::desired::DesiredObject;
+use crate::manifest::hook::PHASES;
+use crate::manifest::kinds;
+use crate::manifest::object::{GroupKind, ObjectKey};
+use crate::sync::plan;
 
 /// Where a task belongs: phase, applies before prunes, wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    budget::Budget,
-    compare::State,
-    desired::{Context, Manifest, Scope, prepare},
-    object::Origin,
-    plan::{Policy, plan},
-};
+use crate::compare::comparison::State;
+use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+use crate::manifest::object::Origin;
+use crate::sync::budget::Budget;
+use crate::sync::plan::{Policy, plan};
 
 fn manifest(kind: &str, name: &str, annotations: &Value) -> Manifest {
     let version = if kind == "ConfigMap" { "v1" } else { "apps/v1" };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{duration, retry::remaining};
+use crate::duration;
+use crate::sync::retry::remaining;
 
 /// Key of the limit in the ConfigMap `argocd-cmd-params-cm`.
 pub const KEY: &str = "controller.sync.timeout.seconds";

@@ -2,29 +2,25 @@
 //! for. Finalizers go only when their part is done, or by a person's hand.
 
 mod prepare;
-mod say;
+mod progress;
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::future::join_all;
-use gitops_api::{
-    Application, SyncPolicy,
-    constants::{annotation, finalizer},
-};
-use gitops_core::{
-    confirmation::{Subject, shortened},
-    deletion::{self, Action, Next, Propagation, Situation, Verb},
-    desired::DesiredSet,
-    hook::{Hook, Run},
-    live::{LiveObject, OnDeletion},
-    object::ObjectKey,
-    options::{AppOptions, Removal},
-    project::permits_object,
-};
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams, PropagationPolicy},
-};
+use gitops_api::constants::{annotation, finalizer};
+use gitops_api::{Application, SyncPolicy};
+use gitops_core::live::object::{LiveObject, OnDeletion};
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::manifest::hook::{Hook, Run};
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::manifest::options::{AppOptions, Removal};
+use gitops_core::project::permits_object;
+use gitops_core::sync::approval::{Subject, shortened};
+use gitops_core::sync::deletion;
+use gitops_core::sync::deletion::{Action, Next, Propagation, Situation, Verb};
+use kube::api::{Patch, PatchParams, PropagationPolicy};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{AppKey, Controller, Memory};

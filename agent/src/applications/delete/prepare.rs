@@ -3,18 +3,15 @@
 use std::collections::BTreeSet;
 
 use gitops_api::Application;
-use gitops_core::{
-    deletion,
-    hook::{Hook, Run},
-    status::{Condition, identity},
-};
+use gitops_core::manifest::hook::{Hook, Run};
+use gitops_core::report::status::{Condition, identity};
+use gitops_core::sync::deletion;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{
-    super::{AppKey, Controller, Memory, desired::is_in_cluster},
-    Deletion,
-};
+use super::super::{AppKey, Controller, Memory};
+use super::Deletion;
+use crate::applications::sources::render::is_in_cluster;
 use crate::cluster::write::{WriteError, chain};
 
 impl Controller {

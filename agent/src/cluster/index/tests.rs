@@ -1,8 +1,6 @@
 use gitops_api::HealthStatusCode;
-use gitops_core::{
-    desired::{Context, Manifest, Scope, prepare},
-    object::Origin,
-};
+use gitops_core::manifest::desired::{Context, Manifest, Scope, prepare};
+use gitops_core::manifest::object::Origin;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use gitops_api::preview::{PreviewPhase, PreviewStatus};
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::desired::{self, Context, DesiredSet, Manifest};
-use gitops_core::ignore::RuleSource;
-use gitops_core::object::Origin;
-use gitops_core::options::AppOptions;
+use gitops_core::manifest::desired;
+use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
+use gitops_core::manifest::object::Origin;
+use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::tracking;
 use gitops_core::settings::Settings;
-use gitops_core::tracking;
+use gitops_core::settings::ignore::RuleSource;
 use gitops_render::{
     AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
     SourceRequest, SourceSpec, SourceTree,

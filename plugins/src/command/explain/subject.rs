@@ -3,7 +3,8 @@
 
 use gitops_api::Application;
 use gitops_api::constants::{DEFAULT_NAMESPACE, label};
-use gitops_core::tracking::{self, application_of};
+use gitops_core::manifest::tracking;
+use gitops_core::manifest::tracking::application_of;
 use kube::api::{Api, DynamicObject};
 use serde_json::Value;
 

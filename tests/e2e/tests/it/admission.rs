@@ -2,20 +2,14 @@
 //! reported in their words and goes on when they do.
 
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::{
-    App, World,
-    application::{conditions, is_synced, status},
-    manifests::{config_map, deployment},
-    webhook::{Webhook, allowed, changed, denied},
-};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Secret},
-};
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
-};
+use gitops_e2e::application::{conditions, is_synced, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::webhook::{Webhook, allowed, changed, denied};
+use gitops_e2e::{App, World};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 /// Has a webhook asked about objects of the target namespace; returns the configuration's name

@@ -1,6 +1,8 @@
 //! Objects that others made: taken over with their fields, so that a field removed from Git goes.
 
-use gitops_e2e::{World, application::is_synced, manifests::config_map};
+use gitops_e2e::World;
+use gitops_e2e::application::is_synced;
+use gitops_e2e::manifests::config_map;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 

@@ -1,12 +1,11 @@
 //! Applications of applications: a child counts once it has rolled out what its Application says.
 
 use gitops_api::{Application, HealthStatusCode};
-use gitops_e2e::{
-    World,
-    application::{health, is_synced, resource, status},
-    manifests::{config_map, deployment},
-};
-use kube::{Api, ResourceExt, api::ListParams};
+use gitops_e2e::World;
+use gitops_e2e::application::{health, is_synced, resource, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 
 use crate::explain::with_outcome;
 

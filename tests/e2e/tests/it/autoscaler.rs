@@ -1,11 +1,9 @@
 //! A real HorizontalPodAutoscaler beside replicas that are in Git and ignored.
 
 use gitops_api::HealthStatusCode;
-use gitops_e2e::{
-    World,
-    application::{health, is_synced, resource, settled, status},
-    manifests::deployment,
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{health, is_synced, resource, settled, status};
+use gitops_e2e::manifests::deployment;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 

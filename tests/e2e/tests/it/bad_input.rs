@@ -1,22 +1,19 @@
 //! What every command says when something is wrong before it could begin: one error, what to do
 //! next, the right exit code, nothing on standard output, and no secret.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use futures::{StreamExt, stream};
-use gitops_e2e::{
-    Person,
-    cluster::Cluster,
-    control_plane::ControlPlane,
-    plugin::{Invocation, Outcome},
-    world::unique,
-};
+use gitops_e2e::Person;
+use gitops_e2e::cluster::Cluster;
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::plugin::{Invocation, Outcome};
+use gitops_e2e::world::unique;
 use serde_json::{Value, json};
 
-use crate::commands::{self, App, Command};
+use crate::commands;
+use crate::commands::{App, Command};
 
 /// What no output may contain.
 const SECRET: &str = "s3cr3t-t0k3n";

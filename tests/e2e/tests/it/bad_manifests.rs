@@ -1,10 +1,8 @@
 //! Manifests that do not work: file and line where there is one, and everything else goes on.
 
-use gitops_e2e::{
-    World,
-    application::{conditions, resource, status},
-    manifests::{config_map, deployment},
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{conditions, resource, status};
+use gitops_e2e::manifests::{config_map, deployment};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

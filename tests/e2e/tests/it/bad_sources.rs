@@ -1,6 +1,8 @@
 //! Repositories and paths that do not work: said on the Application, and nothing is lost.
 
-use gitops_e2e::{Environment, World, application::health, manifests::config_map};
+use gitops_e2e::application::health;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{Environment, World};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

@@ -2,24 +2,19 @@
 //! agent that manages itself, interrupted, refused, and beside an Argo CD.
 
 use gitops_api::Application;
-use gitops_e2e::{
-    Agent, Environment, Person, Repo,
-    agent::Launch,
-    application::{is_healthy, is_synced, revision},
-    cluster::{Cluster, OwnServers, is_root},
-    control_plane::ControlPlane,
-    http, image,
-    manifests::config_map,
-    plugin::Outcome,
-    repository::Transport,
-    wait,
-    world::unique,
-};
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    core::v1::{ConfigMap, Namespace, Secret, ServiceAccount},
-};
-use kube::{Api, api::ListParams};
+use gitops_e2e::agent::Launch;
+use gitops_e2e::application::{is_healthy, is_synced, revision};
+use gitops_e2e::cluster::{Cluster, OwnServers, is_root};
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::plugin::Outcome;
+use gitops_e2e::repository::Transport;
+use gitops_e2e::world::unique;
+use gitops_e2e::{Agent, Environment, Person, Repo, http, image, wait};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 use tempfile::TempDir;
 

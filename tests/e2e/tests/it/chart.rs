@@ -1,13 +1,13 @@
 //! The Helm chart: the same objects as install.yaml, what its values change, and its life with the
 //! real helm.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use gitops_e2e::{Environment, cluster::Cluster, control_plane::ControlPlane, wait};
+use gitops_e2e::cluster::Cluster;
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::{Environment, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use serde_json::{Value, json};

@@ -1,12 +1,11 @@
 //! Charts from a Helm repository and from a registry.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
-use gitops_e2e::{
-    Environment, World,
-    application::{revision, status},
-    manifests::chart,
-};
+use gitops_e2e::application::{revision, status};
+use gitops_e2e::manifests::chart;
+use gitops_e2e::{Environment, World};
 use serde_json::json;
 
 fn helm(arguments: &[&str]) {

@@ -1,11 +1,8 @@
 //! `kubectl gitops status` against a real control plane.
 
-use gitops_e2e::{
-    Person, World,
-    checkout::{Checkout, State},
-    manifests::config_map,
-    redacted,
-};
+use gitops_e2e::checkout::{Checkout, State};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{Person, World, redacted};
 use serde_json::json;
 
 #[tokio::test]

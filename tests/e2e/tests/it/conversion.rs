@@ -1,17 +1,13 @@
 //! Objects that a conversion webhook stores in another version, with other names of fields.
 
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::{
-    App, World,
-    application::{conditions, is_out_of_sync, is_synced, resource, status},
-    manifests::config_map,
-    webhook::Webhook,
-};
+use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::webhook::Webhook;
+use gitops_e2e::{App, World};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// Old and new name of a field.

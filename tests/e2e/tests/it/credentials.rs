@@ -1,11 +1,9 @@
 //! Private repositories: Secrets, prefixes, private authorities, ssh; and wrong credentials.
 
-use gitops_e2e::{
-    Environment, Repo, World,
-    application::{conditions, status},
-    manifests::config_map,
-    repository::Transport,
-};
+use gitops_e2e::application::{conditions, status};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::repository::Transport;
+use gitops_e2e::{Environment, Repo, World};
 use serde_json::{Value, json};
 
 async fn secret(world: &World, name: &str, kind: &str, data: Value) {

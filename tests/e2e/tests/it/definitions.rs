@@ -1,9 +1,7 @@
 //! A CustomResourceDefinition and objects of it in one commit.
 
-use gitops_e2e::{
-    World,
-    application::{is_synced, resource},
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{is_synced, resource};
 
 #[tokio::test]
 async fn definitions_are_applied_before_their_objects() {

@@ -1,10 +1,9 @@
 //! Deleting an Application: with its finalizer the objects go, without it they stay.
 
-use gitops_e2e::{
-    World,
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use gitops_e2e::World;
+use gitops_e2e::manifests::{config_map, deployment};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Deletion of an Application step by step: waves, hooks, consent, what stands in the way, and an
 //! agent that is killed in each of them.
 
-use gitops_api::{Application, constants::finalizer};
-use gitops_e2e::{App, World, manifests::config_map};
-use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use gitops_api::Application;
+use gitops_api::constants::finalizer;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{App, World};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 const HELD: &str = "gitops-test.example.org/held";

@@ -4,18 +4,15 @@
 use std::time::Duration;
 
 use gitops_api::Preview;
-use gitops_e2e::{
-    Repo, World,
-    application::is_out_of_sync,
-    checkout::{Checkout, State},
-    manifests::{config_map, deployment},
-    snapshot::redacted,
-};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
-use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams},
-};
+use gitops_e2e::application::is_out_of_sync;
+use gitops_e2e::checkout::{Checkout, State};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::snapshot::redacted;
+use gitops_e2e::{Repo, World};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// What a Secret holds; no command may ever show it, plain or in base64.

@@ -1,15 +1,12 @@
 //! Changes in the cluster: shown field by field, and put back when self-heal is on.
 
-use gitops_e2e::{
-    World,
-    application::{is_out_of_sync, is_synced, resource, status},
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
-use kube::{
-    ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 fn by(manager: &str) -> PatchParams {

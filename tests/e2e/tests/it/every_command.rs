@@ -3,7 +3,9 @@
 
 use std::net::TcpListener;
 
-use gitops_e2e::{Environment, Person, World, manifests::config_map, person::CONTEXT};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::person::CONTEXT;
+use gitops_e2e::{Environment, Person, World};
 use serde_json::json;
 
 use crate::commands;

@@ -3,20 +3,15 @@
 use std::path::Path;
 
 use gitops_api::{AppProject, HealthStatusCode};
-use gitops_e2e::{
-    App, Environment, Repo, World,
-    application::{health, is_healthy, is_synced},
-    cluster::Cluster,
-    control_plane::ControlPlane,
-    manifests::{chart, deployment},
-    repository::Transport,
-    wait, world,
-};
+use gitops_e2e::application::{health, is_healthy, is_synced};
+use gitops_e2e::cluster::Cluster;
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::{chart, deployment};
+use gitops_e2e::repository::Transport;
+use gitops_e2e::{App, Environment, Repo, World, wait, world};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 fn example(path: &str) -> String {

@@ -1,20 +1,13 @@
 //! `explain`: real troubles, and what is said about them.
 
 use futures::StreamExt;
-use gitops_e2e::{
-    World,
-    application::is_out_of_sync,
-    manifests::{config_map, deployment},
-    wait,
-};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Event, Pod},
-};
-use kube::{
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    runtime::watcher::{self, watcher},
-};
+use gitops_e2e::application::is_out_of_sync;
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{World, wait};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::watcher::{self, watcher};
 use serde_json::{Value, json};
 
 /// A Deployment whose Pods get a wrong end; see tests/cluster/README.md.

@@ -1,11 +1,10 @@
 //! From a commit to objects in the cluster: first sync, further commits, prune.
 
-use gitops_e2e::{
-    World,
-    application::{resource, revision, status},
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use gitops_e2e::World;
+use gitops_e2e::application::{resource, revision, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 
 #[tokio::test]

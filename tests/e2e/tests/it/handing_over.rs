@@ -1,6 +1,7 @@
 //! Objects that move from one Application to another are handed over, never deleted in between.
 
-use gitops_e2e::{App, Repo, World, manifests::config_map};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{App, Repo, World};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::json;

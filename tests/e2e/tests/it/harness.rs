@@ -1,13 +1,10 @@
 //! What the other tests rely on: protected branches, races, deploy keys and screens are what they
 //! are with the real programs.
 
-use gitops_e2e::{
-    Environment, Person, Repo,
-    checkout::{Checkout, State},
-    http,
-    repository::Transport,
-    world::unique,
-};
+use gitops_e2e::checkout::{Checkout, State};
+use gitops_e2e::repository::Transport;
+use gitops_e2e::world::unique;
+use gitops_e2e::{Environment, Person, Repo, http};
 
 /// A repository with two commits.
 fn repository(name: &str) -> Repo {

@@ -1,10 +1,8 @@
 //! Health rules of users in argocd-cm: Lua and CEL, changed while the agent runs.
 
-use gitops_e2e::{
-    World,
-    application::{App, resource},
-    manifests::config_map,
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{App, resource};
+use gitops_e2e::manifests::config_map;
 
 /// argocd-cm with one rule for Things.
 async fn rule(world: &World, key: &str, script: &str) {

@@ -1,9 +1,7 @@
 //! `history APP`: what was deployed when, and what came of it.
 
-use gitops_e2e::{
-    World,
-    manifests::{config_map, deployment},
-};
+use gitops_e2e::World;
+use gitops_e2e::manifests::{config_map, deployment};
 
 #[tokio::test]
 async fn deployments_are_listed_with_their_commits() {

@@ -3,16 +3,12 @@
 use std::path::Path;
 
 use gitops_api::{Application, OperationPhase, SyncPhase};
-use gitops_e2e::{
-    App, World,
-    application::status,
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod},
-};
+use gitops_e2e::application::status;
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{App, World};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use serde_json::json;
 

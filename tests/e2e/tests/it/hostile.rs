@@ -1,10 +1,12 @@
 //! What comes from a repository or from a cluster is text to every command: it neither drives the
 //! terminal nor forges lines, and values of Secrets are not in it.
 
-use gitops_e2e::{World, plugin::Outcome};
+use gitops_e2e::World;
+use gitops_e2e::plugin::Outcome;
 use serde_json::json;
 
-use crate::commands::{self, App, Command};
+use crate::commands;
+use crate::commands::{App, Command};
 
 /// Sets a title, rings, reddens, goes up and deletes a line.
 const CODES: &str = "\u{1b}]0;owned\u{7}\u{1b}[35mred\u{1b}[1A\u{1b}[2J\u{202e}";

@@ -1,16 +1,13 @@
 //! What others may change: ignored differences are no drift, are not taken back, and are counted.
 
 use gitops_api::Application;
-use gitops_e2e::{
-    App, World,
-    application::{is_out_of_sync, is_synced, resource, revision, settled, status},
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
+use gitops_e2e::application::{is_out_of_sync, is_synced, resource, revision, settled, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{App, World};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 const REPLICAS: &str = ".spec.replicas";

@@ -5,21 +5,16 @@ mod hooks;
 use std::path::Path;
 
 use gitops_api::Application;
-use gitops_e2e::{
-    Repo,
-    application::{is_healthy, is_synced, revision},
-    cluster::{Cluster, OwnServers, is_root},
-    control_plane::ControlPlane,
-    image,
-    manifests::config_map,
-    repository::Transport,
-    wait, world,
-};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod},
-};
-use kube::{Api, ResourceExt, api::ListParams};
+use gitops_e2e::application::{is_healthy, is_synced, revision};
+use gitops_e2e::cluster::{Cluster, OwnServers, is_root};
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::repository::Transport;
+use gitops_e2e::{Repo, image, wait, world};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `kubectl gitops completion`, `version` and `doctor` against a real cluster, and through kubectl.
 
-use gitops_e2e::{World, manifests::config_map};
+use gitops_e2e::World;
+use gitops_e2e::manifests::config_map;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,23 +1,20 @@
 //! An agent that is killed in each phase of a sync and of a deletion: what it had begun goes on,
 //! each hook runs once, and nothing is left behind.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
-use gitops_api::{Application, OperationPhase, constants::finalizer};
-use gitops_e2e::{App, Repo, World, application::status, manifests::config_map};
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod, Service},
-};
-use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-    runtime::watcher::{self, watcher},
-};
+use gitops_api::constants::finalizer;
+use gitops_api::{Application, OperationPhase};
+use gitops_e2e::application::status;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{App, Repo, World};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 
 const HELD: &str = "gitops-test.example.org/held";

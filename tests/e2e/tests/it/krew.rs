@@ -1,15 +1,14 @@
 //! The archives of a release, installed by the real krew and used through the real kubectl.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
-use gitops_e2e::{
-    Environment, Repo, World, manifests::config_map, person::Person, plugin::Outcome,
-};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::person::Person;
+use gitops_e2e::plugin::Outcome;
+use gitops_e2e::{Environment, Repo, World};
 
 /// What `cargo xtask release` wrote for this system, behind the address it names.
 struct Release {

@@ -1,11 +1,9 @@
 //! Without automation nothing is applied until somebody asks through `operation`.
 
 use gitops_api::ResultCode;
-use gitops_e2e::{
-    World,
-    application::{is_out_of_sync, is_synced, resource, status},
-    manifests::config_map,
-};
+use gitops_e2e::World;
+use gitops_e2e::application::{is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::manifests::config_map;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Destination namespaces: created on request, missing ones named.
 
-use gitops_e2e::{World, manifests::config_map, wait};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{World, wait};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 use serde_json::json;

@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use gitops_e2e::{
-    Environment, World,
-    application::conditions,
-    cluster::Cluster,
-    control_plane::ControlPlane,
-    manifests::{config_map, deployment},
-};
+use gitops_e2e::application::conditions;
+use gitops_e2e::cluster::Cluster;
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{Environment, World};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 #[tokio::test]

@@ -1,20 +1,13 @@
 //! Previews: what a revision, changed files or a restored revision would change, and holds.
 
-use gitops_api::{
-    Application, Preview,
-    constants::annotation,
-    preview::{PreviewAction, PreviewPhase, PreviewSpec, PreviewStatus},
-};
-use gitops_e2e::{
-    World,
-    application::{is_synced, revision, status},
-    manifests::{config_map, deployment},
-    wait,
-};
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, ObjectMeta, PostParams},
-};
+use gitops_api::constants::annotation;
+use gitops_api::preview::{PreviewAction, PreviewPhase, PreviewSpec, PreviewStatus};
+use gitops_api::{Application, Preview};
+use gitops_e2e::application::{is_synced, revision, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{World, wait};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 async fn ask(world: &World, spec: Value) -> PreviewStatus {

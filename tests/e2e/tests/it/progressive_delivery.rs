@@ -4,23 +4,15 @@
 use std::path::Path;
 
 use gitops_api::{Application, HealthStatusCode, OperationPhase};
-use gitops_e2e::{
-    App, Repo, World,
-    application::{health, is_healthy, is_synced, resource, revision, settled, status},
-    manifests::{config_map, deployment},
-    rollouts::{Controller, HASH, definitions},
-};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::{Deployment, ReplicaSet},
-        core::v1::{ConfigMap, Service},
-    },
-};
-use kube::{
-    Resource, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
-};
+use gitops_e2e::application::{health, is_healthy, is_synced, resource, revision, settled, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::rollouts::{Controller, HASH, definitions};
+use gitops_e2e::{App, Repo, World};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -1,6 +1,8 @@
 //! Projects: what they do not allow is refused with the rule that says so.
 
-use gitops_e2e::{World, control_plane::ControlPlane, manifests::config_map, world};
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{World, world};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

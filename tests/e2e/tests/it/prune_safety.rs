@@ -1,11 +1,9 @@
 //! Prunes that wait for a person: large ones, and those of objects that ask for it.
 
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::{
-    Repo, World,
-    application::{is_out_of_sync, status},
-    manifests::config_map,
-};
+use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{Repo, World};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 

@@ -1,6 +1,8 @@
 //! The refresh annotation: taken off when done, with the time of the comparison.
 
-use gitops_e2e::{World, application::status, manifests::config_map};
+use gitops_e2e::World;
+use gitops_e2e::application::status;
+use gitops_e2e::manifests::config_map;
 
 #[tokio::test]
 async fn a_normal_refresh_compares_and_a_hard_one_renders_again() {

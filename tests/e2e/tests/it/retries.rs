@@ -1,19 +1,14 @@
 //! A requested sync that fails is tried again as it says; one that takes too long is ended.
 
-use gitops_api::{Application, OperationPhase, status::OperationState};
-use gitops_e2e::{
-    World,
-    application::{is_out_of_sync, status},
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{
-    admissionregistration::v1::ValidatingWebhookConfiguration,
-    core::v1::{ConfigMap, Pod},
-};
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
+use gitops_api::status::OperationState;
+use gitops_api::{Application, OperationPhase};
+use gitops_e2e::World;
+use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 fn operation(app: &Application) -> OperationState {

@@ -1,6 +1,8 @@
 //! What `targetRevision` may be, and how it is followed.
 
-use gitops_e2e::{World, application::revision, manifests::config_map};
+use gitops_e2e::World;
+use gitops_e2e::application::revision;
+use gitops_e2e::manifests::config_map;
 use serde_json::json;
 
 #[tokio::test]

@@ -2,12 +2,10 @@
 
 use gitops_api::Application;
 use gitops_api::constants::annotation;
-use gitops_e2e::{
-    App, Person, Repo, World,
-    application::status,
-    checkout::{Checkout, State},
-    manifests::config_map,
-};
+use gitops_e2e::application::status;
+use gitops_e2e::checkout::{Checkout, State};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{App, Person, Repo, World};
 use kube::ResourceExt;
 use serde_json::json;
 

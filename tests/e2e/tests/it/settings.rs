@@ -1,10 +1,9 @@
 //! argocd-cm: what its keys change while the agent runs.
 
-use gitops_e2e::{World, manifests::config_map};
-use k8s_openapi::api::{
-    coordination::v1::Lease,
-    core::v1::{ConfigMap, Secret},
-};
+use gitops_e2e::World;
+use gitops_e2e::manifests::config_map;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 
 fn settings(data: &str) -> String {

@@ -1,7 +1,9 @@
 //! Much, and one broken among many.
 
 use futures::future::join_all;
-use gitops_e2e::{World, application::status, manifests::config_map};
+use gitops_e2e::World;
+use gitops_e2e::application::status;
+use gitops_e2e::manifests::config_map;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::DeleteParams;
 

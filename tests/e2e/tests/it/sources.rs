@@ -1,10 +1,8 @@
 //! Kustomize, Helm and several sources, all from Git.
 
-use gitops_e2e::{
-    Repo, World,
-    application::{revision, status},
-    manifests::{chart, config_map, deployment},
-};
+use gitops_e2e::application::{revision, status};
+use gitops_e2e::manifests::{chart, config_map, deployment};
+use gitops_e2e::{Repo, World};
 use serde_json::json;
 
 /// Writes a chart into a folder of the work clone.

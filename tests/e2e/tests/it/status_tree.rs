@@ -1,9 +1,7 @@
 //! `status APP`: Pods beneath their workloads, with the person's own rights.
 
-use gitops_e2e::{
-    World,
-    manifests::{config_map, deployment},
-};
+use gitops_e2e::World;
+use gitops_e2e::manifests::{config_map, deployment};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 

@@ -1,10 +1,8 @@
 //! `kubectl gitops sync`, `refresh` and `terminate`: what is asked, what is told, how they end.
 
-use gitops_e2e::{
-    Person, World,
-    application::{is_out_of_sync, status},
-    manifests::config_map,
-};
+use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{Person, World};
 use k8s_openapi::api::core::v1::ConfigMap;
 
 /// A manifest that is no YAML.

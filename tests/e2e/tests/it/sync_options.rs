@@ -1,21 +1,16 @@
 //! Sync options: each of them does what it says, and one nobody knows is named with what was meant.
 
-use gitops_api::{Application, OperationPhase, status::OperationState};
-use gitops_e2e::{
-    App, World,
-    application::{is_out_of_sync, is_synced, resource, status},
-    manifests::{config_map, deployment},
-};
-use k8s_openapi::api::{
-    apps::v1::{Deployment, ReplicaSet, StatefulSet},
-    batch::v1::Job,
-    core::v1::ConfigMap,
-    rbac::v1::RoleBinding,
-};
-use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-};
+use gitops_api::status::OperationState;
+use gitops_api::{Application, OperationPhase};
+use gitops_e2e::application::{is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::{App, World};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 fn job(image: &str) -> String {

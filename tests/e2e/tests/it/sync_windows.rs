@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use gitops_api::{OperationPhase, status::OperationState};
-use gitops_e2e::{
-    World,
-    application::{App, conditions, is_out_of_sync, status},
-    manifests::config_map,
-};
-use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
+use gitops_api::OperationPhase;
+use gitops_api::status::OperationState;
+use gitops_e2e::World;
+use gitops_e2e::application::{App, conditions, is_out_of_sync, status};
+use gitops_e2e::manifests::config_map;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 const WARNING: &str = "SyncWindowWarning";

@@ -1,11 +1,9 @@
 //! `kubectl gitops wait`: the verdicts a pipeline relies on.
 
-use gitops_e2e::{
-    World,
-    application::is_out_of_sync,
-    checkout::{Checkout, State},
-    manifests::config_map,
-};
+use gitops_e2e::World;
+use gitops_e2e::application::is_out_of_sync;
+use gitops_e2e::checkout::{Checkout, State};
+use gitops_e2e::manifests::config_map;
 
 #[tokio::test]
 async fn a_commit_is_waited_for_and_later_ones_count() {

@@ -1,18 +1,17 @@
 //! The scenes: bootstrap, first sync, a new image, drift, a prune, a revert.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
 use super::show::{Show, note, spelled};
-use crate::stage::{self, Stage};
+use crate::stage;
+use crate::stage::Stage;
 
 /// Longest time any change may take.
 const PATIENCE: Duration = Duration::from_mins(1);

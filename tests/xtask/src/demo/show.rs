@@ -1,9 +1,7 @@
 //! What the demo prints: headings, commands, their output, times. Colours only on a terminal.
 
-use std::{
-    io::{IsTerminal, Write},
-    time::{Duration, Instant},
-};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 /// Standard output of the demo.
 pub(crate) struct Show {

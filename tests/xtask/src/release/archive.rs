@@ -1,15 +1,14 @@
 //! Archives: regular files at the top, sorted, without times and owners, so that the same content
 //! gives the same bytes. krew takes nothing else: it refuses links. Reads and writes no file.
 
-use std::{
-    io::{Cursor, Write as _},
-    path::Path,
-};
+use std::io::{Cursor, Write as _};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
-use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// 1 January 1980, the earliest that both formats can say.
 const TIME: u64 = 315_532_800;

@@ -1,15 +1,14 @@
 //! Builds the programs of a release with cargo, zig and Go, and finds out what this machine can
 //! build. Which way is taken is decided in `platform`.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::platform::{self, Machine, PLATFORMS, Platform, Way};
+use super::platform;
+use super::platform::{Machine, PLATFORMS, Platform, Way};
 use crate::tools;
 
 /// Asks the toolchain what it can build.

@@ -1,6 +1,7 @@
 //! The Helm chart as one archive. Its links into `manifests` become the files they lead to.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 

@@ -8,9 +8,10 @@ mod schedule;
 
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-
-use gitops_api::{ApplicationDestination, project::SyncWindow};
+use gitops_api::ApplicationDestination;
+use gitops_api::project::SyncWindow;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use self::schedule::Schedule;
 use super::destinations::Cluster;

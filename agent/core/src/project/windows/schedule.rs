@@ -6,11 +6,9 @@
 //! is the same distance after the gap; where they go back, it is the first of the two, and both
 //! for schedules of every hour.
 
-use jiff::{
-    Span, Timestamp,
-    civil::{Date, DateTime},
-    tz::{AmbiguousOffset, TimeZone},
-};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Span, Timestamp};
 
 /// Longest search: a 29 February that is also skipped in a year like 2100.
 const DAYS: u32 = 9 * 366;

@@ -3,19 +3,18 @@
 
 use std::path::Path;
 
-use gitops_api::{Application, OperationPhase, constants::finalizer, status::OperationState};
-use gitops_e2e::{
-    Person, Repo, application::status, cluster::OwnServers, control_plane::ControlPlane,
-    manifests::config_map, wait,
-};
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, Event, Pod},
-};
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-};
+use gitops_api::constants::finalizer;
+use gitops_api::status::OperationState;
+use gitops_api::{Application, OperationPhase};
+use gitops_e2e::application::status;
+use gitops_e2e::cluster::OwnServers;
+use gitops_e2e::control_plane::ControlPlane;
+use gitops_e2e::manifests::config_map;
+use gitops_e2e::{Person, Repo, wait};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::logs;

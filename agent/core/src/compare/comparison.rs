@@ -1,0 +1,426 @@
+//! Desired against live, object by object: what differs, and why.
+//!
+//! Decides from records alone. Where a record cannot tell (somebody took fields away, or the agent
+//! has just started), it says so, and the caller asks the API server to confirm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::compare::path::Path;
+use crate::live::admission::Admission;
+use crate::live::object::LiveObject;
+use crate::manifest::desired::{DesiredObject, DesiredSet};
+use crate::manifest::object::ObjectKey;
+use crate::manifest::tracking;
+
+/// Ends the digest on an object that was applied with live values in place of ignored ones: under
+/// other rules it would not be what Git wants.
+pub const RESPECTED: &str = "~";
+
+/// What the agent knows since it last applied or confirmed an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Digest of the manifest and of the rules about what to ignore.
+    pub desired_digest: String,
+    /// Digest of the fields the agent held afterwards.
+    pub owned: String,
+    /// Set when values were equal although somebody else holds some of the fields: ownership can
+    /// then not show the next change, so the object is confirmed again at its next generation
+    /// (or resource version, for kinds without generations).
+    pub only_at: Option<String>,
+    /// Fields that differ and are ignored.
+    pub ignored: Vec<String>,
+    /// What admission made of it.
+    pub admission: Admission,
+}
+
+impl Confirmation {
+    /// After an apply, or a check that found all values equal and all fields held.
+    pub fn of(live: &LiveObject, desired: &DesiredObject) -> Self {
+        Self {
+            desired_digest: desired.expectation().into_owned(),
+            owned: live.owned.clone(),
+            only_at: None,
+            ignored: Vec::new(),
+            admission: Admission::Unknown,
+        }
+    }
+
+    /// After a check that found equal values, some held by others.
+    pub fn only_now(live: &LiveObject, desired: &DesiredObject) -> Self {
+        Self {
+            only_at: Some(version_of(live)),
+            ..Self::of(live, desired)
+        }
+    }
+
+    /// The same, with the fields that differ and are ignored.
+    #[must_use]
+    pub fn ignoring(self, ignored: Vec<String>) -> Self {
+        Self { ignored, ..self }
+    }
+
+    /// The same, with what admission made of it.
+    #[must_use]
+    pub fn admitted(self, admission: Admission) -> Self {
+        Self { admission, ..self }
+    }
+
+    fn holds_for(&self, live: &LiveObject, desired: &DesiredObject) -> bool {
+        self.desired_digest == desired.expectation()
+            && self.owned == live.owned
+            && self
+                .only_at
+                .as_ref()
+                .is_none_or(|version| *version == version_of(live))
+    }
+}
+
+fn version_of(live: &LiveObject) -> String {
+    live.generation
+        .map_or_else(|| live.resource_version.clone(), |g| format!("g{g}"))
+}
+
+/// A field whose live value is not the one in Git.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriftedField {
+    /// Where in the object.
+    pub path: Path,
+    /// Value in Git as JSON text, masked; `None` when Git does not set the field.
+    pub desired: Option<String>,
+    /// Value in the cluster as JSON text, masked; `None` when it is not there.
+    pub live: Option<String>,
+    /// Who holds the field now, as far as `managedFields` tells.
+    pub manager: Option<String>,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+}
+
+/// How an object stands against Git.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Applied as Git has it, and nobody changed it since.
+    Synced,
+    /// In Git, not in the cluster.
+    Missing,
+    /// Git has changed since it was applied, or it was never applied by the agent.
+    Changed,
+    /// Somebody took fields the agent holds, or the agent does not remember: to be confirmed.
+    Unconfirmed,
+    /// Confirmed: these fields were changed in the cluster.
+    Drifted(Vec<DriftedField>),
+    /// Another application owns it; it is left alone.
+    OwnedBy(String),
+    /// It belongs to another application, which does not want it any more, or is gone.
+    HandedOver(String),
+    /// In the cluster, tracked to this application, no longer in Git.
+    Extra,
+    /// The same, and annotated `compare-options: IgnoreExtraneous`: the application counts as
+    /// synced all the same.
+    Extraneous,
+    /// The cluster does not serve its kind.
+    UnknownKind,
+}
+
+impl State {
+    /// Whether the object is as Git has it.
+    pub fn is_synced(&self) -> bool {
+        matches!(self, Self::Synced)
+    }
+
+    /// Whether it leaves the application synced.
+    pub fn is_in_order(&self) -> bool {
+        matches!(self, Self::Synced | Self::Extraneous)
+    }
+
+    /// Whether the object is no longer in Git.
+    pub fn is_extra(&self) -> bool {
+        matches!(self, Self::Extra | Self::Extraneous)
+    }
+}
+
+/// The state of every object of an application, desired or live.
+pub type Comparison = BTreeMap<ObjectKey, State>;
+
+/// Compares all desired objects and all live objects tracked to `instance`.
+///
+/// `live` finds the record of an object; `tracked` are the identities of the objects tracked to
+/// this application; `confirmed` is what was confirmed before; `other_holds` tells whether another
+/// application exists and may still want an object, because what it gave up may be taken over.
+pub fn compare<'a>(
+    desired: &DesiredSet,
+    instance: &str,
+    live: impl Fn(&ObjectKey) -> Option<&'a LiveObject>,
+    tracked: &BTreeSet<ObjectKey>,
+    confirmed: impl Fn(&ObjectKey) -> Option<&'a Confirmation>,
+    other_holds: impl Fn(&str, &ObjectKey) -> bool,
+) -> Comparison {
+    let mut comparison: Comparison = desired
+        .objects
+        .iter()
+        .map(|(key, object)| {
+            (
+                key.clone(),
+                judge(object, instance, live(key), confirmed(key), &other_holds),
+            )
+        })
+        .collect();
+    for key in tracked {
+        if let Some(live) = live(key)
+            && !desired.objects.contains_key(key)
+            && owner(live) == Some(instance)
+            && !live.hook
+        {
+            let state = if live.ignore_extraneous {
+                State::Extraneous
+            } else {
+                State::Extra
+            };
+            comparison.insert(key.clone(), state);
+        }
+    }
+    comparison
+}
+
+fn owner(live: &LiveObject) -> Option<&str> {
+    live.tracking
+        .as_ref()
+        .map(|tracking| tracking.instance.as_str())
+}
+
+/// The state of one desired object.
+pub fn judge(
+    desired: &DesiredObject,
+    instance: &str,
+    live: Option<&LiveObject>,
+    confirmed: Option<&Confirmation>,
+    other_holds: impl Fn(&str, &ObjectKey) -> bool,
+) -> State {
+    if !desired.kind_known {
+        return State::UnknownKind;
+    }
+    let Some(live) = live else {
+        return State::Missing;
+    };
+    if let Some(other) = owner(live)
+        && other != instance
+    {
+        if other_holds(other, &live.key) {
+            return State::OwnedBy(other.into());
+        }
+        // What is not tracked cannot be given away.
+        if tracking::is_tracked_kind(&live.key.group, &live.key.kind) && !desired.implicit {
+            return State::HandedOver(other.into());
+        }
+    }
+    if confirmed.is_some_and(|confirmation| confirmation.holds_for(live, desired)) {
+        return State::Synced;
+    }
+    // Ownership proves nothing about an object that was applied from another manifest.
+    let marked = !tracking::is_tracked_kind(&live.key.group, &live.key.kind)
+        || desired.implicit
+        || owner(live) == Some(instance);
+    if !marked || live.desired_digest.as_deref() != Some(&desired.digest) {
+        // What changed may be ignored.
+        let ignorable = marked && desired.ignore.is_some() && live.desired_digest.is_some();
+        return if ignorable {
+            State::Unconfirmed
+        } else {
+            State::Changed
+        };
+    }
+    // Never confirmed since the agent started: full ownership is proof enough.
+    if confirmed.is_none() && live.covers(&desired.manifest()) {
+        State::Synced
+    } else {
+        State::Unconfirmed
+    }
+}
+
+/// Whether Git has changed since the object was applied, as against the object.
+pub fn is_changed_in_git(desired: &DesiredObject, live: &LiveObject) -> bool {
+    live.desired_digest
+        .as_deref()
+        .is_none_or(|digest| digest.trim_end_matches(RESPECTED) != desired.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+    use crate::manifest::object::Origin;
+    use crate::settings::ignore::IgnoreRules;
+
+    fn desired() -> DesiredSet {
+        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        prepare(
+            vec![Manifest {
+                value,
+                origin: Origin::default(),
+            }],
+            context,
+            |_| Some(Scope::Namespaced),
+        )
+        .unwrap()
+    }
+
+    fn applied(set: &DesiredSet) -> LiveObject {
+        let wanted = set.objects.values().next().unwrap().manifest();
+        let mut object = wanted.clone();
+        object["metadata"]["uid"] = json!("u");
+        object["metadata"]["resourceVersion"] = json!("1");
+        object["metadata"]["managedFields"] = json!([{"manager": "gitops-agent", "operation": "Apply",
+            "fieldsV1": {"f:data": {"f:x": {}}, "f:metadata": {
+                "f:labels": {"f:gitops-agent.io/managed-by": {}},
+                "f:annotations": {"f:argocd.argoproj.io/tracking-id": {},
+                                  "f:gitops-agent.io/desired-digest": {}}}}}]);
+        LiveObject::observe(&object, true).unwrap()
+    }
+
+    fn state(live: Option<&LiveObject>, confirmed: Option<&Confirmation>) -> State {
+        let set = desired();
+        judge(
+            set.objects.values().next().unwrap(),
+            "shop",
+            live,
+            confirmed,
+            |other, _| other == "other",
+        )
+    }
+
+    #[test]
+    fn one_object_through_its_life() {
+        let set = desired();
+        let live = applied(&set);
+        assert_eq!(state(None, None), State::Missing);
+        assert_eq!(
+            state(Some(&live), None),
+            State::Synced,
+            "after a restart ownership is proof"
+        );
+        let confirmation = Confirmation::of(&live, set.objects.values().next().unwrap());
+        assert_eq!(state(Some(&live), Some(&confirmation)), State::Synced);
+
+        let taken = LiveObject {
+            owned: "less".into(),
+            fields: Some("{}".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(Some(&taken), Some(&confirmation)), State::Unconfirmed);
+        assert_eq!(state(Some(&taken), None), State::Unconfirmed);
+
+        let shared = Confirmation::only_now(&taken, set.objects.values().next().unwrap());
+        assert_eq!(state(Some(&taken), Some(&shared)), State::Synced);
+        let touched = LiveObject {
+            resource_version: "2".into(),
+            ..taken.clone()
+        };
+        assert_eq!(state(Some(&touched), Some(&shared)), State::Unconfirmed);
+
+        let older = LiveObject {
+            desired_digest: Some("other".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(Some(&older), None), State::Changed);
+        let adopted = LiveObject {
+            tracking: None,
+            ..live.clone()
+        };
+        assert_eq!(
+            state(Some(&adopted), None),
+            State::Changed,
+            "marks belong to what Git wants"
+        );
+    }
+
+    #[test]
+    fn under_rules_a_change_in_git_is_to_be_confirmed_and_what_was_confirmed_goes_with_them() {
+        let set = desired();
+        let live = applied(&set);
+        let rules = |pointer: &str| {
+            let rule = json!([{"kind": "ConfigMap", "jsonPointers": [pointer]}]);
+            let (rules, _) =
+                IgnoreRules::compile(&serde_json::from_value::<Vec<_>>(rule).unwrap(), "");
+            let set = set.clone().ignoring(&rules);
+            set.objects.values().next().unwrap().as_ref().clone()
+        };
+        let state =
+            |object: &DesiredObject, live: &LiveObject, confirmed: Option<&Confirmation>| {
+                judge(object, "shop", Some(live), confirmed, |_, _| false)
+            };
+        let (x, y) = (rules("/data/x"), rules("/data/y"));
+        let plain = set.objects.values().next().unwrap();
+        let older = LiveObject {
+            desired_digest: Some("other".into()),
+            ..live.clone()
+        };
+        assert_eq!(state(plain, &older, None), State::Changed);
+        assert_eq!(
+            state(&x, &older, None),
+            State::Unconfirmed,
+            "it may be ignored"
+        );
+        assert!(is_changed_in_git(&x, &older));
+        let confirmed = Confirmation::of(&older, &x);
+        assert_eq!(state(&x, &older, Some(&confirmed)), State::Synced);
+        assert_eq!(state(&y, &older, Some(&confirmed)), State::Unconfirmed);
+        assert_eq!(state(plain, &older, Some(&confirmed)), State::Changed);
+
+        let respected = LiveObject {
+            desired_digest: Some(format!("{}{RESPECTED}", plain.digest)),
+            ..live.clone()
+        };
+        assert_eq!(state(&x, &respected, None), State::Unconfirmed);
+        assert!(
+            !is_changed_in_git(&x, &respected),
+            "Git is as it was applied"
+        );
+        assert_eq!(state(plain, &respected, None), State::Changed);
+        let unknown = LiveObject {
+            desired_digest: None,
+            ..live
+        };
+        assert_eq!(state(&x, &unknown, None), State::Changed, "never applied");
+    }
+
+    #[test]
+    fn objects_of_other_applications_are_left_alone_while_those_exist() {
+        let mut live = applied(&desired());
+        let tracking = live.tracking.as_mut().unwrap();
+        tracking.instance = "other".into();
+        assert_eq!(state(Some(&live), None), State::OwnedBy("other".into()));
+        live.tracking.as_mut().unwrap().instance = "gone".into();
+        assert_eq!(state(Some(&live), None), State::HandedOver("gone".into()));
+    }
+
+    #[test]
+    fn extra_objects_are_those_tracked_to_the_application_itself() {
+        let mut live = applied(&desired());
+        let key = live.key.clone();
+        let tracked = BTreeSet::from([key.clone()]);
+        let run = |live: &LiveObject| {
+            compare(
+                &DesiredSet::default(),
+                "shop",
+                |_| Some(live),
+                &tracked,
+                |_| None,
+                |_, _| true,
+            )
+        };
+        assert_eq!(run(&live), BTreeMap::from([(key, State::Extra)]));
+        live.ignore_extraneous = true;
+        let states: Vec<_> = run(&live).into_values().collect();
+        assert_eq!(states, [State::Extraneous]);
+        assert!(!State::Extra.is_in_order() && State::Extraneous.is_in_order());
+        live.tracking.as_mut().unwrap().instance = "other".into();
+        assert!(run(&live).is_empty());
+    }
+}

@@ -1,0 +1,6 @@
+//! Desired against live: which objects differ, in which fields, and who changed them.
+
+pub mod comparison;
+pub mod diff;
+pub mod drift;
+pub mod path;

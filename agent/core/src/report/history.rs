@@ -1,0 +1,272 @@
+//! The history of an application: what was delivered when, how it fared, and which commit is live.
+
+use gitops_api::operation::OperationInitiator;
+use gitops_api::status::{CommitSummary, RevisionHistory};
+use gitops_api::{
+    ApplicationSpec, ApplicationStatus, HealthStatus, HealthStatusCode, SyncStatusCode,
+};
+use jiff::Timestamp;
+
+use crate::report::status::{Compared, seconds, sync_code};
+
+/// Notes on the newest entry of the history how what it delivered fared. Rollback goes back to
+/// what was seen to work.
+pub(crate) fn note_health(
+    status: &mut ApplicationStatus,
+    before: Option<&HealthStatus>,
+    compared: Compared<'_>,
+    now: Timestamp,
+) {
+    let synced = sync_code(compared.comparison) == SyncStatusCode::Synced;
+    let Some(health) = &status.health else { return };
+    let Some(entry) = status.history.last_mut() else {
+        return;
+    };
+    if entry.desired_digest != compared.desired.digest() {
+        return;
+    }
+    let was = before.map(|health| health.status);
+    match health.status {
+        HealthStatusCode::Healthy if synced => {
+            entry.healthy_at.get_or_insert_with(|| seconds(now));
+        }
+        HealthStatusCode::Degraded
+            if was != Some(HealthStatusCode::Degraded) || entry.degraded_at.is_none() =>
+        {
+            entry.degraded_at = Some(seconds(now));
+            entry.degraded_because.clone_from(&health.message);
+        }
+        _ => {}
+    }
+}
+
+/// The commit that is live, as far as the comparison and the history tell: what was compared when
+/// all is synced, else what was synced last. `source` is the place of the first source in Git.
+pub fn live_commit(
+    previous: &ApplicationStatus,
+    compared: Compared<'_>,
+    source: usize,
+) -> Option<String> {
+    if sync_code(compared.comparison) == SyncStatusCode::Synced {
+        return compared.revisions.get(source).cloned();
+    }
+    let synced_last = previous.history.last().and_then(|entry| {
+        if entry.revisions.is_empty() {
+            Some(entry.revision.clone())
+        } else {
+            entry.revisions.get(source).cloned()
+        }
+    });
+    // A commit that changed nothing for the application may be live without a sync of its own.
+    let known = previous
+        .live
+        .as_ref()
+        .map(|live| live.commit.revision.clone());
+    known
+        .or(synced_last)
+        .filter(|revision| !revision.is_empty())
+}
+
+/// A sync that ended well, for the history.
+#[derive(Clone, Debug)]
+pub struct Delivery<'a> {
+    /// One revision a source, in order.
+    pub revisions: &'a [String],
+    /// The commit of the first source in Git.
+    pub commit: Option<CommitSummary>,
+    /// Digest of what was rendered.
+    pub digest: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Who asked for it.
+    pub initiated_by: OperationInitiator,
+}
+
+/// Appends a finished sync to the history and drops what is beyond the limit.
+pub fn record_history(
+    status: &mut ApplicationStatus,
+    spec: &ApplicationSpec,
+    delivery: Delivery<'_>,
+) {
+    let Delivery {
+        revisions,
+        started,
+        finished,
+        ..
+    } = delivery;
+    let multiple = !spec.sources.is_empty();
+    let id = status.history.last().map_or(0, |entry| entry.id + 1);
+    status.history.push(RevisionHistory {
+        id,
+        revision: if multiple {
+            String::new()
+        } else {
+            revisions.first().cloned().unwrap_or_default()
+        },
+        revisions: if multiple { revisions.to_vec() } else { vec![] },
+        source: if multiple { None } else { spec.source.clone() },
+        sources: spec.sources.clone(),
+        deploy_started_at: Some(seconds(started)),
+        deployed_at: Some(seconds(finished)),
+        initiated_by: Some(delivery.initiated_by),
+        commit: delivery.commit,
+        desired_digest: delivery.digest,
+        ..RevisionHistory::default()
+    });
+    let limit = spec
+        .revision_history_limit
+        .unwrap_or(gitops_api::constants::DEFAULT_REVISION_HISTORY_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or(0);
+    if status.history.len() > limit {
+        status.history.drain(..status.history.len() - limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
+    use gitops_api::SyncPolicy;
+
+    use super::*;
+    use crate::compare::comparison::{Comparison, State};
+    use crate::manifest::desired::DesiredSet;
+    use crate::report::status::{Report, build};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn delivery(revisions: &[String], second: i64) -> Delivery<'_> {
+        Delivery {
+            revisions,
+            commit: None,
+            digest: DesiredSet::default().digest(),
+            started: at(0),
+            finished: at(second),
+            initiated_by: OperationInitiator::default(),
+        }
+    }
+
+    #[test]
+    fn history_keeps_the_newest_and_numbers_go_on() {
+        let mut status = ApplicationStatus::default();
+        let spec = ApplicationSpec {
+            revision_history_limit: Some(2),
+            sync_policy: Some(SyncPolicy::default()),
+            ..ApplicationSpec::default()
+        };
+        for second in 0..4 {
+            let revision = [format!("r{second}")];
+            record_history(&mut status, &spec, delivery(&revision, second));
+        }
+        let entries: Vec<_> = status
+            .history
+            .iter()
+            .map(|e| (e.id, e.revision.as_str()))
+            .collect();
+        assert_eq!(entries, [(2, "r2"), (3, "r3")]);
+    }
+
+    /// The status after a comparison whose only object is in this state.
+    fn next(previous: &ApplicationStatus, state: Option<State>, second: i64) -> ApplicationStatus {
+        let key = crate::manifest::object::ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "n".into(),
+            name: "c".into(),
+        };
+        let comparison: Comparison = state
+            .into_iter()
+            .map(|state| (key.clone(), state))
+            .collect();
+        let desired = DesiredSet::default();
+        let revisions = ["head".to_owned()];
+        let compared = Compared {
+            desired: &desired,
+            ignored: &HashMap::new(),
+            comparison: &comparison,
+            live: &HashMap::new(),
+            revisions: &revisions,
+            source_types: &[],
+        };
+        build(&Report {
+            previous,
+            spec: &ApplicationSpec::default(),
+            compared: Some(compared),
+            conditions: &BTreeSet::new(),
+            operation: None,
+            live: None,
+            namespace: "argocd",
+            now: at(second),
+        })
+    }
+
+    #[test]
+    fn an_entry_is_good_once_it_was_synced_and_healthy() {
+        let mut status = ApplicationStatus::default();
+        let revisions = ["head".to_owned()];
+        record_history(
+            &mut status,
+            &ApplicationSpec::default(),
+            delivery(&revisions, 5),
+        );
+        let status = next(&status, Some(State::Missing), 6);
+        assert_eq!(status.history[0].healthy_at, None);
+        let status = next(&status, None, 7);
+        assert_eq!(status.history[0].healthy_at, Some(seconds(at(7))));
+        let status = next(&status, None, 8);
+        assert_eq!(status.history[0].healthy_at, Some(seconds(at(7))));
+
+        let mut other = status.clone();
+        other.history[0].desired_digest = "another".into();
+        other.history[0].healthy_at = None;
+        assert_eq!(next(&other, None, 9).history[0].healthy_at, None);
+    }
+
+    #[test]
+    fn what_is_live_is_what_was_synced_last_until_all_is_synced_again() {
+        let comparison = |state: State| -> Comparison {
+            let key = crate::manifest::object::ObjectKey {
+                group: String::new(),
+                kind: "ConfigMap".into(),
+                namespace: "n".into(),
+                name: "c".into(),
+            };
+            [(key, state)].into()
+        };
+        let mut status = ApplicationStatus::default();
+        let synced_then = ["old".to_owned()];
+        record_history(
+            &mut status,
+            &ApplicationSpec::default(),
+            delivery(&synced_then, 5),
+        );
+        let desired = DesiredSet::default();
+        let live = HashMap::new();
+        let revisions = ["head".to_owned()];
+        let of = |comparison: &Comparison, status: &ApplicationStatus| {
+            let compared = Compared {
+                desired: &desired,
+                ignored: &HashMap::new(),
+                comparison,
+                live: &live,
+                revisions: &revisions,
+                source_types: &[],
+            };
+            live_commit(status, compared, 0)
+        };
+        assert_eq!(
+            of(&comparison(State::Synced), &status).as_deref(),
+            Some("head")
+        );
+        assert_eq!(
+            of(&comparison(State::Changed), &status).as_deref(),
+            Some("old")
+        );
+        let never = ApplicationStatus::default();
+        assert_eq!(of(&comparison(State::Changed), &never), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! What is told: the status of an Application, its history, heals, refusals and previews.
+
+pub mod heals;
+pub mod history;
+pub mod hook_log;
+pub mod preview;
+pub mod refusal;
+pub mod status;

@@ -1,0 +1,239 @@
+//! What a sync would do with an object, from what is live and what the API server answered to a
+//! dry run. Never asks anything; secrets are masked in whatever leaves.
+
+use gitops_api::ApplicationSpec;
+use gitops_api::preview::{PreviewAction, PreviewCounts, PreviewObject};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::compare::drift;
+use crate::live::object::LiveObject;
+use crate::manifest::desired::{DesiredObject, DesiredSet};
+use crate::manifest::object::ObjectKey;
+use crate::manifest::options::AppOptions;
+use crate::mask;
+use crate::report::status::field_drift;
+use crate::sync::plan::Skip;
+
+/// What the API server answered to a dry run of an apply.
+#[derive(Clone, Copy, Debug)]
+pub enum Applied<'a> {
+    /// The object as it would be.
+    As(&'a Value),
+    /// It has to be created after something else that the same sync brings: its namespace, or the
+    /// definition of its kind.
+    Later,
+}
+
+/// What a sync would do with an object, and how many differences of it do not count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// What a sync would do; `None` when the object is as it should be.
+    pub object: Option<PreviewObject>,
+    /// Differences that `ignoreDifferences` ignores.
+    pub ignored: usize,
+}
+
+/// What a sync would do with an object that is wanted. `whole` adds the object itself.
+pub fn wanted(
+    object: &DesiredObject,
+    live: Option<&Value>,
+    applied: Applied<'_>,
+    whole: bool,
+    now: Timestamp,
+) -> Wanted {
+    let mut preview = described(&object.key, &object.gvk.version);
+    preview.origin = object.origin.to_string();
+    let mut ignored = 0;
+    match (live, applied) {
+        (Some(live), Applied::As(applied)) => {
+            preview.action = PreviewAction::Change;
+            let drift = drift::compare_in_full(live, applied, object);
+            ignored = drift.ignored.len();
+            preview.fields = drift
+                .fields
+                .iter()
+                .map(|field| field_drift(field, now))
+                .collect();
+            if preview.fields.is_empty() {
+                return Wanted {
+                    object: None,
+                    ignored,
+                };
+            }
+        }
+        _ => preview.action = PreviewAction::Create,
+    }
+    if whole {
+        let manifest;
+        let merged = match applied {
+            Applied::As(applied) => applied,
+            Applied::Later => {
+                manifest = object.manifest();
+                &manifest
+            }
+        };
+        let (live, merged) = drift::for_display(live, Some(merged));
+        preview.live = live.and_then(into_map);
+        preview.merged = merged.and_then(into_map);
+    }
+    Wanted {
+        object: Some(preview),
+        ignored,
+    }
+}
+
+/// An object that is live and not in Git.
+pub fn extra(key: &ObjectKey, version: &str, live: &Value, whole: bool) -> PreviewObject {
+    let mut preview = described(key, version);
+    preview.action = PreviewAction::Prune;
+    if LiveObject::observe(live, false).is_some_and(|record| record.keep) {
+        preview.message = Skip::PruneForbidden.message();
+    }
+    if whole {
+        preview.live = drift::for_display(Some(live), None).0.and_then(into_map);
+    }
+    preview
+}
+
+/// An object that cannot be applied, and why.
+pub fn refused(object: &DesiredObject, message: &str) -> PreviewObject {
+    PreviewObject {
+        action: PreviewAction::Refuse,
+        origin: object.origin.to_string(),
+        message: mask::mask_text::<&str>(message, &[]),
+        ..described(&object.key, &object.gvk.version)
+    }
+}
+
+/// Numbers of objects, besides those that are as they should be, and of ignored differences.
+pub fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCounts {
+    let mut counts = PreviewCounts {
+        equal: i64::try_from(equal).unwrap_or(i64::MAX),
+        ignored: i64::try_from(ignored).unwrap_or(i64::MAX),
+        ..PreviewCounts::default()
+    };
+    for object in objects {
+        *match object.action {
+            PreviewAction::Create => &mut counts.create,
+            PreviewAction::Change => &mut counts.change,
+            PreviewAction::Prune => &mut counts.prune,
+            PreviewAction::Refuse | PreviewAction::Unknown => &mut counts.refuse,
+        } += 1;
+    }
+    counts
+}
+
+/// Whether a sync makes a namespace before what lives in it.
+pub fn brings_namespace(spec: &ApplicationSpec, desired: &DesiredSet, namespace: &str) -> bool {
+    let created = namespace == spec.destination.namespace
+        && AppOptions::of(spec.sync_policy.as_ref()).create_namespace;
+    let is_it =
+        |key: &ObjectKey| key.group.is_empty() && key.kind == "Namespace" && key.name == namespace;
+    created || desired.objects.keys().any(is_it)
+}
+
+fn described(key: &ObjectKey, version: &str) -> PreviewObject {
+    PreviewObject {
+        group: key.group.clone(),
+        version: version.into(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        ..PreviewObject::default()
+    }
+}
+
+fn into_map(object: Value) -> Option<Map<String, Value>> {
+    match object {
+        Value::Object(map) => Some(map),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::desired;
+    use crate::manifest::desired::{Context, Manifest, Scope};
+    use crate::manifest::object::Origin;
+
+    fn set(value: &Value) -> DesiredSet {
+        let origin = Origin {
+            path: "a.yaml".into(),
+            line: Some(3),
+        };
+        let manifest = Manifest {
+            value: value.clone(),
+            origin,
+        };
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        desired::prepare(vec![manifest], context, |_| Some(Scope::Namespaced)).unwrap()
+    }
+
+    #[test]
+    fn what_a_sync_does_follows_from_live_and_dry_run() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let git = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"},
+                         "data": {"k": "aHVudGVyMg=="}});
+        let set = set(&git);
+        let object = set.objects.values().next().unwrap();
+        let applied = object.manifest();
+        let of = |live: Option<&Value>, applied: Applied<'_>| {
+            wanted(object, live, applied, true, now).object
+        };
+        assert_eq!(of(Some(&applied), Applied::As(&applied)), None);
+
+        let mut live = applied.clone();
+        live["data"]["k"] = json!("c3dvcmRmaXNo");
+        let change = of(Some(&live), Applied::As(&applied)).unwrap();
+        assert_eq!(change.action, PreviewAction::Change);
+        assert_eq!(change.fields[0].path, ".data.k");
+        assert_eq!(change.origin, "a.yaml:3");
+        let created = of(None, Applied::Later).unwrap();
+        assert_eq!(created.action, PreviewAction::Create);
+        assert!(created.merged.is_some() && created.live.is_none());
+        let pruned = extra(&object.key, "v1", &live, true);
+        let refused = refused(object, "see https://u:aHVudGVyMg==@host");
+        let all = [change, created, pruned, refused];
+        let text = format!("{all:?}");
+        for value in ["aHVudGVyMg", "c3dvcmRmaXNo", "tracking-id"] {
+            assert!(!text.contains(value), "{text}");
+        }
+        let counts = counts(&all, 7, 0);
+        assert_eq!(
+            (
+                counts.create,
+                counts.change,
+                counts.prune,
+                counts.refuse,
+                counts.equal
+            ),
+            (1, 1, 1, 1, 7)
+        );
+    }
+
+    #[test]
+    fn namespaces_are_brought_by_a_manifest_or_an_option() {
+        let spec: ApplicationSpec = serde_json::from_value(json!({
+            "destination": {"namespace": "n"}, "syncPolicy": {"syncOptions": ["CreateNamespace=true"]}
+        }))
+        .unwrap();
+        let none = ApplicationSpec::default();
+        let empty = DesiredSet::default();
+        assert!(brings_namespace(&spec, &empty, "n") && !brings_namespace(&spec, &empty, "m"));
+        assert!(!brings_namespace(&none, &empty, "n"));
+        let mut manifest =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "m"}});
+        assert!(brings_namespace(&none, &set(&manifest), "m"));
+        manifest["kind"] = json!("ConfigMap");
+        assert!(!brings_namespace(&none, &set(&manifest), "m"));
+    }
+}

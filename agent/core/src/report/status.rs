@@ -1,0 +1,491 @@
+//! `Application.status` from what was found: the same words Argo CD writes, plus drift by field.
+//!
+//! Only says; decides nothing. Times of unchanged facts are kept, so that a status without news is
+//! equal to the one before and needs no write.
+
+use std::collections::{BTreeSet, HashMap};
+
+use gitops_api::status::{
+    ApplicationCondition, ApplicationSummary, ComparedTo, LiveRevision, OperationState, SyncStatus,
+};
+use gitops_api::{
+    ApplicationSpec, ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus,
+    ResultCode, SyncStatusCode, Time,
+};
+use jiff::Timestamp;
+
+use crate::compare::comparison::{Comparison, DriftedField, State};
+use crate::live::health;
+use crate::live::health::{Health, Member};
+use crate::live::object::LiveObject;
+use crate::manifest::desired::DesiredSet;
+use crate::manifest::object::{GroupVersionKind, ObjectKey};
+use crate::report::history;
+
+/// A problem to show on the application.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// One of [`gitops_api::constants::condition`].
+    pub kind: &'static str,
+    /// What, where, why and what to do.
+    pub message: String,
+}
+
+impl Condition {
+    /// A condition of this type.
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// Desired and live state, compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared<'a> {
+    /// What Git holds.
+    pub desired: &'a DesiredSet,
+    /// Verdict for every object.
+    pub comparison: &'a Comparison,
+    /// Records of the live objects among them.
+    pub live: &'a HashMap<ObjectKey, LiveObject>,
+    /// Fields of objects that differ and are ignored.
+    pub ignored: &'a HashMap<ObjectKey, Vec<String>>,
+    /// One revision a source, in order.
+    pub revisions: &'a [String],
+    /// Kind of each source: Directory, Helm or Kustomize.
+    pub source_types: &'a [String],
+}
+
+/// Everything a status is built from.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// The status so far.
+    pub previous: &'a ApplicationStatus,
+    /// What is wanted.
+    pub spec: &'a ApplicationSpec,
+    /// The comparison; `None` when it could not be made.
+    pub compared: Option<Compared<'a>>,
+    /// Problems found.
+    pub conditions: &'a BTreeSet<Condition>,
+    /// The operation under way or the last one.
+    pub operation: Option<&'a OperationState>,
+    /// Which commit is live; `None` when that could not be found out anew.
+    pub live: Option<LiveRevision>,
+    /// Namespace of the agent.
+    pub namespace: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Builds the status. `reconciledAt` moves only together with something else.
+pub fn build(report: &Report<'_>) -> ApplicationStatus {
+    let mut status = report.previous.clone();
+    status.conditions = conditions(&report.previous.conditions, report.conditions, report.now);
+    status.controller_namespace = report.namespace.into();
+    if let Some(operation) = report.operation {
+        status.operation_state = Some(operation.clone());
+    }
+    if let Some(compared) = report.compared {
+        fill(&mut status, report, compared);
+        history::note_health(
+            &mut status,
+            report.previous.health.as_ref(),
+            compared,
+            report.now,
+        );
+    } else {
+        // The objects are as they were; only whether Git wants them so is not known.
+        let previous = status.sync.take().unwrap_or_default();
+        status.sync = Some(SyncStatus {
+            status: SyncStatusCode::Unknown,
+            ..previous
+        });
+        if status.health.is_none() {
+            let unknown = health_status(None, HealthStatusCode::Unknown, String::new(), report.now);
+            status.health = Some(unknown);
+        }
+    }
+    if report.live.is_some() {
+        status.live.clone_from(&report.live);
+    }
+    limit(&mut status);
+    if status != *report.previous || status.reconciled_at.is_none() {
+        status.reconciled_at = Some(seconds(report.now));
+    }
+    status
+}
+
+/// Most objects listed in a status, and in the result of an operation: more would not fit into
+/// what etcd stores of one object (1.5 MiB).
+const LISTED: usize = 4000;
+const RESULTS: usize = 1000;
+/// In a larger application there is no room to say of each object since when it is not healthy.
+const TIMED: usize = 1000;
+
+/// Keeps a status within what can be stored: what differs or is not healthy stays longest.
+fn limit(status: &mut ApplicationStatus) {
+    let calm = |resource: &ResourceStatus| {
+        resource.status == Some(SyncStatusCode::Synced)
+            && resource
+                .health
+                .as_ref()
+                .is_none_or(|h| h.status == HealthStatusCode::Healthy)
+    };
+    if status.resources.len() > TIMED {
+        for health in status
+            .resources
+            .iter_mut()
+            .filter_map(|r| r.health.as_mut())
+        {
+            health.last_transition_time = None;
+        }
+    }
+    if status.resources.len() > LISTED {
+        // The sort is stable: among equals the order by identity stays.
+        status.resources.sort_by_key(calm);
+        status.resources.truncate(LISTED);
+    }
+    let result = status
+        .operation_state
+        .as_mut()
+        .and_then(|state| state.sync_result.as_mut());
+    if let Some(result) = result.filter(|result| result.resources.len() > RESULTS) {
+        // A hook that is forgotten would run again.
+        result.resources.sort_by_key(|resource| {
+            resource.status != Some(ResultCode::SyncFailed) && resource.hook_type.is_none()
+        });
+        result.resources.truncate(RESULTS);
+    }
+}
+
+fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<'_>) {
+    let spec = report.spec;
+    let multiple = !spec.sources.is_empty();
+    let first = |list: &[String]| list.first().cloned().unwrap_or_default();
+    status.sync = Some(SyncStatus {
+        status: sync_code(compared.comparison),
+        revision: if multiple {
+            String::new()
+        } else {
+            first(compared.revisions)
+        },
+        revisions: if multiple {
+            compared.revisions.to_vec()
+        } else {
+            vec![]
+        },
+        desired_digest: compared.desired.digest(),
+        compared_to: Some(ComparedTo {
+            destination: spec.destination.clone(),
+            source: if multiple { None } else { spec.source.clone() },
+            sources: spec.sources.clone(),
+            ignore_differences: spec.ignore_differences.clone(),
+            ..ComparedTo::default()
+        }),
+        ..SyncStatus::default()
+    });
+    status.source_type = if multiple {
+        String::new()
+    } else {
+        first(compared.source_types)
+    };
+    status.source_types = if multiple {
+        compared.source_types.to_vec()
+    } else {
+        vec![]
+    };
+    let before = Before::of(&status.resources);
+    let resources = compared
+        .comparison
+        .iter()
+        .filter(|(key, _)| {
+            !compared
+                .desired
+                .objects
+                .get(*key)
+                .is_some_and(|o| o.implicit)
+        })
+        .map(|(key, state)| resource(key, state, compared, &before, report.now))
+        .chain(
+            compared
+                .desired
+                .hooks
+                .iter()
+                .filter(|hook| !hook.generates_name)
+                .map(|hook| &hook.key)
+                .map(|key| ResourceStatus {
+                    group: key.group.clone(),
+                    kind: key.kind.clone(),
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                    hook: true,
+                    ..ResourceStatus::default()
+                }),
+        )
+        .collect();
+    status.resources = resources;
+    let overall = aggregate(compared);
+    status.health = Some(health_status(
+        status.health.as_ref(),
+        overall.status,
+        overall.message,
+        report.now,
+    ));
+    let images: BTreeSet<String> = compared
+        .desired
+        .objects
+        .values()
+        .flat_map(|object| object.images.clone())
+        .collect();
+    status.summary = Some(ApplicationSummary {
+        images: images.into_iter().collect(),
+        is_app_of_apps: compared
+            .desired
+            .objects
+            .keys()
+            .any(|key| key.group == gitops_api::constants::GROUP && key.kind == "Application"),
+        ..ApplicationSummary::default()
+    });
+}
+
+pub(crate) fn sync_code(comparison: &Comparison) -> SyncStatusCode {
+    if comparison.values().all(State::is_in_order) {
+        SyncStatusCode::Synced
+    } else {
+        SyncStatusCode::OutOfSync
+    }
+}
+
+fn resource(
+    key: &ObjectKey,
+    state: &State,
+    compared: Compared<'_>,
+    before: &Before<'_>,
+    now: Timestamp,
+) -> ResourceStatus {
+    let desired = compared.desired.objects.get(key);
+    let live = compared.live.get(key);
+    let health = match live {
+        Some(live) => live.health.clone(),
+        None => Some(Health::new(HealthStatusCode::Missing, "")),
+    };
+    let drift = match state {
+        State::Drifted(fields) => {
+            let noticed = |path: &str| {
+                before
+                    .get(key)
+                    .into_iter()
+                    .flat_map(|resource| &resource.drift)
+                    .find(|drift| drift.path == path)
+                    .and_then(|drift| drift.since.clone())
+            };
+            fields
+                .iter()
+                .map(|field| drift(field, noticed, now))
+                .collect()
+        }
+        _ => vec![],
+    };
+    ResourceStatus {
+        group: key.group.clone(),
+        version: desired
+            .map(|object| object.gvk.version.clone())
+            .or_else(|| live.map(|live| live.version.clone()))
+            .unwrap_or_default(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        status: Some(match state {
+            State::Synced => SyncStatusCode::Synced,
+            State::UnknownKind => SyncStatusCode::Unknown,
+            _ => SyncStatusCode::OutOfSync,
+        }),
+        health: health.map(|health| of_resource(key, health, before, now)),
+        requires_pruning: state.is_extra(),
+        sync_wave: desired.map_or(0, |object| object.wave),
+        drift,
+        ignored_fields: compared.ignored.get(key).cloned().unwrap_or_default(),
+        ..ResourceStatus::default()
+    }
+}
+
+/// What is told of one object. Since when it does not work is what people ask; of the many that do,
+/// and of those that are still to be made, nobody does.
+fn of_resource(
+    key: &ObjectKey,
+    health: Health,
+    before: &Before<'_>,
+    now: Timestamp,
+) -> HealthStatus {
+    if matches!(
+        health.status,
+        HealthStatusCode::Healthy | HealthStatusCode::Missing
+    ) {
+        return HealthStatus {
+            status: health.status,
+            message: health.message,
+            last_transition_time: None,
+        };
+    }
+    let previous = before.get(key).and_then(|known| known.health.as_ref());
+    health_status(previous, health.status, health.message, now)
+}
+
+/// The objects of the last report of which a time is kept: looking for them one by one would take
+/// longest in a large application.
+struct Before<'a>(HashMap<ObjectKey, &'a ResourceStatus>);
+
+impl<'a> Before<'a> {
+    fn of(resources: &'a [ResourceStatus]) -> Self {
+        let timed = |resource: &&ResourceStatus| {
+            let health = resource.health.as_ref();
+            !resource.drift.is_empty()
+                || health.is_some_and(|health| health.last_transition_time.is_some())
+        };
+        let entry = |resource: &'a ResourceStatus| (identity(resource).1, resource);
+        Self(resources.iter().filter(timed).map(entry).collect())
+    }
+
+    fn get(&self, key: &ObjectKey) -> Option<&'a ResourceStatus> {
+        self.0.get(key).copied()
+    }
+}
+
+/// A difference in the form of the API; `now` stands in for an unknown time.
+pub fn field_drift(field: &DriftedField, now: Timestamp) -> FieldDrift {
+    drift(field, |_| None, now)
+}
+
+fn drift(
+    field: &DriftedField,
+    noticed: impl Fn(&str) -> Option<Time>,
+    now: Timestamp,
+) -> FieldDrift {
+    let path = field.path.to_string();
+    let since = field
+        .since
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .map(seconds)
+        .or_else(|| noticed(&path))
+        .unwrap_or_else(|| seconds(now));
+    FieldDrift {
+        path,
+        desired: field.desired.clone(),
+        live: field.live.clone(),
+        manager: field.manager.clone().unwrap_or_default(),
+        since: Some(since),
+    }
+}
+
+/// Health of the application from the health of its objects.
+pub fn aggregate(compared: Compared<'_>) -> Health {
+    let explicit = compared.comparison.keys().filter(|key| {
+        !compared
+            .desired
+            .objects
+            .get(*key)
+            .is_some_and(|object| object.implicit)
+    });
+    health::aggregate(explicit.map(|key| {
+        let live = compared.live.get(key);
+        Member {
+            key,
+            exists: live.is_some(),
+            health: live.and_then(|live| live.health.as_ref()),
+            ignored: live.is_some_and(|live| live.ignore_health),
+        }
+    }))
+}
+
+fn health_status(
+    previous: Option<&HealthStatus>,
+    status: HealthStatusCode,
+    message: String,
+    now: Timestamp,
+) -> HealthStatus {
+    let since = previous
+        .filter(|previous| previous.status == status)
+        .and_then(|previous| previous.last_transition_time.clone());
+    HealthStatus {
+        status,
+        message,
+        last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
+    }
+}
+
+/// Conditions as they are kept: those that were there before keep their time.
+pub fn conditions(
+    previous: &[ApplicationCondition],
+    found: &BTreeSet<Condition>,
+    now: Timestamp,
+) -> Vec<ApplicationCondition> {
+    found
+        .iter()
+        .map(|condition| {
+            let since = previous
+                .iter()
+                .find(|p| p.condition_type == condition.kind && p.message == condition.message)
+                .and_then(|p| p.last_transition_time.clone());
+            ApplicationCondition {
+                condition_type: condition.kind.into(),
+                message: condition.message.clone(),
+                last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
+            }
+        })
+        .collect()
+}
+
+/// What an entry of `status.resources` is about.
+pub fn identity(resource: &ResourceStatus) -> (GroupVersionKind, ObjectKey) {
+    let gvk = GroupVersionKind {
+        group: resource.group.clone(),
+        version: resource.version.clone(),
+        kind: resource.kind.clone(),
+    };
+    let key = ObjectKey {
+        group: resource.group.clone(),
+        kind: resource.kind.clone(),
+        namespace: resource.namespace.clone(),
+        name: resource.name.clone(),
+    };
+    (gvk, key)
+}
+
+/// A time with the precision the API keeps: whole seconds.
+pub fn seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// The JSON merge patch (RFC 7396) that turns `before` into `after`; `None` when they are equal.
+pub fn merge_patch(
+    before: &serde_json::Value,
+    after: &serde_json::Value,
+) -> Option<serde_json::Value> {
+    use serde_json::{Map, Value};
+    if before == after {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return Some(after.clone());
+    };
+    let mut patch = Map::new();
+    for (name, value) in new {
+        let change = match old.get(name) {
+            Some(known) => merge_patch(known, value),
+            None => Some(value.clone()),
+        };
+        if let Some(change) = change {
+            patch.insert(name.clone(), change);
+        }
+    }
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        patch.insert(name.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests;

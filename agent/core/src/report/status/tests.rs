@@ -1,0 +1,246 @@
+use serde_json::json;
+
+use super::*;
+use crate::compare::path::Path;
+use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+use crate::manifest::object::Origin;
+
+fn desired() -> DesiredSet {
+    let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"template": {"spec": {"containers": [{"image": "web:1"}]}}}});
+    let context = Context {
+        instance: "shop",
+        destination_namespace: "n",
+        managed_by: "argocd",
+        tracking: None,
+    };
+    prepare(
+        vec![Manifest {
+            value,
+            origin: Origin::default(),
+        }],
+        context,
+        |_| Some(Scope::Namespaced),
+    )
+    .unwrap()
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> ApplicationStatus {
+    let desired = desired();
+    let key = desired.objects.keys().next().unwrap().clone();
+    let comparison = Comparison::from([(key, state)]);
+    let compared = Compared {
+        desired: &desired,
+        ignored: &HashMap::new(),
+        comparison: &comparison,
+        live: &HashMap::new(),
+        revisions: &["abc".to_owned()],
+        source_types: &["Directory".to_owned()],
+    };
+    build(&Report {
+        previous,
+        spec: &ApplicationSpec::default(),
+        compared: Some(compared),
+        conditions: &BTreeSet::new(),
+        operation: None,
+        live: None,
+        namespace: "argocd",
+        now: at(now),
+    })
+}
+
+#[test]
+fn a_status_without_news_is_equal_to_the_one_before() {
+    let first = status_of(&ApplicationStatus::default(), State::Missing, 10);
+    assert_eq!(
+        first.sync.as_ref().unwrap().status,
+        SyncStatusCode::OutOfSync
+    );
+    assert_eq!(
+        first.health.as_ref().unwrap().status,
+        HealthStatusCode::Missing
+    );
+    assert_eq!(first.summary.as_ref().unwrap().images, ["web:1"]);
+    assert_eq!(first.reconciled_at, Some(seconds(at(10))));
+    let second = status_of(&first, State::Missing, 99);
+    assert_eq!(second, first);
+    let third = status_of(&first, State::Synced, 100);
+    assert_eq!(third.reconciled_at, Some(seconds(at(100))));
+}
+
+#[test]
+fn drift_keeps_the_time_it_was_noticed() {
+    let drifted = State::Drifted(vec![DriftedField {
+        path: Path::from_fields(&["spec", "replicas"]),
+        desired: Some("3".into()),
+        live: Some("5".into()),
+        manager: None,
+        since: None,
+    }]);
+    let first = status_of(&ApplicationStatus::default(), drifted.clone(), 10);
+    let second = status_of(&first, drifted, 20);
+    let drift = &second.resources[0].drift[0];
+    assert_eq!(
+        (drift.path.as_str(), &drift.since),
+        (".spec.replicas", &Some(seconds(at(10))))
+    );
+    assert_eq!(second, first);
+}
+
+/// A status whose only object is live with this health, as the API server would give it back.
+fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> ApplicationStatus {
+    let desired = desired();
+    let key = desired.objects.keys().next().unwrap().clone();
+    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata":
+        {"name": "web", "namespace": "n", "uid": "u", "resourceVersion": "1"}});
+    let mut live = LiveObject::observe(&object, false).unwrap();
+    live.health = Some(health);
+    let compared = Compared {
+        desired: &desired,
+        ignored: &HashMap::new(),
+        comparison: &Comparison::from([(key.clone(), State::Synced)]),
+        live: &HashMap::from([(key, live)]),
+        revisions: &[],
+        source_types: &[],
+    };
+    build(&Report {
+        previous,
+        spec: &ApplicationSpec::default(),
+        compared: Some(compared),
+        conditions: &BTreeSet::new(),
+        operation: None,
+        live: None,
+        namespace: "argocd",
+        now: at(now),
+    })
+}
+
+#[test]
+fn since_when_it_is_not_healthy_stays_while_only_the_words_change() {
+    let times = |status: &ApplicationStatus| {
+        let time = |health: Option<&HealthStatus>| {
+            let time = health?.last_transition_time.clone()?;
+            Some(time.0.as_second())
+        };
+        (
+            time(status.health.as_ref()),
+            time(status.resources[0].health.as_ref()),
+        )
+    };
+    let none = ApplicationStatus::default();
+    let first = with_health(
+        &none,
+        Health::new(HealthStatusCode::Progressing, "1 of 3"),
+        10,
+    );
+    assert_eq!(times(&first), (Some(10), Some(10)));
+    let second = with_health(
+        &first,
+        Health::new(HealthStatusCode::Progressing, "2 of 3"),
+        20,
+    );
+    assert_eq!(times(&second), (Some(10), Some(10)));
+    assert_eq!(
+        second.health.as_ref().unwrap().message,
+        "Caused by apps/Deployment:n/web (2 of 3)"
+    );
+    let third = with_health(
+        &second,
+        Health::new(HealthStatusCode::Degraded, "too late"),
+        30,
+    );
+    assert_eq!(times(&third), (Some(30), Some(30)));
+    let fine = with_health(&third, Health::new(HealthStatusCode::Healthy, ""), 40);
+    assert_eq!(times(&fine), (Some(40), None));
+    assert_eq!(
+        with_health(&fine, Health::new(HealthStatusCode::Healthy, ""), 50),
+        fine
+    );
+}
+
+#[test]
+fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
+    let before = status_of(&ApplicationStatus::default(), State::Synced, 10);
+    let conditions = BTreeSet::from([Condition::new("ComparisonError", "no")]);
+    let report = Report {
+        previous: &before,
+        spec: &ApplicationSpec::default(),
+        compared: None,
+        conditions: &conditions,
+        operation: None,
+        live: None,
+        namespace: "argocd",
+        now: at(20),
+    };
+    let after = build(&report);
+    assert_eq!(after.sync.as_ref().unwrap().status, SyncStatusCode::Unknown);
+    assert_eq!(after.sync.as_ref().unwrap().revision, "abc");
+    assert_eq!(after.resources, before.resources);
+    assert_eq!(
+        after.conditions[0].last_transition_time,
+        Some(seconds(at(20)))
+    );
+    let later = build(&Report {
+        previous: &after,
+        now: at(30),
+        ..report
+    });
+    assert_eq!(later, after);
+}
+
+#[test]
+fn a_status_stays_within_what_can_be_stored_and_keeps_what_is_wrong() {
+    let resource = |index: usize, code| ResourceStatus {
+        kind: "ConfigMap".into(),
+        name: format!("c{index:05}"),
+        status: Some(code),
+        ..ResourceStatus::default()
+    };
+    let mut status = ApplicationStatus {
+        resources: (0..9000)
+            .map(|index| match index {
+                8999 => resource(index, SyncStatusCode::OutOfSync),
+                _ => resource(index, SyncStatusCode::Synced),
+            })
+            .collect(),
+        ..ApplicationStatus::default()
+    };
+    limit(&mut status);
+    assert_eq!(status.resources.len(), LISTED);
+    assert_eq!(status.resources[0].name, "c08999");
+    assert_eq!(status.resources[1].name, "c00000");
+}
+
+#[test]
+fn merge_patches_say_only_what_changed() {
+    let cases = [
+        (json!({"a": 1}), json!({"a": 1}), None),
+        (
+            json!({"a": 1, "b": 2}),
+            json!({"a": 1}),
+            Some(json!({"b": null})),
+        ),
+        (
+            json!({"a": {"x": 1, "y": 1}}),
+            json!({"a": {"x": 1, "y": 2}}),
+            Some(json!({"a": {"y": 2}})),
+        ),
+        (
+            json!({"a": [1]}),
+            json!({"a": [2]}),
+            Some(json!({"a": [2]})),
+        ),
+        (
+            json!({}),
+            json!({"a": {"b": 1}}),
+            Some(json!({"a": {"b": 1}})),
+        ),
+    ];
+    for (before, after, expected) in cases {
+        assert_eq!(merge_patch(&before, &after), expected);
+    }
+}

@@ -1,0 +1,4 @@
+//! What a rollback restores, and what Git cannot undo.
+
+pub mod restore;
+pub mod warnings;

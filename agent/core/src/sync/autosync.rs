@@ -1,0 +1,493 @@
+//! Whether to act without being asked: automated sync, retries and self-heal.
+//!
+//! Differs from Argo CD where its behaviour is a known fault: a failed attempt does not end
+//! self-heal, and only the drifted objects themselves, by full identity, are healed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::compare::comparison::{Comparison, State};
+use crate::manifest::object::ObjectKey;
+use crate::sync::retry::{RetryPolicy, remaining};
+
+/// Heals of one object within this window count as a fight.
+const FIGHT_WINDOW: Duration = Duration::from_mins(1);
+/// So many heals in the window are still taken for ordinary drift.
+const PATIENCE: usize = 5;
+/// Longest pause between two heals, or between two attempts of a self-healing application.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// `spec.syncPolicy.automated`, resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Automated {
+    /// Delete what is no longer in Git.
+    pub prune: bool,
+    /// Take back changes made in the cluster.
+    pub self_heal: bool,
+}
+
+/// The last sync of this very state of Git, if there was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// Retries made so far.
+    pub retries: u32,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Somebody ended it: that is not taken back by trying again.
+    pub terminated: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing; the reason, where a person might expect something.
+    Nothing(Idle),
+    /// Sync everything that differs.
+    Sync {
+        /// Retries made before this attempt.
+        retry: u32,
+    },
+    /// Take back these drifted objects.
+    Heal(BTreeSet<ObjectKey>),
+    /// Act after this time.
+    Later(Duration, String),
+}
+
+/// Why nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Everything is as Git has it.
+    Synced,
+    /// The application is synced by hand.
+    Manual,
+    /// Only objects to delete remain, and pruning is off.
+    OnlyPrune,
+    /// This state of Git was synced; the cluster drifted and self-heal is off.
+    SelfHealOff,
+    /// All attempts for this state of Git failed.
+    GaveUp,
+    /// What differs cannot be changed by a sync (owned by another application, kind unknown).
+    NothingToApply,
+}
+
+/// Decides for one application.
+///
+/// `attempt` is the last sync of the manifests compared now; `None` when they were never tried.
+pub fn decide(
+    automated: Option<Automated>,
+    comparison: &Comparison,
+    attempt: Option<Attempt>,
+    retry: &RetryPolicy,
+    heals: &HealHistory,
+    now: Timestamp,
+) -> Decision {
+    if comparison.values().all(State::is_in_order) {
+        return Decision::Nothing(Idle::Synced);
+    }
+    let Some(automated) = automated else {
+        return Decision::Nothing(Idle::Manual);
+    };
+    let drifted: BTreeSet<&ObjectKey> =
+        keys(comparison, |state| matches!(state, State::Drifted(_)));
+    let open: BTreeSet<&ObjectKey> = keys(comparison, |state| {
+        matches!(state, State::Missing | State::Changed)
+    });
+    let extra = comparison
+        .values()
+        .any(|state| matches!(state, State::Extra));
+    // What another application gave up is new to this one, whatever was synced before.
+    let inherits = comparison.iter().any(|(key, state)| {
+        matches!(state, State::HandedOver(_)) && heals.pause(key, now).is_zero()
+    });
+    match attempt {
+        Some(attempt) if attempt.succeeded && inherits => return Decision::Sync { retry: 0 },
+        None if inherits || !open.is_empty() || (extra && automated.prune) => {
+            return Decision::Sync { retry: 0 };
+        }
+        Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::GaveUp),
+        Some(attempt) if !attempt.succeeded => {
+            return retry_decision(automated, attempt, retry, now);
+        }
+        // A drifted object carries the mark of this very manifest: Git was applied to it.
+        _ => {}
+    }
+    // Git was applied; what differs now was changed in the cluster since.
+    let mut heal: BTreeSet<&ObjectKey> = &drifted | &open;
+    if automated.prune {
+        heal.extend(keys(comparison, |state| matches!(state, State::Extra)));
+    }
+    if heal.is_empty() {
+        return Decision::Nothing(if extra {
+            Idle::OnlyPrune
+        } else {
+            Idle::NothingToApply
+        });
+    }
+    if !automated.self_heal {
+        return Decision::Nothing(Idle::SelfHealOff);
+    }
+    let (ready, waiting): (BTreeSet<_>, BTreeSet<_>) = heal
+        .into_iter()
+        .partition(|key| heals.pause(key, now).is_zero());
+    if !ready.is_empty() {
+        return Decision::Heal(ready.into_iter().cloned().collect());
+    }
+    let pause = waiting
+        .iter()
+        .map(|key| heals.pause(key, now))
+        .min()
+        .unwrap_or_default();
+    let fights: Vec<_> = waiting
+        .iter()
+        .take(3)
+        .map(|key| fight(key, comparison.get(*key)))
+        .collect();
+    Decision::Later(
+        pause,
+        format!(
+            "self-heal slowed down, changed back more than {PATIENCE} times within a minute: {}; \
+             stop whoever changes it, or leave the field out of Git or under ignoreDifferences",
+            fights.join("; ")
+        ),
+    )
+}
+
+/// An object that is changed again and again: which field, and by whom.
+fn fight(key: &ObjectKey, state: Option<&State>) -> String {
+    const SHOWN: usize = 3;
+    let Some(State::Drifted(fields)) = state else {
+        return key.to_string();
+    };
+    let fields = fields.iter().take(SHOWN).map(|field| {
+        let by = field.manager.as_deref().unwrap_or("somebody unknown");
+        format!("{} by {by}", field.path)
+    });
+    let fields: Vec<_> = fields.collect();
+    format!("{key} ({})", fields.join(", "))
+}
+
+fn keys(comparison: &Comparison, wanted: impl Fn(&State) -> bool) -> BTreeSet<&ObjectKey> {
+    comparison
+        .iter()
+        .filter(|(_, state)| wanted(state))
+        .map(|(key, _)| key)
+        .collect()
+}
+
+fn retry_decision(
+    automated: Automated,
+    attempt: Attempt,
+    retry: &RetryPolicy,
+    now: Timestamp,
+) -> Decision {
+    let pause = if retry.allows(attempt.retries) {
+        retry.backoff(attempt.retries)
+    } else if automated.self_heal {
+        LONGEST_PAUSE
+    } else {
+        return Decision::Nothing(Idle::GaveUp);
+    };
+    match remaining(attempt.finished, pause, now) {
+        None => Decision::Sync {
+            retry: attempt.retries.saturating_add(1),
+        },
+        Some(left) => Decision::Later(left, "retrying after a failed sync".into()),
+    }
+}
+
+/// When each object was healed lately: tells ordinary drift from a fight with another controller.
+#[derive(Clone, Debug, Default)]
+pub struct HealHistory {
+    heals: BTreeMap<ObjectKey, Heals>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Heals {
+    recent: VecDeque<Timestamp>,
+    /// Heals beyond patience since the object was last left in peace.
+    slowed: u32,
+}
+
+impl HealHistory {
+    /// Notes that an object is healed now.
+    pub fn record(&mut self, key: &ObjectKey, now: Timestamp) {
+        let heals = self.heals.entry(key.clone()).or_default();
+        if heals
+            .recent
+            .back()
+            .is_some_and(|last| age(*last, now) > LONGEST_PAUSE + FIGHT_WINDOW)
+        {
+            *heals = Heals::default();
+        }
+        if heals.fighting(now) {
+            heals.slowed = heals.slowed.saturating_add(1);
+        }
+        heals.recent.push_back(now);
+        while heals.recent.len() > PATIENCE {
+            heals.recent.pop_front();
+        }
+    }
+
+    /// How long to wait before healing the object again; zero when it may be healed at once.
+    pub fn pause(&self, key: &ObjectKey, now: Timestamp) -> Duration {
+        let Some(heals) = self.heals.get(key) else {
+            return Duration::ZERO;
+        };
+        if !heals.fighting(now) && heals.slowed == 0 {
+            return Duration::ZERO;
+        }
+        let pause = Duration::from_secs(2)
+            .saturating_mul(3u32.saturating_pow(heals.slowed))
+            .min(LONGEST_PAUSE);
+        heals
+            .recent
+            .back()
+            .map_or(Duration::ZERO, |last| pause.saturating_sub(age(*last, now)))
+    }
+
+    /// Forgets objects that are not in `keep`.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.heals.retain(|key, _| keep(key));
+    }
+}
+
+impl Heals {
+    fn fighting(&self, now: Timestamp) -> bool {
+        self.recent.len() >= PATIENCE
+            && self
+                .recent
+                .front()
+                .is_some_and(|first| age(*first, now) < FIGHT_WINDOW)
+    }
+}
+
+fn age(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "n".into(),
+            name: name.into(),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + second.seconds()
+    }
+
+    const HEALING: Automated = Automated {
+        prune: true,
+        self_heal: true,
+    };
+
+    type Case = (
+        &'static str,
+        Option<Automated>,
+        State,
+        Option<Attempt>,
+        Decision,
+    );
+
+    #[test]
+    fn decisions() {
+        let ok = Some(Attempt {
+            succeeded: true,
+            retries: 0,
+            finished: at(0),
+            terminated: false,
+        });
+        let failed = |retries, finished| {
+            Some(Attempt {
+                succeeded: false,
+                retries,
+                finished: at(finished),
+                terminated: false,
+            })
+        };
+        let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));
+        let plain = Automated::default();
+        let cases: Vec<Case> = vec![
+            (
+                "in sync",
+                Some(HEALING),
+                State::Synced,
+                None,
+                Decision::Nothing(Idle::Synced),
+            ),
+            (
+                "manual",
+                None,
+                State::Changed,
+                None,
+                Decision::Nothing(Idle::Manual),
+            ),
+            (
+                "new commit",
+                Some(plain),
+                State::Changed,
+                None,
+                Decision::Sync { retry: 0 },
+            ),
+            (
+                "first sync",
+                Some(plain),
+                State::Missing,
+                None,
+                Decision::Sync { retry: 0 },
+            ),
+            (
+                "prune off",
+                Some(plain),
+                State::Extra,
+                None,
+                Decision::Nothing(Idle::OnlyPrune),
+            ),
+            (
+                "prune on",
+                Some(HEALING),
+                State::Extra,
+                None,
+                Decision::Sync { retry: 0 },
+            ),
+            (
+                "handed over later",
+                Some(plain),
+                State::HandedOver("b".into()),
+                ok,
+                Decision::Sync { retry: 0 },
+            ),
+            (
+                "handed over, synced by hand",
+                None,
+                State::HandedOver("b".into()),
+                ok,
+                Decision::Nothing(Idle::Manual),
+            ),
+            (
+                "foreign",
+                Some(HEALING),
+                State::OwnedBy("b".into()),
+                None,
+                Decision::Nothing(Idle::NothingToApply),
+            ),
+            (
+                "drift, heal off",
+                Some(plain),
+                State::Drifted(vec![]),
+                ok,
+                Decision::Nothing(Idle::SelfHealOff),
+            ),
+            (
+                "drift",
+                Some(HEALING),
+                State::Drifted(vec![]),
+                ok,
+                heal("a"),
+            ),
+            (
+                "deleted by hand",
+                Some(HEALING),
+                State::Missing,
+                ok,
+                heal("a"),
+            ),
+            (
+                "drift of an adopted object",
+                Some(plain),
+                State::Drifted(vec![]),
+                None,
+                Decision::Nothing(Idle::SelfHealOff),
+            ),
+            (
+                "first retry due",
+                Some(plain),
+                State::Missing,
+                failed(0, 90),
+                Decision::Sync { retry: 1 },
+            ),
+            (
+                "first retry not due",
+                Some(plain),
+                State::Missing,
+                failed(0, 98),
+                Decision::Later(
+                    Duration::from_secs(3),
+                    "retrying after a failed sync".into(),
+                ),
+            ),
+            (
+                "all retries used",
+                Some(plain),
+                State::Missing,
+                failed(5, 0),
+                Decision::Nothing(Idle::GaveUp),
+            ),
+            (
+                "all retries used, self-heal",
+                Some(HEALING),
+                State::Missing,
+                failed(5, 0),
+                Decision::Later(
+                    Duration::from_secs(200),
+                    "retrying after a failed sync".into(),
+                ),
+            ),
+        ];
+        for (name, automated, state, attempt, expected) in cases {
+            let comparison = Comparison::from([(key("a"), state)]);
+            let retry = RetryPolicy::automated_default();
+            let decision = decide(
+                automated,
+                &comparison,
+                attempt,
+                &retry,
+                &HealHistory::default(),
+                at(100),
+            );
+            assert_eq!(decision, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_drift_is_healed_at_once_and_a_fight_slows_down_until_it_ends() {
+        let mut heals = HealHistory::default();
+        for second in 0..4 {
+            heals.record(&key("a"), at(second));
+            assert_eq!(heals.pause(&key("a"), at(second)), Duration::ZERO);
+        }
+        heals.record(&key("a"), at(4));
+        assert_eq!(heals.pause(&key("a"), at(4)), Duration::from_secs(2));
+        assert_eq!(
+            heals.pause(&key("b"), at(4)),
+            Duration::ZERO,
+            "other objects are not slowed"
+        );
+        heals.record(&key("a"), at(6));
+        assert_eq!(heals.pause(&key("a"), at(6)), Duration::from_secs(6));
+        let mut now = 6;
+        for _ in 0..10 {
+            now += i64::try_from(heals.pause(&key("a"), at(now)).as_secs()).unwrap();
+            heals.record(&key("a"), at(now));
+        }
+        assert!(heals.pause(&key("a"), at(now)) <= LONGEST_PAUSE);
+        heals.record(&key("a"), at(now + 1000));
+        assert_eq!(
+            heals.pause(&key("a"), at(now + 1000)),
+            Duration::ZERO,
+            "peace ends the slowdown"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! What people want to know of commits: who made the one that is live, what it says, how far behind
+//! it is, and which commit last changed anything the application reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gitops_api::status::{CommitSummary, LiveRevision};
+use gitops_api::{ApplicationStatus, Time};
+use gitops_core::report::history;
+use gitops_git::{CommitInfo, GitError, Mirror};
+use gitops_render::{InputSet, SourceTree};
+use jiff::Timestamp;
+
+use crate::applications::Memory;
+use crate::applications::reconcile::Findings;
+use crate::repositories::hub::blocking;
+use crate::repositories::trees::CommitTree;
+
+/// How many commits are looked through for the last one that changed something. One that is
+/// further away is left out rather than searched for at length.
+const LOOKED_THROUGH: usize = 50;
+/// Longest subject kept.
+const LONGEST_SUBJECT: usize = 120;
+
+/// A commit for people.
+pub(crate) fn summary(commit: &CommitInfo) -> CommitSummary {
+    CommitSummary {
+        revision: commit.sha.clone(),
+        author: commit.author_name.chars().take(LONGEST_SUBJECT).collect(),
+        subject: commit.subject.chars().take(LONGEST_SUBJECT).collect(),
+        time: Timestamp::from_second(commit.time).ok().map(Time),
+    }
+}
+
+/// The commit of a finished sync, for the history. `None` when it cannot be read.
+pub(crate) async fn delivered(findings: &Findings) -> Option<CommitSummary> {
+    let (place, mirror) = findings.wanted.git.clone()?;
+    let revision = findings.wanted.revisions.get(place)?.clone();
+    blocking(move || Ok(summary(&mirror.commit(&revision)?)))
+        .await
+        .ok()
+}
+
+/// Which commit is live. `tracked` are the revisions the application follows, which differ from
+/// those compared while another revision is held. Asks Git only when something moved.
+pub(crate) async fn live(
+    previous: &ApplicationStatus,
+    findings: &Findings,
+    tracked: &[String],
+    memory: &mut Memory,
+) -> Option<LiveRevision> {
+    let (place, mirror) = findings.wanted.git.clone()?;
+    let head = tracked.get(place)?.clone();
+    let revision = history::live_commit(previous, findings.compared(), place)?;
+    let known = previous
+        .live
+        .clone()
+        .filter(|known| known.commit.revision == revision);
+    if known.is_some() && memory.live_at.as_ref() == Some(&head) {
+        return None;
+    }
+    let rendered = memory.held.as_ref().or(memory.rendered.as_ref());
+    let inputs = rendered
+        .filter(|_| findings.wanted.revisions.get(place) == Some(&revision))
+        .and_then(|rendered| rendered.sources.get(place))
+        .filter(|source| source.dependencies.is_empty())
+        .map(|source| source.inputs.clone());
+    let changed_before = previous.live.as_ref().and_then(|live| live.changed.clone());
+    let target = head.clone();
+    let found = blocking(move || {
+        let commit = match known.as_ref() {
+            Some(known) => known.commit.clone(),
+            None => summary(&mirror.commit(&revision)?),
+        };
+        let behind = if revision == target {
+            0
+        } else {
+            // Rewritten history: what is live is on no way to the tracked commit.
+            mirror.count_between(&revision, &target).unwrap_or_default()
+        };
+        let changed = match inputs {
+            Some(inputs) => last_change(&mirror, &revision, &inputs, changed_before),
+            None => known.and_then(|known| known.changed),
+        };
+        Ok(LiveRevision {
+            commit,
+            changed,
+            behind: i64::try_from(behind).unwrap_or(i64::MAX),
+            ..LiveRevision::default()
+        })
+    })
+    .await;
+    match found {
+        Ok(live) => {
+            memory.live_at = Some(head);
+            Some(live)
+        }
+        Err(error) => {
+            // A shallow mirror may not have it; status says as much as is known.
+            tracing::debug!(%error, "the live commit cannot be described");
+            None
+        }
+    }
+}
+
+/// The newest commit up to `revision` after which the inputs are what they are now.
+fn last_change(
+    mirror: &Arc<Mirror>,
+    revision: &str,
+    inputs: &InputSet,
+    before: Option<CommitSummary>,
+) -> Option<CommitSummary> {
+    if inputs.uses_revision() {
+        return None;
+    }
+    let same = |sha: &str| -> Result<bool, GitError> {
+        let tree = CommitTree(mirror.snapshot(sha)?);
+        let refs: BTreeMap<String, Arc<dyn SourceTree>> = BTreeMap::new();
+        Ok(inputs.unchanged(&tree, &refs).unwrap_or(false))
+    };
+    // Most commits change nothing for most applications: the answer so far still holds.
+    if let Some(before) = before
+        && mirror.is_ancestor(&before.revision, revision).ok()?
+        && same(&before.revision).ok()?
+    {
+        return Some(before);
+    }
+    let mut commit = mirror.commit(revision).ok()?;
+    for _ in 0..LOOKED_THROUGH {
+        let Some(parent) = commit.parents.first().cloned() else {
+            return Some(summary(&commit));
+        };
+        if !same(&parent).ok()? {
+            return Some(summary(&commit));
+        }
+        commit = mirror.commit(&parent).ok()?;
+    }
+    None
+}

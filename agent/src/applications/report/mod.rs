@@ -1,0 +1,6 @@
+//! What is written down about an application: its status, conditions, results of syncs, commits.
+
+pub(crate) mod commits;
+pub(crate) mod notes;
+pub(crate) mod reporter;
+pub(crate) mod results;

@@ -1,0 +1,236 @@
+//! What the agent says: the status of an Application and Kubernetes Events.
+//!
+//! The only writer of Applications. A status equal to the one before is not written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gitops_api::constants::annotation;
+use gitops_api::status::OperationState;
+use gitops_api::{Application, ApplicationStatus, constants};
+use gitops_core::compare::comparison::DriftedField;
+use gitops_core::compare::drift;
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::report::status::merge_patch;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter as EventReporter};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::applications::reconcile::Findings;
+use crate::applications::{Memory, short};
+use crate::metrics::Metrics;
+
+/// What was asked for on an Application and is done: the agent takes it off.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answered {
+    /// The operation has ended.
+    pub(crate) operation: bool,
+    /// It was refreshed.
+    pub(crate) refresh: bool,
+    /// The hold on it has ended.
+    pub(crate) hold: bool,
+}
+
+/// Writes statuses and events.
+pub(crate) struct Reporter {
+    client: Client,
+    recorder: Recorder,
+    permits: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+impl Reporter {
+    /// Reports through this client.
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        let reporter = EventReporter {
+            controller: constants::FIELD_MANAGER.into(),
+            instance: std::env::var("HOSTNAME").ok(),
+        };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self {
+            client,
+            recorder,
+            permits: Semaphore::new(16),
+            metrics,
+        }
+    }
+
+    /// Writes what changed of a status, and takes off the Application what was answered.
+    pub(crate) async fn write(
+        &self,
+        app: &Application,
+        memory: &mut Memory,
+        status: ApplicationStatus,
+        answered: Answered,
+    ) -> anyhow::Result<()> {
+        let before = serde_json::to_value(memory.status(app))?;
+        let mut after = serde_json::to_value(&status)?;
+        let mut patch = json!({});
+        let mut done: Vec<&str> = Vec::new();
+        if answered.refresh {
+            // Whoever asked wants to see that it was done.
+            after["reconciledAt"] =
+                json!(gitops_core::report::status::seconds(jiff::Timestamp::now()));
+            done.extend([annotation::REFRESH, annotation::REFRESH_TIMESTAMP]);
+        }
+        if answered.hold {
+            done.push(annotation::HOLD);
+        }
+        for name in &done {
+            patch["metadata"]["annotations"][*name] = Value::Null;
+        }
+        if answered.operation {
+            patch["operation"] = Value::Null;
+        }
+        match merge_patch(&before, &after) {
+            Some(change) => patch["status"] = change,
+            None if done.is_empty() && !answered.operation => return Ok(()),
+            None => {}
+        }
+        let api: Api<Application> =
+            Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default());
+        let params = PatchParams {
+            field_manager: Some(constants::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        self.metrics.write("status");
+        let _permit = self.permits.acquire().await;
+        let (name, patch) = (app.name_any(), Patch::Merge(&patch));
+        let write = api.patch(&name, &params, &patch);
+        let mut written = match tokio::time::timeout(Duration::from_secs(30), write).await {
+            Ok(Ok(written)) => written,
+            // The Application was deleted meanwhile: there is nobody to tell.
+            Ok(Err(kube::Error::Api(error))) if error.code == 404 => return Ok(()),
+            Ok(Err(error)) => return Err(error).context("writing Application.status"),
+            Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
+        };
+        written.metadata.managed_fields = None;
+        memory.written = Some(Arc::new(written));
+        Ok(())
+    }
+
+    /// Tells the end of an operation, and on each healed object what was taken back.
+    pub(crate) fn operation(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        operation: &OperationState,
+        healed: &[(ObjectKey, Vec<DriftedField>)],
+    ) {
+        let revision = findings
+            .wanted
+            .revisions
+            .first()
+            .map(|r| short(r))
+            .unwrap_or_default();
+        let succeeded = operation.phase.is_successful();
+        let event = Event {
+            type_: if succeeded {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
+            reason: if succeeded {
+                "OperationCompleted"
+            } else {
+                "OperationFailed"
+            }
+            .into(),
+            note: Some(limit(&format!("sync to {revision}: {}", operation.message))),
+            action: "Sync".into(),
+            secondary: None,
+        };
+        self.publish(event, app.object_ref(&()));
+        for (key, fields) in healed {
+            let described: Vec<_> = fields.iter().map(drift::describe).collect();
+            let what = if described.is_empty() {
+                "it was deleted".to_owned()
+            } else {
+                described.join("; ")
+            };
+            let note = format!(
+                "application {} put back what Git has at {revision}: {what}",
+                app.name_any()
+            );
+            let event = || Event {
+                type_: EventType::Normal,
+                reason: "SelfHealed".into(),
+                note: Some(limit(&note)),
+                action: "SelfHeal".into(),
+                secondary: None,
+            };
+            tracing::info!(application = app.name_any(), object = %key, what, "healed");
+            let reference = reference(findings, key);
+            self.publish(event(), reference);
+            self.publish(event(), app.object_ref(&()));
+        }
+    }
+
+    /// Tells that an object changed hands, on the object and on the application that has it now.
+    pub(crate) fn handed_over(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        key: &ObjectKey,
+        from: &str,
+    ) {
+        let name = app.name_any();
+        tracing::info!(application = name, object = %key, from, "taken over");
+        let note = format!(
+            "{key} was handed over from application {from} to application {name} without being \
+             deleted"
+        );
+        let event = || Event {
+            type_: EventType::Normal,
+            reason: "HandedOver".into(),
+            note: Some(limit(&note)),
+            action: "Sync".into(),
+            secondary: None,
+        };
+        self.publish(event(), reference(findings, key));
+        self.publish(event(), app.object_ref(&()));
+    }
+
+    /// Records an event without waiting for it: nothing depends on it.
+    fn publish(&self, event: Event, reference: ObjectReference) {
+        self.metrics.write("event");
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                tracing::debug!(
+                    error = crate::cluster::write::chain(&error),
+                    "an event could not be recorded"
+                );
+            }
+        });
+    }
+}
+
+fn reference(findings: &Findings, key: &ObjectKey) -> ObjectReference {
+    let desired = findings.wanted.desired.objects.get(key);
+    ObjectReference {
+        api_version: desired.map(|desired| desired.gvk.api_version()),
+        kind: Some(key.kind.clone()),
+        name: Some(key.name.clone()),
+        namespace: Some(key.namespace.clone()).filter(|n| !n.is_empty()),
+        uid: findings.live.get(key).map(|live| live.uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+/// Events hold at most 1024 bytes of text.
+fn limit(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let mut end = LONGEST;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}

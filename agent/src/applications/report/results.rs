@@ -1,0 +1,256 @@
+//! What a sync did, in the words of `status.operationState`.
+
+use std::fmt::Write as _;
+
+use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
+use gitops_api::{Application, OperationPhase, ResultCode, SyncPhase};
+use gitops_core::compare::comparison::{DriftedField, State};
+use gitops_core::manifest::hook;
+use gitops_core::manifest::hook::Run;
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::report::status::seconds;
+use gitops_core::sync::plan::{Plan, Verb};
+use gitops_core::sync::{Action, Outcome, Record};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::applications::reconcile::Findings;
+use crate::applications::sync::request::Request;
+
+/// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
+/// commit that changes nothing for the application is told from one that does.
+pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
+
+/// The same of the hooks: a hook that was mended is a new state to try.
+pub(crate) const HOOKS_DIGEST: &str = "hooksDigest";
+
+/// How a sync stands.
+pub(crate) enum Ending {
+    /// Not at its end: what is waited for.
+    Running(String),
+    /// Ended well; what was done.
+    Succeeded(String),
+    /// Failed; why.
+    Failed(String),
+}
+
+/// The result of something the agent did.
+pub(crate) fn of_action(
+    findings: &Findings,
+    run: &Run,
+    action: &Action,
+    outcome: &Outcome,
+) -> ResourceResult {
+    let mut result = of_outcome(findings, run, action.phase, &action.key, outcome);
+    if *outcome == Outcome::Applied {
+        result.message = format!("applied: {}", action.reason);
+    }
+    // Unlike that of a hook that failed at its work.
+    if matches!(outcome, Outcome::Failed(_)) {
+        result.status = Some(ResultCode::SyncFailed);
+    }
+    result
+}
+
+/// The result of something that was observed.
+pub(crate) fn of_outcome(
+    findings: &Findings,
+    run: &Run,
+    phase: SyncPhase,
+    key: &ObjectKey,
+    outcome: &Outcome,
+) -> ResourceResult {
+    let hook = findings
+        .wanted
+        .desired
+        .hooks
+        .iter()
+        .find(|hook| hook.phases.contains(&phase) && hook.key_in(phase, run) == *key);
+    let (status, message) = match outcome {
+        Outcome::Applied => (ResultCode::Synced, "applied".to_owned()),
+        Outcome::Pruned if findings.wanted.desired.objects.contains_key(key) => {
+            (ResultCode::Pruned, "deleted to be created again".into())
+        }
+        Outcome::Pruned => (ResultCode::Pruned, "pruned: no longer in Git".into()),
+        Outcome::Skipped => (ResultCode::Synced, "unchanged".into()),
+        Outcome::Running(how) | Outcome::Succeeded(how) => (ResultCode::Synced, how.clone()),
+        Outcome::Failed(why) => (ResultCode::SyncFailed, why.clone()),
+    };
+    let mut result = resource_result(key, findings, status, message);
+    result.sync_phase = Some(phase);
+    if let Some(hook) = hook {
+        result.hook_type = hook::type_of(phase);
+        result.version.clone_from(&hook.object.gvk.version);
+        result.images.clone_from(&hook.object.images);
+        if matches!(
+            outcome,
+            Outcome::Running(_) | Outcome::Succeeded(_) | Outcome::Failed(_)
+        ) {
+            result.status = None;
+        }
+    }
+    result
+}
+
+pub(crate) fn resource_result(
+    key: &ObjectKey,
+    findings: &Findings,
+    status: ResultCode,
+    message: String,
+) -> ResourceResult {
+    let desired = findings.wanted.desired.objects.get(key);
+    let version = desired
+        .map(|desired| desired.gvk.version.clone())
+        .or_else(|| findings.live.get(key).map(|live| live.version.clone()));
+    ResourceResult {
+        group: key.group.clone(),
+        version: version.unwrap_or_default(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        status: Some(status),
+        message,
+        sync_phase: Some(SyncPhase::Sync),
+        images: desired
+            .map(|desired| desired.images.clone())
+            .unwrap_or_default(),
+        ..ResourceResult::default()
+    }
+}
+
+/// What was done, for people. `plan` says what a dry run would have done, and what was left out.
+pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String {
+    let planned = |wanted: fn(&Verb) -> bool| {
+        plan.steps
+            .iter()
+            .flat_map(|step| &step.actions)
+            .filter(|a| wanted(&a.verb))
+            .count()
+    };
+    let applied = record.count(|outcome| *outcome == Outcome::Applied);
+    let pruned = record.count(|outcome| *outcome == Outcome::Pruned);
+    let ran = record.count(|outcome| matches!(outcome, Outcome::Succeeded(_)));
+    let verb = if request.heal.is_some() {
+        "healed"
+    } else {
+        "applied"
+    };
+    let mut text = if request.dry_run {
+        format!(
+            "dry run: would apply {} and prune {} objects",
+            planned(|verb| *verb == Verb::Apply),
+            planned(|verb| matches!(verb, Verb::Prune { .. }))
+        )
+    } else if applied + pruned + ran == 0 {
+        "nothing to apply: everything is as Git has it".into()
+    } else {
+        let counted = |count: usize, what: &str, one: &str| {
+            (count > 0)
+                .then(|| format!("{what} {count} {one}{}", if count == 1 { "" } else { "s" }))
+        };
+        let parts: Vec<String> = [
+            counted(applied, verb, "object"),
+            counted(pruned, "pruned", "object"),
+            counted(ran, "ran", "hook"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        parts.join(", ")
+    };
+    if !plan.skipped.is_empty() {
+        let _ = write!(text, ", skipped {}", plan.skipped.len());
+    }
+    if let Some(question) = &plan.question {
+        let _ = write!(text, "; somebody has to agree first: {question}");
+    }
+    text
+}
+
+pub(crate) fn healed(findings: &Findings, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
+    plan.steps
+        .iter()
+        .flat_map(|step| &step.actions)
+        .filter_map(|action| match findings.comparison.get(&action.key)? {
+            State::Drifted(fields) => Some((action.key.clone(), fields.clone())),
+            State::Missing => Some((action.key.clone(), vec![])),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The state of an operation as it is reported.
+pub(crate) fn operation_state(
+    app: &Application,
+    findings: &Findings,
+    request: &Request,
+    plan: &Plan,
+    record: &Record,
+    started: Timestamp,
+    ending: Ending,
+) -> OperationState {
+    let mut results = record.results();
+    for (key, skip) in &plan.skipped {
+        let status = match findings.comparison.get(key) {
+            Some(state) if state.is_extra() => ResultCode::PruneSkipped,
+            _ => ResultCode::SyncFailed,
+        };
+        if !results.iter().any(|result| {
+            result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
+        }) {
+            results.push(resource_result(key, findings, status, skip.message()));
+        }
+    }
+    let mut operation = request.operation.clone();
+    let result = SyncOperationResult {
+        resources: results,
+        ..sync_result(app, findings)
+    };
+    if let Some(sync) = &mut operation.sync
+        && sync.revision.is_empty()
+        && app.spec.sources.is_empty()
+    {
+        sync.revision.clone_from(&result.revision);
+    }
+    let (phase, message) = match ending {
+        Ending::Running(what) => (OperationPhase::Running, what),
+        Ending::Succeeded(what) => (OperationPhase::Succeeded, what),
+        Ending::Failed(why) => (OperationPhase::Failed, why),
+    };
+    OperationState {
+        operation,
+        phase,
+        message,
+        started_at: Some(seconds(started)),
+        finished_at: phase.is_completed().then(|| seconds(Timestamp::now())),
+        retry_count: i64::from(request.retry),
+        sync_result: Some(result),
+        ..OperationState::default()
+    }
+}
+
+/// What a sync delivers, before anything was done.
+pub(crate) fn sync_result(app: &Application, findings: &Findings) -> SyncOperationResult {
+    let spec = &app.spec;
+    let multiple = !spec.sources.is_empty();
+    let revisions = &findings.wanted.revisions;
+    let mut result = SyncOperationResult {
+        revision: if multiple {
+            String::new()
+        } else {
+            revisions.first().cloned().unwrap_or_default()
+        },
+        revisions: if multiple { revisions.clone() } else { vec![] },
+        source: if multiple { None } else { spec.source.clone() },
+        sources: spec.sources.clone(),
+        ..SyncOperationResult::default()
+    };
+    result.extra.insert(
+        DESIRED_DIGEST.into(),
+        Value::from(findings.wanted.desired.digest()),
+    );
+    if let Some(hooks) = findings.wanted.desired.hooks_digest() {
+        result.extra.insert(HOOKS_DIGEST.into(), Value::from(hooks));
+    }
+    result
+}

@@ -1,0 +1,347 @@
+//! What an application wants: sources rendered, manifests prepared.
+//!
+//! Renders only when an input changed: a new commit that touches nothing an application reads
+//! costs it a few look-ups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gitops_api::constants::condition;
+use gitops_api::{Application, ApplicationSource, ApplicationSpec, constants};
+use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
+use gitops_core::manifest::object::Origin;
+use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::{desired, digest};
+use gitops_core::report::status::Condition;
+use gitops_core::settings::Settings;
+use gitops_git::Mirror;
+use gitops_render::{
+    AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
+};
+
+use super::dependencies::overlay;
+use crate::applications::cache::{Dependency, RenderedSource, RenderedSources};
+use crate::applications::sources::resolve::Found;
+use crate::applications::{AppKey, Controller};
+
+/// What Git says, or why it is not known.
+pub(crate) struct Wanted {
+    /// One revision a source, in order; empty when they could not be looked up.
+    pub(crate) revisions: Vec<String>,
+    /// Kind of each source.
+    pub(crate) source_types: Vec<String>,
+    /// The manifests.
+    pub(crate) desired: Arc<DesiredSet>,
+    /// Warnings.
+    pub(crate) conditions: Vec<Condition>,
+    /// The first source in Git: its place, and the history of its repository.
+    pub(crate) git: Option<(usize, Arc<Mirror>)>,
+}
+
+impl Controller {
+    /// Renders and prepares what was looked up, unless `last` says that nothing changed; `hard`
+    /// renders again in any case.
+    pub(crate) async fn wanted(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        found: Vec<Found>,
+        last: &mut Option<RenderedSources>,
+        hard: bool,
+    ) -> Result<Wanted, Condition> {
+        let revisions: Vec<String> = found.iter().map(|source| source.revision.clone()).collect();
+        let git = found
+            .iter()
+            .enumerate()
+            .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
+        let settings = self.settings.get();
+        let recipe = recipe(key, app, &settings, found.iter().map(|source| &source.spec));
+        let kinds = self.cluster.discovery.kinds();
+        let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
+        let reusable = !hard
+            && last.as_ref().is_some_and(|rendered| {
+                rendered.recipe == recipe
+                    && (rendered.cluster == cluster || !rendered.depends_on_cluster())
+                    && unchanged(rendered, &found)
+            });
+        if reusable {
+            self.metrics.render("unchanged");
+        } else {
+            let rendered = self.render(key, app, found, recipe, cluster).await;
+            self.metrics.render(if rendered.is_ok() {
+                "rendered"
+            } else {
+                "failed"
+            });
+            *last = Some(rendered?);
+        }
+        let Some(rendered) = last else {
+            return Err(comparison_error("nothing was rendered"));
+        };
+        let ruled = rendered.ruled(app, &settings);
+        let desired = &rendered.desired;
+        let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
+        let repeated = warning(condition::REPEATED_RESOURCE_WARNING);
+        let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
+        let conditions = desired.repeated.iter().map(repeated);
+        let conditions = conditions.chain(desired.excluded.iter().map(excluded));
+        let conditions = conditions.chain(ruled.problems.into_iter().map(invalid_rule));
+        let conditions = conditions.chain(unreadable(&desired.warnings)).collect();
+        Ok(Wanted {
+            revisions,
+            source_types: rendered
+                .sources
+                .iter()
+                .map(|s| s.source_type.clone())
+                .collect(),
+            desired: ruled.desired,
+            conditions,
+            git,
+        })
+    }
+
+    /// Renders every source and prepares the manifests.
+    pub(crate) async fn render(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        found: Vec<Found>,
+        recipe: String,
+        cluster: String,
+    ) -> Result<RenderedSources, Condition> {
+        let refs = refs(&found);
+        let mut manifests = Vec::new();
+        let mut sources = Vec::new();
+        let mut warnings = Vec::new();
+        for source in found {
+            if !source.spec.ref_name.is_empty() && source.spec.path.is_empty() && !source.is_chart()
+            {
+                sources.push(RenderedSource {
+                    revision: source.revision,
+                    inputs: gitops_render::InputSet::default(),
+                    source_type: String::new(),
+                    dependencies: BTreeMap::new(),
+                });
+                continue;
+            }
+            let (rendered, dependencies) = self.render_source(key, app, &source, &refs).await?;
+            warnings.extend(rendered.warnings);
+            manifests.extend(rendered.objects.into_iter().map(|object| Manifest {
+                value: object.value,
+                origin: Origin {
+                    path: object.origin.path,
+                    line: object.origin.line,
+                },
+            }));
+            sources.push(RenderedSource {
+                revision: source.revision,
+                inputs: rendered.inputs,
+                source_type: format!("{:?}", rendered.source_type),
+                dependencies,
+            });
+        }
+        let desired = self.prepare(key, app, manifests)?;
+        Ok(RenderedSources {
+            recipe,
+            cluster,
+            sources,
+            desired: Arc::new(desired),
+            ruled: None,
+            warnings,
+        })
+    }
+
+    fn prepare(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        mut manifests: Vec<Manifest>,
+    ) -> Result<DesiredSet, Condition> {
+        let instance = self.instance(key);
+        let kinds = self.cluster.discovery.kinds();
+        let settings = self.settings.get();
+        let excluded = settings.take_excluded(&mut manifests);
+        let context = Context {
+            instance: &instance,
+            destination_namespace: &app.spec.destination.namespace,
+            managed_by: &self.namespace,
+            tracking: Some(&settings.tracking),
+        };
+        let mut set = desired::prepare(manifests, context, |kind| kinds.scope(kind))
+            .map_err(|problems| invalid_manifests(&problems))?;
+        set.excluded = excluded;
+        let metadata = app
+            .spec
+            .sync_policy
+            .as_ref()
+            .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
+            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
+        if let Some(metadata) = metadata {
+            let namespace = desired::managed_namespace(
+                &app.spec.destination.namespace,
+                &metadata.labels,
+                &metadata.annotations,
+                context,
+            );
+            // A Namespace among the manifests says more than the option does.
+            set.objects
+                .entry(namespace.key.clone())
+                .or_insert_with(|| Arc::new(namespace));
+        }
+        Ok(set)
+    }
+
+    async fn render_source(
+        &self,
+        key: &AppKey,
+        app: &Application,
+        source: &Found,
+        refs: &BTreeMap<String, Arc<dyn SourceTree>>,
+    ) -> Result<(Rendered, BTreeMap<String, Dependency>), Condition> {
+        let kinds = self.cluster.discovery.kinds();
+        let spec: SourceSpec = serde_json::to_value(&source.spec)
+            .and_then(serde_json::from_value)
+            .map_err(|error| comparison_error(format!("spec.source cannot be read: {error}")))?;
+        let request = |tree: Arc<dyn SourceTree>| RenderRequest {
+            app: AppContext {
+                name: key.name.clone(),
+                destination_namespace: app.spec.destination.namespace.clone(),
+                project: app.spec.effective_project().into(),
+                kube_version: kinds.version.clone(),
+                api_versions: kinds.api_versions.clone(),
+            },
+            source: SourceRequest {
+                spec: spec.clone(),
+                tree,
+                revision: source.revision.clone(),
+                refs: refs.clone(),
+                is_chart_archive: source.is_chart(),
+            },
+        };
+        match self.renderer.render(request(source.tree.clone())).await {
+            Ok(rendered) => Ok((rendered, BTreeMap::new())),
+            Err(RenderError::MissingDependencies { path, message, .. }) => {
+                let mounts = self
+                    .dependencies(app, &source.tree, &path, &message)
+                    .await?;
+                let tree = overlay(source.tree.clone(), &mounts);
+                let rendered = self.renderer.render(request(tree)).await;
+                Ok((
+                    rendered.map_err(|error| comparison_error(error.to_string()))?,
+                    mounts,
+                ))
+            }
+            Err(error) => Err(comparison_error(error.to_string())),
+        }
+    }
+}
+
+impl RenderedSources {
+    /// Whether another set of kinds in the cluster could give another result.
+    fn depends_on_cluster(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.source_type == "Helm")
+            || self
+                .desired
+                .objects
+                .values()
+                .any(|object| !object.kind_known)
+    }
+}
+
+/// Everything a render depends on besides the files it reads and the cluster's kinds.
+fn recipe<'a>(
+    key: &AppKey,
+    app: &Application,
+    settings: &Settings,
+    sources: impl Iterator<Item = &'a ApplicationSource>,
+) -> String {
+    let namespace = app.spec.sync_policy.as_ref().map(|policy| {
+        (
+            AppOptions::of(Some(policy)).create_namespace,
+            &policy.managed_namespace_metadata,
+        )
+    });
+    let destination = &app.spec.destination;
+    let recipe = serde_json::json!([
+        key.namespace,
+        key.name,
+        app.spec.project,
+        destination,
+        sources.collect::<Vec<_>>(),
+        namespace,
+        format!("{:?} {:?}", settings.tracking, settings.resources),
+    ]);
+    digest::of_value(&recipe)
+}
+
+fn refs(found: &[Found]) -> BTreeMap<String, Arc<dyn SourceTree>> {
+    found
+        .iter()
+        .filter(|source| !source.spec.ref_name.is_empty())
+        .map(|source| (source.spec.ref_name.clone(), source.tree.clone()))
+        .collect()
+}
+
+/// Whether every file every source read is as it was.
+fn unchanged(rendered: &RenderedSources, found: &[Found]) -> bool {
+    let refs = refs(found);
+    rendered.sources.len() == found.len()
+        && rendered.sources.iter().zip(found).all(|(before, now)| {
+            if before.revision == now.revision && refs.is_empty() {
+                return true;
+            }
+            let tree = overlay(now.tree.clone(), &before.dependencies);
+            before
+                .inputs
+                .unchanged(tree.as_ref(), &refs)
+                .unwrap_or(false)
+        })
+}
+
+/// Settings of objects nobody can read; a mistake in a template makes many alike.
+fn unreadable(warnings: &[String]) -> impl Iterator<Item = Condition> {
+    const SHOWN: usize = 10;
+    let more = warnings.len().saturating_sub(SHOWN);
+    let rest = (more > 0).then(|| format!("and {more} more settings of objects cannot be read"));
+    warnings
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .chain(rest)
+        .map(|text| Condition::new(condition::INVALID_SETTING_WARNING, text))
+}
+
+fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {
+    const SHOWN: usize = 5;
+    let mut lines: Vec<_> = problems
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    comparison_error(lines.join("; "))
+}
+
+/// A rule about what to ignore that cannot be followed.
+pub(crate) fn invalid_rule(problem: impl Into<String>) -> Condition {
+    Condition::new(condition::INVALID_SETTING_WARNING, problem)
+}
+
+/// A condition of type ComparisonError.
+pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
+    Condition::new(condition::COMPARISON_ERROR, message)
+}
+
+/// Whether a destination is the cluster the agent serves.
+pub(crate) fn is_in_cluster(spec: &ApplicationSpec) -> bool {
+    let destination = &spec.destination;
+    if destination.name.is_empty() {
+        destination.server.trim_end_matches('/') == constants::IN_CLUSTER_SERVER
+    } else {
+        destination.name == constants::IN_CLUSTER_NAME && destination.server.is_empty()
+    }
+}

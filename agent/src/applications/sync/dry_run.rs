@@ -1,0 +1,129 @@
+//! A dry run of a sync: asks the API server about every object it would apply, and changes none.
+
+use futures::future::join_all;
+use gitops_api::ResultCode;
+use gitops_core::manifest::apply::recreates;
+use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::sync::approval::shortened;
+use gitops_core::sync::plan::{Plan, Verb};
+use gitops_core::sync::{Outcome, Record};
+
+use super::request::Request;
+use crate::applications::Controller;
+use crate::applications::reconcile::Findings;
+use crate::applications::report::results::{Ending, resource_result, success};
+use crate::cluster::write::WriteError;
+
+impl Controller {
+    /// Tells of each object what a sync would do with it, and which ones the API server would
+    /// refuse.
+    pub(crate) async fn rehearse(
+        &self,
+        findings: &Findings,
+        request: &Request,
+        plan: &Plan,
+        record: &mut Record,
+    ) -> Ending {
+        let desired = &findings.wanted.desired;
+        let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
+        let answers = join_all(actions.iter().map(async |action| {
+            match (&action.verb, desired.objects.get(&action.key)) {
+                (Verb::Apply, Some(object)) => {
+                    self.would_apply(findings, request, object, &action.reason)
+                        .await
+                }
+                _ => Ok(format!("would be pruned: {}", action.reason)),
+            }
+        }))
+        .await;
+        let mut refused = Vec::new();
+        for (action, answer) in actions.iter().zip(answers) {
+            let (outcome, status, message) = match answer {
+                Ok(message) => {
+                    let status = match action.verb {
+                        Verb::Apply => ResultCode::Synced,
+                        Verb::Prune { .. } => ResultCode::Pruned,
+                    };
+                    (Outcome::Skipped, status, message)
+                }
+                Err(error) => {
+                    let place = desired.objects.get(&action.key);
+                    let place = place.map(|object| format!(" ({})", object.origin));
+                    let why = format!("{error}{}", place.unwrap_or_default());
+                    refused.push(format!("{}: {why}", action.key));
+                    (Outcome::Failed(why.clone()), ResultCode::SyncFailed, why)
+                }
+            };
+            let result = resource_result(&action.key, findings, status, message);
+            record.put(outcome, result);
+        }
+        let summary = success(request, plan, record);
+        if refused.is_empty() {
+            Ending::Succeeded(summary)
+        } else {
+            Ending::Failed(format!("{summary}; refused: {}", shortened(refused)))
+        }
+    }
+
+    async fn would_apply(
+        &self,
+        findings: &Findings,
+        request: &Request,
+        object: &DesiredObject,
+        reason: &str,
+    ) -> Result<String, WriteError> {
+        let options = &request.options;
+        let live = findings.live.get(&object.key);
+        let validates = options.validates(object.options);
+        let asked = self
+            .cluster
+            .writer
+            .dry_run(&object.gvk, &object.manifest(), validates)
+            .await;
+        let said = live.map(|live| live.options);
+        match asked {
+            Ok(_) => Ok(format!("would be applied: {reason}")),
+            Err(error)
+                if error.is_immutable()
+                    && recreates(&object.key, options, object.options, said) =>
+            {
+                Ok("would be deleted and created again".into())
+            }
+            Err(error) => match missing_yet(
+                &findings.wanted.desired,
+                options.create_namespace,
+                &error,
+                object,
+            ) {
+                Some(what) => Ok(format!(
+                    "would be applied: {reason}; the API server cannot check it before {what} exists"
+                )),
+                None => Err(error),
+            },
+        }
+    }
+}
+
+/// What the sync itself would create before, and without which the API server cannot answer.
+fn missing_yet(
+    desired: &DesiredSet,
+    creates_namespace: bool,
+    error: &WriteError,
+    object: &DesiredObject,
+) -> Option<&'static str> {
+    match error {
+        WriteError::UnknownKind(_) => object.kind_known.then_some("its definition"),
+        error if error.is_not_found() => {
+            let namespace = ObjectKey {
+                group: String::new(),
+                kind: "Namespace".into(),
+                namespace: String::new(),
+                name: object.key.namespace.clone(),
+            };
+            let comes = creates_namespace || desired.objects.contains_key(&namespace);
+            comes.then_some("its namespace")
+        }
+        _ => None,
+    }
+}

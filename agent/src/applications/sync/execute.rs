@@ -1,0 +1,425 @@
+//! Carrying out a sync: what core says is next, until it ends or something has to be waited for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use gitops_api::status::OperationState;
+use gitops_api::{Application, HealthStatusCode, OperationPhase, SyncPhase};
+use gitops_core::compare::comparison::{DriftedField, State};
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::hook::Run;
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::sync;
+use gitops_core::sync::plan::Plan;
+use gitops_core::sync::time_limit::{TimeLeft, time_left};
+use gitops_core::sync::{Action, Next, Outcome, Record, Situation, Verb, time_limit};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::deliver::propagation;
+use super::request::{Request, TERMINATED};
+use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::report::results;
+use crate::applications::report::results::{Ending, healed, operation_state, success};
+use crate::applications::{AppKey, Controller, Memory};
+use crate::cluster::write::WriteError;
+
+/// Longest wait for the API server to serve a kind whose definition was just applied.
+const ESTABLISHED: Duration = Duration::from_secs(30);
+
+/// How far a sync came.
+pub(crate) struct Advanced {
+    /// What is true now.
+    pub(crate) findings: Findings,
+    /// State to report.
+    pub(crate) operation: OperationState,
+    /// When it began.
+    pub(crate) started: Timestamp,
+    /// Objects whose drift was taken back, with what it was.
+    pub(crate) healed: Vec<(ObjectKey, Vec<DriftedField>)>,
+}
+
+impl Pass<'_> {
+    /// Carries a request out until it ends or has to wait; what went wrong is in the result.
+    /// `head` is the digest of what the tracked revision renders to.
+    pub(crate) async fn advance(
+        &mut self,
+        memory: &mut Memory,
+        mut findings: Findings,
+        request: &Request,
+        head: &str,
+    ) -> anyhow::Result<Advanced> {
+        let controller = self.controller;
+        let first = request.plan(&findings);
+        let run = Run {
+            started: request.started(),
+            revision: findings
+                .wanted
+                .revisions
+                .first()
+                .cloned()
+                .unwrap_or_default(),
+        };
+        let mut record = Record::of(request.results());
+        tracing::info!(
+            application = %self.key,
+            revision = run.revision,
+            actions = first.len(),
+            skipped = first.skipped.len(),
+            heal = request.heal.is_some(),
+            resumed = request.is_resumed(),
+            "syncing"
+        );
+        let hooks = request.runs_hooks()
+            && findings
+                .wanted
+                .desired
+                .hooks
+                .iter()
+                .any(|hook| !hook.phases.is_empty());
+        // A hook must not run twice because the agent ended between its creation and the report.
+        if !request.is_resumed() && (hooks || self.app.operation.is_some()) {
+            self.announce(memory, request, &findings, run.started)
+                .await?;
+        }
+        if hooks {
+            controller.find_hooks(&findings, &run).await;
+        }
+        let healed = match &request.heal {
+            Some(_) => healed(&findings, &first),
+            None => vec![],
+        };
+        let ending = if let Some(failure) = request.refusal(&findings) {
+            Ending::Failed(failure)
+        } else if request.dry_run {
+            controller
+                .rehearse(&findings, request, &first, &mut record)
+                .await
+        } else {
+            self.steps(&mut findings, request, &run, &mut record, head)
+                .await?
+        };
+        match &ending {
+            Ending::Running(_) => {}
+            Ending::Succeeded(_) => controller.metrics.sync("succeeded"),
+            Ending::Failed(_) => controller.metrics.sync("failed"),
+        }
+        let succeeded = matches!(ending, Ending::Succeeded(_));
+        let operation = operation_state(
+            self.app,
+            &findings,
+            request,
+            &first,
+            &record,
+            run.started,
+            ending,
+        );
+        Ok(Advanced {
+            findings,
+            operation,
+            started: run.started,
+            healed: if succeeded { healed } else { vec![] },
+        })
+    }
+
+    async fn steps(
+        &mut self,
+        findings: &mut Findings,
+        request: &Request,
+        run: &Run,
+        record: &mut Record,
+        head: &str,
+    ) -> anyhow::Result<Ending> {
+        let controller = self.controller;
+        loop {
+            let plan = request.plan(findings);
+            let hooks = controller.live_hooks(findings, run);
+            if controller.is_terminating(self.key) {
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let actions = sync::terminate(&situation);
+                self.perform(findings, request, &actions, run, record).await;
+                return Ok(Ending::Failed(TERMINATED.into()));
+            }
+            let limit = controller.sync_timeout();
+            loop {
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let observed = sync::observe(&situation);
+                if observed.is_empty() {
+                    break;
+                }
+                for (phase, key, outcome) in observed {
+                    let outcome = controller.with_logs(&key, outcome).await;
+                    let result = results::of_outcome(findings, run, phase, &key, &outcome);
+                    record.put(outcome, result);
+                }
+            }
+            let next = sync::next(&situation(findings, &hooks, &plan, request, record, run));
+            if let Some(limit) = limit
+                && time_left(run.started, Some(limit), Timestamp::now()) == TimeLeft::Over
+                && !matches!(next, Next::Ended { .. })
+            {
+                let waiting = match &next {
+                    Next::Wait { reason, .. } => reason.as_str(),
+                    _ => "",
+                };
+                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let actions = sync::terminate(&situation);
+                self.perform(findings, request, &actions, run, record).await;
+                return Ok(Ending::Failed(time_limit::message(limit, waiting)));
+            }
+            match next {
+                Next::Act(actions) => {
+                    if let Err(error) = controller
+                        .ensure_namespace(self.app, findings, request, &actions)
+                        .await
+                    {
+                        return Ok(Ending::Failed(format!(
+                            "namespace {} could not be created: {error}",
+                            self.app.spec.destination.namespace
+                        )));
+                    }
+                    self.perform(findings, request, &actions, run, record).await;
+                    controller.wait_for_definitions(findings, &actions).await;
+                    self.judge_again(findings)?;
+                }
+                Next::Wait { reason, hook } => {
+                    // What repairs things must not wait for what is broken.
+                    let superseded =
+                        !hook && request.is_automated() && findings.wanted.desired.digest() != head;
+                    return Ok(if superseded {
+                        Ending::Failed(format!("superseded by a newer commit while {reason}"))
+                    } else {
+                        Ending::Running(reason)
+                    });
+                }
+                Next::Ended { failure, cleanup } => {
+                    let question = self.awaits_consent(request, findings);
+                    if let (None, Some(question)) = (&failure, question) {
+                        return Ok(Ending::Running(question));
+                    }
+                    self.perform(findings, request, &cleanup, run, record).await;
+                    return Ok(match failure {
+                        Some(failure) => Ending::Failed(failure),
+                        None => Ending::Succeeded(success(request, &plan, record)),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does all of it at the same time and records what became of it.
+    async fn perform(
+        &self,
+        findings: &Findings,
+        request: &Request,
+        actions: &[Action],
+        run: &Run,
+        record: &mut Record,
+    ) {
+        let controller = self.controller;
+        let known = &*record;
+        let done = join_all(
+            actions
+                .iter()
+                .map(|action| controller.perform(self.app, findings, request, action, run, known)),
+        )
+        .await;
+        for (action, done) in actions.iter().zip(done) {
+            let outcome = match done {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => continue,
+                Err(error) => {
+                    let place = findings.wanted.desired.objects.get(&action.key);
+                    let place = place.map(|desired| format!(" ({})", desired.origin));
+                    Outcome::Failed(format!("{error}{}", place.unwrap_or_default()))
+                }
+            };
+            let result = results::of_action(findings, run, action, &outcome);
+            record.put(outcome, result);
+        }
+    }
+
+    /// What is true after the writes; the answers to them are in the index already.
+    fn judge_again(&self, findings: &mut Findings) -> anyhow::Result<()> {
+        let (mut comparison, live) = self
+            .judge(&findings.wanted.desired)
+            .map_err(|condition| anyhow::anyhow!(condition.message))?;
+        for (key, state) in &mut comparison {
+            if matches!(state, State::Unconfirmed)
+                && let Some(known) = findings.comparison.get(key)
+            {
+                *state = known.clone();
+            }
+        }
+        findings.comparison = comparison;
+        findings.live = live;
+        findings.ignored = self.ignored(&findings.wanted.desired);
+        Ok(())
+    }
+}
+
+fn situation<'a>(
+    findings: &'a Findings,
+    hooks: &'a HashMap<ObjectKey, LiveObject>,
+    plan: &'a Plan,
+    request: &Request,
+    record: &'a Record,
+    run: &'a Run,
+) -> Situation<'a> {
+    Situation {
+        desired: &findings.wanted.desired,
+        comparison: &findings.comparison,
+        live: &findings.live,
+        live_hooks: hooks,
+        plan,
+        complete: request.is_complete(),
+        hooks: request.runs_hooks(),
+        options: request.options,
+        record,
+        run,
+    }
+}
+
+impl Controller {
+    /// Whether somebody wants the operation under way to end: Argo CD's clients say so in its phase.
+    pub(crate) fn is_terminating(&self, key: &AppKey) -> bool {
+        self.application(key).is_some_and(|app| {
+            let state = app.status.as_ref().and_then(|s| s.operation_state.as_ref());
+            state.is_some_and(|state| state.phase == OperationPhase::Terminating)
+        })
+    }
+
+    /// Does one thing; `None` when there is nothing to record of it.
+    async fn perform(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        request: &Request,
+        action: &Action,
+        run: &Run,
+        record: &Record,
+    ) -> Result<Option<Outcome>, WriteError> {
+        match &action.verb {
+            Verb::Apply => {
+                let Some(desired) = findings.wanted.desired.objects.get(&action.key) else {
+                    return Ok(None);
+                };
+                let live = findings.live.get(&action.key);
+                let deleted = record.get(SyncPhase::Sync, &action.key) == Some(&Outcome::Pruned);
+                let outcome = self
+                    .deliver(desired, live, &request.options, deleted)
+                    .await?;
+                if let Some(State::HandedOver(from)) = findings.comparison.get(&action.key) {
+                    self.reporter.handed_over(app, findings, &action.key, from);
+                }
+                Ok(Some(outcome))
+            }
+            Verb::Prune { uid } => {
+                let Some(live) = findings.live.get(&action.key) else {
+                    return Ok(None);
+                };
+                self.cluster
+                    .delete(
+                        &live.gvk(),
+                        &action.key,
+                        uid,
+                        propagation(request.options.propagation),
+                    )
+                    .await?;
+                Ok(Some(Outcome::Pruned))
+            }
+            Verb::RunHook => self
+                .run_hook(findings, action, run, &request.options)
+                .await
+                .map(Some),
+            Verb::DeleteHook { uid } => self
+                .delete_hook(findings, action, run, uid)
+                .await
+                .map(|()| None),
+            Verb::ReleaseHook => self
+                .release_hook(findings, action, run)
+                .await
+                .map(|()| None),
+        }
+    }
+
+    /// Creates the destination namespace when the option asks for it and something has to live in
+    /// it. With managed metadata it is an object like any other, and part of the plan.
+    async fn ensure_namespace(
+        &self,
+        app: &Application,
+        findings: &Findings,
+        request: &Request,
+        actions: &[Action],
+    ) -> Result<(), WriteError> {
+        let name = &app.spec.destination.namespace;
+        let needed = actions.iter().any(|action| {
+            matches!(action.verb, Verb::Apply | Verb::RunHook)
+                && action.key.namespace == *name
+                && !findings.live.contains_key(&action.key)
+        });
+        let key = ObjectKey {
+            group: String::new(),
+            kind: "Namespace".into(),
+            namespace: String::new(),
+            name: name.clone(),
+        };
+        if !request.options.create_namespace
+            || !needed
+            || name.is_empty()
+            || findings.wanted.desired.objects.contains_key(&key)
+            || self.cluster.index.has_objects_in(name)
+        {
+            return Ok(());
+        }
+        let gvk = GroupVersionKind {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "Namespace".into(),
+        };
+        if self.cluster.writer.get(&gvk, &key).await?.is_some() {
+            return Ok(());
+        }
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.cluster
+            .writer
+            .apply(&gvk, &namespace, true)
+            .await
+            .map(drop)
+    }
+
+    /// After a CustomResourceDefinition was applied, waits until its kind is served: objects of it
+    /// may be in the next step.
+    async fn wait_for_definitions(&self, findings: &Findings, actions: &[Action]) {
+        let definitions: Vec<_> = actions
+            .iter()
+            .filter(|action| {
+                action.verb == Verb::Apply && action.key.kind == "CustomResourceDefinition"
+            })
+            .filter_map(|action| findings.wanted.desired.objects.get(&action.key))
+            .collect();
+        for desired in &definitions {
+            let established = async {
+                loop {
+                    let changed = self.cluster.index.changed();
+                    let health = self.cluster.index.get(&desired.key).and_then(|r| r.health);
+                    if health.is_some_and(|h| h.status == HealthStatusCode::Healthy) {
+                        return;
+                    }
+                    changed.await;
+                }
+            };
+            if tokio::time::timeout(ESTABLISHED, established)
+                .await
+                .is_err()
+            {
+                tracing::warn!(definition = %desired.key, "not established in time");
+            }
+        }
+        if !definitions.is_empty() && self.cluster.discovery.refresh().await.is_err() {
+            tracing::warn!("kinds could not be read after a definition was applied");
+        }
+    }
+}

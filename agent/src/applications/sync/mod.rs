@@ -1,0 +1,12 @@
+//! Syncs of an application: who asks for one, what keeps it away, how it is carried out.
+
+pub(crate) mod apply;
+pub(crate) mod approval;
+pub(crate) mod deliver;
+pub(crate) mod dry_run;
+pub(crate) mod execute;
+pub(crate) mod handover;
+pub(crate) mod hooks;
+pub(crate) mod operation;
+pub(crate) mod request;
+pub(crate) mod window;

@@ -1,0 +1,106 @@
+//! The sync windows of the project: keeps syncs away while they are closed, says why, and when the
+//! application is to be looked at again.
+
+use std::time::Duration;
+
+use gitops_api::constants::condition;
+use gitops_core::project::windows::{Asked, Closed, Verdict, Windows};
+use gitops_core::report::status::Condition;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::request::Request;
+use crate::applications::reconcile::Pass;
+
+/// A sync that may not be now.
+pub(crate) struct KeptAway {
+    /// When to ask again; otherwise a change of the project does.
+    pub(crate) again: Option<Duration>,
+}
+
+impl Pass<'_> {
+    /// The windows for this application; `None` when its project has none.
+    fn windows(&self) -> Option<Windows> {
+        let spec = &self.app.spec;
+        let name = spec.effective_project();
+        let project = self.controller.project(name).ok()?;
+        let windows = &project.spec.sync_windows;
+        (!windows.is_empty()).then(|| {
+            Windows::of(
+                name,
+                windows,
+                &self.key.name,
+                &spec.destination,
+                // The database is compiled in: the image has none.
+                |zone| TimeZone::get(zone).ok(),
+            )
+        })
+    }
+
+    /// Says what is wrong with the windows for this application.
+    pub(crate) fn note_windows(&mut self) {
+        if let Some(windows) = self.windows() {
+            self.conditions.extend(
+                windows
+                    .problems()
+                    .map(|problem| Condition::new(condition::SYNC_WINDOW_WARNING, problem)),
+            );
+        }
+    }
+
+    /// Keeps a sync away that may not be now: an automated one waits, one that a person asks for
+    /// is refused, and one under way is stopped where it is.
+    pub(crate) fn keep_away(&mut self, request: &Request) -> Option<KeptAway> {
+        if request.dry_run || self.controller.is_terminating(self.key) {
+            return None;
+        }
+        let asked = if request.is_automated() {
+            Asked::Automatically
+        } else {
+            Asked::ByHand
+        };
+        let now = Timestamp::now();
+        let began = request.is_resumed().then(|| request.started());
+        let Closed {
+            reason,
+            opens,
+            ask_again,
+        } = match self.windows()?.judge(asked, began, now) {
+            Verdict::Open => return None,
+            Verdict::Closed(closed) => closed,
+        };
+        let again = opens
+            .or(ask_again)
+            .map(|moment| Duration::try_from(moment.duration_since(now)).unwrap_or_default());
+        let stopped = request.stopped(&reason);
+        if stopped.is_none() && asked == Asked::ByHand {
+            self.operation = Some(request.refused(&reason, now));
+            // What keeps the automated sync away still does.
+            let told = self.previous.conditions.iter();
+            let told = told.filter(|told| told.condition_type == condition::SYNC_WINDOW_WARNING);
+            self.conditions.extend(
+                told.map(|told| {
+                    Condition::new(condition::SYNC_WINDOW_WARNING, told.message.clone())
+                }),
+            );
+            return Some(KeptAway { again: None });
+        }
+        if stopped.is_some() {
+            self.operation = stopped;
+        }
+        let told = self
+            .previous
+            .conditions
+            .iter()
+            .any(|condition| condition.message == reason);
+        if !told {
+            tracing::info!(application = %self.key, reason, "a sync window is closed");
+        }
+        // What is wrong with a window is said once.
+        self.conditions
+            .retain(|condition| !reason.contains(&condition.message));
+        self.conditions
+            .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
+        Some(KeptAway { again })
+    }
+}
