@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::applications::{AppKey, Configuration, key_of};
 use crate::args::RunArgs;
-use crate::cluster::watch::Pauses;
+use crate::cluster::watch::CappedBackoff;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::SettingsReader;
@@ -192,11 +192,11 @@ fn follow<K>(
         + 'static,
 {
     let stream = watcher(api, config)
-        .backoff(Pauses::default())
+        .backoff(CappedBackoff::default())
         .modify(|object| {
             object.meta_mut().managed_fields = None;
         });
-    let mut stream = reflector::reflector(writer, stream).boxed();
+    let mut stream = reflector(writer, stream).boxed();
     tasks.spawn(async move {
         loop {
             match stream.try_next().await {

@@ -19,15 +19,15 @@ use kube::{Api, Client, Config};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::applications::{AppKey, Cluster, Controller, Looks, Reporter, key_of};
+use crate::applications::{AppKey, Cluster, Controller, ObservedRevisions, Reporter, key_of};
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::index::Index;
-use crate::cluster::watch::{Pauses, Watches};
+use crate::cluster::watch::{CappedBackoff, Watches};
 use crate::cluster::write::Writer;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::repositories::hub::Hub;
+use crate::repositories::hub::RepositoryManager;
 use crate::settings::CurrentSettings;
 use crate::{configuration, lease, previews, serve};
 
@@ -213,7 +213,7 @@ async fn controller(
         on_objects(queue.clone(), args.namespace.clone()),
         metrics.clone(),
     );
-    let hub = Hub::new(
+    let hub = RepositoryManager::new(
         args.cache_dir.join("git"),
         args.poll_interval,
         on_repositories(queue.clone()),
@@ -248,8 +248,8 @@ async fn controller(
         sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
         prune_budget: args.prune_budget,
         allow_file: args.allow_file_repositories,
-        looks: Looks::default(),
-        memories: Mutex::default(),
+        observed_revisions: ObservedRevisions::default(),
+        caches: Mutex::default(),
     });
     ensure_default_project(&controller).await;
     tasks.spawn(follow_definitions(client, controller.clone()));
@@ -334,7 +334,7 @@ async fn follow_settings(
 async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyhow::Result<()> {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
     let mut events = watcher(api, watcher::Config::default())
-        .backoff(Pauses::default())
+        .backoff(CappedBackoff::default())
         .boxed();
     loop {
         match events.try_next().await {

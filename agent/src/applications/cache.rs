@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 /// The memory of one application.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct AppCache {
     /// The last render.
     pub(crate) rendered: Option<RenderedSources>,
     /// The last render of a revision that is held instead of the tracked one.
@@ -36,7 +36,7 @@ pub(crate) struct Memory {
     pub(crate) written: Option<Arc<Application>>,
 }
 
-impl Memory {
+impl AppCache {
     /// The Application as it is now: as it was read, or as the last write left it when that is
     /// newer. A watch may be behind our own writes, and an operation that was answered must not be
     /// carried out again.
@@ -68,7 +68,7 @@ fn version(app: &Application) -> Option<u64> {
 /// Manifests of all sources together, and what they were made from.
 pub(crate) struct RenderedSources {
     /// Digest of everything but the repositories' content: specs, names.
-    pub(crate) recipe: String,
+    pub(crate) render_key: String,
     /// Digest of what the cluster serves, on which charts may depend.
     pub(crate) cluster: String,
     /// One entry a source, in order.
@@ -76,14 +76,14 @@ pub(crate) struct RenderedSources {
     /// The result.
     pub(crate) desired: Arc<DesiredSet>,
     /// The same under rules about what to ignore.
-    pub(crate) ruled: Option<Ruled>,
+    pub(crate) with_ignore_rules: Option<WithIgnoreRules>,
     /// Notes for people.
     pub(crate) warnings: Vec<String>,
 }
 
 /// Manifests under rules about what to ignore.
 #[derive(Clone)]
-pub(crate) struct Ruled {
+pub(crate) struct WithIgnoreRules {
     /// What the rules were made from.
     pub(crate) source: RuleSource,
     /// The manifests.
@@ -129,12 +129,12 @@ mod tests {
     #[test]
     fn an_answered_operation_does_not_come_back_with_an_older_reading() {
         let asked = || Some(Operation::default());
-        let mut memory = Memory::default();
-        assert!(memory.newest(at("9", asked())).operation.is_some());
-        memory.written = Some(at("10", None));
-        assert!(memory.newest(at("9", asked())).operation.is_none());
+        let mut cache = AppCache::default();
+        assert!(cache.newest(at("9", asked())).operation.is_some());
+        cache.written = Some(at("10", None));
+        assert!(cache.newest(at("9", asked())).operation.is_none());
         assert!(
-            memory.newest(at("11", asked())).operation.is_some(),
+            cache.newest(at("11", asked())).operation.is_some(),
             "asked for again"
         );
     }

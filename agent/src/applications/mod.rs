@@ -33,14 +33,16 @@ use crate::cluster::watch::Watches;
 use crate::cluster::write::{Deleted, WriteError, Writer};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::repositories::hub::Hub;
+use crate::repositories::hub::RepositoryManager;
 use crate::settings::CurrentSettings;
 
-pub(crate) use crate::applications::cache::{Dependency, Memory, RenderedSource, RenderedSources};
+pub(crate) use crate::applications::cache::{
+    AppCache, Dependency, RenderedSource, RenderedSources,
+};
 pub(crate) use crate::applications::report::reporter::Reporter;
 pub(crate) use crate::applications::sources::render::comparison_error;
-pub(crate) use crate::applications::sources::resolve::Found;
-pub(crate) use crate::applications::sync::handover::Looks;
+pub(crate) use crate::applications::sources::resolve::ResolvedSource;
+pub(crate) use crate::applications::sync::handover::ObservedRevisions;
 pub(crate) use gitops_core::source::revision::short;
 
 /// Namespace and name of an Application.
@@ -133,7 +135,7 @@ pub(crate) struct Controller {
     /// argocd-cm.
     pub(crate) settings: CurrentSettings,
     /// Git repositories.
-    pub(crate) hub: Hub,
+    pub(crate) hub: RepositoryManager,
     /// Chart repositories.
     pub(crate) charts: ChartFetcher,
     /// Renders.
@@ -155,9 +157,9 @@ pub(crate) struct Controller {
     /// `file://` repositories are allowed (tests).
     pub(crate) allow_file: bool,
     /// Which revisions each application has looked at.
-    pub(crate) looks: Looks,
+    pub(crate) observed_revisions: ObservedRevisions,
     /// What is remembered of each application.
-    pub(crate) memories: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<Memory>>>>,
+    pub(crate) caches: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<AppCache>>>>,
 }
 
 impl Controller {
@@ -178,8 +180,8 @@ impl Controller {
             .is_some()
     }
 
-    pub(crate) fn memory(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<Memory>> {
-        self.memories
+    pub(crate) fn cache(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<AppCache>> {
+        self.caches
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .entry(key.clone())

@@ -18,13 +18,13 @@ use gitops_core::sync::autosync::{Attempt, Automated, Decision};
 use gitops_core::sync::retry::RetryPolicy;
 use jiff::Timestamp;
 
-use super::{AppKey, Controller, Memory};
+use super::{AppCache, AppKey, Controller};
 use crate::applications::report::commits;
-use crate::applications::report::reporter::Answered;
+use crate::applications::report::reporter::HandledRequests;
 use crate::applications::report::results::{DESIRED_DIGEST, HOOKS_DIGEST};
 use crate::applications::sources::hold::Holding;
-use crate::applications::sources::render::Wanted;
-use crate::applications::sync::operation::Underway;
+use crate::applications::sources::render::RenderedApp;
+use crate::applications::sync::operation::InProgress;
 use crate::applications::sync::request::{Request, TERMINATED};
 
 /// Pauses before the next try of an application that could not be compared, first and longest.
@@ -32,9 +32,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(15);
 const LAST_RETRY: Duration = Duration::from_mins(5);
 
 /// What one pass over an application found.
-pub(crate) struct Findings {
+pub(crate) struct AppState {
     /// What Git says.
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: RenderedApp,
     /// Verdicts.
     pub(crate) comparison: Comparison,
     /// Records of live objects among them.
@@ -43,7 +43,7 @@ pub(crate) struct Findings {
     pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
 }
 
-impl Findings {
+impl AppState {
     pub(super) fn compared(&self) -> Compared<'_> {
         Compared {
             desired: &self.wanted.desired,
@@ -59,15 +59,15 @@ impl Findings {
 impl Controller {
     /// Reconciles; returns when to do so again, if time alone may change the answer.
     pub(crate) async fn reconcile(self: Arc<Self>, key: AppKey) -> Option<Duration> {
-        let memory = self.memory(&key);
-        let mut memory = memory.lock().await;
+        let cache = self.cache(&key);
+        let mut cache = cache.lock().await;
         let Some(app) = self.application(&key) else {
             self.forget(&key);
             return None;
         };
-        let app = memory.newest(app);
+        let app = cache.newest(app);
         if app.metadata.deletion_timestamp.is_some() {
-            return Box::pin(self.delete(&key, &app, &mut memory)).await;
+            return Box::pin(self.delete(&key, &app, &mut cache)).await;
         }
         let annotations = app.metadata.annotations.as_ref();
         if annotations.is_some_and(|a| {
@@ -79,8 +79,8 @@ impl Controller {
         let refresh = annotations
             .and_then(|a| a.get(annotation::REFRESH))
             .cloned();
-        let previous = memory.status(&app).into_owned();
-        let mut pass = Pass {
+        let previous = cache.status(&app).into_owned();
+        let mut pass = Reconciliation {
             controller: &self,
             key: &key,
             app: &app,
@@ -92,7 +92,7 @@ impl Controller {
             hold: None,
             asks_admission: false,
         };
-        let again = Box::pin(pass.run(&mut memory)).await;
+        let again = Box::pin(pass.run(&mut cache)).await;
         match again {
             Ok(again) => again,
             Err(error) => {
@@ -105,13 +105,17 @@ impl Controller {
     /// Forgets an application that is gone. Its objects stay; whoever else wants them may have
     /// them now.
     fn forget(&self, key: &AppKey) {
-        self.wake(self.cluster.index.rivals(&self.instance(key)));
-        self.wake(self.cluster.index.want(&self.instance(key), None));
+        self.requeue(self.cluster.index.other_claimants(&self.instance(key)));
+        self.requeue(
+            self.cluster
+                .index
+                .register_desired(&self.instance(key), None),
+        );
         self.hub.follow(key, &[]);
-        for waiting in self.looks.forget(key) {
+        for waiting in self.observed_revisions.forget(key) {
             self.queue.add(waiting);
         }
-        self.memories
+        self.caches
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .remove(key);
@@ -119,7 +123,7 @@ impl Controller {
 }
 
 /// One pass over one application.
-pub(super) struct Pass<'a> {
+pub(super) struct Reconciliation<'a> {
     pub(super) controller: &'a Controller,
     pub(super) key: &'a AppKey,
     pub(super) app: &'a Application,
@@ -135,44 +139,45 @@ pub(super) struct Pass<'a> {
     pub(super) asks_admission: bool,
 }
 
-impl Pass<'_> {
-    async fn run(&mut self, memory: &mut Memory) -> anyhow::Result<Option<Duration>> {
+impl Reconciliation<'_> {
+    async fn run(&mut self, cache: &mut AppCache) -> anyhow::Result<Option<Duration>> {
         let sources = self.app.spec.effective_sources().to_vec();
-        let looked = self.look(memory, &sources).await;
-        self.controller.note_look(self.key, &sources, &self.tracked);
-        let findings = match looked {
-            Ok(findings) => findings,
+        let looked = self.look(cache, &sources).await;
+        self.controller
+            .record_observed(self.key, &sources, &self.tracked);
+        let app_state = match looked {
+            Ok(app_state) => app_state,
             Err(condition) => {
                 self.fail_requested_operation(&condition);
                 self.conditions.insert(condition);
                 // A commit or a change of the spec wakes it at once; what mends itself does not.
-                let pause = FIRST_RETRY.saturating_mul(1 << memory.failures.min(5));
-                memory.failures = memory.failures.saturating_add(1);
-                return self.report(memory, None, Some(pause.min(LAST_RETRY))).await;
+                let pause = FIRST_RETRY.saturating_mul(1 << cache.failures.min(5));
+                cache.failures = cache.failures.saturating_add(1);
+                return self.report(cache, None, Some(pause.min(LAST_RETRY))).await;
             }
         };
-        memory.failures = 0;
-        let (findings, again) = Box::pin(self.act(memory, findings)).await?;
-        let admission = self.note_admission(&findings, memory);
+        cache.failures = 0;
+        let (app_state, again) = Box::pin(self.act(cache, app_state)).await?;
+        let admission = self.note_admission(&app_state, cache);
         let charts = self.chart_interval(&sources);
         let again = [again, charts, self.hold_interval(), admission]
             .into_iter()
             .flatten()
             .min();
-        self.report(memory, Some(&findings), again).await
+        self.report(cache, Some(&app_state), again).await
     }
 
     /// Looks at Git and at the cluster.
     async fn look(
         &mut self,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         sources: &[ApplicationSource],
-    ) -> Result<Findings, Condition> {
+    ) -> Result<AppState, Condition> {
         self.validate(sources)?;
-        self.asks_admission = self.admission_is_due(memory);
+        self.asks_admission = self.admission_is_due(cache);
         let hard = self.refresh.as_deref() == Some("hard");
-        let wanted = self.wanted(memory, sources, hard).await?;
-        self.want(&wanted);
+        let wanted = self.render_app(cache, sources, hard).await?;
+        self.register_desired(&wanted);
         self.controller
             .keep_finalizers(self.app, &wanted.desired.hooks)
             .await;
@@ -181,45 +186,45 @@ impl Pass<'_> {
     }
 
     /// What Git says at the tracked revision, or at the one that is held instead.
-    async fn wanted(
+    async fn render_app(
         &mut self,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         sources: &[ApplicationSource],
         hard: bool,
-    ) -> Result<Wanted, Condition> {
+    ) -> Result<RenderedApp, Condition> {
         let controller = self.controller;
         controller.follow(self.key, &self.app.spec);
         let refresh = self.refresh.is_some();
         let found = controller
-            .look_up(&self.app.spec, sources, refresh, &mut self.conditions)
+            .resolve_sources(&self.app.spec, sources, refresh, &mut self.conditions)
             .await?;
         self.tracked = found.iter().map(|found| found.revision.clone()).collect();
         let wanted = controller
-            .wanted(self.key, self.app, found, &mut memory.rendered, hard)
+            .render_app(self.key, self.app, found, &mut cache.rendered, hard)
             .await;
         match self.held(wanted.as_ref().ok()) {
             None => {
-                memory.held = None;
+                cache.held = None;
                 wanted
             }
             Some(sources) => {
                 let found = controller
-                    .look_up(&self.app.spec, &sources, false, &mut self.conditions)
+                    .resolve_sources(&self.app.spec, &sources, false, &mut self.conditions)
                     .await?;
                 controller
-                    .wanted(self.key, self.app, found, &mut memory.held, hard)
+                    .render_app(self.key, self.app, found, &mut cache.held, hard)
                     .await
             }
         }
     }
 
     /// Takes note of what the application wants now.
-    pub(super) fn want(&mut self, wanted: &Wanted) {
+    pub(super) fn register_desired(&mut self, wanted: &RenderedApp) {
         self.conditions.extend(wanted.conditions.iter().cloned());
         let instance = self.controller.instance(self.key);
         let index = &self.controller.cluster.index;
-        let heirs = index.want(&instance, Some(&wanted.desired));
-        self.controller.wake(heirs);
+        let next_owners = index.register_desired(&instance, Some(&wanted.desired));
+        self.controller.requeue(next_owners);
         if self.refresh.is_some() {
             index.forget_probes(&instance);
         }
@@ -244,17 +249,17 @@ impl Pass<'_> {
     /// Decides and carries out; returns what is true afterwards.
     async fn act(
         &mut self,
-        memory: &mut Memory,
-        findings: Findings,
-    ) -> anyhow::Result<(Findings, Option<Duration>)> {
+        cache: &mut AppCache,
+        app_state: AppState,
+    ) -> anyhow::Result<(AppState, Option<Duration>)> {
         self.note_windows();
-        let asked = self.asks_about_prunes(&findings);
-        let waits = self.waits_for_others(&findings);
-        let underway = if waits { None } else { self.underway() };
+        let asked = self.pending_prune_approval(&app_state);
+        let waits = self.awaits_handover(&app_state);
+        let in_progress = if waits { None } else { self.in_progress() };
         match asked {
-            Some((_, true)) if !waits && underway.is_none() => {
+            Some((_, true)) if !waits && in_progress.is_none() => {
                 let request = Request::automated(&self.app.spec, None, 0);
-                return Box::pin(self.sync_unless_pointless(memory, findings, request)).await;
+                return Box::pin(self.sync_unless_pointless(cache, app_state, request)).await;
             }
             Some((condition, _)) => {
                 self.conditions.insert(condition);
@@ -262,33 +267,33 @@ impl Pass<'_> {
             None => {}
         }
         if waits {
-            return Ok((findings, None));
+            return Ok((app_state, None));
         }
-        match underway {
-            Some(Underway::Sync(request)) => {
-                if let Some(kept) = self.keep_away(&request) {
-                    return Ok((findings, kept.again));
+        match in_progress {
+            Some(InProgress::Sync(request)) => {
+                if let Some(kept) = self.check_window(&request) {
+                    return Ok((app_state, kept.again));
                 }
-                return Box::pin(self.sync_or_retry(memory, findings, *request)).await;
+                return Box::pin(self.sync_or_retry(cache, app_state, *request)).await;
             }
-            Some(Underway::Waits(pause)) => return Ok((findings, Some(pause))),
+            Some(InProgress::Waits(pause)) => return Ok((app_state, Some(pause))),
             None => {}
         }
         let now = Timestamp::now();
         let retry = self.retry_policy();
-        let attempt = self.last_attempt(&findings);
+        let attempt = self.last_attempt(&app_state);
         let decision = autosync::decide(
             self.automated(),
-            &findings.comparison,
+            &app_state.comparison,
             attempt,
             &retry,
-            &memory.heals,
+            &cache.heals,
             now,
         );
         match decision {
             Decision::Nothing(idle) => {
-                self.note_idle(idle, &findings);
-                Ok((findings, None))
+                self.note_idle(idle, &app_state);
+                Ok((app_state, None))
             }
             Decision::Later(pause, reason) => {
                 self.note_failed_attempt();
@@ -296,31 +301,31 @@ impl Pass<'_> {
                     self.conditions
                         .insert(Condition::new(condition::SYNC_ERROR, reason));
                 }
-                Ok((findings, Some(pause)))
+                Ok((app_state, Some(pause)))
             }
             Decision::Sync { retry } => {
-                for (key, state) in &findings.comparison {
+                for (key, state) in &app_state.comparison {
                     if matches!(state, State::HandedOver(_)) {
-                        memory.heals.record(key, now);
+                        cache.heals.record(key, now);
                     }
                 }
                 let request = Request::automated(&self.app.spec, None, retry);
-                Box::pin(self.sync_unless_pointless(memory, findings, request)).await
+                Box::pin(self.sync_unless_pointless(cache, app_state, request)).await
             }
             Decision::Heal(keys) => {
                 let request = Request::automated(&self.app.spec, Some(keys.clone()), 0);
-                let request = self.with_consent(request, &findings);
-                if request.plan(&findings).is_empty() {
-                    return Ok((findings, None));
+                let request = self.with_approval(request, &app_state);
+                if request.plan(&app_state).is_empty() {
+                    return Ok((app_state, None));
                 }
-                if let Some(kept) = self.keep_away(&request) {
-                    return Ok((findings, kept.again));
+                if let Some(kept) = self.check_window(&request) {
+                    return Ok((app_state, kept.again));
                 }
                 for key in &keys {
-                    memory.heals.record(key, now);
+                    cache.heals.record(key, now);
                 }
                 self.controller.metrics.heals.inc_by(keys.len() as u64);
-                Box::pin(self.sync_or_retry(memory, findings, request)).await
+                Box::pin(self.sync_or_retry(cache, app_state, request)).await
             }
         }
     }
@@ -329,30 +334,30 @@ impl Pass<'_> {
     /// out, a prune that would leave nothing; or that no window is open for it.
     async fn sync_unless_pointless(
         &mut self,
-        memory: &mut Memory,
-        findings: Findings,
+        cache: &mut AppCache,
+        app_state: AppState,
         request: Request,
-    ) -> anyhow::Result<(Findings, Option<Duration>)> {
-        let request = self.with_consent(request, &findings);
-        if request.plan(&findings).is_empty() {
-            return Ok((findings, None));
+    ) -> anyhow::Result<(AppState, Option<Duration>)> {
+        let request = self.with_approval(request, &app_state);
+        if request.plan(&app_state).is_empty() {
+            return Ok((app_state, None));
         }
-        if let Some(kept) = self.keep_away(&request) {
-            return Ok((findings, kept.again));
+        if let Some(kept) = self.check_window(&request) {
+            return Ok((app_state, kept.again));
         }
-        self.sync_or_retry(memory, findings, request).await
+        self.sync_or_retry(cache, app_state, request).await
     }
 
     async fn sync_or_retry(
         &mut self,
-        memory: &mut Memory,
-        findings: Findings,
+        cache: &mut AppCache,
+        app_state: AppState,
         request: Request,
-    ) -> anyhow::Result<(Findings, Option<Duration>)> {
-        let request = self.with_consent(request, &findings);
-        let findings = self.sync(memory, findings, request).await?;
+    ) -> anyhow::Result<(AppState, Option<Duration>)> {
+        let request = self.with_approval(request, &app_state);
+        let app_state = self.sync(cache, app_state, request).await?;
         let again = self.look_again();
-        Ok((findings, again))
+        Ok((app_state, again))
     }
 
     /// The retry policy; one that cannot be read is said so, and the default used.
@@ -372,13 +377,13 @@ impl Pass<'_> {
     }
 
     /// The last operation, if it was of the manifests and source compared now.
-    pub(super) fn last_attempt(&self, findings: &Findings) -> Option<Attempt> {
+    pub(super) fn last_attempt(&self, app_state: &AppState) -> Option<Attempt> {
         let state = self.previous.operation_state.as_ref()?;
         let result = state.sync_result.as_ref()?;
         let spec = &self.app.spec;
         // A commit that changes nothing for this application is not a new state to try.
         let digest = |name: &str| result.extra.get(name).and_then(serde_json::Value::as_str);
-        let desired = &findings.wanted.desired;
+        let desired = &app_state.wanted.desired;
         let mended = !state.phase.is_successful()
             && digest(HOOKS_DIGEST) != desired.hooks_digest().as_deref();
         let same = !mended
@@ -417,24 +422,24 @@ impl Pass<'_> {
 
     async fn report(
         &mut self,
-        memory: &mut Memory,
-        findings: Option<&Findings>,
+        cache: &mut AppCache,
+        app_state: Option<&AppState>,
         again: Option<Duration>,
     ) -> anyhow::Result<Option<Duration>> {
         self.note_options();
-        if let Some(findings) = findings {
-            self.note_shared(findings);
-            self.note_unapplied(findings, memory);
+        if let Some(app_state) = app_state {
+            self.note_shared(app_state);
+            self.note_unapplied(app_state, cache);
         }
-        let live = match findings {
-            Some(findings) => commits::live(&self.previous, findings, &self.tracked, memory).await,
+        let live = match app_state {
+            Some(app_state) => commits::live(&self.previous, app_state, &self.tracked, cache).await,
             None => None,
         };
         let report = Report {
             live,
             previous: &self.previous,
             spec: &self.app.spec,
-            compared: findings.map(Findings::compared),
+            compared: app_state.map(AppState::compared),
             conditions: &self.conditions,
             operation: self.operation.as_ref(),
             namespace: &self.controller.namespace,
@@ -448,9 +453,9 @@ impl Pass<'_> {
             .reporter
             .write(
                 self.app,
-                memory,
+                cache,
                 status,
-                Answered {
+                HandledRequests {
                     operation: finished,
                     refresh: self.refresh.is_some(),
                     hold: matches!(self.hold, Some(Holding::Ended)),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use gitops_core::compare::comparison as compare;
+use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation};
 use gitops_core::live::admission::Admission;
 use gitops_core::live::health;
@@ -143,18 +143,22 @@ impl Index {
 
     /// Says what an instance wants now; `None` when the application is gone. Returns the other
     /// instances that want what this one does not want any more.
-    pub(crate) fn want(&self, instance: &str, desired: Option<&DesiredSet>) -> BTreeSet<String> {
+    pub(crate) fn register_desired(
+        &self,
+        instance: &str,
+        desired: Option<&DesiredSet>,
+    ) -> BTreeSet<String> {
         let now: HashSet<ObjectKey> = desired
             .iter()
             .flat_map(|set| set.objects.keys().cloned())
             .collect();
         self.write(|inner| {
             let before = inner.wants.remove(instance).unwrap_or_default();
-            let mut heirs = BTreeSet::new();
+            let mut next_owners = BTreeSet::new();
             for key in before.difference(&now) {
                 if let Some(instances) = inner.wanted.get_mut(key) {
                     instances.remove(instance);
-                    heirs.extend(instances.iter().cloned());
+                    next_owners.extend(instances.iter().cloned());
                     if instances.is_empty() {
                         inner.wanted.remove(key);
                         inner.confirmed.remove(key);
@@ -173,12 +177,12 @@ impl Index {
             if desired.is_some() {
                 inner.wants.insert(instance.into(), now);
             }
-            heirs
+            next_owners
         })
     }
 
     /// Other instances that want an object.
-    pub(crate) fn others_wanting(&self, instance: &str, key: &ObjectKey) -> Vec<String> {
+    pub(crate) fn other_claimants_of(&self, instance: &str, key: &ObjectKey) -> Vec<String> {
         self.read(|inner| {
             let wanting = inner.wanted.get(key).into_iter().flatten();
             wanting
@@ -240,7 +244,7 @@ impl Index {
     }
 
     /// Other instances that want objects tracked to this one.
-    pub(crate) fn rivals(&self, instance: &str) -> BTreeSet<String> {
+    pub(crate) fn other_claimants(&self, instance: &str) -> BTreeSet<String> {
         self.read(|inner| {
             let tracked = inner.tracked.get(instance).into_iter().flatten();
             let wanted = tracked.filter_map(|key| inner.wanted.get(key)).flatten();
@@ -262,7 +266,7 @@ impl Index {
         exists: impl Fn(&str) -> bool,
     ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
         self.read(|inner| {
-            let comparison = compare::compare(
+            let comparison = comparison::compare(
                 desired,
                 instance,
                 |key| inner.objects.get(key),
@@ -306,7 +310,7 @@ impl Index {
                 let wanted = match admission {
                     Admission::Unknown => unknown,
                     Admission::Kept => false,
-                    Admission::Overruled(_) => true,
+                    Admission::MutatedByAdmission(_) => true,
                 };
                 wanted.then(|| (key, admission.clone()))
             };

@@ -3,8 +3,8 @@
 
 use gitops_core::compare::comparison::{Confirmation, State};
 use gitops_core::compare::drift;
-use gitops_core::live::admission as overruled;
-use gitops_core::live::admission::Overruled;
+use gitops_core::live::admission;
+use gitops_core::live::admission::MutatedByAdmission;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::object::GroupVersionKind;
@@ -21,7 +21,7 @@ pub(crate) async fn probe(
     index: &Index,
     desired: &DesiredObject,
 ) -> Result<(), WriteError> {
-    match writer.look_up(&desired.gvk, &desired.key).await {
+    match writer.get_cached(&desired.gvk, &desired.key).await {
         Ok(Some(object)) => {
             index.observe(&object);
             Ok(())
@@ -59,7 +59,7 @@ pub(crate) async fn confirm(
     }
     if let Some(record) = LiveObject::observe(&live, true) {
         // What is ignored need not be held: another one's changes to it then cost no request.
-        let overruled = overruled(writer, &manifest, &applied, desired).await;
+        let mutated_by_admission = mutated_by_admission(writer, &manifest, &applied, desired).await;
         let mut expected = manifest;
         for field in &drift.ignored {
             field.path.put(&mut expected, None);
@@ -74,21 +74,24 @@ pub(crate) async fn confirm(
         };
         let ignored = drift.ignored.iter().map(|field| field.path.to_string());
         let confirmation = confirmation.ignoring(ignored.collect());
-        index.confirm(&desired.key, confirmation.admitted(overruled.into()));
+        index.confirm(
+            &desired.key,
+            confirmation.admitted(mutated_by_admission.into()),
+        );
     }
     Ok((State::Synced, drift.problems))
 }
 
 /// What admission made of what was applied, and who may have done it.
-pub(crate) async fn overruled(
+pub(crate) async fn mutated_by_admission(
     writer: &Writer,
     sent: &Value,
     answer: &Value,
     desired: &DesiredObject,
-) -> Overruled {
-    let fields = overruled::fields(sent, answer, desired);
+) -> MutatedByAdmission {
+    let fields = admission::fields(sent, answer, desired);
     if fields.is_empty() {
-        return Overruled::default();
+        return MutatedByAdmission::default();
     }
     let webhooks = GroupVersionKind {
         group: "admissionregistration.k8s.io".into(),
@@ -102,12 +105,12 @@ pub(crate) async fn overruled(
         (Ok(webhooks), Ok(served)) => {
             let gvk = &desired.gvk;
             let kind = (&*gvk.group, &*gvk.version, &*served.resource.plural);
-            overruled::suspects(&webhooks, kind, &desired.key.namespace)
+            admission::suspects(&webhooks, kind, &desired.key.namespace)
         }
         (Err(error), _) | (_, Err(error)) => {
             tracing::debug!(object = %desired.key, %error, "mutating webhooks cannot be listed");
             Vec::new()
         }
     };
-    Overruled { fields, by }
+    MutatedByAdmission { fields, by }
 }

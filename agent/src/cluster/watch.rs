@@ -37,9 +37,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Pauses before a broken watch is taken up again: client-go's, cut short, so that an agent sees
 /// again soon after an API server is back.
 #[derive(Default)]
-pub(crate) struct Pauses(watcher::DefaultBackoff);
+pub(crate) struct CappedBackoff(watcher::DefaultBackoff);
 
-impl Iterator for Pauses {
+impl Iterator for CappedBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -47,7 +47,7 @@ impl Iterator for Pauses {
     }
 }
 
-impl Backoff for Pauses {
+impl Backoff for CappedBackoff {
     fn reset(&mut self) {
         self.0.reset();
     }
@@ -255,7 +255,9 @@ impl Watches {
         let config = watcher::Config::default()
             .labels(&self.selector)
             .streaming_lists();
-        let mut events = watcher(api, config).backoff(Pauses::default()).boxed();
+        let mut events = watcher(api, config)
+            .backoff(CappedBackoff::default())
+            .boxed();
         let mut listed = HashSet::new();
         loop {
             let event = match events.try_next().await {

@@ -322,7 +322,7 @@ impl Writer {
 
     /// Reads an object as the API server's cache has it, which costs it far less and may be a
     /// moment old.
-    pub(crate) async fn look_up(
+    pub(crate) async fn get_cached(
         &self,
         gvk: &GroupVersionKind,
         key: &ObjectKey,

@@ -9,7 +9,7 @@ use gitops_api::Application;
 use gitops_api::preview::{
     PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
 };
-use gitops_core::rollback::warnings as cautions;
+use gitops_core::rollback::warnings;
 use gitops_core::rollback::warnings::Evidence;
 use gitops_core::source;
 use gitops_core::sync::hold;
@@ -17,7 +17,7 @@ use gitops_core::sync::hold;
 use super::edited_tree::{Edit, EditedTree};
 use super::objects::fit;
 use super::restore::{Restoration, read_paths};
-use crate::applications::{AppKey, Controller, Found, RenderedSources};
+use crate::applications::{AppKey, Controller, RenderedSources, ResolvedSource};
 use crate::repositories::hub::blocking;
 
 /// Most files listed as read, a source.
@@ -45,7 +45,7 @@ impl Controller {
             .map_err(|condition| condition.message)?;
         let mut notes = BTreeSet::new();
         let found = self
-            .look_up(&app.spec, &sources, true, &mut notes)
+            .resolve_sources(&app.spec, &sources, true, &mut notes)
             .await
             .map_err(|condition| condition.message)?;
         let mut status = PreviewStatus {
@@ -72,14 +72,14 @@ impl Controller {
             .render(&key, &app, found.clone(), String::new(), String::new())
             .await
             .map_err(|condition| condition.message)?;
-        let ruled = rendered.ruled(&app, &self.settings.get());
-        rendered.desired = ruled.desired;
+        let with_ignore_rules = rendered.with_ignore_rules(&app, &self.settings.get());
+        rendered.desired = with_ignore_rules.desired;
         self.check_kinds(&app.spec, &rendered.desired)
             .map_err(|condition| condition.message)?;
         status.digest = rendered.desired.digest();
         status.inputs = inputs(&rendered, &found);
         status.warnings.extend(rendered.warnings.iter().cloned());
-        status.warnings.extend(ruled.problems);
+        status.warnings.extend(with_ignore_rules.problems);
         let (objects, counts) = self
             .preview_objects(&key, &app, &rendered.desired, spec.objects)
             .await
@@ -100,7 +100,7 @@ fn fill(
     rendered: &RenderedSources,
     restoration: Restoration,
 ) {
-    status.cautions = cautions::of(&Evidence {
+    status.cautions = warnings::of(&Evidence {
         now: restoration.now.as_deref(),
         then: &rendered.desired,
         objects: &status.objects,
@@ -143,7 +143,7 @@ fn inexact_because(restore: &PreviewRestore, rendered: &RenderedSources) -> Stri
 }
 
 /// Whether the commit asked for is what is live, or an ancestor of it.
-async fn is_live(app: &Application, found: &[Found]) -> Option<bool> {
+async fn is_live(app: &Application, found: &[ResolvedSource]) -> Option<bool> {
     let asked = found.iter().find(|found| !found.is_chart())?;
     let mirror = asked.checkout.as_ref()?.mirror.clone();
     let live = app.status.as_ref()?.live.as_ref()?.commit.revision.clone();
@@ -154,7 +154,10 @@ async fn is_live(app: &Application, found: &[Found]) -> Option<bool> {
 }
 
 /// The sources with the files of the question changed.
-fn edited(mut found: Vec<Found>, spec: &PreviewSpec) -> Result<Vec<Found>, String> {
+fn edited(
+    mut found: Vec<ResolvedSource>,
+    spec: &PreviewSpec,
+) -> Result<Vec<ResolvedSource>, String> {
     if spec.files.is_empty() {
         return Ok(found);
     }
@@ -216,7 +219,7 @@ fn edit(file: &PreviewFile) -> Result<Edit, String> {
     })
 }
 
-fn inputs(rendered: &RenderedSources, found: &[Found]) -> Vec<PreviewInputs> {
+fn inputs(rendered: &RenderedSources, found: &[ResolvedSource]) -> Vec<PreviewInputs> {
     found
         .iter()
         .enumerate()

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::applications::Controller;
-use crate::cluster::watch::Pauses;
+use crate::cluster::watch::CappedBackoff;
 use crate::cluster::write::chain;
 use crate::queue::Queue;
 
@@ -55,7 +55,7 @@ pub(crate) async fn answer(
 async fn notice(client: Client, namespace: &str, queue: &Queue<String>) {
     let api: Api<PartialObjectMeta<Preview>> = Api::namespaced(client, namespace);
     let mut events = watcher(api, watcher::Config::default())
-        .backoff(Pauses::default())
+        .backoff(CappedBackoff::default())
         .boxed();
     loop {
         match events.try_next().await {
@@ -131,8 +131,8 @@ async fn handle(controller: Arc<Controller>, name: String) -> anyhow::Result<Opt
         application = preview.spec.application,
         "answering"
     );
-    let answered = tokio::time::timeout(LONGEST, controller.preview(&preview.spec)).await;
-    let mut status = match answered {
+    let handled = tokio::time::timeout(LONGEST, controller.preview(&preview.spec)).await;
+    let mut status = match handled {
         Ok(Ok(status)) => status,
         Ok(Err(message)) => failed(message),
         Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),

@@ -9,7 +9,7 @@ use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::project;
 use gitops_core::report::preview;
-use gitops_core::report::preview::{Applied, Wanted};
+use gitops_core::report::preview::{Applied, ObjectPreview};
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
@@ -20,7 +20,7 @@ use crate::cluster::write::WriteError;
 const INSPECTIONS: usize = 8;
 
 /// What a sync would do with one object.
-type Answer = Result<Wanted, WriteError>;
+type Answer = Result<ObjectPreview, WriteError>;
 
 impl Controller {
     /// Compares manifests with the cluster; equal objects are only counted. `whole` adds the
@@ -57,19 +57,19 @@ impl Controller {
                         match live.get(&object) {
                             Some(record)
                                 if allowed.is_ok()
-                                    && self.heir(&self.instance(key), &object).is_none() =>
+                                    && self.next_owner(&self.instance(key), &object).is_none() =>
                             {
                                 self.pruned(&record.gvk(), &object, whole).await
                             }
-                            _ => Ok(Wanted::default()),
+                            _ => Ok(ObjectPreview::default()),
                         }
                     }
-                    (State::Synced, _) => Ok(Wanted {
+                    (State::Synced, _) => Ok(ObjectPreview {
                         object: None,
                         ignored: self.cluster.index.ignored(&object).len(),
                     }),
-                    (_, None) => Ok(Wanted::default()),
-                    (State::OwnedBy(other), Some(wanted)) => Ok(Wanted {
+                    (_, None) => Ok(ObjectPreview::default()),
+                    (State::OwnedBy(other), Some(wanted)) => Ok(ObjectPreview {
                         object: Some(preview::refused(
                             wanted,
                             &format!("it is part of application {other} and stays with it"),
@@ -93,7 +93,7 @@ impl Controller {
                 Err(error) if error.is_transient() => {
                     return Err(crate::applications::comparison_error(error.to_string()));
                 }
-                Err(error) => Wanted {
+                Err(error) => ObjectPreview {
                     object: desired
                         .objects
                         .get(&object)
@@ -143,7 +143,7 @@ impl Controller {
 
     async fn pruned(&self, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
         let live = self.cluster.writer.get(gvk, key).await?;
-        Ok(Wanted {
+        Ok(ObjectPreview {
             object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
             ignored: 0,
         })

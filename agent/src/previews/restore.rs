@@ -16,7 +16,9 @@ use gitops_git::{GitError, Mirror};
 use gitops_render::{SourceTree, TreeEntry, TreeError};
 
 use super::edited_tree::{Edit, EditedTree};
-use crate::applications::{AppKey, Controller, Dependency, Found, RenderedSources, key_of, short};
+use crate::applications::{
+    AppKey, Controller, Dependency, RenderedSources, ResolvedSource, key_of, short,
+};
 use crate::repositories::hub::blocking;
 
 /// Most files of an application's folder that are compared when it does not render.
@@ -33,7 +35,7 @@ const AUTOMATED: &[u8] = b"{\"$imagepolicy\"";
 /// What restoring means.
 pub(super) struct Restoration {
     /// The sources with the restored files.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<ResolvedSource>,
     /// The same for people, one entry a repository.
     pub(super) restores: Vec<PreviewRestore>,
     /// What Git holds now; `None` when it does not render.
@@ -54,7 +56,7 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        head: Vec<Found>,
+        head: Vec<ResolvedSource>,
         wanted: &PreviewRestoreSpec,
     ) -> Result<Restoration, String> {
         let sources = hold::at_revisions(
@@ -64,10 +66,11 @@ impl Controller {
         );
         let mut notes = BTreeSet::new();
         let target = self
-            .look_up(&app.spec, &sources, false, &mut notes)
+            .resolve_sources(&app.spec, &sources, false, &mut notes)
             .await
             .map_err(|condition| condition.message)?;
-        let render = |found: Vec<Found>| self.render(key, app, found, String::new(), String::new());
+        let render =
+            |found: Vec<ResolvedSource>| self.render(key, app, found, String::new(), String::new());
         let then = render(target.clone()).await.map_err(|condition| {
             format!(
                 "the earlier revision no longer renders: {}",
@@ -176,7 +179,7 @@ impl Controller {
 
     /// What the other applications read that follow the same branch of the same repository, and
     /// the names of those of which that is not known.
-    async fn readers(&self, key: &AppKey, of: &Found) -> (Vec<Reader>, Vec<String>) {
+    async fn readers(&self, key: &AppKey, of: &ResolvedSource) -> (Vec<Reader>, Vec<String>) {
         let url = source::normalise(&of.spec.repo_url);
         let (mut readers, mut unknown) = (Vec::new(), Vec::new());
         for other in self.configuration.applications.state() {
@@ -191,11 +194,14 @@ impl Controller {
                 continue;
             }
             let mut notes = BTreeSet::new();
-            let Ok(found) = self.look_up(&other.spec, sources, false, &mut notes).await else {
+            let Ok(found) = self
+                .resolve_sources(&other.spec, sources, false, &mut notes)
+                .await
+            else {
                 unknown.push(other_key.name);
                 continue;
             };
-            let reference = |found: &Found| {
+            let reference = |found: &ResolvedSource| {
                 found
                     .checkout
                     .as_ref()
@@ -211,12 +217,12 @@ impl Controller {
             if same.is_empty() {
                 continue;
             }
-            let memory = self.memory(&other_key);
-            let Ok(memory) = tokio::time::timeout(PATIENCE, memory.lock()).await else {
+            let cache = self.cache(&other_key);
+            let Ok(cache) = tokio::time::timeout(PATIENCE, cache.lock()).await else {
                 unknown.push(other_key.name);
                 continue;
             };
-            match &memory.rendered {
+            match &cache.rendered {
                 Some(rendered) if rendered.sources.len() == found.len() => {
                     let mut reader = Reader {
                         application: other_key.name,
@@ -238,7 +244,7 @@ impl Controller {
 }
 
 /// Places of the sources in Git, by repository.
-fn repositories(found: &[Found]) -> Vec<Vec<usize>> {
+fn repositories(found: &[ResolvedSource]) -> Vec<Vec<usize>> {
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for (place, source) in found.iter().enumerate() {
         if source.is_chart() {
@@ -256,7 +262,7 @@ fn repositories(found: &[Found]) -> Vec<Vec<usize>> {
 /// Files of the source at `place` that were read, by itself or by others through its `ref`.
 pub(super) fn read_paths(
     rendered: &RenderedSources,
-    found: &[Found],
+    found: &[ResolvedSource],
     place: usize,
 ) -> BTreeSet<String> {
     facts(rendered, found, place, |source| {
@@ -269,7 +275,7 @@ pub(super) fn read_paths(
 }
 
 /// Folders of the source at `place` whose names were listed.
-fn listed(rendered: &RenderedSources, found: &[Found], place: usize) -> BTreeSet<String> {
+fn listed(rendered: &RenderedSources, found: &[ResolvedSource], place: usize) -> BTreeSet<String> {
     facts(rendered, found, place, |source| {
         source
             .inputs
@@ -281,7 +287,7 @@ fn listed(rendered: &RenderedSources, found: &[Found], place: usize) -> BTreeSet
 
 fn facts(
     rendered: &RenderedSources,
-    found: &[Found],
+    found: &[ResolvedSource],
     place: usize,
     of: impl Fn(&crate::applications::RenderedSource) -> Vec<(String, String)>,
 ) -> BTreeSet<String> {

@@ -51,7 +51,7 @@ impl From<GitError> for RepositoryError {
 
 /// All repositories in use.
 #[derive(Clone)]
-pub(crate) struct Hub(Arc<Inner>);
+pub(crate) struct RepositoryManager(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
@@ -86,7 +86,7 @@ struct State {
     error: Option<RepositoryError>,
 }
 
-impl Hub {
+impl RepositoryManager {
     /// Mirrors are kept below `directory`; repositories are listed every `interval`.
     pub(crate) fn new(
         directory: PathBuf,
@@ -380,7 +380,7 @@ impl Hub {
     }
 }
 
-async fn poll(hub: Hub, id: String, repository: std::sync::Weak<Repository>) {
+async fn poll(hub: RepositoryManager, id: String, repository: std::sync::Weak<Repository>) {
     // Repositories are spread over the interval by their identity, so that they do not all ask at
     // the same moment.
     let spread = u32::from_str_radix(id.get(..4).unwrap_or("0"), 16).unwrap_or(0);

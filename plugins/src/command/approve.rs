@@ -3,7 +3,7 @@
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
-use gitops_core::sync::approval as confirmation;
+use gitops_core::sync::approval;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -51,7 +51,7 @@ fn questions(application: &Application) -> Vec<String> {
         .map(|condition| &condition.message)
         .chain(operation.map(|operation| &operation.message));
     let mut questions: Vec<String> = texts
-        .filter_map(|text| confirmation::question(text))
+        .filter_map(|text| approval::question(text))
         .map(str::to_owned)
         .collect();
     questions.sort();
@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn asks_what_the_agent_asks_and_agrees_to_nothing_later() {
-        let subject = confirmation::Subject {
+        let subject = approval::Subject {
             namespace: "argocd",
             name: "shop",
         };
-        let how = confirmation::how(subject, &confirmation::Consent::Missing);
+        let how = approval::how(subject, &approval::Approval::Missing);
         let application: Application = serde_json::from_value(json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {"name": "shop", "deletionTimestamp": "2026-11-21T12:00:00Z"},

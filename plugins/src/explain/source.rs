@@ -4,7 +4,7 @@
 
 use gitops_api::constants::condition;
 use gitops_api::status::ApplicationCondition;
-use gitops_core::sync::approval as confirmation;
+use gitops_core::sync::approval;
 
 use crate::explain::{Cause, Inquiry};
 use crate::status::reason::Code;
@@ -172,7 +172,7 @@ fn since(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> String {
 }
 
 fn asked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
-    let question = confirmation::question(&found.message).unwrap_or(&found.message);
+    let question = approval::question(&found.message).unwrap_or(&found.message);
     Cause::new(
         Code::OutOfSync,
         CONFIRMATION,

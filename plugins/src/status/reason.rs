@@ -9,7 +9,7 @@ use gitops_api::{
     Application, ApplicationStatus, HealthStatusCode, OperationPhase, ResourceStatus, ResultCode,
     SyncStatusCode,
 };
-use gitops_core::sync::approval as confirmation;
+use gitops_core::sync::approval;
 use jiff::Timestamp;
 
 use crate::paint::Style;
@@ -192,7 +192,7 @@ fn blocking_condition(status: &ApplicationStatus) -> Option<&ApplicationConditio
 fn asked(status: &ApplicationStatus) -> Option<&str> {
     let mut conditions = status.conditions.iter();
     let asks = conditions.find(|found| found.condition_type == condition::CONFIRMATION_WARNING)?;
-    confirmation::question(&asks.message)
+    approval::question(&asks.message)
 }
 
 /// What keeps a sync away that would bring the application into sync.

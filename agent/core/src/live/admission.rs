@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 
 /// What admission changed on an object, and who may have done it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overruled {
+pub struct MutatedByAdmission {
     /// Each field with both values, masked.
     pub fields: Vec<String>,
     /// Webhooks that are asked about objects of the kind.
@@ -37,20 +37,20 @@ pub enum Admission {
     /// It did.
     Kept,
     /// It did not.
-    Overruled(Box<Overruled>),
+    MutatedByAdmission(Box<MutatedByAdmission>),
 }
 
-impl From<Overruled> for Admission {
-    fn from(overruled: Overruled) -> Self {
-        if overruled.fields.is_empty() {
+impl From<MutatedByAdmission> for Admission {
+    fn from(mutated_by_admission: MutatedByAdmission) -> Self {
+        if mutated_by_admission.fields.is_empty() {
             Self::Kept
         } else {
-            Self::Overruled(Box::new(overruled))
+            Self::MutatedByAdmission(Box::new(mutated_by_admission))
         }
     }
 }
 
-impl fmt::Display for Overruled {
+impl fmt::Display for MutatedByAdmission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = self.fields.len().saturating_sub(NAMED);
         let named = &self.fields[..self.fields.len() - more];
@@ -368,7 +368,7 @@ mod tests {
     fn values_of_secrets_are_not_shown() {
         let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": value}});
         let found = changes(&secret("aHVudGVyMg=="), &secret("c3dvcmRmaXNo"));
-        let text = Overruled {
+        let text = MutatedByAdmission {
             fields: found,
             by: vec![],
         }

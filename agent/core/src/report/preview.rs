@@ -27,7 +27,7 @@ pub enum Applied<'a> {
 
 /// What a sync would do with an object, and how many differences of it do not count.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wanted {
+pub struct ObjectPreview {
     /// What a sync would do; `None` when the object is as it should be.
     pub object: Option<PreviewObject>,
     /// Differences that `ignoreDifferences` ignores.
@@ -41,7 +41,7 @@ pub fn wanted(
     applied: Applied<'_>,
     whole: bool,
     now: Timestamp,
-) -> Wanted {
+) -> ObjectPreview {
     let mut preview = described(&object.key, &object.gvk.version);
     preview.origin = object.origin.to_string();
     let mut ignored = 0;
@@ -56,7 +56,7 @@ pub fn wanted(
                 .map(|field| field_drift(field, now))
                 .collect();
             if preview.fields.is_empty() {
-                return Wanted {
+                return ObjectPreview {
                     object: None,
                     ignored,
                 };
@@ -77,7 +77,7 @@ pub fn wanted(
         preview.live = live.and_then(into_map);
         preview.merged = merged.and_then(into_map);
     }
-    Wanted {
+    ObjectPreview {
         object: Some(preview),
         ignored,
     }

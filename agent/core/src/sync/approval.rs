@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// What the annotation says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub enum Approval {
     /// Somebody agreed.
     Given,
     /// Nobody said anything.
@@ -19,7 +19,7 @@ pub enum Consent {
     Unreadable(String),
 }
 
-impl Consent {
+impl Approval {
     /// Reads the annotation; a question asked at `since` needs a later answer.
     pub fn read(annotation: Option<&str>, since: Timestamp) -> Self {
         let Some(text) = annotation.map(str::trim).filter(|text| !text.is_empty()) else {
@@ -49,14 +49,14 @@ pub struct Subject<'a> {
 }
 
 /// How to agree, and why what is there does not count.
-pub fn how(subject: Subject<'_>, consent: &Consent) -> String {
+pub fn how(subject: Subject<'_>, approval: &Approval) -> String {
     let Subject { namespace, name } = subject;
-    let note = match consent {
-        Consent::Given | Consent::Missing => String::new(),
-        Consent::TooOld(time) => {
+    let note = match approval {
+        Approval::Given | Approval::Missing => String::new(),
+        Approval::TooOld(time) => {
             format!(" (the consent of {time} was given before this was asked)")
         }
-        Consent::Unreadable(text) => format!(
+        Approval::Unreadable(text) => format!(
             " ({} is {text:?}, which is no time such as 2026-01-31T12:00:00Z)",
             annotation::DELETION_APPROVED
         ),
@@ -95,14 +95,14 @@ mod tests {
     #[test]
     fn consent_counts_for_what_was_asked_before() {
         let since: Timestamp = "2026-01-31T12:00:00.7Z".parse().unwrap();
-        let read = |text| Consent::read(text, since);
-        assert_eq!(read(None), Consent::Missing);
-        assert_eq!(read(Some(" ")), Consent::Missing);
-        assert_eq!(read(Some("2026-01-31T12:00:00Z")), Consent::Given);
-        assert_eq!(read(Some("2026-01-31T14:00:01+02:00")), Consent::Given);
+        let read = |text| Approval::read(text, since);
+        assert_eq!(read(None), Approval::Missing);
+        assert_eq!(read(Some(" ")), Approval::Missing);
+        assert_eq!(read(Some("2026-01-31T12:00:00Z")), Approval::Given);
+        assert_eq!(read(Some("2026-01-31T14:00:01+02:00")), Approval::Given);
         let early = read(Some("2026-01-31T11:59:59Z"));
-        assert!(matches!(early, Consent::TooOld(_)));
-        assert_eq!(read(Some("yes")), Consent::Unreadable("yes".into()));
+        assert!(matches!(early, Approval::TooOld(_)));
+        assert_eq!(read(Some("yes")), Approval::Unreadable("yes".into()));
         let subject = Subject {
             namespace: "argocd",
             name: "shop",

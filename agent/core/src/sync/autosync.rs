@@ -69,7 +69,7 @@ pub enum Idle {
     /// This state of Git was synced; the cluster drifted and self-heal is off.
     SelfHealOff,
     /// All attempts for this state of Git failed.
-    GaveUp,
+    RetriesExhausted,
     /// What differs cannot be changed by a sync (owned by another application, kind unknown).
     NothingToApply,
 }
@@ -108,7 +108,7 @@ pub fn decide(
         None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
-        Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::GaveUp),
+        Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::RetriesExhausted),
         Some(attempt) if !attempt.succeeded => {
             return retry_decision(automated, attempt, retry, now);
         }
@@ -189,7 +189,7 @@ fn retry_decision(
     } else if automated.self_heal {
         LONGEST_PAUSE
     } else {
-        return Decision::Nothing(Idle::GaveUp);
+        return Decision::Nothing(Idle::RetriesExhausted);
     };
     match remaining(attempt.finished, pause, now) {
         None => Decision::Sync {
@@ -433,7 +433,7 @@ mod tests {
                 Some(plain),
                 State::Missing,
                 failed(5, 0),
-                Decision::Nothing(Idle::GaveUp),
+                Decision::Nothing(Idle::RetriesExhausted),
             ),
             (
                 "all retries used, self-heal",

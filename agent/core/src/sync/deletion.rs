@@ -17,8 +17,8 @@ use crate::manifest::hook::{DeletionPhase, Hook, Run};
 use crate::manifest::kinds;
 use crate::manifest::object::ObjectKey;
 use crate::sync;
-use crate::sync::approval::{Consent, Subject, shortened};
-use crate::sync::{Outcome, approval as confirmation};
+use crate::sync::approval::{Approval, Subject, shortened};
+use crate::sync::{Outcome, approval};
 
 /// All that the next step depends on.
 pub struct Situation<'a> {
@@ -181,7 +181,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
         return Next::Ended;
     }
     if let Some(obstacle) = situation.obstacle {
-        return blocked(format!("{obstacle}; {}", give_up(situation)));
+        return blocked(format!("{obstacle}; {}", abandon_advice(situation)));
     }
     if cascade.is_some()
         && let Some(wait) = ask(situation)
@@ -216,7 +216,7 @@ fn blocked(reason: String) -> Next {
 }
 
 /// How to go on without what is waited for: a person's decision, never the agent's.
-fn give_up(situation: &Situation<'_>) -> String {
+fn abandon_advice(situation: &Situation<'_>) -> String {
     let ours = situation.finalizers.iter().filter(|set| {
         set.ends_with("finalizer.argocd.argoproj.io")
             || set.contains("finalizer.argocd.argoproj.io/")
@@ -264,14 +264,14 @@ fn ask(situation: &Situation<'_>) -> Option<Next> {
         .filter(|live| fate(situation, live) == OnDeletion::Asks && !live.deleting)
         .map(|live| &live.key)
         .collect();
-    let consent = Consent::read(situation.approved, situation.since);
-    if asking.is_empty() || consent.is_given() {
+    let approval = Approval::read(situation.approved, situation.since);
+    if asking.is_empty() || approval.is_given() {
         return None;
     }
     Some(blocked(format!(
         "nothing is deleted before somebody agrees: Delete=confirm is set on {}; {}",
         shortened(asking),
-        confirmation::how(situation.subject, &consent)
+        approval::how(situation.subject, &approval)
     )))
 }
 
@@ -315,11 +315,11 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
     let mut open = Vec::new();
     for hook in hooks {
         let key = hook.key_at(phase, situation.run);
-        match stand(situation, phase, hook, &key) {
-            Stand::Done => {}
-            Stand::Running(how) => running.push(format!("{key} ({how})")),
-            Stand::Failed(why) => failed.push((key, why)),
-            Stand::Open(verb) => open.push(Action { key, verb }),
+        match state_of(situation, phase, hook, &key) {
+            TaskState::Done => {}
+            TaskState::Running(how) => running.push(format!("{key} ({how})")),
+            TaskState::Failed(why) => failed.push((key, why)),
+            TaskState::Open(verb) => open.push(Action { key, verb }),
         }
     }
     if !failed.is_empty() {
@@ -349,43 +349,48 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
     })
 }
 
-enum Stand {
+enum TaskState {
     Open(Verb),
     Running(String),
     Failed(String),
     Done,
 }
 
-fn stand(situation: &Situation<'_>, phase: DeletionPhase, hook: &Hook, key: &ObjectKey) -> Stand {
+fn state_of(
+    situation: &Situation<'_>,
+    phase: DeletionPhase,
+    hook: &Hook,
+    key: &ObjectKey,
+) -> TaskState {
     if (situation.spared)(key) {
-        return Stand::Failed(
+        return TaskState::Failed(
             "the project does not allow it, or another Application has it".into(),
         );
     }
     let Some(live) = situation.live_hooks.get(key) else {
-        return Stand::Open(Verb::RunHook(phase));
+        return TaskState::Open(Verb::RunHook(phase));
     };
     let delete = || {
-        Stand::Open(Verb::DeleteHook {
+        TaskState::Open(Verb::DeleteHook {
             uid: live.uid.clone(),
         })
     };
     if live.operation.as_ref() != Some(&situation.run.id_at(phase)) {
         return match (live.deleting, hook.is_replaced()) {
-            (true, _) => Stand::Running("the one of an earlier run is being deleted".into()),
+            (true, _) => TaskState::Running("the one of an earlier run is being deleted".into()),
             (false, true) => delete(),
-            (false, false) => Stand::Open(Verb::RunHook(phase)),
+            (false, false) => TaskState::Open(Verb::RunHook(phase)),
         };
     }
     let changed = live.desired_digest.as_ref() != Some(&hook.object.digest);
     match sync::hook_outcome(live) {
-        Outcome::Succeeded(_) => Stand::Done,
+        Outcome::Succeeded(_) => TaskState::Done,
         // Somebody wants it to run again; what it left behind may take a moment to go.
-        _ if live.deleting => Stand::Open(Verb::ReleaseHook),
+        _ if live.deleting => TaskState::Open(Verb::ReleaseHook),
         Outcome::Failed(_) if changed => delete(),
-        Outcome::Failed(why) => Stand::Failed(why),
-        Outcome::Running(how) => Stand::Running(how),
-        Outcome::Applied | Outcome::Pruned | Outcome::Skipped => Stand::Done,
+        Outcome::Failed(why) => TaskState::Failed(why),
+        Outcome::Running(how) => TaskState::Running(how),
+        Outcome::Applied | Outcome::Pruned | Outcome::Skipped => TaskState::Done,
     }
 }
 

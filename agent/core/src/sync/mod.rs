@@ -29,7 +29,7 @@ use crate::manifest::hook::{Hook, Run};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::AppOptions;
 use crate::sync::plan::{Plan, Skip};
-use tasks::{Place, Stand, Task};
+use tasks::{SyncSlot, Task, TaskState};
 
 pub use record::{Outcome, Record};
 
@@ -178,18 +178,18 @@ fn leaving(situation: &Situation<'_>) -> impl Iterator<Item = (SyncPhase, Object
 }
 
 fn is_last_word(task: &Task) -> bool {
-    task.place.phase == SyncPhase::SyncFail
+    task.slot.phase == SyncPhase::SyncFail
 }
 
 /// Decides the next step.
 pub fn next(situation: &Situation<'_>) -> Next {
     let tasks = tasks::all(situation);
-    let (last_words, ordinary): (Vec<&Task>, Vec<&Task>) =
+    let (log_tail, ordinary): (Vec<&Task>, Vec<&Task>) =
         tasks.iter().partition(|task| is_last_word(task));
     let failures: Vec<String> = ordinary
         .iter()
-        .filter_map(|task| match &task.stand {
-            Stand::Failed(why) => Some(format!("{}: {why}", task.key)),
+        .filter_map(|task| match &task.state {
+            TaskState::Failed(why) => Some(format!("{}: {why}", task.key)),
             _ => None,
         })
         .collect();
@@ -200,7 +200,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
     let (steps, failure) = if failures.is_empty() {
         (&ordinary, None)
     } else {
-        (&last_words, Some(summary(&failures)))
+        (&log_tail, Some(summary(&failures)))
     };
     let failure = match step(steps) {
         Some(Step::Act(actions)) => return Next::Act(actions),
@@ -223,9 +223,9 @@ pub fn next(situation: &Situation<'_>) -> Next {
 fn beside_failures(tasks: &[&Task]) -> Vec<Action> {
     let failed: Vec<&&Task> = tasks
         .iter()
-        .filter(|task| matches!(task.stand, Stand::Failed(_)))
+        .filter(|task| matches!(task.state, TaskState::Failed(_)))
         .collect();
-    let Some(place) = failed.iter().map(|task| task.place).min() else {
+    let Some(slot) = failed.iter().map(|task| task.slot).min() else {
         return Vec::new();
     };
     if failed.iter().any(|task| task.is_hook) {
@@ -234,10 +234,10 @@ fn beside_failures(tasks: &[&Task]) -> Vec<Action> {
     let until: Vec<&Task> = tasks
         .iter()
         .copied()
-        .filter(|task| !task.is_hook && task.place <= place)
+        .filter(|task| !task.is_hook && task.slot <= slot)
         .collect();
     // What became undone in an earlier wave is left to the next sync.
-    let undone = |task: &&Task| task.place < place && matches!(task.stand, Stand::Open(_));
+    let undone = |task: &&Task| task.slot < slot && matches!(task.state, TaskState::Open(_));
     match step(&until) {
         Some(Step::Act(actions)) if !until.iter().any(undone) => actions,
         _ => Vec::new(),
@@ -257,53 +257,53 @@ enum Step {
 
 /// `None` when all that has to be waited for is done.
 fn step(tasks: &[&Task]) -> Option<Step> {
-    let mut groups: BTreeMap<Place, Vec<&Task>> = BTreeMap::new();
+    let mut groups: BTreeMap<SyncSlot, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
-        groups.entry(task.place).or_default().push(task);
+        groups.entry(task.slot).or_default().push(task);
     }
-    let is_open = |task: &&&Task| matches!(task.stand, Stand::Open(_));
-    let open: Vec<Place> = groups
+    let is_open = |task: &&&Task| matches!(task.state, TaskState::Open(_));
+    let open: Vec<SyncSlot> = groups
         .iter()
         .filter(|(_, group)| group.iter().any(|task| is_open(&task)))
-        .map(|(place, _)| *place)
+        .map(|(slot, _)| *slot)
         .collect();
     // What later tasks wait for; those that do not may go first.
     let mut held: Option<Step> = None;
-    let mut unhealthy: Vec<Place> = Vec::new();
-    for (place, group) in &groups {
+    let mut unhealthy: Vec<SyncSlot> = Vec::new();
+    for (slot, group) in &groups {
         let first = group.iter().filter(is_open).map(|task| task.rank).min();
         if let Some(first) = first {
-            if unhealthy.iter().any(|earlier| place.waits_for(*earlier)) {
+            if unhealthy.iter().any(|earlier| slot.waits_for(*earlier)) {
                 return held;
             }
             let actions = group
                 .iter()
                 .filter(|task| task.rank == first)
-                .filter_map(|task| match &task.stand {
-                    Stand::Open(action) => Some((**action).clone()),
+                .filter_map(|task| match &task.state {
+                    TaskState::Open(action) => Some((**action).clone()),
                     _ => None,
                 });
             return Some(Step::Act(actions.collect()));
         }
-        let more_to_come = open.iter().any(|later| later.waits_for(*place));
-        let Some(stopped) = stopped(*place, group, more_to_come) else {
+        let more_to_come = open.iter().any(|later| later.waits_for(*slot));
+        let Some(stopped) = stopped(*slot, group, more_to_come) else {
             continue;
         };
         if group.iter().any(|task| task.always_holds()) {
             return held.or(Some(stopped));
         }
-        unhealthy.push(*place);
+        unhealthy.push(*slot);
         held = held.or(Some(stopped));
     }
     held
 }
 
 /// Why a group without anything to do holds up what comes later, when it does.
-fn stopped(place: Place, group: &[&Task], more_to_come: bool) -> Option<Step> {
+fn stopped(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> {
     let broken: Vec<(ObjectKey, String)> = group
         .iter()
-        .filter_map(|task| match &task.stand {
-            Stand::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
+        .filter_map(|task| match &task.state {
+            TaskState::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
             _ => None,
         })
         .collect();
@@ -312,11 +312,11 @@ fn stopped(place: Place, group: &[&Task], more_to_come: bool) -> Option<Step> {
     }
     let mut waiting: Vec<(&ObjectKey, &str, bool)> = group
         .iter()
-        .filter_map(|task| match &task.stand {
-            Stand::Running(why) if more_to_come || task.is_hook => {
+        .filter_map(|task| match &task.state {
+            TaskState::Running(why) if more_to_come || task.is_hook => {
                 Some((&task.key, why.as_str(), task.is_hook))
             }
-            Stand::Leaving => Some((&task.key, "being deleted to be created again", false)),
+            TaskState::Leaving => Some((&task.key, "being deleted to be created again", false)),
             _ => None,
         })
         .collect();
@@ -326,7 +326,7 @@ fn stopped(place: Place, group: &[&Task], more_to_come: bool) -> Option<Step> {
     waiting.sort();
     Some(Step::Wait {
         hook: waiting.iter().any(|(.., hook)| *hook),
-        reason: format!("waiting in {place} for {}", names(&waiting)),
+        reason: format!("waiting in {slot} for {}", names(&waiting)),
     })
 }
 

@@ -26,7 +26,7 @@ pub struct Policy {
     /// How much is pruned unasked.
     pub budget: Budget,
     /// Somebody agreed to what has to be asked about.
-    pub consent: bool,
+    pub approval: bool,
     /// Only these objects; all when `None`.
     pub only: Option<BTreeSet<ObjectKey>>,
 }
@@ -241,7 +241,7 @@ fn ask<'a>(
     total: usize,
     policy: &Policy,
 ) -> (BTreeSet<&'a ObjectKey>, Option<String>) {
-    if policy.consent {
+    if policy.approval {
         return (BTreeSet::new(), None);
     }
     let keys = |wanted: &dyn Fn(&LiveObject) -> bool| -> BTreeSet<&'a ObjectKey> {
@@ -465,7 +465,7 @@ mod tests {
              n/x04 and 7 more"
         );
         let agreed = Policy {
-            consent: true,
+            approval: true,
             ..prune.clone()
         };
         assert_eq!(story(&many(12), &agreed), (12, 5, None));

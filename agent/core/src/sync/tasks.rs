@@ -16,7 +16,7 @@ use crate::sync::plan;
 
 /// Where a task belongs: phase, applies before prunes, wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SyncSlot {
     pub(super) phase: SyncPhase,
     prunes: bool,
     /// A prune that waits until what was applied is healthy (`PruneLast`).
@@ -24,7 +24,7 @@ pub(super) struct Place {
     wave: i64,
 }
 
-impl Place {
+impl SyncSlot {
     /// Whether what is done here waits until all of an earlier place is healthy. What goes out does
     /// not wait for what comes in, unless the option says so.
     pub(super) fn waits_for(self, earlier: Self) -> bool {
@@ -44,19 +44,19 @@ impl Place {
     }
 }
 
-impl Ord for Place {
+impl Ord for SyncSlot {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.order().cmp(&other.order())
     }
 }
 
-impl PartialOrd for Place {
+impl PartialOrd for SyncSlot {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SyncSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.prunes { "prune wave" } else { "wave" };
         write!(f, "{} {what} {}", self.phase, self.wave)
@@ -65,7 +65,7 @@ impl fmt::Display for Place {
 
 /// How a task stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum TaskState {
     /// To be done.
     Open(Box<Action>),
     /// Done, and not yet as it should be; how it stands.
@@ -83,19 +83,19 @@ pub(super) enum Stand {
 /// One task.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
-    pub(super) place: Place,
+    pub(super) slot: SyncSlot,
     pub(super) rank: usize,
     pub(super) key: ObjectKey,
     pub(super) is_hook: bool,
-    pub(super) stand: Stand,
+    pub(super) state: TaskState,
 }
 
 impl Task {
     /// Whether everything later waits for it, and not only what waits for health.
     pub(super) fn always_holds(&self) -> bool {
-        match self.stand {
-            Stand::Leaving => true,
-            Stand::Running(_) => self.is_hook,
+        match self.state {
+            TaskState::Leaving => true,
+            TaskState::Running(_) => self.is_hook,
             _ => false,
         }
     }
@@ -132,14 +132,14 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
         .map(|object| {
             let key = &object.key;
             let known = situation.record.get(SyncPhase::Sync, key);
-            let stand = match (known, actions.get(key)) {
-                (Some(Outcome::Failed(why)), _) => Stand::Failed(why.clone()),
+            let state = match (known, actions.get(key)) {
+                (Some(Outcome::Failed(why)), _) => TaskState::Failed(why.clone()),
                 (Some(Outcome::Pruned), _) | (None, Some(_))
                     if leaves(situation, object, known) =>
                 {
-                    Stand::Leaving
+                    TaskState::Leaving
                 }
-                (None | Some(Outcome::Pruned), Some(action)) => Stand::Open(Box::new(Action {
+                (None | Some(Outcome::Pruned), Some(action)) => TaskState::Open(Box::new(Action {
                     phase: SyncPhase::Sync,
                     key: key.clone(),
                     verb: Verb::Apply,
@@ -148,7 +148,7 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
                 _ => health(situation, key, known.is_some()),
             };
             Task {
-                place: Place {
+                slot: SyncSlot {
                     phase: SyncPhase::Sync,
                     prunes: false,
                     last: false,
@@ -157,7 +157,7 @@ fn objects(situation: &Situation<'_>) -> Vec<Task> {
                 rank: kinds::rank(&key.kind),
                 key: key.clone(),
                 is_hook: false,
-                stand,
+                state,
             }
         })
         .collect()
@@ -173,23 +173,23 @@ fn leaves(situation: &Situation<'_>, object: &DesiredObject, known: Option<&Outc
 }
 
 /// How an object stands that is applied, in this sync or before.
-fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> Stand {
+fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskState {
     // What this sync cannot change is not waited for either.
     let own = applied || situation.comparison.get(key).is_some_and(State::is_synced);
     let Some(live) = situation.live.get(key) else {
         return if applied {
-            Stand::Broken("it is gone: somebody deleted it".into())
+            TaskState::Broken("it is gone: somebody deleted it".into())
         } else {
-            Stand::Done
+            TaskState::Done
         };
     };
     let Some(health) = live.health.as_ref().filter(|_| own && !live.ignore_health) else {
-        return Stand::Done;
+        return TaskState::Done;
     };
     match health.status {
-        HealthStatusCode::Healthy => Stand::Done,
-        HealthStatusCode::Degraded => Stand::Broken(said(health.status, &health.message)),
-        _ => Stand::Running(said(health.status, &health.message)),
+        HealthStatusCode::Healthy => TaskState::Done,
+        HealthStatusCode::Degraded => TaskState::Broken(said(health.status, &health.message)),
+        _ => TaskState::Running(said(health.status, &health.message)),
     }
 }
 
@@ -205,23 +205,23 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
     hooks(situation)
         .map(|(phase, key, hook)| {
             let open = |verb, reason: &str| {
-                Stand::Open(Box::new(Action {
+                TaskState::Open(Box::new(Action {
                     phase,
                     key: key.clone(),
                     verb,
                     reason: reason.into(),
                 }))
             };
-            let stand = match situation.record.get(phase, &key) {
-                Some(Outcome::Failed(why)) => Stand::Failed(why.clone()),
-                Some(Outcome::Running(why)) => Stand::Running(why.clone()),
-                Some(_) => Stand::Done,
+            let state = match situation.record.get(phase, &key) {
+                Some(Outcome::Failed(why)) => TaskState::Failed(why.clone()),
+                Some(Outcome::Running(why)) => TaskState::Running(why.clone()),
+                Some(_) => TaskState::Done,
                 None => match situation.live_hooks.get(&key) {
                     Some(live) if of_this_run(live, situation.run) => {
-                        Stand::Running("just created".into())
+                        TaskState::Running("just created".into())
                     }
                     Some(live) if live.deleting => {
-                        Stand::Running("the one of an earlier sync is being deleted".into())
+                        TaskState::Running("the one of an earlier sync is being deleted".into())
                     }
                     Some(live) if hook.is_replaced() => open(
                         Verb::DeleteHook {
@@ -233,7 +233,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 },
             };
             Task {
-                place: Place {
+                slot: SyncSlot {
                     phase,
                     prunes: false,
                     last: false,
@@ -242,7 +242,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 rank: kinds::rank(&key.kind),
                 key: key.clone(),
                 is_hook: true,
-                stand,
+                state,
             }
         })
         .collect()
@@ -265,7 +265,7 @@ pub(crate) fn hook_outcome(live: &LiveObject) -> Outcome {
 /// Moves a Namespace before the first task that lives in it, and a CustomResourceDefinition before
 /// the first task of its kind, whatever their waves say.
 fn bring_forward(situation: &Situation<'_>, tasks: &mut [Task]) {
-    let mut needed: Vec<(ObjectKey, Place)> = Vec::new();
+    let mut needed: Vec<(ObjectKey, SyncSlot)> = Vec::new();
     for object in situation.desired.objects.values() {
         let defines = object.key.kind == "CustomResourceDefinition";
         let is_namespace = object.key.group.is_empty() && object.key.kind == "Namespace";
@@ -275,7 +275,7 @@ fn bring_forward(situation: &Situation<'_>, tasks: &mut [Task]) {
         let kind = defines.then(|| defined_kind(&object.manifest())).flatten();
         let first = tasks
             .iter()
-            .filter(|task| task.place.phase != SyncPhase::SyncFail)
+            .filter(|task| task.slot.phase != SyncPhase::SyncFail)
             .filter(|task| {
                 if defines {
                     kind.as_ref() == Some(&task.key.group_kind())
@@ -283,19 +283,19 @@ fn bring_forward(situation: &Situation<'_>, tasks: &mut [Task]) {
                     task.key.namespace == object.key.name
                 }
             })
-            .map(|task| task.place)
+            .map(|task| task.slot)
             .min();
-        if let Some(place) = first {
-            needed.push((object.key.clone(), place));
+        if let Some(slot) = first {
+            needed.push((object.key.clone(), slot));
         }
     }
-    for (key, place) in needed {
+    for (key, slot) in needed {
         if let Some(task) = tasks
             .iter_mut()
             .find(|task| !task.is_hook && task.key == key)
-            && place < task.place
+            && slot < task.slot
         {
-            task.place = place;
+            task.slot = slot;
         }
         // Inside the wave it comes first, even before what its kind would come after.
         if let Some(task) = tasks
@@ -325,10 +325,10 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
         let Some(live) = situation.live.get(&action.key) else {
             continue;
         };
-        let stand = match situation.record.get(SyncPhase::Sync, &action.key) {
-            Some(Outcome::Failed(why)) => Stand::Failed(why.clone()),
-            Some(_) => Stand::Running("being deleted".into()),
-            None => Stand::Open(Box::new(Action {
+        let state = match situation.record.get(SyncPhase::Sync, &action.key) {
+            Some(Outcome::Failed(why)) => TaskState::Failed(why.clone()),
+            Some(_) => TaskState::Running("being deleted".into()),
+            None => TaskState::Open(Box::new(Action {
                 phase: SyncPhase::Sync,
                 key: action.key.clone(),
                 verb: Verb::Prune { uid: uid.clone() },
@@ -336,7 +336,7 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
             })),
         };
         planned.insert(&action.key);
-        tasks.push(prune(situation, live, stand));
+        tasks.push(prune(situation, live, state));
     }
     // Those on their way out are no longer in the plan, and still waited for.
     for (key, state) in situation.comparison {
@@ -348,16 +348,16 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
             tasks.push(prune(
                 situation,
                 live,
-                Stand::Running("being deleted".into()),
+                TaskState::Running("being deleted".into()),
             ));
         }
     }
     tasks
 }
 
-fn prune(situation: &Situation<'_>, live: &LiveObject, stand: Stand) -> Task {
+fn prune(situation: &Situation<'_>, live: &LiveObject, state: TaskState) -> Task {
     Task {
-        place: Place {
+        slot: SyncSlot {
             phase: SyncPhase::Sync,
             prunes: true,
             last: situation.options.prunes_last(live.options),
@@ -366,6 +366,6 @@ fn prune(situation: &Situation<'_>, live: &LiveObject, stand: Stand) -> Task {
         rank: kinds::prune_rank(&live.key.kind),
         key: live.key.clone(),
         is_hook: false,
-        stand,
+        state,
     }
 }

@@ -58,7 +58,7 @@ fn next_after(desired: &DesiredSet, done: &[(&str, Outcome)]) -> Next {
         allow_empty: false,
         options,
         budget: Budget::default(),
-        consent: false,
+        approval: false,
         only: None,
     };
     let live = HashMap::new();

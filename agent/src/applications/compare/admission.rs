@@ -12,16 +12,16 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
-use crate::applications::Memory;
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::AppCache;
+use crate::applications::reconcile::{AppState, Reconciliation};
 
 /// Pause between two dry runs of what is overruled, since nothing announces that it no longer is.
 const PAUSE: Duration = Duration::from_mins(5);
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// Whether it is time to ask again.
-    pub(crate) fn admission_is_due(&self, memory: &Memory) -> bool {
-        let asked = memory.admission_asked;
+    pub(crate) fn admission_is_due(&self, cache: &AppCache) -> bool {
+        let asked = cache.admission_asked;
         self.refresh.is_some()
             || asked.is_some_and(|asked| {
                 let age = Timestamp::now().duration_since(asked);
@@ -31,7 +31,11 @@ impl Pass<'_> {
 
     /// Makes the API server be asked about what it is time to ask again, and what an earlier agent
     /// found and this one does not know.
-    pub(crate) fn doubt_admission(&self, desired: &DesiredSet, comparison: &mut Comparison) {
+    pub(crate) fn invalidate_admission_cache(
+        &self,
+        desired: &DesiredSet,
+        comparison: &mut Comparison,
+    ) {
         let said: Vec<&str> = self
             .previous
             .conditions
@@ -47,7 +51,7 @@ impl Pass<'_> {
                     said.iter().any(|message| message.starts_with(&start))
                 }
                 Admission::Kept => false,
-                Admission::Overruled(_) => self.asks_admission,
+                Admission::MutatedByAdmission(_) => self.asks_admission,
             };
             if doubted
                 && let Some(state) = comparison.get_mut(key)
@@ -61,27 +65,27 @@ impl Pass<'_> {
     /// Says what is overruled; returns when to ask again.
     pub(crate) fn note_admission(
         &mut self,
-        findings: &Findings,
-        memory: &mut Memory,
+        app_state: &AppState,
+        cache: &mut AppCache,
     ) -> Option<Duration> {
         let index = &self.controller.cluster.index;
-        let keys = findings
+        let keys = app_state
             .comparison
             .iter()
             .filter(|(_, state)| state.is_synced());
-        let overruled = index.admission(keys.map(|(key, _)| key), false);
-        if overruled.is_empty() {
-            memory.admission_asked = None;
+        let mutated_by_admission = index.admission(keys.map(|(key, _)| key), false);
+        if mutated_by_admission.is_empty() {
+            cache.admission_asked = None;
             return None;
         }
-        if self.asks_admission || memory.admission_asked.is_none() {
-            memory.admission_asked = Some(Timestamp::now());
+        if self.asks_admission || cache.admission_asked.is_none() {
+            cache.admission_asked = Some(Timestamp::now());
         }
-        for (key, admission) in overruled {
-            if let Admission::Overruled(overruled) = admission {
+        for (key, admission) in mutated_by_admission {
+            if let Admission::MutatedByAdmission(mutated_by_admission) = admission {
                 self.conditions.insert(Condition::new(
                     condition::OVERRULED_WARNING,
-                    format!("{key}: {overruled}"),
+                    format!("{key}: {mutated_by_admission}"),
                 ));
             }
         }

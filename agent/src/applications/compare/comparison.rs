@@ -4,26 +4,26 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, stream};
-use gitops_core::compare::comparison as compare;
+use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation, State};
 use gitops_core::live::object::LiveObject;
-use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::project;
 use gitops_core::report::status::{Condition, identity};
 
-use crate::applications::reconcile::{Findings, Pass};
-use crate::applications::sources::render as desired;
-use crate::applications::sources::render::{Wanted, comparison_error};
+use crate::applications::reconcile::{AppState, Reconciliation};
+use crate::applications::sources::render;
+use crate::applications::sources::render::{RenderedApp, comparison_error};
 use crate::cluster::inspect;
 
 /// Requests under way at the same time to look up or confirm the objects of one application.
 const INSPECTIONS: usize = 8;
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// Compares, after making sure that the index knows what it has to.
-    pub(crate) async fn compare(&mut self, wanted: Wanted) -> Result<Findings, Condition> {
+    pub(crate) async fn compare(&mut self, wanted: RenderedApp) -> Result<AppState, Condition> {
         let cluster = &self.controller.cluster;
         let kinds: BTreeSet<_> = wanted
             .desired
@@ -51,11 +51,11 @@ impl Pass<'_> {
             .await;
         self.probe(&wanted).await?;
         let (mut comparison, live) = self.judge(&wanted.desired)?;
-        self.doubt_admission(&wanted.desired, &mut comparison);
+        self.invalidate_admission_cache(&wanted.desired, &mut comparison);
         self.confirm(&wanted.desired, &mut comparison, &live)
             .await?;
         let ignored = self.ignored(&wanted.desired);
-        Ok(Findings {
+        Ok(AppState {
             wanted,
             comparison,
             live,
@@ -98,7 +98,7 @@ impl Pass<'_> {
         comparison.retain(|key, state| {
             !state.is_extra()
                 || (project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
-                    && controller.heir(&instance, key).is_none())
+                    && controller.next_owner(&instance, key).is_none())
         });
         for (key, state) in &comparison {
             // Judged equal by ownership alone: remember it, so that the fields need not be kept.
@@ -113,7 +113,7 @@ impl Pass<'_> {
     }
 
     /// Looks up objects nobody marked yet, and objects an earlier tool left behind.
-    async fn probe(&self, wanted: &Wanted) -> Result<(), Condition> {
+    async fn probe(&self, wanted: &RenderedApp) -> Result<(), Condition> {
         let cluster = &self.controller.cluster;
         let unknown: Vec<_> = wanted
             .desired
@@ -135,7 +135,7 @@ impl Pass<'_> {
 
     /// Objects the status lists but Git no longer holds: those Argo CD applied carry no label that
     /// a watch would show.
-    async fn probe_leftovers(&self, wanted: &Wanted) -> Result<(), Condition> {
+    async fn probe_leftovers(&self, wanted: &RenderedApp) -> Result<(), Condition> {
         let cluster = &self.controller.cluster;
         for resource in self
             .previous
@@ -193,11 +193,11 @@ impl Pass<'_> {
         for (key, verdict) in verdicts {
             let state = match verdict {
                 Ok((state, problems)) => {
-                    let problems = problems.into_iter().map(desired::invalid_rule);
+                    let problems = problems.into_iter().map(render::invalid_rule);
                     self.conditions.extend(problems);
                     match (state, desired.objects.get(&key), live.get(&key)) {
                         (State::Drifted(_), Some(object), Some(live))
-                            if automated && compare::is_changed_in_git(object, live) =>
+                            if automated && comparison::is_changed_in_git(object, live) =>
                         {
                             State::Changed
                         }

@@ -6,31 +6,37 @@ use gitops_api::Application;
 use gitops_core::settings::Settings;
 use gitops_core::settings::ignore::RuleSource;
 
-use crate::applications::cache::{RenderedSources, Ruled};
+use crate::applications::cache::{RenderedSources, WithIgnoreRules};
 
 impl RenderedSources {
     /// The manifests under the rules of the application and of the installation.
-    pub(crate) fn ruled(&mut self, app: &Application, settings: &Settings) -> Ruled {
+    pub(crate) fn with_ignore_rules(
+        &mut self,
+        app: &Application,
+        settings: &Settings,
+    ) -> WithIgnoreRules {
         let source = RuleSource::of(app, settings);
         if source.is_empty() {
-            self.ruled = None;
-            return Ruled {
+            self.with_ignore_rules = None;
+            return WithIgnoreRules {
                 source,
                 desired: self.desired.clone(),
                 problems: Vec::new(),
             };
         }
-        let known = self.ruled.as_ref();
-        if let Some(ruled) = known.filter(|ruled| ruled.source == source) {
-            return ruled.clone();
+        let known = self.with_ignore_rules.as_ref();
+        if let Some(with_ignore_rules) =
+            known.filter(|with_ignore_rules| with_ignore_rules.source == source)
+        {
+            return with_ignore_rules.clone();
         }
         let (compiled, problems) = source.compile();
-        let ruled = Ruled {
+        let with_ignore_rules = WithIgnoreRules {
             source,
             desired: Arc::new(self.desired.as_ref().clone().ignoring(&compiled)),
             problems,
         };
-        self.ruled = Some(ruled.clone());
-        ruled
+        self.with_ignore_rules = Some(with_ignore_rules.clone());
+        with_ignore_rules
     }
 }

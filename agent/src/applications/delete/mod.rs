@@ -23,7 +23,7 @@ use kube::api::{Patch, PatchParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::{AppKey, Controller, Memory};
+use super::{AppCache, AppKey, Controller};
 use crate::cluster::write::{WriteError, chain};
 
 /// What the deletion of one Application works with.
@@ -43,27 +43,31 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
     ) -> Option<Duration> {
         // Whoever else wants one of its objects may have it.
-        self.wake(self.cluster.index.rivals(&self.instance(key)));
-        for waiting in self.looks.forget(key) {
+        self.requeue(self.cluster.index.other_claimants(&self.instance(key)));
+        for waiting in self.observed_revisions.forget(key) {
             self.queue.add(waiting);
         }
         let nothing = DesiredSet::default();
-        self.wake(self.cluster.index.want(&self.instance(key), Some(&nothing)));
+        self.requeue(
+            self.cluster
+                .index
+                .register_desired(&self.instance(key), Some(&nothing)),
+        );
         let finalizers = app.finalizers();
         if deletion::cascade(finalizers).is_none() && !deletion::needs_hooks(finalizers) {
             return None;
         }
         if let Err(error) = self.find_objects(key, app).await {
             let text = format!("its objects cannot be looked up: {error}");
-            return Box::pin(self.stuck(app, memory, text)).await;
+            return Box::pin(self.report_blocked(app, cache, text)).await;
         }
-        if self.waits_for_heirs(key, app).await {
+        if self.awaits_next_owners(key, app).await {
             return None;
         }
-        let mut deletion = Box::pin(self.prepare_deletion(key, app, memory)).await;
+        let mut deletion = Box::pin(self.prepare_deletion(key, app, cache)).await;
         let mut last = Vec::new();
         loop {
             match self.next_of(key, &deletion) {
@@ -72,9 +76,9 @@ impl Controller {
                 Next::Act(actions) if actions == last => return None,
                 Next::Act(actions) => {
                     if let Some(failures) = self.perform_all(&deletion, &actions).await {
-                        return Box::pin(self.stuck(&deletion.app, memory, failures)).await;
+                        return Box::pin(self.report_blocked(&deletion.app, cache, failures)).await;
                     }
-                    memory.failures = 0;
+                    cache.failures = 0;
                     last = actions;
                 }
                 Next::Finish {
@@ -82,7 +86,7 @@ impl Controller {
                     finalizers,
                 } => {
                     if let Some(failures) = self.perform_all(&deletion, &cleanup).await {
-                        return Box::pin(self.stuck(&deletion.app, memory, failures)).await;
+                        return Box::pin(self.report_blocked(&deletion.app, cache, failures)).await;
                     }
                     match self.take_off(key, &deletion, &finalizers).await {
                         Ok(Some(app)) => deletion.app = app,
@@ -99,8 +103,8 @@ impl Controller {
                     blocked,
                     failed,
                 } => {
-                    let reason = self.with_last_words(reason, &failed).await;
-                    return Box::pin(self.wait(key, &deletion, memory, reason, blocked)).await;
+                    let reason = self.with_log_tail(reason, &failed).await;
+                    return Box::pin(self.wait(key, &deletion, cache, reason, blocked)).await;
                 }
             }
         }
@@ -142,7 +146,7 @@ impl Controller {
                 let (name, destination) = (app.spec.effective_project(), &app.spec.destination);
                 permits_object(&project.spec, name, destination, object).is_ok()
             });
-            !allowed || self.heir(&instance, object).is_some()
+            !allowed || self.next_owner(&instance, object).is_some()
         };
         decide(&Situation {
             subject: Subject {

@@ -9,7 +9,7 @@ use gitops_core::sync::deletion;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::{AppKey, Controller, Memory};
+use super::super::{AppCache, AppKey, Controller};
 use super::Deletion;
 use crate::applications::sources::render::is_in_cluster;
 use crate::cluster::write::{WriteError, chain};
@@ -55,18 +55,18 @@ impl Controller {
 
     /// Whether another application has still to look at the commit that deleted this one: it may
     /// want its objects. A repository that cannot be read holds nothing up.
-    pub(super) async fn waits_for_heirs(&self, key: &AppKey, app: &Application) -> bool {
+    pub(super) async fn awaits_next_owners(&self, key: &AppKey, app: &Application) -> bool {
         if self.cluster.index.tracked(&self.instance(key)).is_empty() {
             return false;
         }
         let sources = app.spec.effective_sources();
         self.follow(key, &app.spec);
         let found = self
-            .look_up(&app.spec, sources, false, &mut BTreeSet::new())
+            .resolve_sources(&app.spec, sources, false, &mut BTreeSet::new())
             .await;
         let Ok(found) = found else { return false };
         let revisions: Vec<String> = found.into_iter().map(|found| found.revision).collect();
-        let behind = self.not_yet_looked(key, sources, &revisions);
+        let behind = self.unobserved_apps(key, sources, &revisions);
         if !behind.is_empty() {
             tracing::debug!(application = %key, ?behind, "the deletion waits for the look of others");
         }
@@ -77,7 +77,7 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
     ) -> Deletion {
         let since = app.metadata.deletion_timestamp.as_ref();
         let revision = app
@@ -87,7 +87,7 @@ impl Controller {
             .map(|sync| sync.revisions.first().unwrap_or(&sync.revision).clone())
             .next();
         let hooks = if deletion::needs_hooks(app.finalizers()) {
-            self.hooks_of(key, app, memory).await
+            self.hooks_of(key, app, cache).await
         } else {
             Ok(vec![])
         };
@@ -138,7 +138,7 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
     ) -> Result<Vec<Hook>, String> {
         let sources = app.spec.effective_sources();
         self.follow(key, &app.spec);
@@ -146,9 +146,9 @@ impl Controller {
             self.validate(&app.spec, sources)?;
             let mut conditions = BTreeSet::new();
             let found = self
-                .look_up(&app.spec, sources, false, &mut conditions)
+                .resolve_sources(&app.spec, sources, false, &mut conditions)
                 .await?;
-            self.wanted(key, app, found, &mut memory.rendered, false)
+            self.render_app(key, app, found, &mut cache.rendered, false)
                 .await
         };
         let wanted = wanted

@@ -13,9 +13,9 @@ use gitops_core::sync::Outcome;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::{AppKey, Controller, Memory};
+use super::super::{AppCache, AppKey, Controller};
 use super::Deletion;
-use crate::applications::report::reporter::Answered;
+use crate::applications::report::reporter::HandledRequests;
 
 /// Pauses before what was refused is tried again, first and longest.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Controller {
     /// What the Pods of failed hooks wrote last.
-    pub(super) async fn with_last_words(&self, mut reason: String, failed: &[ObjectKey]) -> String {
+    pub(super) async fn with_log_tail(&self, mut reason: String, failed: &[ObjectKey]) -> String {
         for key in failed.iter().take(2) {
             let told = self.with_logs(key, Outcome::Failed(String::new())).await;
             if let Outcome::Failed(log) = told
@@ -44,16 +44,16 @@ impl Controller {
         &self,
         key: &AppKey,
         deletion: &Deletion,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         reason: String,
         blocked: bool,
     ) -> Option<Duration> {
         let now = Timestamp::now();
-        let since = match &memory.waits {
+        let since = match &cache.waits {
             Some((known, since)) if *known == reason => *since,
             _ => now,
         };
-        memory.waits = Some((reason.clone(), since));
+        cache.waits = Some((reason.clone(), since));
         let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let unseen = self
             .cluster
@@ -72,17 +72,17 @@ impl Controller {
         } else {
             condition::DELETION_WARNING
         };
-        Box::pin(self.say(&deletion.app, memory, kind, reason)).await;
+        Box::pin(self.report_progress(&deletion.app, cache, kind, reason)).await;
         // What a repository or a registry says may change without anybody telling.
         let unknown = blocked && deletion.hooks.is_err();
-        again.or_else(|| unknown.then(|| pause(memory)))
+        again.or_else(|| unknown.then(|| pause(cache)))
     }
 
     /// Says what was refused, and tries again later.
-    pub(super) async fn stuck(
+    pub(super) async fn report_blocked(
         &self,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         text: String,
     ) -> Option<Duration> {
         tracing::warn!(
@@ -90,23 +90,23 @@ impl Controller {
             text,
             "the deletion does not get on"
         );
-        Box::pin(self.say(app, memory, condition::DELETION_ERROR, text)).await;
-        Some(pause(memory))
+        Box::pin(self.report_progress(app, cache, condition::DELETION_ERROR, text)).await;
+        Some(pause(cache))
     }
 
-    pub(super) async fn say(
+    pub(super) async fn report_progress(
         &self,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         kind: &'static str,
         message: String,
     ) {
-        let mut status = memory.status(app).into_owned();
+        let mut status = cache.status(app).into_owned();
         let found = BTreeSet::from([Condition::new(kind, message)]);
         status.conditions = status::conditions(&status.conditions, &found, Timestamp::now());
         let written = self
             .reporter
-            .write(app, memory, status, Answered::default())
+            .write(app, cache, status, HandledRequests::default())
             .await;
         if let Err(error) = written {
             tracing::debug!(error = format!("{error:#}"), "condition not written");
@@ -114,8 +114,8 @@ impl Controller {
     }
 }
 
-fn pause(memory: &mut Memory) -> Duration {
-    let pause = FIRST_RETRY.saturating_mul(1 << memory.failures.min(6));
-    memory.failures = memory.failures.saturating_add(1);
+fn pause(cache: &mut AppCache) -> Duration {
+    let pause = FIRST_RETRY.saturating_mul(1 << cache.failures.min(6));
+    cache.failures = cache.failures.saturating_add(1);
     pause.min(LAST_RETRY)
 }

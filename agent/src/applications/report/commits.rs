@@ -11,8 +11,8 @@ use gitops_git::{CommitInfo, GitError, Mirror};
 use gitops_render::{InputSet, SourceTree};
 use jiff::Timestamp;
 
-use crate::applications::Memory;
-use crate::applications::reconcile::Findings;
+use crate::applications::AppCache;
+use crate::applications::reconcile::AppState;
 use crate::repositories::hub::blocking;
 use crate::repositories::trees::CommitTree;
 
@@ -33,9 +33,9 @@ pub(crate) fn summary(commit: &CommitInfo) -> CommitSummary {
 }
 
 /// The commit of a finished sync, for the history. `None` when it cannot be read.
-pub(crate) async fn delivered(findings: &Findings) -> Option<CommitSummary> {
-    let (place, mirror) = findings.wanted.git.clone()?;
-    let revision = findings.wanted.revisions.get(place)?.clone();
+pub(crate) async fn delivered(app_state: &AppState) -> Option<CommitSummary> {
+    let (place, mirror) = app_state.wanted.git.clone()?;
+    let revision = app_state.wanted.revisions.get(place)?.clone();
     blocking(move || Ok(summary(&mirror.commit(&revision)?)))
         .await
         .ok()
@@ -45,23 +45,23 @@ pub(crate) async fn delivered(findings: &Findings) -> Option<CommitSummary> {
 /// those compared while another revision is held. Asks Git only when something moved.
 pub(crate) async fn live(
     previous: &ApplicationStatus,
-    findings: &Findings,
+    app_state: &AppState,
     tracked: &[String],
-    memory: &mut Memory,
+    cache: &mut AppCache,
 ) -> Option<LiveRevision> {
-    let (place, mirror) = findings.wanted.git.clone()?;
+    let (place, mirror) = app_state.wanted.git.clone()?;
     let head = tracked.get(place)?.clone();
-    let revision = history::live_commit(previous, findings.compared(), place)?;
+    let revision = history::live_commit(previous, app_state.compared(), place)?;
     let known = previous
         .live
         .clone()
         .filter(|known| known.commit.revision == revision);
-    if known.is_some() && memory.live_at.as_ref() == Some(&head) {
+    if known.is_some() && cache.live_at.as_ref() == Some(&head) {
         return None;
     }
-    let rendered = memory.held.as_ref().or(memory.rendered.as_ref());
+    let rendered = cache.held.as_ref().or(cache.rendered.as_ref());
     let inputs = rendered
-        .filter(|_| findings.wanted.revisions.get(place) == Some(&revision))
+        .filter(|_| app_state.wanted.revisions.get(place) == Some(&revision))
         .and_then(|rendered| rendered.sources.get(place))
         .filter(|source| source.dependencies.is_empty())
         .map(|source| source.inputs.clone());
@@ -92,7 +92,7 @@ pub(crate) async fn live(
     .await;
     match found {
         Ok(live) => {
-            memory.live_at = Some(head);
+            cache.live_at = Some(head);
             Some(live)
         }
         Err(error) => {

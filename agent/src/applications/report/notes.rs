@@ -6,17 +6,17 @@ use gitops_core::manifest::options;
 use gitops_core::report::status::Condition;
 use gitops_core::sync::autosync::Idle;
 
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::reconcile::{AppState, Reconciliation};
 use crate::applications::sources::render::comparison_error;
 use crate::applications::sync::request::allow_empty;
-use crate::applications::{Memory, short};
+use crate::applications::{AppCache, short};
 
-impl Pass<'_> {
-    pub(crate) fn note_idle(&mut self, idle: Idle, findings: &Findings) {
-        if idle == Idle::GaveUp {
+impl Reconciliation<'_> {
+    pub(crate) fn note_idle(&mut self, idle: Idle, app_state: &AppState) {
+        if idle == Idle::RetriesExhausted {
             self.note_failed_attempt();
         }
-        self.note_shared(findings);
+        self.note_shared(app_state);
     }
 
     /// Says on the application why its last sync failed.
@@ -51,8 +51,8 @@ impl Pass<'_> {
         }
     }
 
-    pub(crate) fn note_shared(&mut self, findings: &Findings) {
-        for (key, state) in &findings.comparison {
+    pub(crate) fn note_shared(&mut self, app_state: &AppState) {
+        for (key, state) in &app_state.comparison {
             if let State::OwnedBy(other) = state {
                 self.conditions.insert(Condition::new(
                     condition::SHARED_RESOURCE_WARNING,
@@ -66,8 +66,8 @@ impl Pass<'_> {
         }
     }
 
-    pub(crate) fn note_unapplied(&mut self, findings: &Findings, memory: &Memory) {
-        let unknown: Vec<String> = findings
+    pub(crate) fn note_unapplied(&mut self, app_state: &AppState, cache: &AppCache) {
+        let unknown: Vec<String> = app_state
             .comparison
             .iter()
             .filter(|(_, state)| **state == State::UnknownKind)
@@ -80,8 +80,8 @@ impl Pass<'_> {
                 unknown.join(", ")
             )));
         }
-        if findings.wanted.desired.objects.is_empty()
-            && findings.comparison.values().any(State::is_extra)
+        if app_state.wanted.desired.objects.is_empty()
+            && app_state.comparison.values().any(State::is_extra)
             && !allow_empty(&self.app.spec)
         {
             self.conditions.insert(Condition::new(
@@ -90,7 +90,7 @@ impl Pass<'_> {
                  allowed; set syncPolicy.automated.allowEmpty or delete the application",
             ));
         }
-        for warning in memory
+        for warning in cache
             .rendered
             .iter()
             .flat_map(|rendered| &rendered.warnings)

@@ -20,13 +20,13 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::applications::reconcile::Findings;
-use crate::applications::{Memory, short};
+use crate::applications::reconcile::AppState;
+use crate::applications::{AppCache, short};
 use crate::metrics::Metrics;
 
 /// What was asked for on an Application and is done: the agent takes it off.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Answered {
+pub(crate) struct HandledRequests {
     /// The operation has ended.
     pub(crate) operation: bool,
     /// It was refreshed.
@@ -63,32 +63,32 @@ impl Reporter {
     pub(crate) async fn write(
         &self,
         app: &Application,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         status: ApplicationStatus,
-        answered: Answered,
+        handled: HandledRequests,
     ) -> anyhow::Result<()> {
-        let before = serde_json::to_value(memory.status(app))?;
+        let before = serde_json::to_value(cache.status(app))?;
         let mut after = serde_json::to_value(&status)?;
         let mut patch = json!({});
         let mut done: Vec<&str> = Vec::new();
-        if answered.refresh {
+        if handled.refresh {
             // Whoever asked wants to see that it was done.
             after["reconciledAt"] =
                 json!(gitops_core::report::status::seconds(jiff::Timestamp::now()));
             done.extend([annotation::REFRESH, annotation::REFRESH_TIMESTAMP]);
         }
-        if answered.hold {
+        if handled.hold {
             done.push(annotation::HOLD);
         }
         for name in &done {
             patch["metadata"]["annotations"][*name] = Value::Null;
         }
-        if answered.operation {
+        if handled.operation {
             patch["operation"] = Value::Null;
         }
         match merge_patch(&before, &after) {
             Some(change) => patch["status"] = change,
-            None if done.is_empty() && !answered.operation => return Ok(()),
+            None if done.is_empty() && !handled.operation => return Ok(()),
             None => {}
         }
         let api: Api<Application> =
@@ -109,7 +109,7 @@ impl Reporter {
             Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
         };
         written.metadata.managed_fields = None;
-        memory.written = Some(Arc::new(written));
+        cache.written = Some(Arc::new(written));
         Ok(())
     }
 
@@ -117,11 +117,11 @@ impl Reporter {
     pub(crate) fn operation(
         &self,
         app: &Application,
-        findings: &Findings,
+        app_state: &AppState,
         operation: &OperationState,
         healed: &[(ObjectKey, Vec<DriftedField>)],
     ) {
-        let revision = findings
+        let revision = app_state
             .wanted
             .revisions
             .first()
@@ -164,7 +164,7 @@ impl Reporter {
                 secondary: None,
             };
             tracing::info!(application = app.name_any(), object = %key, what, "healed");
-            let reference = reference(findings, key);
+            let reference = reference(app_state, key);
             self.publish(event(), reference);
             self.publish(event(), app.object_ref(&()));
         }
@@ -174,7 +174,7 @@ impl Reporter {
     pub(crate) fn handed_over(
         &self,
         app: &Application,
-        findings: &Findings,
+        app_state: &AppState,
         key: &ObjectKey,
         from: &str,
     ) {
@@ -191,7 +191,7 @@ impl Reporter {
             action: "Sync".into(),
             secondary: None,
         };
-        self.publish(event(), reference(findings, key));
+        self.publish(event(), reference(app_state, key));
         self.publish(event(), app.object_ref(&()));
     }
 
@@ -210,14 +210,14 @@ impl Reporter {
     }
 }
 
-fn reference(findings: &Findings, key: &ObjectKey) -> ObjectReference {
-    let desired = findings.wanted.desired.objects.get(key);
+fn reference(app_state: &AppState, key: &ObjectKey) -> ObjectReference {
+    let desired = app_state.wanted.desired.objects.get(key);
     ObjectReference {
         api_version: desired.map(|desired| desired.gvk.api_version()),
         kind: Some(key.kind.clone()),
         name: Some(key.name.clone()),
         namespace: Some(key.namespace.clone()).filter(|n| !n.is_empty()),
-        uid: findings.live.get(key).map(|live| live.uid.clone()),
+        uid: app_state.live.get(key).map(|live| live.uid.clone()),
         ..ObjectReference::default()
     }
 }

@@ -14,7 +14,7 @@ use gitops_core::sync::{Action, Outcome, Record};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::applications::reconcile::Findings;
+use crate::applications::reconcile::AppState;
 use crate::applications::sync::request::Request;
 
 /// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
@@ -25,7 +25,7 @@ pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
 pub(crate) const HOOKS_DIGEST: &str = "hooksDigest";
 
 /// How a sync stands.
-pub(crate) enum Ending {
+pub(crate) enum SyncOutcome {
     /// Not at its end: what is waited for.
     Running(String),
     /// Ended well; what was done.
@@ -36,12 +36,12 @@ pub(crate) enum Ending {
 
 /// The result of something the agent did.
 pub(crate) fn of_action(
-    findings: &Findings,
+    app_state: &AppState,
     run: &Run,
     action: &Action,
     outcome: &Outcome,
 ) -> ResourceResult {
-    let mut result = of_outcome(findings, run, action.phase, &action.key, outcome);
+    let mut result = of_outcome(app_state, run, action.phase, &action.key, outcome);
     if *outcome == Outcome::Applied {
         result.message = format!("applied: {}", action.reason);
     }
@@ -54,13 +54,13 @@ pub(crate) fn of_action(
 
 /// The result of something that was observed.
 pub(crate) fn of_outcome(
-    findings: &Findings,
+    app_state: &AppState,
     run: &Run,
     phase: SyncPhase,
     key: &ObjectKey,
     outcome: &Outcome,
 ) -> ResourceResult {
-    let hook = findings
+    let hook = app_state
         .wanted
         .desired
         .hooks
@@ -68,7 +68,7 @@ pub(crate) fn of_outcome(
         .find(|hook| hook.phases.contains(&phase) && hook.key_in(phase, run) == *key);
     let (status, message) = match outcome {
         Outcome::Applied => (ResultCode::Synced, "applied".to_owned()),
-        Outcome::Pruned if findings.wanted.desired.objects.contains_key(key) => {
+        Outcome::Pruned if app_state.wanted.desired.objects.contains_key(key) => {
             (ResultCode::Pruned, "deleted to be created again".into())
         }
         Outcome::Pruned => (ResultCode::Pruned, "pruned: no longer in Git".into()),
@@ -76,7 +76,7 @@ pub(crate) fn of_outcome(
         Outcome::Running(how) | Outcome::Succeeded(how) => (ResultCode::Synced, how.clone()),
         Outcome::Failed(why) => (ResultCode::SyncFailed, why.clone()),
     };
-    let mut result = resource_result(key, findings, status, message);
+    let mut result = resource_result(key, app_state, status, message);
     result.sync_phase = Some(phase);
     if let Some(hook) = hook {
         result.hook_type = hook::type_of(phase);
@@ -94,14 +94,14 @@ pub(crate) fn of_outcome(
 
 pub(crate) fn resource_result(
     key: &ObjectKey,
-    findings: &Findings,
+    app_state: &AppState,
     status: ResultCode,
     message: String,
 ) -> ResourceResult {
-    let desired = findings.wanted.desired.objects.get(key);
+    let desired = app_state.wanted.desired.objects.get(key);
     let version = desired
         .map(|desired| desired.gvk.version.clone())
-        .or_else(|| findings.live.get(key).map(|live| live.version.clone()));
+        .or_else(|| app_state.live.get(key).map(|live| live.version.clone()));
     ResourceResult {
         group: key.group.clone(),
         version: version.unwrap_or_default(),
@@ -167,11 +167,11 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
     text
 }
 
-pub(crate) fn healed(findings: &Findings, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
+pub(crate) fn healed(app_state: &AppState, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
     plan.steps
         .iter()
         .flat_map(|step| &step.actions)
-        .filter_map(|action| match findings.comparison.get(&action.key)? {
+        .filter_map(|action| match app_state.comparison.get(&action.key)? {
             State::Drifted(fields) => Some((action.key.clone(), fields.clone())),
             State::Missing => Some((action.key.clone(), vec![])),
             _ => None,
@@ -182,29 +182,29 @@ pub(crate) fn healed(findings: &Findings, plan: &Plan) -> Vec<(ObjectKey, Vec<Dr
 /// The state of an operation as it is reported.
 pub(crate) fn operation_state(
     app: &Application,
-    findings: &Findings,
+    app_state: &AppState,
     request: &Request,
     plan: &Plan,
     record: &Record,
     started: Timestamp,
-    ending: Ending,
+    ending: SyncOutcome,
 ) -> OperationState {
     let mut results = record.results();
     for (key, skip) in &plan.skipped {
-        let status = match findings.comparison.get(key) {
+        let status = match app_state.comparison.get(key) {
             Some(state) if state.is_extra() => ResultCode::PruneSkipped,
             _ => ResultCode::SyncFailed,
         };
         if !results.iter().any(|result| {
             result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
         }) {
-            results.push(resource_result(key, findings, status, skip.message()));
+            results.push(resource_result(key, app_state, status, skip.message()));
         }
     }
     let mut operation = request.operation.clone();
     let result = SyncOperationResult {
         resources: results,
-        ..sync_result(app, findings)
+        ..sync_result(app, app_state)
     };
     if let Some(sync) = &mut operation.sync
         && sync.revision.is_empty()
@@ -213,9 +213,9 @@ pub(crate) fn operation_state(
         sync.revision.clone_from(&result.revision);
     }
     let (phase, message) = match ending {
-        Ending::Running(what) => (OperationPhase::Running, what),
-        Ending::Succeeded(what) => (OperationPhase::Succeeded, what),
-        Ending::Failed(why) => (OperationPhase::Failed, why),
+        SyncOutcome::Running(what) => (OperationPhase::Running, what),
+        SyncOutcome::Succeeded(what) => (OperationPhase::Succeeded, what),
+        SyncOutcome::Failed(why) => (OperationPhase::Failed, why),
     };
     OperationState {
         operation,
@@ -230,10 +230,10 @@ pub(crate) fn operation_state(
 }
 
 /// What a sync delivers, before anything was done.
-pub(crate) fn sync_result(app: &Application, findings: &Findings) -> SyncOperationResult {
+pub(crate) fn sync_result(app: &Application, app_state: &AppState) -> SyncOperationResult {
     let spec = &app.spec;
     let multiple = !spec.sources.is_empty();
-    let revisions = &findings.wanted.revisions;
+    let revisions = &app_state.wanted.revisions;
     let mut result = SyncOperationResult {
         revision: if multiple {
             String::new()
@@ -247,9 +247,9 @@ pub(crate) fn sync_result(app: &Application, findings: &Findings) -> SyncOperati
     };
     result.extra.insert(
         DESIRED_DIGEST.into(),
-        Value::from(findings.wanted.desired.digest()),
+        Value::from(app_state.wanted.desired.digest()),
     );
-    if let Some(hooks) = findings.wanted.desired.hooks_digest() {
+    if let Some(hooks) = app_state.wanted.desired.hooks_digest() {
         result.extra.insert(HOOKS_DIGEST.into(), Value::from(hooks));
     }
     result

@@ -8,8 +8,8 @@ use gitops_core::report::status::Condition;
 use gitops_core::sync::hold;
 use jiff::Timestamp;
 
-use crate::applications::reconcile::Pass;
-use crate::applications::sources::render::Wanted;
+use crate::applications::reconcile::Reconciliation;
+use crate::applications::sources::render::RenderedApp;
 
 /// What became of a hold in this pass.
 pub(crate) enum Holding {
@@ -19,10 +19,10 @@ pub(crate) enum Holding {
     Ended,
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// The sources at the held revision, when a hold is in force. `tracked` is what the tracked
     /// revision renders to, `None` when it does not.
-    pub(crate) fn held(&mut self, tracked: Option<&Wanted>) -> Option<Vec<ApplicationSource>> {
+    pub(crate) fn held(&mut self, tracked: Option<&RenderedApp>) -> Option<Vec<ApplicationSource>> {
         let text = self
             .app
             .metadata

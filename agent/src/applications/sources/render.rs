@@ -21,11 +21,11 @@ use gitops_render::{
 
 use super::dependencies::overlay;
 use crate::applications::cache::{Dependency, RenderedSource, RenderedSources};
-use crate::applications::sources::resolve::Found;
+use crate::applications::sources::resolve::ResolvedSource;
 use crate::applications::{AppKey, Controller};
 
 /// What Git says, or why it is not known.
-pub(crate) struct Wanted {
+pub(crate) struct RenderedApp {
     /// One revision a source, in order; empty when they could not be looked up.
     pub(crate) revisions: Vec<String>,
     /// Kind of each source.
@@ -41,33 +41,33 @@ pub(crate) struct Wanted {
 impl Controller {
     /// Renders and prepares what was looked up, unless `last` says that nothing changed; `hard`
     /// renders again in any case.
-    pub(crate) async fn wanted(
+    pub(crate) async fn render_app(
         &self,
         key: &AppKey,
         app: &Application,
-        found: Vec<Found>,
+        found: Vec<ResolvedSource>,
         last: &mut Option<RenderedSources>,
         hard: bool,
-    ) -> Result<Wanted, Condition> {
+    ) -> Result<RenderedApp, Condition> {
         let revisions: Vec<String> = found.iter().map(|source| source.revision.clone()).collect();
         let git = found
             .iter()
             .enumerate()
             .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
         let settings = self.settings.get();
-        let recipe = recipe(key, app, &settings, found.iter().map(|source| &source.spec));
+        let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let kinds = self.cluster.discovery.kinds();
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
         let reusable = !hard
             && last.as_ref().is_some_and(|rendered| {
-                rendered.recipe == recipe
+                rendered.render_key == render_key
                     && (rendered.cluster == cluster || !rendered.depends_on_cluster())
                     && unchanged(rendered, &found)
             });
         if reusable {
             self.metrics.render("unchanged");
         } else {
-            let rendered = self.render(key, app, found, recipe, cluster).await;
+            let rendered = self.render(key, app, found, render_key, cluster).await;
             self.metrics.render(if rendered.is_ok() {
                 "rendered"
             } else {
@@ -78,23 +78,23 @@ impl Controller {
         let Some(rendered) = last else {
             return Err(comparison_error("nothing was rendered"));
         };
-        let ruled = rendered.ruled(app, &settings);
+        let with_ignore_rules = rendered.with_ignore_rules(app, &settings);
         let desired = &rendered.desired;
         let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
         let repeated = warning(condition::REPEATED_RESOURCE_WARNING);
         let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
         let conditions = desired.repeated.iter().map(repeated);
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
-        let conditions = conditions.chain(ruled.problems.into_iter().map(invalid_rule));
+        let conditions = conditions.chain(with_ignore_rules.problems.into_iter().map(invalid_rule));
         let conditions = conditions.chain(unreadable(&desired.warnings)).collect();
-        Ok(Wanted {
+        Ok(RenderedApp {
             revisions,
             source_types: rendered
                 .sources
                 .iter()
                 .map(|s| s.source_type.clone())
                 .collect(),
-            desired: ruled.desired,
+            desired: with_ignore_rules.desired,
             conditions,
             git,
         })
@@ -105,8 +105,8 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        found: Vec<Found>,
-        recipe: String,
+        found: Vec<ResolvedSource>,
+        render_key: String,
         cluster: String,
     ) -> Result<RenderedSources, Condition> {
         let refs = refs(&found);
@@ -142,11 +142,11 @@ impl Controller {
         }
         let desired = self.prepare(key, app, manifests)?;
         Ok(RenderedSources {
-            recipe,
+            render_key,
             cluster,
             sources,
             desired: Arc::new(desired),
-            ruled: None,
+            with_ignore_rules: None,
             warnings,
         })
     }
@@ -195,7 +195,7 @@ impl Controller {
         &self,
         key: &AppKey,
         app: &Application,
-        source: &Found,
+        source: &ResolvedSource,
         refs: &BTreeMap<String, Arc<dyn SourceTree>>,
     ) -> Result<(Rendered, BTreeMap<String, Dependency>), Condition> {
         let kinds = self.cluster.discovery.kinds();
@@ -251,7 +251,7 @@ impl RenderedSources {
 }
 
 /// Everything a render depends on besides the files it reads and the cluster's kinds.
-fn recipe<'a>(
+fn render_key<'a>(
     key: &AppKey,
     app: &Application,
     settings: &Settings,
@@ -264,7 +264,7 @@ fn recipe<'a>(
         )
     });
     let destination = &app.spec.destination;
-    let recipe = serde_json::json!([
+    let render_key = serde_json::json!([
         key.namespace,
         key.name,
         app.spec.project,
@@ -273,10 +273,10 @@ fn recipe<'a>(
         namespace,
         format!("{:?} {:?}", settings.tracking, settings.resources),
     ]);
-    digest::of_value(&recipe)
+    digest::of_value(&render_key)
 }
 
-fn refs(found: &[Found]) -> BTreeMap<String, Arc<dyn SourceTree>> {
+fn refs(found: &[ResolvedSource]) -> BTreeMap<String, Arc<dyn SourceTree>> {
     found
         .iter()
         .filter(|source| !source.spec.ref_name.is_empty())
@@ -285,7 +285,7 @@ fn refs(found: &[Found]) -> BTreeMap<String, Arc<dyn SourceTree>> {
 }
 
 /// Whether every file every source read is as it was.
-fn unchanged(rendered: &RenderedSources, found: &[Found]) -> bool {
+fn unchanged(rendered: &RenderedSources, found: &[ResolvedSource]) -> bool {
     let refs = refs(found);
     rendered.sources.len() == found.len()
         && rendered.sources.iter().zip(found).all(|(before, now)| {

@@ -16,7 +16,7 @@ use crate::repositories::trees::{ChartTree, CommitTree};
 
 /// One source, looked up.
 #[derive(Clone)]
-pub(crate) struct Found {
+pub(crate) struct ResolvedSource {
     /// The source.
     pub(crate) spec: ApplicationSource,
     /// Commit or chart version.
@@ -27,7 +27,7 @@ pub(crate) struct Found {
     pub(crate) checkout: Option<Checkout>,
 }
 
-impl Found {
+impl ResolvedSource {
     /// Whether the source is a chart of a chart repository.
     pub(crate) fn is_chart(&self) -> bool {
         self.checkout.is_none()
@@ -57,13 +57,13 @@ impl Controller {
     }
 
     /// Looks every source up. `refresh` asks the servers again.
-    pub(crate) async fn look_up(
+    pub(crate) async fn resolve_sources(
         &self,
         spec: &ApplicationSpec,
         sources: &[ApplicationSource],
         refresh: bool,
         conditions: &mut BTreeSet<Condition>,
-    ) -> Result<Vec<Found>, Condition> {
+    ) -> Result<Vec<ResolvedSource>, Condition> {
         let repositories = Repositories::new(&self.configuration, &self.namespace, self.allow_file);
         let project = spec.effective_project();
         let mut found = Vec::new();
@@ -86,7 +86,7 @@ impl Controller {
                         short(&checkout.revision)
                     )));
                 }
-                Found {
+                ResolvedSource {
                     spec: source.clone(),
                     revision: checkout.revision.clone(),
                     tree: Arc::new(CommitTree(checkout.snapshot.clone())),
@@ -94,7 +94,7 @@ impl Controller {
                 }
             } else {
                 let archive = self.chart(&repositories, source, project, refresh).await?;
-                Found {
+                ResolvedSource {
                     spec: source.clone(),
                     revision: archive.version.clone(),
                     tree: Arc::new(ChartTree(archive)),

@@ -53,9 +53,10 @@ impl Controller {
         };
         self.cluster.index.observe(&applied);
         if let Some(live) = LiveObject::observe(&applied, false) {
-            let overruled = inspect::overruled(writer, &sent, &applied, desired).await;
+            let mutated_by_admission =
+                inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
             let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
-            let confirmation = confirmation.admitted(overruled.into());
+            let confirmation = confirmation.admitted(mutated_by_admission.into());
             self.cluster.index.confirm(&desired.key, confirmation);
         }
         Ok(())

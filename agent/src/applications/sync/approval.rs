@@ -9,20 +9,20 @@ use gitops_api::constants::{annotation, condition};
 use gitops_api::source::NameValue;
 use gitops_core::compare::comparison::State;
 use gitops_core::report::status::{Condition, seconds};
-use gitops_core::sync::approval as confirmation;
-use gitops_core::sync::approval::{Consent, Subject};
+use gitops_core::sync::approval;
+use gitops_core::sync::approval::{Approval, Subject};
 use gitops_core::sync::budget::Budget;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::request::Request;
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::reconcile::{AppState, Reconciliation};
 use crate::applications::short;
 
 /// Name of the entry in `operation.info` that notes a consent.
 const NOTED: &str = "gitops-agent.io/consent";
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// How much this application prunes unasked.
     fn budget(&mut self) -> Budget {
         let Some(text) = self.app.annotations().get(annotation::PRUNE_BUDGET) else {
@@ -46,71 +46,78 @@ impl Pass<'_> {
 
     /// A request with what people said about the prunes it needs. Whoever asks for a sync with
     /// prune has seen how many there are; `Prune=confirm` asks also then.
-    pub(crate) fn with_consent(&mut self, request: Request, findings: &Findings) -> Request {
+    pub(crate) fn with_approval(&mut self, request: Request, app_state: &AppState) -> Request {
         if !request.is_automated() {
-            let consent = self.consent_since(request.started());
-            return request.limited(Budget::Unlimited, consent.is_given());
+            let approval = self.consent_since(request.started());
+            return request.limited(Budget::Unlimited, approval.is_given());
         }
         let budget = self.budget();
-        if is_noted(&request.operation) || self.retries_with_consent(findings) {
+        if is_noted(&request.operation) || self.retries_with_consent(app_state) {
             return request.limited(budget, true);
         }
         let request = request.limited(budget, false);
-        if request.is_resumed() || !self.is_agreed(&request, findings) {
+        if request.is_resumed() || !self.is_agreed(&request, app_state) {
             return request;
         }
         let mut agreed = request.limited(budget, true);
-        let consent = self.app.annotations().get(annotation::DELETION_APPROVED);
+        let approval = self.app.annotations().get(annotation::DELETION_APPROVED);
         agreed.operation.info.push(NameValue {
             name: NOTED.into(),
-            value: consent.cloned().unwrap_or_default(),
+            value: approval.cloned().unwrap_or_default(),
             ..NameValue::default()
         });
         agreed
     }
 
     /// What is asked about the prunes of automated sync, and whether somebody agreed.
-    pub(crate) fn asks_about_prunes(&mut self, findings: &Findings) -> Option<(Condition, bool)> {
+    pub(crate) fn pending_prune_approval(
+        &mut self,
+        app_state: &AppState,
+    ) -> Option<(Condition, bool)> {
         // Also when nothing is asked: what nobody can read is said beforehand.
         let budget = self.budget();
         let prunes = self.automated().is_some_and(|automated| automated.prune);
-        if !prunes || !findings.comparison.values().any(State::is_extra) {
+        if !prunes || !app_state.comparison.values().any(State::is_extra) {
             return None;
         }
         let request = Request::automated(&self.app.spec, None, 0).limited(budget, false);
-        let question = question(&request, findings)?;
+        let question = question(&request, app_state)?;
         let since = self.asked_since(&question).unwrap_or_else(Timestamp::now);
-        let consent = self.consent_since(since);
-        let how = confirmation::how(self.subject(), &consent);
+        let approval = self.consent_since(since);
+        let how = approval::how(self.subject(), &approval);
         let condition = Condition::new(
             condition::CONFIRMATION_WARNING,
             format!("{question}; {how}"),
         );
-        Some((condition, self.is_agreed(&request, findings)))
+        Some((condition, self.is_agreed(&request, app_state)))
     }
 
     /// What a requested sync waits for at its end.
-    pub(crate) fn awaits_consent(&self, request: &Request, findings: &Findings) -> Option<String> {
-        let question = question(request, findings).filter(|_| !request.is_automated())?;
-        let consent = self.consent_since(request.started());
+    pub(crate) fn awaits_approval(
+        &self,
+        request: &Request,
+        app_state: &AppState,
+    ) -> Option<String> {
+        let question = question(request, app_state).filter(|_| !request.is_automated())?;
+        let approval = self.consent_since(request.started());
         Some(format!(
             "{question}; {}",
-            confirmation::how(self.subject(), &consent)
+            approval::how(self.subject(), &approval)
         ))
     }
 
-    fn is_agreed(&self, request: &Request, findings: &Findings) -> bool {
-        question(request, findings)
+    fn is_agreed(&self, request: &Request, app_state: &AppState) -> bool {
+        question(request, app_state)
             .and_then(|question| self.asked_since(&question))
             .is_some_and(|since| self.consent_since(since).is_given())
     }
 
-    fn consent_since(&self, since: Timestamp) -> Consent {
+    fn consent_since(&self, since: Timestamp) -> Approval {
         // The request may be older than what is known of the Application by now.
         let current = self.controller.application(self.key);
         let annotations = current.as_deref().unwrap_or(self.app).annotations();
         let text = annotations.get(annotation::DELETION_APPROVED);
-        Consent::read(text.map(String::as_str), seconds(since).0)
+        Approval::read(text.map(String::as_str), seconds(since).0)
     }
 
     /// When a question was asked that is asked still.
@@ -119,15 +126,15 @@ impl Pass<'_> {
             .conditions
             .iter()
             .filter(|known| known.condition_type == condition::CONFIRMATION_WARNING)
-            .find(|known| confirmation::question(&known.message) == Some(asked))
+            .find(|known| approval::question(&known.message) == Some(asked))
             .and_then(|known| known.last_transition_time.as_ref())
             .map(|time| time.0)
     }
 
     /// Whether this attempt follows a failed one of the same manifests that had a consent.
-    fn retries_with_consent(&self, findings: &Findings) -> bool {
+    fn retries_with_consent(&self, app_state: &AppState) -> bool {
         let failed = self
-            .last_attempt(findings)
+            .last_attempt(app_state)
             .is_some_and(|attempt| !attempt.succeeded);
         let state = self.previous.operation_state.as_ref();
         failed && state.is_some_and(|state| is_noted(&state.operation))
@@ -135,9 +142,9 @@ impl Pass<'_> {
 }
 
 /// What a request asks, with the revision it is about: another one may mean other objects.
-fn question(request: &Request, findings: &Findings) -> Option<String> {
-    let question = request.plan(findings).question?;
-    let revision = findings.wanted.revisions.first();
+fn question(request: &Request, app_state: &AppState) -> Option<String> {
+    let question = request.plan(app_state).question?;
+    let revision = app_state.wanted.revisions.first();
     let revision = revision.map(|revision| short(revision)).unwrap_or_default();
     Some(format!("at {revision}: {question}"))
 }

@@ -13,7 +13,7 @@ use crate::cluster::write::WriteError;
 impl Controller {
     /// Applies, replaces, or deletes so that the next step creates it. `deleted` says that this
     /// sync deleted it before: once is enough.
-    pub(crate) async fn deliver(
+    pub(crate) async fn apply_action(
         &self,
         desired: &DesiredObject,
         live: Option<&LiveObject>,

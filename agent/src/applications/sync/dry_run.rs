@@ -11,26 +11,26 @@ use gitops_core::sync::{Outcome, Record};
 
 use super::request::Request;
 use crate::applications::Controller;
-use crate::applications::reconcile::Findings;
-use crate::applications::report::results::{Ending, resource_result, success};
+use crate::applications::reconcile::AppState;
+use crate::applications::report::results::{SyncOutcome, resource_result, success};
 use crate::cluster::write::WriteError;
 
 impl Controller {
     /// Tells of each object what a sync would do with it, and which ones the API server would
     /// refuse.
-    pub(crate) async fn rehearse(
+    pub(crate) async fn dry_run_sync(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         request: &Request,
         plan: &Plan,
         record: &mut Record,
-    ) -> Ending {
-        let desired = &findings.wanted.desired;
+    ) -> SyncOutcome {
+        let desired = &app_state.wanted.desired;
         let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
         let answers = join_all(actions.iter().map(async |action| {
             match (&action.verb, desired.objects.get(&action.key)) {
                 (Verb::Apply, Some(object)) => {
-                    self.would_apply(findings, request, object, &action.reason)
+                    self.would_apply(app_state, request, object, &action.reason)
                         .await
                 }
                 _ => Ok(format!("would be pruned: {}", action.reason)),
@@ -55,26 +55,26 @@ impl Controller {
                     (Outcome::Failed(why.clone()), ResultCode::SyncFailed, why)
                 }
             };
-            let result = resource_result(&action.key, findings, status, message);
+            let result = resource_result(&action.key, app_state, status, message);
             record.put(outcome, result);
         }
         let summary = success(request, plan, record);
         if refused.is_empty() {
-            Ending::Succeeded(summary)
+            SyncOutcome::Succeeded(summary)
         } else {
-            Ending::Failed(format!("{summary}; refused: {}", shortened(refused)))
+            SyncOutcome::Failed(format!("{summary}; refused: {}", shortened(refused)))
         }
     }
 
     async fn would_apply(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         request: &Request,
         object: &DesiredObject,
         reason: &str,
     ) -> Result<String, WriteError> {
         let options = &request.options;
-        let live = findings.live.get(&object.key);
+        let live = app_state.live.get(&object.key);
         let validates = options.validates(object.options);
         let asked = self
             .cluster
@@ -91,7 +91,7 @@ impl Controller {
                 Ok("would be deleted and created again".into())
             }
             Err(error) => match missing_yet(
-                &findings.wanted.desired,
+                &app_state.wanted.desired,
                 options.create_namespace,
                 &error,
                 object,

@@ -19,19 +19,19 @@ use serde_json::json;
 
 use super::deliver::propagation;
 use super::request::{Request, TERMINATED};
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::reconcile::{AppState, Reconciliation};
 use crate::applications::report::results;
-use crate::applications::report::results::{Ending, healed, operation_state, success};
-use crate::applications::{AppKey, Controller, Memory};
+use crate::applications::report::results::{SyncOutcome, healed, operation_state, success};
+use crate::applications::{AppCache, AppKey, Controller};
 use crate::cluster::write::WriteError;
 
 /// Longest wait for the API server to serve a kind whose definition was just applied.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
 /// How far a sync came.
-pub(crate) struct Advanced {
+pub(crate) struct SyncProgress {
     /// What is true now.
-    pub(crate) findings: Findings,
+    pub(crate) app_state: AppState,
     /// State to report.
     pub(crate) operation: OperationState,
     /// When it began.
@@ -40,21 +40,21 @@ pub(crate) struct Advanced {
     pub(crate) healed: Vec<(ObjectKey, Vec<DriftedField>)>,
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// Carries a request out until it ends or has to wait; what went wrong is in the result.
     /// `head` is the digest of what the tracked revision renders to.
     pub(crate) async fn advance(
         &mut self,
-        memory: &mut Memory,
-        mut findings: Findings,
+        cache: &mut AppCache,
+        mut app_state: AppState,
         request: &Request,
         head: &str,
-    ) -> anyhow::Result<Advanced> {
+    ) -> anyhow::Result<SyncProgress> {
         let controller = self.controller;
-        let first = request.plan(&findings);
+        let first = request.plan(&app_state);
         let run = Run {
             started: request.started(),
-            revision: findings
+            revision: app_state
                 .wanted
                 .revisions
                 .first()
@@ -72,7 +72,7 @@ impl Pass<'_> {
             "syncing"
         );
         let hooks = request.runs_hooks()
-            && findings
+            && app_state
                 .wanted
                 .desired
                 .hooks
@@ -80,43 +80,43 @@ impl Pass<'_> {
                 .any(|hook| !hook.phases.is_empty());
         // A hook must not run twice because the agent ended between its creation and the report.
         if !request.is_resumed() && (hooks || self.app.operation.is_some()) {
-            self.announce(memory, request, &findings, run.started)
+            self.announce(cache, request, &app_state, run.started)
                 .await?;
         }
         if hooks {
-            controller.find_hooks(&findings, &run).await;
+            controller.find_hooks(&app_state, &run).await;
         }
         let healed = match &request.heal {
-            Some(_) => healed(&findings, &first),
+            Some(_) => healed(&app_state, &first),
             None => vec![],
         };
-        let ending = if let Some(failure) = request.refusal(&findings) {
-            Ending::Failed(failure)
+        let ending = if let Some(failure) = request.refusal(&app_state) {
+            SyncOutcome::Failed(failure)
         } else if request.dry_run {
             controller
-                .rehearse(&findings, request, &first, &mut record)
+                .dry_run_sync(&app_state, request, &first, &mut record)
                 .await
         } else {
-            self.steps(&mut findings, request, &run, &mut record, head)
+            self.steps(&mut app_state, request, &run, &mut record, head)
                 .await?
         };
         match &ending {
-            Ending::Running(_) => {}
-            Ending::Succeeded(_) => controller.metrics.sync("succeeded"),
-            Ending::Failed(_) => controller.metrics.sync("failed"),
+            SyncOutcome::Running(_) => {}
+            SyncOutcome::Succeeded(_) => controller.metrics.sync("succeeded"),
+            SyncOutcome::Failed(_) => controller.metrics.sync("failed"),
         }
-        let succeeded = matches!(ending, Ending::Succeeded(_));
+        let succeeded = matches!(ending, SyncOutcome::Succeeded(_));
         let operation = operation_state(
             self.app,
-            &findings,
+            &app_state,
             request,
             &first,
             &record,
             run.started,
             ending,
         );
-        Ok(Advanced {
-            findings,
+        Ok(SyncProgress {
+            app_state,
             operation,
             started: run.started,
             healed: if succeeded { healed } else { vec![] },
@@ -125,36 +125,37 @@ impl Pass<'_> {
 
     async fn steps(
         &mut self,
-        findings: &mut Findings,
+        app_state: &mut AppState,
         request: &Request,
         run: &Run,
         record: &mut Record,
         head: &str,
-    ) -> anyhow::Result<Ending> {
+    ) -> anyhow::Result<SyncOutcome> {
         let controller = self.controller;
         loop {
-            let plan = request.plan(findings);
-            let hooks = controller.live_hooks(findings, run);
+            let plan = request.plan(app_state);
+            let hooks = controller.live_hooks(app_state, run);
             if controller.is_terminating(self.key) {
-                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let situation = situation(app_state, &hooks, &plan, request, record, run);
                 let actions = sync::terminate(&situation);
-                self.perform(findings, request, &actions, run, record).await;
-                return Ok(Ending::Failed(TERMINATED.into()));
+                self.perform(app_state, request, &actions, run, record)
+                    .await;
+                return Ok(SyncOutcome::Failed(TERMINATED.into()));
             }
             let limit = controller.sync_timeout();
             loop {
-                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let situation = situation(app_state, &hooks, &plan, request, record, run);
                 let observed = sync::observe(&situation);
                 if observed.is_empty() {
                     break;
                 }
                 for (phase, key, outcome) in observed {
                     let outcome = controller.with_logs(&key, outcome).await;
-                    let result = results::of_outcome(findings, run, phase, &key, &outcome);
+                    let result = results::of_outcome(app_state, run, phase, &key, &outcome);
                     record.put(outcome, result);
                 }
             }
-            let next = sync::next(&situation(findings, &hooks, &plan, request, record, run));
+            let next = sync::next(&situation(app_state, &hooks, &plan, request, record, run));
             if let Some(limit) = limit
                 && time_left(run.started, Some(limit), Timestamp::now()) == TimeLeft::Over
                 && !matches!(next, Next::Ended { .. })
@@ -163,45 +164,49 @@ impl Pass<'_> {
                     Next::Wait { reason, .. } => reason.as_str(),
                     _ => "",
                 };
-                let situation = situation(findings, &hooks, &plan, request, record, run);
+                let situation = situation(app_state, &hooks, &plan, request, record, run);
                 let actions = sync::terminate(&situation);
-                self.perform(findings, request, &actions, run, record).await;
-                return Ok(Ending::Failed(time_limit::message(limit, waiting)));
+                self.perform(app_state, request, &actions, run, record)
+                    .await;
+                return Ok(SyncOutcome::Failed(time_limit::message(limit, waiting)));
             }
             match next {
                 Next::Act(actions) => {
                     if let Err(error) = controller
-                        .ensure_namespace(self.app, findings, request, &actions)
+                        .ensure_namespace(self.app, app_state, request, &actions)
                         .await
                     {
-                        return Ok(Ending::Failed(format!(
+                        return Ok(SyncOutcome::Failed(format!(
                             "namespace {} could not be created: {error}",
                             self.app.spec.destination.namespace
                         )));
                     }
-                    self.perform(findings, request, &actions, run, record).await;
-                    controller.wait_for_definitions(findings, &actions).await;
-                    self.judge_again(findings)?;
+                    self.perform(app_state, request, &actions, run, record)
+                        .await;
+                    controller.wait_for_definitions(app_state, &actions).await;
+                    self.judge_again(app_state)?;
                 }
                 Next::Wait { reason, hook } => {
                     // What repairs things must not wait for what is broken.
-                    let superseded =
-                        !hook && request.is_automated() && findings.wanted.desired.digest() != head;
+                    let superseded = !hook
+                        && request.is_automated()
+                        && app_state.wanted.desired.digest() != head;
                     return Ok(if superseded {
-                        Ending::Failed(format!("superseded by a newer commit while {reason}"))
+                        SyncOutcome::Failed(format!("superseded by a newer commit while {reason}"))
                     } else {
-                        Ending::Running(reason)
+                        SyncOutcome::Running(reason)
                     });
                 }
                 Next::Ended { failure, cleanup } => {
-                    let question = self.awaits_consent(request, findings);
+                    let question = self.awaits_approval(request, app_state);
                     if let (None, Some(question)) = (&failure, question) {
-                        return Ok(Ending::Running(question));
+                        return Ok(SyncOutcome::Running(question));
                     }
-                    self.perform(findings, request, &cleanup, run, record).await;
+                    self.perform(app_state, request, &cleanup, run, record)
+                        .await;
                     return Ok(match failure {
-                        Some(failure) => Ending::Failed(failure),
-                        None => Ending::Succeeded(success(request, &plan, record)),
+                        Some(failure) => SyncOutcome::Failed(failure),
+                        None => SyncOutcome::Succeeded(success(request, &plan, record)),
                     });
                 }
             }
@@ -211,7 +216,7 @@ impl Pass<'_> {
     /// Does all of it at the same time and records what became of it.
     async fn perform(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         request: &Request,
         actions: &[Action],
         run: &Run,
@@ -219,48 +224,47 @@ impl Pass<'_> {
     ) {
         let controller = self.controller;
         let known = &*record;
-        let done = join_all(
-            actions
-                .iter()
-                .map(|action| controller.perform(self.app, findings, request, action, run, known)),
-        )
-        .await;
+        let done =
+            join_all(actions.iter().map(|action| {
+                controller.perform(self.app, app_state, request, action, run, known)
+            }))
+            .await;
         for (action, done) in actions.iter().zip(done) {
             let outcome = match done {
                 Ok(Some(outcome)) => outcome,
                 Ok(None) => continue,
                 Err(error) => {
-                    let place = findings.wanted.desired.objects.get(&action.key);
+                    let place = app_state.wanted.desired.objects.get(&action.key);
                     let place = place.map(|desired| format!(" ({})", desired.origin));
                     Outcome::Failed(format!("{error}{}", place.unwrap_or_default()))
                 }
             };
-            let result = results::of_action(findings, run, action, &outcome);
+            let result = results::of_action(app_state, run, action, &outcome);
             record.put(outcome, result);
         }
     }
 
     /// What is true after the writes; the answers to them are in the index already.
-    fn judge_again(&self, findings: &mut Findings) -> anyhow::Result<()> {
+    fn judge_again(&self, app_state: &mut AppState) -> anyhow::Result<()> {
         let (mut comparison, live) = self
-            .judge(&findings.wanted.desired)
+            .judge(&app_state.wanted.desired)
             .map_err(|condition| anyhow::anyhow!(condition.message))?;
         for (key, state) in &mut comparison {
             if matches!(state, State::Unconfirmed)
-                && let Some(known) = findings.comparison.get(key)
+                && let Some(known) = app_state.comparison.get(key)
             {
                 *state = known.clone();
             }
         }
-        findings.comparison = comparison;
-        findings.live = live;
-        findings.ignored = self.ignored(&findings.wanted.desired);
+        app_state.comparison = comparison;
+        app_state.live = live;
+        app_state.ignored = self.ignored(&app_state.wanted.desired);
         Ok(())
     }
 }
 
 fn situation<'a>(
-    findings: &'a Findings,
+    app_state: &'a AppState,
     hooks: &'a HashMap<ObjectKey, LiveObject>,
     plan: &'a Plan,
     request: &Request,
@@ -268,9 +272,9 @@ fn situation<'a>(
     run: &'a Run,
 ) -> Situation<'a> {
     Situation {
-        desired: &findings.wanted.desired,
-        comparison: &findings.comparison,
-        live: &findings.live,
+        desired: &app_state.wanted.desired,
+        comparison: &app_state.comparison,
+        live: &app_state.live,
         live_hooks: hooks,
         plan,
         complete: request.is_complete(),
@@ -294,7 +298,7 @@ impl Controller {
     async fn perform(
         &self,
         app: &Application,
-        findings: &Findings,
+        app_state: &AppState,
         request: &Request,
         action: &Action,
         run: &Run,
@@ -302,21 +306,21 @@ impl Controller {
     ) -> Result<Option<Outcome>, WriteError> {
         match &action.verb {
             Verb::Apply => {
-                let Some(desired) = findings.wanted.desired.objects.get(&action.key) else {
+                let Some(desired) = app_state.wanted.desired.objects.get(&action.key) else {
                     return Ok(None);
                 };
-                let live = findings.live.get(&action.key);
+                let live = app_state.live.get(&action.key);
                 let deleted = record.get(SyncPhase::Sync, &action.key) == Some(&Outcome::Pruned);
                 let outcome = self
-                    .deliver(desired, live, &request.options, deleted)
+                    .apply_action(desired, live, &request.options, deleted)
                     .await?;
-                if let Some(State::HandedOver(from)) = findings.comparison.get(&action.key) {
-                    self.reporter.handed_over(app, findings, &action.key, from);
+                if let Some(State::HandedOver(from)) = app_state.comparison.get(&action.key) {
+                    self.reporter.handed_over(app, app_state, &action.key, from);
                 }
                 Ok(Some(outcome))
             }
             Verb::Prune { uid } => {
-                let Some(live) = findings.live.get(&action.key) else {
+                let Some(live) = app_state.live.get(&action.key) else {
                     return Ok(None);
                 };
                 self.cluster
@@ -330,15 +334,15 @@ impl Controller {
                 Ok(Some(Outcome::Pruned))
             }
             Verb::RunHook => self
-                .run_hook(findings, action, run, &request.options)
+                .run_hook(app_state, action, run, &request.options)
                 .await
                 .map(Some),
             Verb::DeleteHook { uid } => self
-                .delete_hook(findings, action, run, uid)
+                .delete_hook(app_state, action, run, uid)
                 .await
                 .map(|()| None),
             Verb::ReleaseHook => self
-                .release_hook(findings, action, run)
+                .release_hook(app_state, action, run)
                 .await
                 .map(|()| None),
         }
@@ -349,7 +353,7 @@ impl Controller {
     async fn ensure_namespace(
         &self,
         app: &Application,
-        findings: &Findings,
+        app_state: &AppState,
         request: &Request,
         actions: &[Action],
     ) -> Result<(), WriteError> {
@@ -357,7 +361,7 @@ impl Controller {
         let needed = actions.iter().any(|action| {
             matches!(action.verb, Verb::Apply | Verb::RunHook)
                 && action.key.namespace == *name
-                && !findings.live.contains_key(&action.key)
+                && !app_state.live.contains_key(&action.key)
         });
         let key = ObjectKey {
             group: String::new(),
@@ -368,7 +372,7 @@ impl Controller {
         if !request.options.create_namespace
             || !needed
             || name.is_empty()
-            || findings.wanted.desired.objects.contains_key(&key)
+            || app_state.wanted.desired.objects.contains_key(&key)
             || self.cluster.index.has_objects_in(name)
         {
             return Ok(());
@@ -392,13 +396,13 @@ impl Controller {
 
     /// After a CustomResourceDefinition was applied, waits until its kind is served: objects of it
     /// may be in the next step.
-    async fn wait_for_definitions(&self, findings: &Findings, actions: &[Action]) {
+    async fn wait_for_definitions(&self, app_state: &AppState, actions: &[Action]) {
         let definitions: Vec<_> = actions
             .iter()
             .filter(|action| {
                 action.verb == Verb::Apply && action.key.kind == "CustomResourceDefinition"
             })
-            .filter_map(|action| findings.wanted.desired.objects.get(&action.key))
+            .filter_map(|action| app_state.wanted.desired.objects.get(&action.key))
             .collect();
         for desired in &definitions {
             let established = async {

@@ -16,7 +16,7 @@ use gitops_core::project::permits_object;
 use gitops_core::source;
 use kube::ResourceExt;
 
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::reconcile::{AppState, Reconciliation};
 use crate::applications::{AppKey, Controller, key_of};
 
 /// A repository and what is followed of it.
@@ -24,7 +24,7 @@ type Followed = (String, String);
 
 /// Which revisions each application has looked at.
 #[derive(Default)]
-pub(crate) struct Looks(Mutex<Inner>);
+pub(crate) struct ObservedRevisions(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -34,7 +34,7 @@ struct Inner {
     waiting: BTreeMap<AppKey, BTreeSet<AppKey>>,
 }
 
-impl Looks {
+impl ObservedRevisions {
     /// Takes note of a look, whatever came of it; returns who waited for nothing else.
     fn note(&self, key: &AppKey, revisions: BTreeMap<Followed, String>) -> Vec<AppKey> {
         self.with(|inner| {
@@ -116,8 +116,8 @@ fn looked_at(sources: &[ApplicationSource], revisions: &[String]) -> BTreeMap<Fo
 
 impl Controller {
     /// Another application that wants an object and may have it.
-    pub(crate) fn heir(&self, instance: &str, object: &ObjectKey) -> Option<String> {
-        let others = self.cluster.index.others_wanting(instance, object);
+    pub(crate) fn next_owner(&self, instance: &str, object: &ObjectKey) -> Option<String> {
+        let others = self.cluster.index.other_claimants_of(instance, object);
         others.into_iter().find(|other| {
             let Some(app) = self.application(&crate::applications::app_key(other, &self.namespace))
             else {
@@ -132,7 +132,7 @@ impl Controller {
     }
 
     /// Looks at other applications again.
-    pub(crate) fn wake(&self, instances: BTreeSet<String>) {
+    pub(crate) fn requeue(&self, instances: BTreeSet<String>) {
         for instance in instances {
             self.queue
                 .add(crate::applications::app_key(&instance, &self.namespace));
@@ -140,20 +140,23 @@ impl Controller {
     }
 
     /// Takes note that an application looked at these revisions, or tried to.
-    pub(crate) fn note_look(
+    pub(crate) fn record_observed(
         &self,
         key: &AppKey,
         sources: &[ApplicationSource],
         revisions: &[String],
     ) {
-        for waiting in self.looks.note(key, looked_at(sources, revisions)) {
+        for waiting in self
+            .observed_revisions
+            .note(key, looked_at(sources, revisions))
+        {
             self.queue.add(waiting);
         }
     }
 
     /// Applications that follow the same revisions and have not looked at them yet: one of them
     /// may want what this one gives up, or give up what this one wants. It is woken when they have.
-    pub(crate) fn not_yet_looked(
+    pub(crate) fn unobserved_apps(
         &self,
         key: &AppKey,
         sources: &[ApplicationSource],
@@ -174,16 +177,16 @@ impl Controller {
                     sources.iter().filter_map(followed).collect(),
                 )
             });
-        self.looks
+        self.observed_revisions
             .behind(key, &looked_at(sources, revisions), others)
     }
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// Whether objects would change hands, or go, before everybody concerned has looked at the
     /// commit.
-    pub(crate) fn waits_for_others(&self, findings: &Findings) -> bool {
-        let concerned = findings
+    pub(crate) fn awaits_handover(&self, app_state: &AppState) -> bool {
+        let concerned = app_state
             .comparison
             .values()
             .any(|state| state.is_extra() || matches!(state, State::OwnedBy(_)));
@@ -193,7 +196,7 @@ impl Pass<'_> {
         let sources = self.app.spec.effective_sources();
         let behind = self
             .controller
-            .not_yet_looked(self.key, sources, &self.tracked);
+            .unobserved_apps(self.key, sources, &self.tracked);
         if !behind.is_empty() {
             tracing::debug!(application = %self.key, ?behind, "waits for the look of others");
         }
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn nobody_acts_before_all_have_looked() {
-        let looks = Looks::default();
+        let observed_revisions = ObservedRevisions::default();
         let others = || {
             [
                 (key("a"), BTreeSet::from([place()])),
@@ -232,25 +235,33 @@ mod tests {
             ]
             .into_iter()
         };
-        let behind = |of: &str| looks.behind(&key(of), &at("2"), others());
-        looks.note(&key("a"), at("2"));
+        let behind = |of: &str| observed_revisions.behind(&key(of), &at("2"), others());
+        observed_revisions.note(&key("a"), at("2"));
         assert_eq!(
             behind("a"),
             BTreeSet::from([key("b"), key("broken")]),
             "they never looked"
         );
-        assert!(looks.note(&key("broken"), BTreeMap::new()).is_empty());
-        assert_eq!(looks.note(&key("b"), at("1")), [key("a")]);
+        assert!(
+            observed_revisions
+                .note(&key("broken"), BTreeMap::new())
+                .is_empty()
+        );
+        assert_eq!(observed_revisions.note(&key("b"), at("1")), [key("a")]);
         assert_eq!(
             behind("a"),
             BTreeSet::from([key("b")]),
             "it looked at the one before"
         );
-        assert_eq!(looks.note(&key("b"), at("2")), [key("a")]);
+        assert_eq!(observed_revisions.note(&key("b"), at("2")), [key("a")]);
         assert!(behind("a").is_empty() && behind("b").is_empty());
         assert_eq!(behind("c"), BTreeSet::new());
-        looks.note(&key("b"), at("1"));
+        observed_revisions.note(&key("b"), at("1"));
         assert_eq!(behind("a"), BTreeSet::from([key("b")]));
-        assert_eq!(looks.forget(&key("b")), [key("a")], "it is gone");
+        assert_eq!(
+            observed_revisions.forget(&key("b")),
+            [key("a")],
+            "it is gone"
+        );
     }
 }

@@ -16,7 +16,7 @@ use kube::api::{ListParams, LogParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
 
 use crate::applications::Controller;
-use crate::applications::reconcile::Findings;
+use crate::applications::reconcile::AppState;
 use crate::cluster::write::WriteError;
 
 /// Longest wait for a log: the failure itself is told in any case.
@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Controller {
     /// Looks for the objects of hooks that no watch shows, because somebody else made them.
-    pub(crate) async fn find_hooks(&self, findings: &Findings, run: &Run) {
+    pub(crate) async fn find_hooks(&self, app_state: &AppState, run: &Run) {
         let (writer, index) = (&self.cluster.writer, &self.cluster.index);
-        for (hook, key) in keys(findings, run) {
+        for (hook, key) in keys(app_state, run) {
             if !index.is_unprobed(&key) {
                 continue;
             }
@@ -45,10 +45,10 @@ impl Controller {
     /// The live objects of hooks.
     pub(crate) fn live_hooks(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         run: &Run,
     ) -> HashMap<ObjectKey, LiveObject> {
-        keys(findings, run)
+        keys(app_state, run)
             .filter_map(|(_, key)| {
                 let live = self.cluster.index.get(&key)?;
                 Some((key, live))
@@ -58,12 +58,12 @@ impl Controller {
 
     pub(crate) async fn run_hook(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         action: &Action,
         run: &Run,
         options: &AppOptions,
     ) -> Result<Outcome, WriteError> {
-        let Some(hook) = find(findings, action, run) else {
+        let Some(hook) = find(app_state, action, run) else {
             return Ok(Outcome::Skipped);
         };
         let manifest = hook.manifest(action.phase, run);
@@ -83,16 +83,16 @@ impl Controller {
 
     pub(crate) async fn delete_hook(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         action: &Action,
         run: &Run,
         uid: &str,
     ) -> Result<(), WriteError> {
-        let Some(hook) = find(findings, action, run) else {
+        let Some(hook) = find(app_state, action, run) else {
             return Ok(());
         };
         // One that an agent left behind in the middle of its work would never go.
-        self.release_hook(findings, action, run).await?;
+        self.release_hook(app_state, action, run).await?;
         self.cluster
             .delete(
                 &hook.object.gvk,
@@ -105,11 +105,11 @@ impl Controller {
 
     pub(crate) async fn release_hook(
         &self,
-        findings: &Findings,
+        app_state: &AppState,
         action: &Action,
         run: &Run,
     ) -> Result<(), WriteError> {
-        let Some(hook) = find(findings, action, run) else {
+        let Some(hook) = find(app_state, action, run) else {
             return Ok(());
         };
         self.cluster
@@ -123,7 +123,7 @@ impl Controller {
         let Outcome::Failed(why) = outcome else {
             return outcome;
         };
-        let log = tokio::time::timeout(PATIENCE, self.last_words(key)).await;
+        let log = tokio::time::timeout(PATIENCE, self.log_tail(key)).await;
         let (told, secrets) = match log {
             Ok(Ok((told, secrets))) => (told, secrets),
             Ok(Err(withheld)) => (Some(withheld), vec![]),
@@ -139,7 +139,7 @@ impl Controller {
 
     /// The end of the log of a hook's Pod, if it has any, and the secrets that the Pod knows; an
     /// error says why it is kept back.
-    async fn last_words(&self, key: &ObjectKey) -> Result<(Option<String>, Vec<String>), String> {
+    async fn log_tail(&self, key: &ObjectKey) -> Result<(Option<String>, Vec<String>), String> {
         let Some(pod) = self.pod_of(key).await else {
             return Ok((None, vec![]));
         };
@@ -199,16 +199,16 @@ impl Controller {
 }
 
 /// Every hook of a sync with the identity of its object, once a phase.
-fn keys<'a>(findings: &'a Findings, run: &'a Run) -> impl Iterator<Item = (&'a Hook, ObjectKey)> {
-    findings.wanted.desired.hooks.iter().flat_map(move |hook| {
+fn keys<'a>(app_state: &'a AppState, run: &'a Run) -> impl Iterator<Item = (&'a Hook, ObjectKey)> {
+    app_state.wanted.desired.hooks.iter().flat_map(move |hook| {
         hook.phases
             .iter()
             .map(move |phase| (hook, hook.key_in(*phase, run)))
     })
 }
 
-fn find<'a>(findings: &'a Findings, action: &Action, run: &Run) -> Option<&'a Hook> {
-    findings.wanted.desired.hooks.iter().find(|hook| {
+fn find<'a>(app_state: &'a AppState, action: &Action, run: &Run) -> Option<&'a Hook> {
+    app_state.wanted.desired.hooks.iter().find(|hook| {
         hook.phases.contains(&action.phase) && hook.key_in(action.phase, run) == action.key
     })
 }

@@ -15,30 +15,30 @@ use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
 use super::request::{Request, TERMINATED};
-use crate::applications::reconcile::{Findings, Pass};
+use crate::applications::reconcile::{AppState, Reconciliation};
 use crate::applications::report::commits;
-use crate::applications::report::reporter::Answered;
+use crate::applications::report::reporter::HandledRequests;
 use crate::applications::report::results::sync_result;
-use crate::applications::sync::execute::Advanced;
-use crate::applications::{Controller, Memory};
+use crate::applications::sync::execute::SyncProgress;
+use crate::applications::{AppCache, Controller};
 
 /// A sync that somebody asked for, or that began in an earlier pass.
-pub(crate) enum Underway {
+pub(crate) enum InProgress {
     /// It begins or goes on now.
     Sync(Box<Request>),
     /// It failed and is tried again after this time.
     Waits(Duration),
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// The sync that somebody asked for, or one that began in an earlier pass and is not at its
     /// end.
-    pub(crate) fn underway(&mut self) -> Option<Underway> {
+    pub(crate) fn in_progress(&mut self) -> Option<InProgress> {
         if let Some(waiting) = self.waiting_for_retry() {
             return Some(waiting);
         }
         self.beginning_or_going_on()
-            .map(|request| Underway::Sync(Box::new(request)))
+            .map(|request| InProgress::Sync(Box::new(request)))
     }
 
     fn beginning_or_going_on(&mut self) -> Option<Request> {
@@ -77,7 +77,7 @@ impl Pass<'_> {
 
     /// A sync that failed and has attempts left: Argo CD calls it running, with the time of the
     /// last failure.
-    fn waiting_for_retry(&self) -> Option<Underway> {
+    fn waiting_for_retry(&self) -> Option<InProgress> {
         let state = self.previous.operation_state.as_ref()?;
         let failed = state.finished_at.as_ref()?;
         if state.phase != OperationPhase::Running || self.app.operation.is_none() {
@@ -88,8 +88,8 @@ impl Pass<'_> {
         let retries = u32::try_from(state.retry_count).unwrap_or(0);
         let pause = policy.backoff(retries.saturating_sub(1));
         Some(match retry::remaining(failed.0, pause, Timestamp::now()) {
-            Some(left) => Underway::Waits(left),
-            None => Underway::Sync(Box::new(Request::again(state, spec, policy.refresh))),
+            Some(left) => InProgress::Waits(left),
+            None => InProgress::Sync(Box::new(Request::again(state, spec, policy.refresh))),
         })
     }
 
@@ -142,9 +142,9 @@ impl Pass<'_> {
     /// Says that a sync has begun, so that it can be followed, ended, and taken up again.
     pub(crate) async fn announce(
         &mut self,
-        memory: &mut Memory,
+        cache: &mut AppCache,
         request: &Request,
-        findings: &Findings,
+        app_state: &AppState,
         started: Timestamp,
     ) -> anyhow::Result<()> {
         let mut operation = request.operation.clone();
@@ -155,38 +155,43 @@ impl Pass<'_> {
             message: "syncing".into(),
             started_at: Some(status::seconds(started)),
             retry_count: i64::from(request.retry),
-            sync_result: Some(sync_result(self.app, findings)),
+            sync_result: Some(sync_result(self.app, app_state)),
             ..OperationState::default()
         });
         self.controller
             .reporter
-            .write(self.app, memory, self.previous.clone(), Answered::default())
+            .write(
+                self.app,
+                cache,
+                self.previous.clone(),
+                HandledRequests::default(),
+            )
             .await
     }
 
     pub(crate) async fn sync(
         &mut self,
-        memory: &mut Memory,
-        findings: Findings,
+        cache: &mut AppCache,
+        app_state: AppState,
         request: Request,
-    ) -> anyhow::Result<Findings> {
-        let head = findings.wanted.desired.digest();
-        let findings = match self.findings_of(memory, findings, &request).await {
-            Ok(findings) => findings,
-            Err((findings, condition)) => {
+    ) -> anyhow::Result<AppState> {
+        let head = app_state.wanted.desired.digest();
+        let app_state = match self.findings_of(cache, app_state, &request).await {
+            Ok(app_state) => app_state,
+            Err((app_state, condition)) => {
                 let refused = request.refused(&condition.message, Timestamp::now());
                 self.operation = Some(self.with_retry(&request, refused));
-                return Ok(findings);
+                return Ok(app_state);
             }
         };
-        let advanced = Box::pin(self.advance(memory, findings, &request, &head)).await?;
-        let Advanced {
-            findings,
+        let advanced = Box::pin(self.advance(cache, app_state, &request, &head)).await?;
+        let SyncProgress {
+            app_state,
             operation,
             started,
             healed,
         } = advanced;
-        let revision = findings.wanted.revisions.first();
+        let revision = app_state.wanted.revisions.first();
         let revision = revision.map(String::as_str).unwrap_or_default();
         heals::record(
             &mut self.previous.heals,
@@ -199,14 +204,14 @@ impl Pass<'_> {
         if phase.is_completed() {
             self.controller
                 .reporter
-                .operation(self.app, &findings, &operation, &healed);
+                .operation(self.app, &app_state, &operation, &healed);
         }
         if phase.is_successful() && request.is_complete() {
             let finished = Timestamp::now();
             let delivery = Delivery {
-                revisions: &findings.wanted.revisions,
-                commit: commits::delivered(&findings).await,
-                digest: findings.wanted.desired.digest(),
+                revisions: &app_state.wanted.revisions,
+                commit: commits::delivered(&app_state).await,
+                digest: app_state.wanted.desired.digest(),
                 started,
                 finished,
                 initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
@@ -217,37 +222,37 @@ impl Pass<'_> {
         if phase.is_completed() && !phase.is_successful() {
             self.note_failed_attempt();
         }
-        Ok(findings)
+        Ok(app_state)
     }
 
     /// The findings a request is about: those at hand, or those of another revision it names.
     async fn findings_of(
         &mut self,
-        memory: &mut Memory,
-        findings: Findings,
+        cache: &mut AppCache,
+        app_state: AppState,
         request: &Request,
-    ) -> Result<Findings, (Findings, Condition)> {
+    ) -> Result<AppState, (AppState, Condition)> {
         let Some(sources) = request.other_sources(&self.app.spec) else {
-            return Ok(findings);
+            return Ok(app_state);
         };
-        if request.pinned() == findings.wanted.revisions {
-            return Ok(findings);
+        if request.pinned() == app_state.wanted.revisions {
+            return Ok(app_state);
         }
         let other = async {
             let found = self
                 .controller
-                .look_up(&self.app.spec, &sources, true, &mut self.conditions)
+                .resolve_sources(&self.app.spec, &sources, true, &mut self.conditions)
                 .await?;
             let wanted = self
                 .controller
-                .wanted(self.key, self.app, found, &mut memory.operating, false)
+                .render_app(self.key, self.app, found, &mut cache.operating, false)
                 .await?;
-            self.want(&wanted);
+            self.register_desired(&wanted);
             self.check_kinds(&wanted.desired)?;
             self.compare(wanted).await
         }
         .await;
-        other.map_err(|condition| (findings, condition))
+        other.map_err(|condition| (app_state, condition))
     }
 }
 

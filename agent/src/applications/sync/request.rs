@@ -17,7 +17,7 @@ use gitops_core::sync::hold;
 use gitops_core::sync::plan::{Plan, Policy, plan};
 use jiff::Timestamp;
 
-use crate::applications::reconcile::Findings;
+use crate::applications::reconcile::AppState;
 
 /// Message of an operation that somebody ended.
 pub(crate) const TERMINATED: &str = "operation terminated";
@@ -38,7 +38,7 @@ pub(crate) struct Request {
     /// How much is pruned unasked.
     budget: Budget,
     /// Somebody agreed to the prunes that have to be asked about.
-    consent: bool,
+    approval: bool,
     /// The state of the operation so far, when it goes on after a wait or a restart.
     resumed: Option<Box<OperationState>>,
 }
@@ -57,7 +57,7 @@ impl Request {
             retry: 0,
             again: Vec::new(),
             budget: Budget::default(),
-            consent: false,
+            approval: false,
             resumed: None,
         }
     }
@@ -107,16 +107,16 @@ impl Request {
             retry,
             again: Vec::new(),
             budget: Budget::default(),
-            consent: false,
+            approval: false,
             resumed: None,
         }
     }
 
-    /// The same within this budget; `consent` says that somebody agreed to what goes beyond it.
-    pub(crate) fn limited(self, budget: Budget, consent: bool) -> Self {
+    /// The same within this budget; `approval` says that somebody agreed to what goes beyond it.
+    pub(crate) fn limited(self, budget: Budget, approval: bool) -> Self {
         Self {
             budget,
-            consent,
+            approval,
             ..self
         }
     }
@@ -229,7 +229,7 @@ impl Request {
     }
 
     /// Why it cannot be carried out at all.
-    pub(crate) fn refusal(&self, findings: &Findings) -> Option<String> {
+    pub(crate) fn refusal(&self, app_state: &AppState) -> Option<String> {
         let sync = self.operation.sync.as_ref();
         if sync.is_some_and(|sync| !sync.manifests.is_empty()) {
             return Some(
@@ -239,7 +239,7 @@ impl Request {
         if !self.options.fail_on_shared_resource {
             return None;
         }
-        let shared: Vec<String> = findings
+        let shared: Vec<String> = app_state
             .comparison
             .iter()
             .filter_map(|(key, state)| match state {
@@ -278,19 +278,19 @@ impl Request {
     }
 
     /// What carrying it out would do.
-    pub(crate) fn plan(&self, findings: &Findings) -> Plan {
+    pub(crate) fn plan(&self, app_state: &AppState) -> Plan {
         let policy = Policy {
             prune: self.prune,
             allow_empty: self.allow_empty,
             options: self.options,
             budget: self.budget,
-            consent: self.consent,
-            only: self.selection(findings.comparison.keys()),
+            approval: self.approval,
+            only: self.selection(app_state.comparison.keys()),
         };
-        let live = |key: &ObjectKey| findings.live.get(key);
+        let live = |key: &ObjectKey| app_state.live.get(key);
         plan(
-            &findings.wanted.desired,
-            &findings.comparison,
+            &app_state.wanted.desired,
+            &app_state.comparison,
             live,
             &policy,
         )

@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::request::Request;
-use crate::applications::reconcile::Pass;
+use crate::applications::reconcile::Reconciliation;
 
 /// A sync that may not be now.
-pub(crate) struct KeptAway {
+pub(crate) struct BlockedByWindow {
     /// When to ask again; otherwise a change of the project does.
     pub(crate) again: Option<Duration>,
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// The windows for this application; `None` when its project has none.
     fn windows(&self) -> Option<Windows> {
         let spec = &self.app.spec;
@@ -50,7 +50,7 @@ impl Pass<'_> {
 
     /// Keeps a sync away that may not be now: an automated one waits, one that a person asks for
     /// is refused, and one under way is stopped where it is.
-    pub(crate) fn keep_away(&mut self, request: &Request) -> Option<KeptAway> {
+    pub(crate) fn check_window(&mut self, request: &Request) -> Option<BlockedByWindow> {
         if request.dry_run || self.controller.is_terminating(self.key) {
             return None;
         }
@@ -83,7 +83,7 @@ impl Pass<'_> {
                     Condition::new(condition::SYNC_WINDOW_WARNING, told.message.clone())
                 }),
             );
-            return Some(KeptAway { again: None });
+            return Some(BlockedByWindow { again: None });
         }
         if stopped.is_some() {
             self.operation = stopped;
@@ -101,6 +101,6 @@ impl Pass<'_> {
             .retain(|condition| !reason.contains(&condition.message));
         self.conditions
             .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
-        Some(KeptAway { again })
+        Some(BlockedByWindow { again })
     }
 }

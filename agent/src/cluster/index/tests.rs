@@ -89,20 +89,24 @@ fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
         };
         prepare(vec![manifest.clone()], context, |_| Some(Scope::Namespaced)).unwrap()
     };
-    let heirs = set("heir");
+    let next_owners = set("heir");
     let state = || {
-        let (mut comparison, _) = index.compare(&heirs, "heir", |_| true);
+        let (mut comparison, _) = index.compare(&next_owners, "heir", |_| true);
         comparison.remove(&key)
     };
-    assert!(index.want("heir", Some(&heirs)).is_empty());
-    let owned = Some(compare::State::OwnedBy("shop".into()));
+    assert!(
+        index
+            .register_desired("heir", Some(&next_owners))
+            .is_empty()
+    );
+    let owned = Some(comparison::State::OwnedBy("shop".into()));
     assert_eq!(state(), owned, "nobody knows yet what the owner wants");
-    index.want("shop", Some(&set("shop")));
+    index.register_desired("shop", Some(&set("shop")));
     assert_eq!(state(), owned);
-    let woken = index.want("shop", Some(&DesiredSet::default()));
+    let woken = index.register_desired("shop", Some(&DesiredSet::default()));
     assert_eq!(woken, BTreeSet::from(["heir".to_owned()]));
-    assert_eq!(state(), Some(compare::State::HandedOver("shop".into())));
-    assert_eq!(index.others_wanting("shop", &key), ["heir"]);
+    assert_eq!(state(), Some(comparison::State::HandedOver("shop".into())));
+    assert_eq!(index.other_claimants_of("shop", &key), ["heir"]);
 }
 
 #[test]
