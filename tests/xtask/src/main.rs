@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod demo;
 mod image;
+mod imports;
 mod release;
 mod session;
 mod stage;
@@ -37,6 +38,8 @@ enum Command {
     Release(release::Args),
     /// Make the agent's container image, without a container engine
     Image(image::Args),
+    /// Check that files of a crate import each other in no circle
+    Imports(imports::Args),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Release(args) => release::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Imports(args) => imports::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {
