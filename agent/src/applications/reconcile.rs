@@ -304,11 +304,9 @@ impl Reconciliation<'_> {
                 Ok((app_state, Some(pause)))
             }
             Decision::Sync { retry } => {
-                for (key, state) in &app_state.comparison {
-                    if matches!(state, State::HandedOver(_)) {
-                        cache.heals.record(key, now);
-                    }
-                }
+                let handed_over = |(_, state): &(_, &State)| matches!(state, State::HandedOver(_));
+                let handed_over = app_state.comparison.iter().filter(handed_over);
+                cache.heals.record(handed_over.map(|(key, _)| key), now);
                 let request = Request::automated(&self.app.spec, None, retry);
                 Box::pin(self.sync_unless_pointless(cache, app_state, request)).await
             }
@@ -321,9 +319,7 @@ impl Reconciliation<'_> {
                 if let Some(kept) = self.check_window(&request) {
                     return Ok((app_state, kept.again));
                 }
-                for key in &keys {
-                    cache.heals.record(key, now);
-                }
+                cache.heals.record(&keys, now);
                 self.controller.metrics.heals.inc_by(keys.len() as u64);
                 Box::pin(self.sync_or_retry(cache, app_state, request)).await
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::backoff;
 use crate::compare::comparison::{Comparison, State};
 use crate::manifest::object::ObjectKey;
 use crate::sync::retry::{RetryPolicy, remaining};
@@ -15,9 +16,12 @@ use crate::sync::retry::{RetryPolicy, remaining};
 /// Heals of one object within this window count as a fight.
 const FIGHT_WINDOW: Duration = Duration::from_mins(1);
 /// So many heals in the window are still taken for ordinary drift.
-const PATIENCE: usize = 5;
+const MAX_HEALS_PER_WINDOW: usize = 5;
+/// First pause between two heals in a fight, and by how much each further one is longer.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const PAUSE_FACTOR: u32 = 3;
 /// Longest pause between two heals, or between two attempts of a self-healing application.
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// `spec.syncPolicy.automated`, resolved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,7 +153,7 @@ pub fn decide(
     Decision::Later(
         pause,
         format!(
-            "self-heal slowed down, changed back more than {PATIENCE} times within a minute: {}; \
+            "self-heal slowed down, changed back more than {MAX_HEALS_PER_WINDOW} times within a minute: {}; \
              stop whoever changes it, or leave the field out of Git or under ignoreDifferences",
             fights.join("; ")
         ),
@@ -187,7 +191,7 @@ fn retry_decision(
     let pause = if retry.allows(attempt.retries) {
         retry.backoff(attempt.retries)
     } else if automated.self_heal {
-        LONGEST_PAUSE
+        MAX_PAUSE
     } else {
         return Decision::Nothing(Idle::RetriesExhausted);
     };
@@ -213,22 +217,19 @@ struct Heals {
 }
 
 impl HealHistory {
-    /// Notes that an object is healed now.
-    pub fn record(&mut self, key: &ObjectKey, now: Timestamp) {
-        let heals = self.heals.entry(key.clone()).or_default();
-        if heals
-            .recent
-            .back()
-            .is_some_and(|last| age(*last, now) > LONGEST_PAUSE + FIGHT_WINDOW)
-        {
-            *heals = Heals::default();
-        }
-        if heals.fighting(now) {
-            heals.slowed = heals.slowed.saturating_add(1);
-        }
-        heals.recent.push_back(now);
-        while heals.recent.len() > PATIENCE {
-            heals.recent.pop_front();
+    /// Notes that objects are healed now, and forgets those that were left in peace: it holds no
+    /// more than was healed within the last minutes.
+    pub fn record<'a>(&mut self, keys: impl IntoIterator<Item = &'a ObjectKey>, now: Timestamp) {
+        self.heals.retain(|_, heals| heals.count_at(now));
+        for key in keys {
+            let heals = self.heals.entry(key.clone()).or_default();
+            if heals.fighting(now) {
+                heals.slowed = heals.slowed.saturating_add(1);
+            }
+            heals.recent.push_back(now);
+            while heals.recent.len() > MAX_HEALS_PER_WINDOW {
+                heals.recent.pop_front();
+            }
         }
     }
 
@@ -240,28 +241,28 @@ impl HealHistory {
         if !heals.fighting(now) && heals.slowed == 0 {
             return Duration::ZERO;
         }
-        let pause = Duration::from_secs(2)
-            .saturating_mul(3u32.saturating_pow(heals.slowed))
-            .min(LONGEST_PAUSE);
+        let pause = backoff::delay(heals.slowed, FIRST_PAUSE, PAUSE_FACTOR, MAX_PAUSE);
         heals
             .recent
             .back()
             .map_or(Duration::ZERO, |last| pause.saturating_sub(age(*last, now)))
     }
-
-    /// Forgets objects that are not in `keep`.
-    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
-        self.heals.retain(|key, _| keep(key));
-    }
 }
 
 impl Heals {
     fn fighting(&self, now: Timestamp) -> bool {
-        self.recent.len() >= PATIENCE
+        self.recent.len() >= MAX_HEALS_PER_WINDOW
             && self
                 .recent
                 .front()
                 .is_some_and(|first| age(*first, now) < FIGHT_WINDOW)
+    }
+
+    /// Whether they still say anything about the next heal: no pause is longer, no fight slower.
+    fn count_at(&self, now: Timestamp) -> bool {
+        self.recent
+            .back()
+            .is_some_and(|last| age(*last, now) <= MAX_PAUSE + FIGHT_WINDOW)
     }
 }
 
@@ -465,29 +466,41 @@ mod tests {
     fn ordinary_drift_is_healed_at_once_and_a_fight_slows_down_until_it_ends() {
         let mut heals = HealHistory::default();
         for second in 0..4 {
-            heals.record(&key("a"), at(second));
+            heals.record([&key("a")], at(second));
             assert_eq!(heals.pause(&key("a"), at(second)), Duration::ZERO);
         }
-        heals.record(&key("a"), at(4));
+        heals.record([&key("a")], at(4));
         assert_eq!(heals.pause(&key("a"), at(4)), Duration::from_secs(2));
         assert_eq!(
             heals.pause(&key("b"), at(4)),
             Duration::ZERO,
             "other objects are not slowed"
         );
-        heals.record(&key("a"), at(6));
+        heals.record([&key("a")], at(6));
         assert_eq!(heals.pause(&key("a"), at(6)), Duration::from_secs(6));
         let mut now = 6;
         for _ in 0..10 {
             now += i64::try_from(heals.pause(&key("a"), at(now)).as_secs()).unwrap();
-            heals.record(&key("a"), at(now));
+            heals.record([&key("a")], at(now));
         }
-        assert!(heals.pause(&key("a"), at(now)) <= LONGEST_PAUSE);
-        heals.record(&key("a"), at(now + 1000));
+        assert!(heals.pause(&key("a"), at(now)) <= MAX_PAUSE);
+        heals.record([&key("a")], at(now + 1000));
         assert_eq!(
             heals.pause(&key("a"), at(now + 1000)),
             Duration::ZERO,
             "peace ends the slowdown"
         );
+    }
+
+    #[test]
+    fn heals_of_objects_that_were_left_in_peace_are_forgotten() {
+        let mut heals = HealHistory::default();
+        let names: Vec<ObjectKey> = (0..100).map(|index| key(&format!("o{index}"))).collect();
+        heals.record(&names, at(0));
+        assert_eq!(heals.heals.len(), 100);
+        heals.record([&key("a")], at(360));
+        assert_eq!(heals.heals.len(), 101, "a fight may still go on");
+        heals.record([&key("a")], at(361));
+        assert_eq!(heals.heals.len(), 1);
     }
 }

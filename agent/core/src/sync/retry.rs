@@ -8,6 +8,7 @@ use std::time::Duration;
 use gitops_api::sync_policy::RetryStrategy;
 use jiff::Timestamp;
 
+use crate::backoff;
 use crate::duration;
 use crate::duration::DurationError;
 
@@ -98,12 +99,7 @@ impl RetryPolicy {
 
     /// Wait before the next attempt: duration x factor^retries, at most `max_duration`.
     pub fn backoff(&self, retries: u32) -> Duration {
-        let wait = self
-            .factor
-            .checked_pow(retries)
-            .and_then(|growth| self.duration.checked_mul(growth))
-            .unwrap_or(self.max_duration);
-        wait.min(self.max_duration)
+        backoff::delay(retries, self.duration, self.factor, self.max_duration)
     }
 }
 

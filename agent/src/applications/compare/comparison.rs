@@ -7,9 +7,9 @@ use futures::{StreamExt, stream};
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation, State};
 use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
-use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::project;
 use gitops_core::report::status::{Condition, identity};
 
