@@ -5,16 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compare::path::Path;
+use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
+use crate::manifest::digest::RESPECTED;
 use crate::manifest::object::ObjectKey;
 use crate::manifest::tracking;
-
-/// Ends the digest on an object that was applied with live values in place of ignored ones: under
-/// other rules it would not be what Git wants.
-pub const RESPECTED: &str = "~";
 
 /// What the agent knows since it last applied or confirmed an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,21 +75,6 @@ impl Confirmation {
 fn version_of(live: &LiveObject) -> String {
     live.generation
         .map_or_else(|| live.resource_version.clone(), |g| format!("g{g}"))
-}
-
-/// A field whose live value is not the one in Git.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DriftedField {
-    /// Where in the object.
-    pub path: Path,
-    /// Value in Git as JSON text, masked; `None` when Git does not set the field.
-    pub desired: Option<String>,
-    /// Value in the cluster as JSON text, masked; `None` when it is not there.
-    pub live: Option<String>,
-    /// Who holds the field now, as far as `managedFields` tells.
-    pub manager: Option<String>,
-    /// Since when, RFC 3339.
-    pub since: Option<String>,
 }
 
 /// How an object stands against Git.

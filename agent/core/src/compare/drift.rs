@@ -6,7 +6,7 @@
 use gitops_api::constants;
 use serde_json::{Map, Value};
 
-use crate::compare::comparison::DriftedField;
+use crate::compare::field::DriftedField;
 use crate::compare::path::{Path, Segment};
 use crate::compare::{diff, path};
 use crate::live::ownership::Reach;

@@ -3,4 +3,5 @@
 pub mod comparison;
 pub mod diff;
 pub mod drift;
+pub mod field;
 pub mod path;

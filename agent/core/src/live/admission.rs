@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::compare::comparison::DriftedField;
+use crate::compare::field::DriftedField;
 use crate::compare::path::{Path, Segment};
 use crate::compare::{diff, drift};
 use crate::manifest::desired::DesiredObject;

@@ -4,39 +4,26 @@
 //! namespace is filled in, duplicates are settled, hooks are set apart. Never looks at the cluster;
 //! which kinds are namespaced is a parameter.
 
-use std::borrow::Cow;
+mod clean;
+mod object;
+mod set;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use gitops_api::constants;
 use serde_json::{Map, Value};
 
+use self::clean::{check, clean};
 use crate::manifest::hook::Hook;
-use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin};
+use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin, has_option, wave};
 use crate::manifest::options::ObjectOptions;
 use crate::manifest::tracking::{Tracking, TrackingId};
-use crate::manifest::{annotations, digest, hook, object, tracking};
-use crate::settings::ignore::{IgnoreRules, ObjectRules};
+use crate::manifest::{annotations, digest, hook, tracking};
 
-/// Whether objects of a kind live in a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Such as `Deployment`.
-    Namespaced,
-    /// Such as `ClusterRole`.
-    Cluster,
-}
-
-/// A manifest as the renderer answered it.
-#[derive(Clone, Debug)]
-pub struct Manifest {
-    /// The object.
-    pub value: Value,
-    /// Where it was written.
-    pub origin: Origin,
-}
+pub use self::object::{DesiredObject, Manifest};
+pub use self::set::DesiredSet;
+pub use crate::manifest::object::Scope;
 
 /// What the application adds to its manifests.
 #[derive(Clone, Copy, Debug)]
@@ -49,108 +36,6 @@ pub struct Context<'a> {
     pub managed_by: &'a str,
     /// Marks for other tools besides the agent's own, as argocd-cm asks for them.
     pub tracking: Option<&'a Tracking>,
-}
-
-/// One object the application wants, ready to be sent.
-#[derive(Clone, Debug)]
-pub struct DesiredObject {
-    /// Identity.
-    pub key: ObjectKey,
-    /// API version to send it to.
-    pub gvk: GroupVersionKind,
-    /// The manifest as it will be applied, compact JSON: objects are many and rarely read.
-    pub body: Box<str>,
-    /// Digest of the manifest before the agent's own marks.
-    pub digest: String,
-    /// Where it was written.
-    pub origin: Origin,
-    /// `argocd.argoproj.io/sync-wave`, 0 when absent or unreadable.
-    pub wave: i64,
-    /// Its sync options.
-    pub options: ObjectOptions,
-    /// Container images its Pod template names.
-    pub images: Vec<String>,
-    /// `false` when the cluster does not serve the kind and no manifest defines it.
-    pub kind_known: bool,
-    /// `true` for an object that follows from an option and not from a manifest (the destination
-    /// namespace with managed metadata): not tracked, not pruned, not listed.
-    pub implicit: bool,
-    /// Which of its fields do not count; `None` for most.
-    pub ignore: Option<Arc<ObjectRules>>,
-    /// What admission would add to the live object counts as a difference:
-    /// `compare-options: IncludeMutationWebhook=true`.
-    pub include_mutations: bool,
-}
-
-impl DesiredObject {
-    /// Digest of what is expected of the live object: the manifest, less what is ignored.
-    pub fn expectation(&self) -> Cow<'_, str> {
-        match &self.ignore {
-            None => Cow::Borrowed(&self.digest),
-            Some(rules) => Cow::Owned(format!("{} {}", self.digest, rules.fingerprint)),
-        }
-    }
-
-    /// The manifest as a value.
-    pub fn manifest(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or(Value::Null)
-    }
-}
-
-/// Everything an application wants.
-#[derive(Clone, Debug, Default)]
-pub struct DesiredSet {
-    /// The objects, each once.
-    pub objects: BTreeMap<ObjectKey, Arc<DesiredObject>>,
-    /// Hooks, which are not part of the synchronised state.
-    pub hooks: Vec<Hook>,
-    /// Identities that more than one manifest claims; the last one won.
-    pub repeated: Vec<String>,
-    /// Objects of kinds that the settings leave alone.
-    pub excluded: Vec<String>,
-    /// Annotations nobody can read, each with the object and what was probably meant.
-    pub warnings: Vec<String>,
-}
-
-impl DesiredSet {
-    /// The same objects under these rules about what to ignore.
-    #[must_use]
-    pub fn ignoring(mut self, rules: &IgnoreRules) -> Self {
-        for (key, object) in &mut self.objects {
-            let ignore = rules.for_object(key);
-            if ignore.is_some() || object.ignore.is_some() {
-                Arc::make_mut(object).ignore = ignore;
-            }
-            if rules.include_mutations && !object.include_mutations {
-                Arc::make_mut(object).include_mutations = true;
-            }
-        }
-        self
-    }
-
-    /// Digest of all objects together: equal sets have equal digests.
-    pub fn digest(&self) -> String {
-        let parts = self.objects.iter().flat_map(|(key, object)| {
-            [
-                key.to_string().into_bytes(),
-                object.digest.clone().into_bytes(),
-            ]
-        });
-        let parts: Vec<Vec<u8>> = parts.collect();
-        digest::of_parts(parts.iter().map(Vec::as_slice))
-    }
-
-    /// Digest of the hooks; `None` when there are none. They are no part of [`DesiredSet::digest`],
-    /// because a changed hook alone makes nothing differ; but it is reason enough to try again what
-    /// failed.
-    pub fn hooks_digest(&self) -> Option<String> {
-        let parts: Vec<&[u8]> = self
-            .hooks
-            .iter()
-            .map(|hook| hook.object.digest.as_bytes())
-            .collect();
-        (!parts.is_empty()).then(|| digest::of_parts(parts))
-    }
 }
 
 /// A manifest that cannot be used.
@@ -267,64 +152,6 @@ pub fn managed_namespace(
     desired
 }
 
-/// Whether a name can be part of an address. Kubernetes allows no other either; each kind then has
-/// rules of its own.
-fn is_path_segment(name: &str) -> bool {
-    let breaks =
-        |c: char| c.is_control() || c.is_whitespace() || !c.is_ascii() || "/%?#".contains(c);
-    name != "." && name != ".." && !name.contains(breaks)
-}
-
-fn check(value: Value) -> Result<Value, String> {
-    if !value.is_object() {
-        return Err("the document is not a map; a manifest starts with apiVersion and kind".into());
-    }
-    for field in ["apiVersion", "kind"] {
-        match value.get(field) {
-            Some(Value::String(text)) if !text.is_empty() => {}
-            Some(Value::String(_) | Value::Null) | None => {
-                return Err(format!(
-                    "{field} is missing; is this file a Kubernetes manifest?"
-                ));
-            }
-            Some(_) => return Err(format!("{field} is not a string")),
-        }
-    }
-    if !value.get("metadata").is_none_or(Value::is_object) {
-        return Err("metadata is not a map".into());
-    }
-    for field in ["name", "namespace"] {
-        let text = value
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field)?.as_str());
-        if let Some(text) = text
-            && !is_path_segment(text)
-        {
-            return Err(format!("metadata.{field} {text:?} cannot be a name"));
-        }
-    }
-    for field in ["annotations", "labels"] {
-        let Some(map) = value
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field))
-        else {
-            continue;
-        };
-        let Some(map) = map.as_object() else {
-            if map.is_null() {
-                continue;
-            }
-            return Err(format!("metadata.{field} is not a map"));
-        };
-        if let Some((name, wrong)) = map.iter().find(|(_, v)| !v.is_string() && !v.is_null()) {
-            return Err(format!(
-                "metadata.{field}[{name:?}] is {wrong}, not a string; put it in quotes"
-            ));
-        }
-    }
-    Ok(value)
-}
-
 /// Scopes of the kinds that CustomResourceDefinitions among the manifests define.
 fn scopes_defined(manifests: &[Manifest]) -> BTreeMap<GroupKind, Scope> {
     manifests
@@ -348,98 +175,6 @@ fn scopes_defined(manifests: &[Manifest]) -> BTreeMap<GroupKind, Scope> {
             Some((group_kind, scope))
         })
         .collect()
-}
-
-/// Drops what only the API server writes, and says explicitly what it would fill in.
-fn clean(mut value: Value, gvk: &GroupVersionKind, scope: Option<Scope>, namespace: &str) -> Value {
-    if let Some(root) = value.as_object_mut() {
-        root.remove("status");
-        let metadata = root
-            .entry("metadata")
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Some(metadata) = metadata.as_object_mut() {
-            for field in [
-                "creationTimestamp",
-                "managedFields",
-                "resourceVersion",
-                "uid",
-                "generation",
-                "selfLink",
-            ] {
-                metadata.remove(field);
-            }
-            match scope {
-                Some(Scope::Cluster) => {
-                    metadata.remove("namespace");
-                }
-                Some(Scope::Namespaced) => {
-                    let unset = metadata
-                        .get("namespace")
-                        .is_none_or(|n| n.as_str().is_none_or(str::is_empty));
-                    if unset && !namespace.is_empty() {
-                        metadata.insert("namespace".into(), namespace.into());
-                    }
-                }
-                None => {}
-            }
-            drop_nulls(metadata);
-        }
-    }
-    // A null in a built-in kind means "not set" to every client; applied as it is, the API server
-    // would record ownership of a field that does not exist.
-    if is_built_in(&gvk.group)
-        && let Some(root) = value.as_object_mut()
-    {
-        drop_nulls(root);
-    }
-    if gvk.group.is_empty() && gvk.kind == "Secret" {
-        encode_string_data(&mut value);
-    }
-    value
-}
-
-fn is_built_in(group: &str) -> bool {
-    !group.contains('.') || group.ends_with(".k8s.io")
-}
-
-fn drop_nulls(map: &mut Map<String, Value>) {
-    map.retain(|_, value| !value.is_null());
-    map.values_mut().for_each(drop_nulls_in);
-}
-
-fn drop_nulls_in(value: &mut Value) {
-    match value {
-        Value::Object(map) => drop_nulls(map),
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls_in),
-        _ => {}
-    }
-}
-
-/// `stringData` is write-only: the API server moves it to `data`, so the agent does it first and
-/// the two stay comparable. What is not a string is left for the API server to refuse.
-fn encode_string_data(secret: &mut Value) {
-    let Some(root) = secret.as_object_mut() else {
-        return;
-    };
-    let Some(Value::Object(plain)) = root.get("stringData") else {
-        return;
-    };
-    if !plain.values().all(Value::is_string) {
-        return;
-    }
-    let encoded: Vec<(String, Value)> = plain
-        .iter()
-        .filter_map(|(key, text)| {
-            Some((key.clone(), BASE64_STANDARD.encode(text.as_str()?).into()))
-        })
-        .collect();
-    root.remove("stringData");
-    let data = root
-        .entry("data")
-        .or_insert_with(|| Value::Object(Map::new()));
-    if let Some(data) = data.as_object_mut() {
-        data.extend(encoded);
-    }
 }
 
 /// A hook, marked as the application's like any of its objects.
@@ -530,7 +265,7 @@ fn finish(
     tracking: Option<String>,
     context: Context<'_>,
 ) -> DesiredObject {
-    let wave = object::wave(&value);
+    let wave = wave(&value);
     let options = ObjectOptions::of(&value);
     let images = images(&value);
     // Before the digest: with another method of tracking the object is sent again.
@@ -574,7 +309,7 @@ fn finish(
         kind_known,
         implicit: false,
         ignore: None,
-        include_mutations: object::has_option(
+        include_mutations: has_option(
             &value,
             constants::annotation::COMPARE_OPTIONS,
             "IncludeMutationWebhook=true",

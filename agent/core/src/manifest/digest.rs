@@ -7,6 +7,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+/// Ends the digest on an object that was applied with live values in place of ignored ones: under
+/// other rules it would not be what Git wants.
+pub const RESPECTED: &str = "~";
+
 /// First 16 hexadecimal digits of the SHA-256 over the canonical form of `value`.
 pub fn of_value(value: &Value) -> String {
     let mut hasher = Sha256::new();

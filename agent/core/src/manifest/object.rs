@@ -76,6 +76,15 @@ impl fmt::Display for GroupKind {
     }
 }
 
+/// Whether objects of a kind live in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Such as `Deployment`.
+    Namespaced,
+    /// Such as `ClusterRole`.
+    Cluster,
+}
+
 /// Full identity of one object in one cluster. The API version is not part of it: the same object
 /// is served under several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

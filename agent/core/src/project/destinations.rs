@@ -3,7 +3,7 @@
 use gitops_api::project::AppProjectSpec;
 use gitops_api::{ApplicationDestination, constants};
 
-use super::{Denial, quoted};
+use super::denial::{Denial, quoted};
 use crate::glob;
 
 /// Whether a cluster and namespace may be deployed to.

@@ -3,7 +3,8 @@
 use gitops_api::ApplicationDestination;
 use gitops_api::project::{AppProjectSpec, ClusterResourceRule, GroupKindRule};
 
-use super::{Denial, permits_destination, quoted};
+use super::denial::{Denial, quoted};
+use super::destinations::permits_destination;
 use crate::glob;
 use crate::manifest::object::ObjectKey;
 

@@ -3,48 +3,20 @@
 //! Only judges; callers ask again at every action (sync, prune, delete, hook, preview). Roles are
 //! not looked at. The rules are Argo CD's ("Projects").
 
+mod denial;
 mod destinations;
 mod kinds;
 pub mod windows;
 
 use gitops_api::project::AppProjectSpec;
 
+use self::denial::quoted;
 use crate::source::{has_dot_segments, normalise};
 use crate::{glob, mask};
 
+pub use self::denial::Denial;
 pub use self::destinations::permits_destination;
 pub use self::kinds::permits_object;
-
-/// Why a project refuses something.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Denial {
-    /// The rule that would allow it, or the one that denies it, as the project spells it.
-    pub rule: String,
-    /// Project, what was denied, and the change that would allow it.
-    pub message: String,
-}
-
-impl Denial {
-    fn not_allowed(project: &str, what: &str, field: &str, rule: &str) -> Self {
-        Self {
-            rule: rule.into(),
-            message: format!(
-                "project {project} does not allow {what}; to allow it, add {rule} to \
-                 spec.{field} of the AppProject"
-            ),
-        }
-    }
-
-    fn denied(project: &str, what: &str, field: &str, rule: &str) -> Self {
-        Self {
-            rule: rule.into(),
-            message: format!(
-                "project {project} denies {what} by {rule} in spec.{field} of the AppProject"
-            ),
-        }
-    }
-}
 
 /// Whether a repository may be used: some pattern of `sourceRepos` matches and none denies.
 ///
@@ -84,10 +56,6 @@ pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result
 
 fn matches_url(pattern: &str, url: &str) -> bool {
     pattern == "*" || glob::matches_path(&normalise(pattern), url)
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use gitops_api::status::{FieldDrift, HealRecord};
 use jiff::Timestamp;
 
-use crate::compare::comparison::DriftedField;
+use crate::compare::field::DriftedField;
 use crate::manifest::object::ObjectKey;
 use crate::report::status;
 

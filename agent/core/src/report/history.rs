@@ -7,7 +7,7 @@ use gitops_api::{
 };
 use jiff::Timestamp;
 
-use crate::report::status::{Compared, seconds, sync_code};
+use crate::report::compared::{Compared, seconds, sync_code};
 
 /// Notes on the newest entry of the history how what it delivered fared. Rollback goes back to
 /// what was seen to work.

@@ -1,5 +1,6 @@
 //! What is told: the status of an Application, its history, heals, refusals and previews.
 
+pub mod compared;
 pub mod heals;
 pub mod history;
 pub mod hook_log;

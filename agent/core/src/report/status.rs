@@ -14,13 +14,15 @@ use gitops_api::{
 };
 use jiff::Timestamp;
 
-use crate::compare::comparison::{Comparison, DriftedField, State};
+use crate::compare::comparison::State;
+use crate::compare::field::DriftedField;
 use crate::live::health;
 use crate::live::health::{Health, Member};
-use crate::live::object::LiveObject;
-use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
+use crate::report::compared::sync_code;
 use crate::report::history;
+
+pub use crate::report::compared::{Compared, seconds};
 
 /// A problem to show on the application.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,23 +41,6 @@ impl Condition {
             message: message.into(),
         }
     }
-}
-
-/// Desired and live state, compared.
-#[derive(Clone, Copy, Debug)]
-pub struct Compared<'a> {
-    /// What Git holds.
-    pub desired: &'a DesiredSet,
-    /// Verdict for every object.
-    pub comparison: &'a Comparison,
-    /// Records of the live objects among them.
-    pub live: &'a HashMap<ObjectKey, LiveObject>,
-    /// Fields of objects that differ and are ignored.
-    pub ignored: &'a HashMap<ObjectKey, Vec<String>>,
-    /// One revision a source, in order.
-    pub revisions: &'a [String],
-    /// Kind of each source: Directory, Helm or Kustomize.
-    pub source_types: &'a [String],
 }
 
 /// Everything a status is built from.
@@ -248,14 +233,6 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
             .any(|key| key.group == gitops_api::constants::GROUP && key.kind == "Application"),
         ..ApplicationSummary::default()
     });
-}
-
-pub(crate) fn sync_code(comparison: &Comparison) -> SyncStatusCode {
-    if comparison.values().all(State::is_in_order) {
-        SyncStatusCode::Synced
-    } else {
-        SyncStatusCode::OutOfSync
-    }
 }
 
 fn resource(
@@ -452,11 +429,6 @@ pub fn identity(resource: &ResourceStatus) -> (GroupVersionKind, ObjectKey) {
         name: resource.name.clone(),
     };
     (gvk, key)
-}
-
-/// A time with the precision the API keeps: whole seconds.
-pub fn seconds(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 /// The JSON merge patch (RFC 7396) that turns `before` into `after`; `None` when they are equal.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
 use gitops_api::{Application, OperationPhase, ResultCode, SyncPhase};
-use gitops_core::compare::comparison::{DriftedField, State};
+use gitops_core::compare::comparison::State;
+use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::hook;
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::manifest::object;
 
 const CONTEXT: Context<'_> = Context {
     instance: "shop",

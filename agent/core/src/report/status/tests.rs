@@ -1,8 +1,10 @@
 use serde_json::json;
 
 use super::*;
+use crate::compare::comparison::Comparison;
 use crate::compare::path::Path;
-use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+use crate::live::object::LiveObject;
+use crate::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
 use crate::manifest::object::Origin;
 
 fn desired() -> DesiredSet {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::ObjectRules;
 use super::pointer::{Step, remove_all};
-use crate::compare::comparison::RESPECTED;
 use crate::compare::diff;
 use crate::compare::path::{Path, Segment};
 use crate::live::ownership;
+use crate::manifest::digest::RESPECTED;
 
 /// The manifest with the live values of ignored fields, to be applied only onto this very state of
 /// the object, and the fields that are not as in Git; `None` when there are none.

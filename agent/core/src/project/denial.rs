@@ -1,0 +1,37 @@
+//! Why a project refuses something, and the change that would allow it.
+
+/// Why a project refuses something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Denial {
+    /// The rule that would allow it, or the one that denies it, as the project spells it.
+    pub rule: String,
+    /// Project, what was denied, and the change that would allow it.
+    pub message: String,
+}
+
+impl Denial {
+    pub(super) fn not_allowed(project: &str, what: &str, field: &str, rule: &str) -> Self {
+        Self {
+            rule: rule.into(),
+            message: format!(
+                "project {project} does not allow {what}; to allow it, add {rule} to \
+                 spec.{field} of the AppProject"
+            ),
+        }
+    }
+
+    pub(super) fn denied(project: &str, what: &str, field: &str, rule: &str) -> Self {
+        Self {
+            rule: rule.into(),
+            message: format!(
+                "project {project} denies {what} by {rule} in spec.{field} of the AppProject"
+            ),
+        }
+    }
+}
+
+/// A rule as YAML spells a text.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
