@@ -53,6 +53,46 @@ api_struct! {
             live: Option<LiveRevision>,
             /// What self-heal took back lately, oldest first (gitops-agent).
             heals: Vec<HealRecord>,
+            /// Why it is as it is, what matters most first (gitops-agent). Codes: docs/reasons.md.
+            reasons: Vec<StatusReason>,
+        }
+    }
+}
+
+api_struct! {
+    /// Why something is as it is. An extension of this project.
+    closed pub struct StatusReason {
+        required {
+            /// Stable, for programs.
+            "code" => code: String,
+            /// For people; the text of the condition or operation it explains.
+            "message" => message: String,
+        }
+        optional {
+            /// Since when it is so, without a change of anything it says.
+            since: Option<Time>,
+            /// The object it is about, when it is one.
+            object: Option<ReasonObject>,
+            /// What the message says, as data.
+            parameters: Loose,
+        }
+    }
+}
+
+api_struct! {
+    /// The object a reason is about. An extension of this project.
+    closed pub struct ReasonObject {
+        required {
+            /// Kind.
+            "kind" => kind: String,
+            /// Name.
+            "name" => name: String,
+        }
+        optional {
+            /// API group; empty is the core group.
+            group: String,
+            /// Namespace; empty when cluster-scoped.
+            namespace: String,
         }
     }
 }
@@ -314,6 +354,8 @@ api_struct! {
             finished_at: Option<Time>,
             /// Attempts after the first.
             retry_count: i64,
+            /// Why it is as it is, when it has not ended well (gitops-agent).
+            reason: Option<StatusReason>,
         }
     }
 }
@@ -370,6 +412,8 @@ api_struct! {
             sync_phase: Option<SyncPhase>,
             /// Images of the object.
             images: Vec<String>,
+            /// Code of the reason behind the message (gitops-agent).
+            reason: String,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod mask;
 pub mod nearest;
 pub mod project;
+pub mod reason;
 pub mod report;
 pub mod rollback;
 pub mod settings;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use gitops_api::constants::{annotation, finalizer};
 use gitops_api::{HookType, SyncPhase};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::manifest::desired::DesiredObject;
@@ -45,7 +46,7 @@ pub struct Hook {
 }
 
 /// Phase of the deletion of an Application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DeletionPhase {
     /// Before its objects are deleted.
     PreDelete,

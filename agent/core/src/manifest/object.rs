@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Group, version and kind of a manifest, as `apiVersion` and `kind` spell it.
@@ -87,13 +88,15 @@ pub enum Scope {
 
 /// Full identity of one object in one cluster. The API version is not part of it: the same object
 /// is served under several.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// API group; empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// Kind, such as `Deployment`.
     pub kind: String,
     /// Namespace; empty for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,

@@ -5,13 +5,15 @@
 
 use gitops_api::constants::annotation;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What the annotation says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Approval {
     /// Somebody agreed.
     Given,
     /// Nobody said anything.
+    #[default]
     Missing,
     /// Somebody agreed to something earlier.
     TooOld(Timestamp),
@@ -31,6 +33,11 @@ impl Approval {
             Ok(time) => Self::TooOld(time),
             Err(_) => Self::Unreadable(text.chars().take(60).collect()),
         }
+    }
+
+    /// Whether nobody said anything.
+    pub fn is_missing(&self) -> bool {
+        *self == Self::Missing
     }
 
     /// Whether somebody agreed.
