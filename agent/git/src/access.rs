@@ -3,7 +3,9 @@
 //! configuration: the caller fills it in from a repository Secret.
 
 use std::fmt;
-use std::time::Duration;
+
+use gitops_transport::redact::without_user_information;
+use gitops_transport::{ClientCertificate, Limits, ProxySettings};
 
 /// How to identify ourselves to the server.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -24,37 +26,6 @@ pub enum Credentials {
     SshKey(String),
 }
 
-/// A client certificate for mutual TLS.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate chain, PEM.
-    pub cert_pem: String,
-    /// Its private key, PEM.
-    pub key_pem: String,
-}
-
-/// Limits of one exchange with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest wait for a connection, TLS included.
-    pub connect: Duration,
-    /// Longest silence of the server; a server that packs keeps sending keep-alives every few
-    /// seconds.
-    pub idle: Duration,
-    /// Longest duration of one listing or fetch altogether.
-    pub total: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            idle: Duration::from_secs(30),
-            total: Duration::from_mins(15),
-        }
-    }
-}
-
 /// Everything needed to reach one repository.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RepositoryAccess {
@@ -73,11 +44,9 @@ pub struct RepositoryAccess {
     pub known_hosts: Option<String>,
     /// Accept any ssh host key.
     pub insecure_ignore_host_key: bool,
-    /// HTTP(S) or SOCKS proxy URL; without it the usual environment variables (`HTTPS_PROXY`,
+    /// HTTP(S) or SOCKS proxy; without it the usual environment variables (`HTTPS_PROXY`,
     /// `NO_PROXY`, …) apply.
-    pub proxy: Option<String>,
-    /// Hosts that bypass [`Self::proxy`], comma separated.
-    pub no_proxy: Option<String>,
+    pub proxy: Option<ProxySettings>,
     /// Number of commits of history to keep; none means all of it.
     pub depth: Option<u32>,
     /// Whether `file://` and plain paths may be read. Off wherever the URL comes from a user of a
@@ -98,30 +67,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
-impl fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientCertificate(***)")
-    }
-}
-
 impl fmt::Debug for RepositoryAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RepositoryAccess")
-            .field("url", &crate::redact::without_user_information(&self.url))
+            .field("url", &without_user_information(&self.url))
             .field("credentials", &self.credentials)
             .field("ca_pem", &self.ca_pem.is_some())
             .field("client_certificate", &self.client_certificate)
             .field("insecure_skip_tls", &self.insecure_skip_tls)
             .field("known_hosts", &self.known_hosts.is_some())
             .field("insecure_ignore_host_key", &self.insecure_ignore_host_key)
-            .field(
-                "proxy",
-                &self
-                    .proxy
-                    .as_deref()
-                    .map(crate::redact::without_user_information),
-            )
-            .field("no_proxy", &self.no_proxy)
+            .field("proxy", &self.proxy)
             .field("depth", &self.depth)
             .field("allow_file", &self.allow_file)
             .field("limits", &self.limits)
@@ -142,10 +98,13 @@ mod tests {
                 password: "s3cret-b".into(),
             },
             client_certificate: Some(ClientCertificate {
-                cert_pem: "s3cret-c".into(),
+                certificate_pem: "s3cret-c".into(),
                 key_pem: "s3cret-d".into(),
             }),
-            proxy: Some("http://p:s3cret-e@proxy:3128".into()),
+            proxy: Some(ProxySettings {
+                url: "http://p:s3cret-e@proxy:3128".into(),
+                no_proxy: String::new(),
+            }),
             ..RepositoryAccess::default()
         };
         let shown = format!("{access:?} {:?}", Credentials::Bearer("s3cret-f".into()));

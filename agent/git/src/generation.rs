@@ -16,8 +16,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+
+use parking_lot::RwLock;
 
 use crate::error::GitError;
 
@@ -199,10 +201,7 @@ impl Generation {
 
     /// The repository for this thread.
     pub(crate) fn repository(&self) -> gix::Repository {
-        self.repository
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .to_thread_local()
+        self.repository.read().to_thread_local()
     }
 
     /// Reads with `work`, once more when packs were merged meanwhile: an object that seems missing
@@ -226,10 +225,7 @@ impl Generation {
     pub(crate) fn reopen(&self) -> Result<(), GitError> {
         let opened = gix::ThreadSafeRepository::open_opts(&self.path, open_options());
         let opened = opened.map_err(|error| GitError::storage(&self.path, &chain(&error)))?;
-        *self
-            .repository
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = opened;
+        *self.repository.write() = opened;
         self.openings.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
@@ -334,11 +330,5 @@ impl Drop for Generation {
 
 /// All messages of a gix error on one line, outermost first.
 pub(crate) fn chain(error: &gix::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for text in error.iter_errors().map(ToString::to_string) {
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    texts.join(": ")
+    gitops_transport::join_causes(error.iter_errors().map(ToString::to_string))
 }

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use gitops_transport::redact::{percent_decode, user_information, without_user_information};
+
 use crate::error::GitError;
-use crate::redact::without_user_information;
 
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +95,7 @@ fn parse_url(text: &str) -> Result<Parsed, String> {
     let mut url = url::Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
         "http" | "https" => {
-            let user_information =
-                (!url.username().is_empty() || url.password().is_some()).then(|| {
-                    (
-                        percent_decode(url.username()),
-                        percent_decode(url.password().unwrap_or_default()),
-                    )
-                });
+            let user_information = user_information(&url);
             // Cannot fail: http URLs always have a host.
             let _ = url.set_username("");
             let _ = url.set_password(None);
@@ -162,28 +157,6 @@ fn split_scp(text: &str) -> Option<(&str, &str)> {
     let (host, path) = text.split_at_checked(colon)?;
     let path = path.strip_prefix(':')?;
     (!host.contains('/')).then_some((host, path))
-}
-
-/// Replaces `%XX` by the byte it stands for; anything malformed stays as it is.
-pub(crate) fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut position = 0;
-    while let Some(&byte) = bytes.get(position) {
-        let digit = |offset: usize| {
-            bytes
-                .get(position + offset)
-                .and_then(|c| char::from(*c).to_digit(16))
-        };
-        if let (b'%', Some(high), Some(low)) = (byte, digit(1), digit(2)) {
-            decoded.push((high << 4 | low) as u8);
-            position += 3;
-        } else {
-            decoded.push(byte);
-            position += 1;
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

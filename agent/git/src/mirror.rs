@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::access::RepositoryAccess;
 use crate::error::GitError;
@@ -101,7 +103,7 @@ impl Mirror {
     /// Makes sure everything in `wants` is in the mirror, asking the server only for what is
     /// missing. When objects turn out damaged, builds the mirror anew and says so in the report.
     pub fn fetch(&self, wants: &[Want]) -> Result<FetchReport, GitError> {
-        let _fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _fetching = self.fetching.lock();
         let _lock = self.storage.lock()?;
         self.follow_other_processes();
         let generation = self.generation();
@@ -136,10 +138,7 @@ impl Mirror {
     }
 
     fn replace_generation(&self, generation: Arc<Generation>) {
-        *self
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = generation;
+        *self.generation.write() = generation;
     }
 
     /// Uses the generation another process has put into use, if one has.
@@ -266,10 +265,7 @@ impl Mirror {
     }
 
     pub(crate) fn generation(&self) -> Arc<Generation> {
-        self.generation
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        Arc::clone(&self.generation.read())
     }
 
     /// The commit that `sha` names, which must be here.

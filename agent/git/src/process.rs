@@ -4,13 +4,14 @@
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::access::Limits;
+use gitops_transport::Limits;
+use parking_lot::Mutex;
 
 /// How much of a program's messages is kept: the beginning, where the cause is.
 const LONGEST_MESSAGES: usize = 8 * 1024;
@@ -95,7 +96,7 @@ impl Program {
                 match ended.recv_timeout(clock.left(limits)) {
                     Err(RecvTimeoutError::Timeout) if clock.left(limits).is_zero() => {
                         clock.expired.store(true, Ordering::Relaxed);
-                        let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+                        let _ = child.lock().kill();
                         return;
                     }
                     Err(RecvTimeoutError::Timeout) => {}
@@ -139,13 +140,13 @@ impl Program {
         // A program that has just failed is about to exit by itself, and its messages are complete
         // only then.
         let patience = Instant::now() + Duration::from_secs(2);
-        while let Ok(None) = self.lock().try_wait()
+        while let Ok(None) = self.child.lock().try_wait()
             && Instant::now() < patience
         {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = self.lock().kill();
-        let _ = self.lock().wait();
+        let _ = self.child.lock().kill();
+        let _ = self.child.lock().wait();
         let _ = done.send(());
         let _ = watcher.join();
         let messages = self
@@ -154,10 +155,6 @@ impl Program {
             .and_then(|thread| thread.join().ok())
             .unwrap_or_default();
         String::from_utf8_lossy(&messages).into_owned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Child> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

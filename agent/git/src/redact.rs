@@ -2,14 +2,15 @@
 //! of an error or a log line. Never decides what an error means.
 
 use base64::Engine as _;
+use gitops_transport::redact::{one_line, percent_decode, without_user_information};
 
 use crate::access::{Credentials, RepositoryAccess};
 
 /// Texts shorter than this are not searched for: replacing every "a" helps nobody, and such a
 /// secret protects nothing.
-const SHORTEST_SECRET: usize = 3;
+const MIN_SECRET: usize = 3;
 /// Longest text taken over from a server or a program, in characters.
-const LONGEST_TEXT: usize = 400;
+const MAX_TEXT: usize = 400;
 
 /// The secrets of one repository, to be taken out of texts.
 #[derive(Clone)]
@@ -34,19 +35,18 @@ impl Redactor {
         if let Some(certificate) = &access.client_certificate {
             secrets.extend(certificate.key_pem.lines().map(str::trim).map(String::from));
         }
-        for text in [Some(&access.url), access.proxy.as_ref()]
-            .into_iter()
-            .flatten()
+        for text in [
+            Some(&access.url),
+            access.proxy.as_ref().map(|proxy| &proxy.url),
+        ]
+        .into_iter()
+        .flatten()
         {
             if let Ok(url) = url::Url::parse(text)
                 && let Some(password) = url.password()
             {
-                let decoded = crate::location::percent_decode(password);
-                add_basic(
-                    &mut secrets,
-                    &crate::location::percent_decode(url.username()),
-                    &decoded,
-                );
+                let decoded = percent_decode(password);
+                add_basic(&mut secrets, &percent_decode(url.username()), &decoded);
                 secrets.push(password.to_owned());
             } else if let Ok(url) = url::Url::parse(text)
                 && !url.username().is_empty()
@@ -54,10 +54,10 @@ impl Redactor {
             {
                 // `https://TOKEN@host`: the user name alone is the secret.
                 secrets.push(url.username().to_owned());
-                secrets.push(crate::location::percent_decode(url.username()));
+                secrets.push(percent_decode(url.username()));
             }
         }
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET && !secret.starts_with("-----"));
+        secrets.retain(|secret| secret.len() >= MIN_SECRET && !secret.starts_with("-----"));
         // Longest first, so that no secret is cut up by a shorter one inside it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.dedup();
@@ -73,16 +73,9 @@ impl Redactor {
                 text = text.replace(secret.as_str(), "***");
             }
         }
-        let printable: String = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        let words = printable.split_whitespace().map(without_user_information);
-        let line = words.collect::<Vec<_>>().join(" ");
-        match line.char_indices().nth(LONGEST_TEXT) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line,
-        }
+        let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+        let words = words.map(without_user_information).collect::<Vec<_>>();
+        one_line(&words.join(" "), MAX_TEXT)
     }
 }
 
@@ -93,47 +86,9 @@ fn add_basic(secrets: &mut Vec<String>, username: &str, password: &str) {
     secrets.push(password.to_owned());
 }
 
-/// `scheme://user:password@host` as `scheme://***@host`. An ssh URL keeps a bare user name, which
-/// is no secret and helps to find a mistake.
-pub(crate) fn without_user_information(url: &str) -> String {
-    let Some(start) = url.find("://").map(|position| position + 3) else {
-        return url.to_owned();
-    };
-    let end = url[start..]
-        .find(['/', '?', '#'])
-        .map_or(url.len(), |length| start + length);
-    let Some(at) = url[start..end].rfind('@').map(|position| start + position) else {
-        return url.to_owned();
-    };
-    if url.contains("ssh://") && !url[start..at].contains(':') {
-        return url.to_owned();
-    }
-    format!("{}***{}", &url[..start], &url[at..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn user_information_is_taken_out_of_urls() {
-        let cases = [
-            ("https://example.com/a", "https://example.com/a"),
-            ("https://u:p@example.com/a", "https://***@example.com/a"),
-            (
-                "https://u:p@ss@example.com/a@b",
-                "https://***@example.com/a@b",
-            ),
-            ("https://token@example.com", "https://***@example.com"),
-            ("ssh://git@example.com/a", "ssh://git@example.com/a"),
-            ("ssh://git:pw@example.com/a", "ssh://***@example.com/a"),
-            ("git@example.com:a/b", "git@example.com:a/b"),
-            ("https://example.com?x=a@b", "https://example.com?x=a@b"),
-        ];
-        for (url, expected) in cases {
-            assert_eq!(without_user_information(url), expected);
-        }
-    }
 
     #[test]
     fn every_spelling_of_a_secret_goes() {
@@ -150,7 +105,7 @@ mod tests {
             format!("a pa/ss word b\n{encoded} pa%2Fss+word inurl/pw inurl%2Fpw \u{1b}[31mred");
         let cleaned = redactor.clean(&text);
         assert_eq!(cleaned, "a *** b *** *** *** *** [31mred");
-        assert!(redactor.clean(&"x".repeat(5000)).chars().count() <= LONGEST_TEXT + 1);
+        assert!(redactor.clean(&"x".repeat(5000)).chars().count() <= MAX_TEXT + 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+use gitops_transport::Client;
 use gix_transport::Protocol;
 use gix_transport::client::blocking_io::Transport;
 use gix_transport::client::blocking_io::http::Transport as HttpTransport;
@@ -17,8 +18,7 @@ use crate::access::RepositoryAccess;
 use crate::error::GitError;
 use crate::failure::{Failure, FailureSlot};
 use crate::generation::chain;
-use crate::http::HttpClient;
-use crate::http_agent;
+use crate::http::{self, HttpClient};
 use crate::location::{Location, RemoteUrl};
 use crate::process::Program;
 use crate::redact::Redactor;
@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) access: RepositoryAccess,
     pub(crate) remote: RemoteUrl,
     redactor: Redactor,
-    agent: Option<ureq::Agent>,
+    client: Option<Client>,
 }
 
 /// What carries one exchange.
@@ -44,8 +44,8 @@ pub(crate) struct Carrier {
 impl Server {
     pub(crate) fn new(access: RepositoryAccess) -> Result<Self, GitError> {
         let remote = RemoteUrl::parse(&access.url, access.allow_file)?;
-        let agent = match &remote.location {
-            Location::Http(_) => Some(http_agent::agent(&access, &remote.display)?),
+        let client = match &remote.location {
+            Location::Http(_) => Some(http::client(&access, &remote.display)?),
             Location::Ssh { .. } if access.proxy.is_some() => {
                 let reason = "a proxy is supported for https only; remove `proxy` from the repository Secret or use https".into();
                 return Err(GitError::InvalidUrl {
@@ -60,7 +60,7 @@ impl Server {
             access,
             remote,
             redactor,
-            agent,
+            client,
         })
     }
 
@@ -74,12 +74,18 @@ impl Server {
         let failure: FailureSlot = Rc::new(RefCell::new(None));
         let (command, path, files) = match &self.remote.location {
             Location::Http(url) => {
-                let Some(agent) = self.agent.clone() else {
+                let Some(client) = self.client.clone() else {
                     return Err(self.meaning(Failure::Unreachable("no HTTP client".into())));
                 };
                 let user = self.remote.user_information.as_ref();
-                let client =
-                    HttpClient::new(agent, url.clone(), &self.access, user, failure.clone());
+                let client = HttpClient::new(
+                    client,
+                    url.clone(),
+                    &self.access.credentials,
+                    user,
+                    failure.clone(),
+                );
+                let client = client.map_err(|failure| self.meaning(failure))?;
                 let gix_url = gix::url::parse(url.as_str());
                 let gix_url =
                     gix_url.map_err(|error| self.meaning(Failure::Protocol(chain(&error))))?;

@@ -4,7 +4,9 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::object_id::ObjectId;
 
@@ -139,7 +141,7 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 impl TreeCache {
     pub(crate) fn get(&self, id: &ObjectId) -> Option<Arc<Tree>> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
         let (tree, used) = inner.trees.get_mut(id)?;
@@ -148,7 +150,7 @@ impl TreeCache {
     }
 
     pub(crate) fn put(&self, id: ObjectId, tree: &Arc<Tree>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
         if inner.trees.insert(id, (tree.clone(), now)).is_none() {

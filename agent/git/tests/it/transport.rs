@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use gitops_git::{
-    ClientCertificate, Credentials, GitError, Limits, Mirror, RepositoryAccess, Want,
+    ClientCertificate, Credentials, GitError, Limits, Mirror, ProxySettings, RepositoryAccess, Want,
 };
 use std::time::Duration;
 
@@ -236,7 +236,7 @@ fn client_certificates_are_presented() {
         ..access(server.url("repo.git"))
     };
     let pair = ClientCertificate {
-        cert_pem: issued.client_certificate.clone(),
+        certificate_pem: issued.client_certificate.clone(),
         key_pem: issued.client_key.clone(),
     };
     assert_eq!(list(&origin, with(Some(pair))).unwrap(), 1);
@@ -244,7 +244,7 @@ fn client_certificates_are_presented() {
     assert!(matches!(error, GitError::Authentication { .. }), "{error}");
     let other = certificates();
     let mismatched = ClientCertificate {
-        cert_pem: issued.client_certificate.clone(),
+        certificate_pem: issued.client_certificate.clone(),
         key_pem: other.client_key,
     };
     let error = list(&origin, with(Some(mismatched))).unwrap_err();
@@ -359,8 +359,10 @@ fn requests_go_through_the_configured_proxy() {
         Answer::Fixed(407, Vec::new(), String::new())
     });
     let with = |no_proxy: Option<&str>| RepositoryAccess {
-        proxy: Some(proxy.url("").replace("http://", "http://u:s3cret@")),
-        no_proxy: no_proxy.map(str::to_owned),
+        proxy: Some(ProxySettings {
+            url: proxy.url("").replace("http://", "http://u:s3cret@"),
+            no_proxy: no_proxy.unwrap_or_default().to_owned(),
+        }),
         ..access("http://git.invalid/repo.git".into())
     };
     let error = list(&origin, with(None)).unwrap_err();

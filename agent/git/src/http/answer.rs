@@ -6,8 +6,11 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, Cursor, Read, Write};
 use std::rc::Rc;
 
-use crate::failure::{Failure, FailureSlot, of_io};
-use crate::http::{Answer, HttpClient, accept, header_lines};
+use gitops_transport::http::HeaderMap;
+use gitops_transport::{Answer, BodyReader, TransportError};
+
+use super::client::HttpClient;
+use crate::failure::{Failure, FailureSlot};
 
 /// A POST in its stages: collected, sent when its answer is first read (requests are small: names
 /// and ids), then streaming.
@@ -15,7 +18,7 @@ pub(crate) enum Stage {
     Collecting {
         client: Box<HttpClient>,
         url: String,
-        headers: Vec<(String, String)>,
+        headers: HeaderMap,
         body: Vec<u8>,
     },
     Streaming {
@@ -28,14 +31,14 @@ pub(crate) enum Stage {
 impl Stage {
     /// The stage once the server answers with the refs or the capabilities it has.
     pub(crate) fn listing(answer: Answer) -> Self {
-        Self::answered(answer, LONGEST_LISTING)
+        Self::answered(answer, MAX_LISTING)
     }
 
     fn answered(answer: Answer, limit: u64) -> Self {
         Self::Streaming {
-            headers: header_lines(&answer),
+            headers: header_lines(answer.headers()),
             body: Limited {
-                inner: answer.into_body().into_reader(),
+                inner: answer.into_reader(),
                 left: limit,
             },
         }
@@ -44,23 +47,34 @@ impl Stage {
 
 /// The body of an answer up to a number of bytes; more is an error.
 pub(crate) struct Limited {
-    inner: ureq::BodyReader<'static>,
+    inner: BodyReader,
     left: u64,
 }
 
-/// Longest list of refs taken: it is held in memory, and a million refs fit.
-const LONGEST_LISTING: u64 = 96 * 1024 * 1024;
+/// Longest list of refs taken, in bytes: it is held in memory, and a million refs fit.
+const MAX_LISTING: u64 = 96 * 1024 * 1024;
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
             io::Error::other(format!(
-                "its list of refs is longer than {LONGEST_LISTING} bytes"
+                "its list of refs is longer than {MAX_LISTING} bytes"
             ))
         })?;
         Ok(length)
     }
+}
+
+fn header_lines(headers: &HeaderMap) -> Cursor<Vec<u8>> {
+    let mut lines = Vec::new();
+    for (name, value) in headers {
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.push(b'\n');
+    }
+    Cursor::new(lines)
 }
 
 /// A handle on an exchange; the request's writer, the answer's headers and its body are three of
@@ -110,7 +124,7 @@ impl Part {
             } = std::mem::replace(&mut *stage, Stage::Failed)
         {
             let url = url::Url::parse(&url).map_err(io::Error::other)?;
-            let answer = client.send(&url, &headers, Some(&body)).and_then(accept);
+            let answer = client.post(url, headers, &body);
             let answer = answer.map_err(|failure| self.record(failure))?;
             let listing = body
                 .windows(LIST_COMMAND.len())
@@ -123,13 +137,15 @@ impl Part {
             };
         }
         match read(&mut stage) {
-            Err(error) if self.failure.borrow().is_none() => Err(self.record(of_io(&error))),
+            Err(error) if self.failure.borrow().is_none() => {
+                Err(self.record(TransportError::of_io(&error).into()))
+            }
             result => result,
         }
     }
 }
 
-/// The headers of an answer, a line each.
+/// The headers of an answer, one per line.
 pub(crate) struct Headers(pub(crate) Part);
 /// The body of an answer.
 pub(crate) struct Body(pub(crate) Part);
