@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gitops_core::source::version::parse_version;
+use gitops_transport::redact::host_and_port;
 
 use crate::archive::ChartArchive;
+use crate::blocking::blocking;
 use crate::error::ChartError;
 use crate::fetcher::{
-    ChartFetcher, Known, MISS_MAX_AGE, Slot, lock, published, shared, version_not_found,
+    ChartFetcher, Known, MISS_MAX_AGE, Slot, published, shared, version_not_found,
 };
-use crate::http::host_of;
 use crate::index::PublishedVersion;
-use crate::published::{ArchiveLocation, blocking};
+use crate::published::ArchiveLocation;
 use crate::registry::{ChartLayer, Registry, is_sha256};
 use crate::repository::Endpoint;
 use crate::store::hexadecimal_sha256;
@@ -43,9 +44,9 @@ impl ChartFetcher {
         let unusable = |reason: &str| ChartError::UnexpectedAnswer {
             repository: endpoint.shown.clone(),
             what: what.clone(),
-            host: host_of(&endpoint.base),
+            host: host_and_port(&endpoint.base),
             reason: reason.to_owned(),
-            transient: false,
+            temporary: false,
         };
         let url = listed
             .urls
@@ -206,7 +207,9 @@ impl ChartFetcher {
                 Ok(None)
             }
             Err(error) => match age {
-                Some((age, layer)) if error.is_transient() && age < self.config.stale_for => {
+                Some((age, layer))
+                    if error.leaves_last_seen_usable() && age < self.config.stale_for =>
+                {
                     tracing::warn!(%error, version, "using the manifest as it was last seen");
                     Ok(Some(layer))
                 }
@@ -216,7 +219,7 @@ impl ChartFetcher {
     }
 
     fn slot(&self, key: String) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut archives = lock(&self.archives);
+        let mut archives = self.archives.lock();
         if archives.len() >= MAX_SLOTS {
             // Held by the map alone: nobody is downloading it or waiting for it.
             archives.retain(|_, slot| Arc::strong_count(slot) > 1);

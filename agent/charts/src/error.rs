@@ -98,6 +98,22 @@ pub enum ChartError {
         reason: String,
     },
 
+    /// The server's TLS certificate is not trusted.
+    #[error(
+        "{what} of {repository}: cannot trust the TLS certificate of {host}: {reason}; add its CA to \
+         the ConfigMap argocd-tls-certs-cm (key: the host name), or set insecure on the repository"
+    )]
+    Certificate {
+        /// Repository URL, without credentials.
+        repository: String,
+        /// What was asked for.
+        what: String,
+        /// The host that presented it.
+        host: String,
+        /// What the verification said.
+        reason: String,
+    },
+
     /// The server answered, but not with what was asked for.
     #[error("{what} of {repository}: {host} {reason}")]
     UnexpectedAnswer {
@@ -109,8 +125,8 @@ pub enum ChartError {
         host: String,
         /// What it did, and what to check.
         reason: String,
-        /// The server itself said it may work later (5xx, 429).
-        transient: bool,
+        /// The server itself said it may work later (408, 429, 5xx).
+        temporary: bool,
     },
 
     /// An index, archive or answer exceeds a limit.
@@ -184,16 +200,32 @@ pub enum ChartError {
 }
 
 impl ChartError {
-    /// Whether asking again later, with nothing changed, may succeed.
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::UnexpectedAnswer {
-                    transient: true,
-                    ..
-                }
-        )
+    /// Whether asking again later may succeed without anybody changing anything: servers come back,
+    /// time limits and rate limits pass. Wrong credentials, an untrusted certificate, a missing chart
+    /// or version, a damaged index or archive, and settings that cannot be used stay as they are.
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::UnexpectedAnswer { temporary, .. } => *temporary,
+            Self::InvalidRepository { .. }
+            | Self::InvalidChartName { .. }
+            | Self::InvalidRange { .. }
+            | Self::ChartNotFound { .. }
+            | Self::VersionNotFound { .. }
+            | Self::Unauthorized { .. }
+            | Self::Certificate { .. }
+            | Self::TooLarge { .. }
+            | Self::DigestMismatch { .. }
+            | Self::InvalidIndex { .. }
+            | Self::InvalidArchive { .. }
+            | Self::InvalidDependencies { .. }
+            | Self::Cache { .. } => false,
+        }
+    }
+
+    /// Whether the repository gave no answer at all, so that what it last said may still be used.
+    pub(crate) const fn leaves_last_seen_usable(&self) -> bool {
+        self.is_temporary() || matches!(self, Self::Certificate { .. })
     }
 }
 
@@ -268,7 +300,76 @@ mod tests {
         ];
         for (error, expected) in cases {
             assert_eq!(error.to_string(), expected);
-            assert!(!error.is_transient());
+            assert!(!error.is_temporary());
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_stays() {
+        let text = String::new;
+        let (repository, what, host, reason) = (text(), text(), text(), text());
+        let answered = |temporary| ChartError::UnexpectedAnswer {
+            repository: text(),
+            what: text(),
+            host: text(),
+            reason: text(),
+            temporary,
+        };
+        let cases = [
+            (
+                ChartError::Unreachable {
+                    repository: text(),
+                    what: text(),
+                    host: text(),
+                    reason: text(),
+                },
+                true,
+            ),
+            (answered(true), true),
+            (answered(false), false),
+            (
+                ChartError::Certificate {
+                    repository,
+                    what,
+                    host,
+                    reason,
+                },
+                false,
+            ),
+            (
+                ChartError::Unauthorized {
+                    repository: text(),
+                    what: text(),
+                    host: text(),
+                    status: 403,
+                    credentials_sent: true,
+                },
+                false,
+            ),
+            (
+                ChartError::InvalidRepository {
+                    repository: text(),
+                    reason: text(),
+                },
+                false,
+            ),
+            (
+                ChartError::InvalidIndex {
+                    repository: text(),
+                    reason: text(),
+                },
+                false,
+            ),
+            (
+                ChartError::Cache {
+                    path: text(),
+                    reason: text(),
+                },
+                false,
+            ),
+        ];
+        for (error, temporary) in cases {
+            assert_eq!(error.is_temporary(), temporary, "{error:?}");
         }
     }
 }

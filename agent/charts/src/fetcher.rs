@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use gitops_core::source::version::parse_version;
+use parking_lot::Mutex;
 
 use crate::archive::{ArchiveLimits, ChartArchive};
 use crate::error::ChartError;
@@ -163,8 +164,10 @@ impl ChartFetcher {
     pub fn forget(&self, repository: &ChartRepository) {
         if let Ok(endpoint) = Endpoint::of(repository) {
             let identity = endpoint.identity;
-            lock(&self.indexes).remove(&identity);
-            lock(&self.registries).retain(|(known, _), _| *known != identity);
+            self.indexes.lock().remove(&identity);
+            self.registries
+                .lock()
+                .retain(|(known, _), _| *known != identity);
         }
     }
 
@@ -244,7 +247,9 @@ impl ChartFetcher {
                 similar: Vec::new(),
             }),
             Err(error) => match age {
-                Some((age, versions)) if error.is_transient() && age < self.config.stale_for => {
+                Some((age, versions))
+                    if error.leaves_last_seen_usable() && age < self.config.stale_for =>
+                {
                     tracing::warn!(%error, chart, "using the list of tags as it was last seen");
                     Ok(versions)
                 }
@@ -254,15 +259,11 @@ impl ChartFetcher {
     }
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 pub(crate) fn shared<K: std::hash::Hash + Eq, V: Default>(
     map: &Shared<K, V>,
     key: K,
 ) -> Arc<tokio::sync::Mutex<V>> {
-    lock(map).entry(key).or_default().clone()
+    map.lock().entry(key).or_default().clone()
 }
 
 pub(crate) fn published<'a>(

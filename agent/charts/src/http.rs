@@ -1,32 +1,37 @@
-//! Requests to chart repositories and registries: one client per TLS set-up, redirects followed by
-//! hand, credentials only where they belong, answers cut off at a limit.
+//! Requests to chart repositories and registries over the transport's client, and what a failed one
+//! means for a chart. Where credentials may go and which redirects are followed is the transport's
+//! rule.
 //!
 //! Never retries and never reads an answer's meaning beyond its status, headers and length.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Certificate, Client, Identity, NoProxy, Proxy, StatusCode, Url, redirect};
-use sha2::{Digest as _, Sha256};
+use gitops_transport::http::{HeaderMap, HeaderValue, StatusCode};
+use gitops_transport::redact::host_and_port;
+use gitops_transport::{
+    ClientPool, ClientSettings, FailureKind, Limits, RedirectRules, SettingsError, TransportError,
+    Trust, authorization, is_temporary_status,
+};
+use url::{Origin, Url};
 
+use crate::blocking::blocking;
 use crate::error::ChartError;
 use crate::repository::Endpoint;
 
+const USER_AGENT: &str = concat!("gitops-agent/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest pause between two pieces of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest whole answer: 64 MiB over a slow line.
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(5);
-/// Clients kept; each holds its TLS set-up. Rotated certificates make old ones useless.
-const MAX_CLIENTS: usize = 64;
+/// Five minutes for a whole answer: 64 MiB over a slow line.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(15),
+    idle: Duration::from_secs(30),
+    total: Duration::from_mins(5),
+};
 
 /// Clients, shared by all repositories with the same TLS and proxy settings.
 #[derive(Default)]
 pub(crate) struct Http {
-    clients: Mutex<HashMap<[u8; 32], Client>>,
+    clients: Arc<ClientPool>,
 }
 
 /// One request, before anything about its target is known.
@@ -37,7 +42,7 @@ pub(crate) struct Request<'a> {
     /// Sent only to URLs the endpoint trusts, and to `authorized_origin`.
     pub(crate) authorization: Option<HeaderValue>,
     /// Where a registry said its access tokens come from.
-    pub(crate) authorized_origin: Option<url::Origin>,
+    pub(crate) authorized_origin: Option<Origin>,
     /// Largest answer that is read, in bytes.
     pub(crate) limit: u64,
     /// What is asked for, for messages.
@@ -55,110 +60,68 @@ pub(crate) struct Response {
     pub(crate) credentials_sent: bool,
 }
 
+enum Failure {
+    Settings(SettingsError),
+    Transport(TransportError),
+}
+
 impl Http {
     /// Sends a GET request and follows redirects.
     pub(crate) async fn get(&self, request: Request<'_>) -> Result<Response, ChartError> {
         let Request {
             endpoint,
-            mut url,
+            url,
             headers,
             authorization,
             authorized_origin,
             limit,
             what,
         } = request;
-        let failure = |url: &Url, reason: String| ChartError::Unreachable {
-            repository: endpoint.shown.clone(),
-            what: what.to_owned(),
-            host: host_of(url),
-            reason,
+        let mut scope = endpoint.scope();
+        if let Some(origin) = authorized_origin {
+            scope = scope.and(origin);
+        }
+        let rules = RedirectRules {
+            max: MAX_REDIRECTS,
+            tail: None,
+            allow_plain_http: endpoint.settings.insecure,
         };
-        for _ in 0..=MAX_REDIRECTS {
-            let trusted = endpoint.trusts(&url) || authorized_origin == Some(url.origin());
-            let client = self.client(endpoint, &url, trusted)?;
-            let mut sent = client.get(url.clone()).headers(headers.clone());
-            let authorization = authorization.as_ref().filter(|_| trusted);
-            if let Some(value) = authorization {
-                sent = sent.header(AUTHORIZATION, value.clone());
-            }
-            let mut answer = sent
-                .send()
-                .await
-                .map_err(|error| failure(&url, reason_of(error)))?;
-            let status = answer.status();
-            if let Some(target) = redirect_target(&url, status, answer.headers()) {
-                let target = target.map_err(|reason| unexpected(endpoint, what, &url, reason))?;
-                if url.scheme() == "https"
-                    && target.scheme() == "http"
-                    && !endpoint.settings.insecure
-                {
-                    return Err(unexpected(
-                        endpoint,
-                        what,
-                        &url,
-                        format!(
-                            "redirects from https to http on {}, where the answer could be forged; \
-                             fix the server, or set insecure on the repository",
-                            host_of(&target)
-                        ),
-                    ));
-                }
-                url = target;
-                continue;
-            }
-            let too_large = || ChartError::TooLarge {
+        let (clients, settings) = (Arc::clone(&self.clients), client_settings(endpoint));
+        let exchange = move || {
+            let client = clients.get(&settings).map_err(Failure::Settings)?;
+            let request = gitops_transport::Request {
+                url,
+                headers,
+                authorization,
+                scope,
+                body: None,
+                deadline: client.deadline(),
+            };
+            let answer = client
+                .follow(&request, &rules)
+                .map_err(Failure::Transport)?;
+            Ok(Response {
+                status: answer.status(),
+                headers: answer.headers().clone(),
+                host: host_and_port(&answer.url),
+                credentials_sent: answer.credentials_sent,
+                body: answer.read(limit).map_err(Failure::Transport)?,
+            })
+        };
+        match blocking(exchange).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(Failure::Settings(error))) => Err(ChartError::InvalidRepository {
+                repository: endpoint.shown.clone(),
+                reason: error.to_string(),
+            }),
+            Some(Err(Failure::Transport(error))) => Err(meaning(endpoint, what, limit, error)),
+            None => Err(ChartError::Unreachable {
                 repository: endpoint.shown.clone(),
                 what: what.to_owned(),
-                limit: format!("{limit} bytes"),
-            };
-            if answer.content_length().is_some_and(|length| length > limit) {
-                return Err(too_large());
-            }
-            let mut body = Vec::new();
-            while let Some(piece) = answer
-                .chunk()
-                .await
-                .map_err(|error| failure(&url, reason_of(error)))?
-            {
-                if (body.len() + piece.len()) as u64 > limit {
-                    return Err(too_large());
-                }
-                body.extend_from_slice(&piece);
-            }
-            return Ok(Response {
-                status,
-                headers: answer.headers().clone(),
-                body,
-                host: host_of(&url),
-                credentials_sent: authorization.is_some(),
-            });
+                host: host_and_port(&endpoint.base),
+                reason: "the request was cut off".to_owned(),
+            }),
         }
-        Err(unexpected(
-            endpoint,
-            what,
-            &url,
-            format!("redirects more than {MAX_REDIRECTS} times"),
-        ))
-    }
-
-    fn client(&self, endpoint: &Endpoint, url: &Url, trusted: bool) -> Result<Client, ChartError> {
-        let tls = url.scheme() == "https" || endpoint.settings.proxy.is_some();
-        let key = client_key(endpoint, tls, trusted);
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
-        }
-        let client = build_client(endpoint, tls, trusted).map_err(|reason| {
-            ChartError::InvalidRepository {
-                repository: endpoint.shown.clone(),
-                reason,
-            }
-        })?;
-        if clients.len() >= MAX_CLIENTS {
-            clients.clear();
-        }
-        clients.insert(key, client.clone());
-        Ok(client)
     }
 }
 
@@ -177,9 +140,8 @@ impl Response {
                 credentials_sent: self.credentials_sent,
             };
         }
-        let transient =
-            self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS;
-        let advice = if transient {
+        let temporary = is_temporary_status(self.status.as_u16());
+        let advice = if temporary {
             "try again later"
         } else {
             "check the repository's URL"
@@ -189,7 +151,7 @@ impl Response {
             what: what.to_owned(),
             host: self.host.clone(),
             reason: format!("answered {}; {advice}", self.status),
-            transient,
+            temporary,
         }
     }
 
@@ -204,144 +166,87 @@ pub(crate) fn unexpected(endpoint: &Endpoint, what: &str, url: &Url, reason: Str
     ChartError::UnexpectedAnswer {
         repository: endpoint.shown.clone(),
         what: what.to_owned(),
-        host: host_of(url),
+        host: host_and_port(url),
         reason,
-        transient: false,
+        temporary: false,
     }
 }
 
 /// The `Authorization` value of a name and a password.
 pub(crate) fn basic_authorization(endpoint: &Endpoint) -> Option<HeaderValue> {
-    use base64::Engine as _;
     let credentials = endpoint.credentials.as_ref()?;
-    let pair = format!("{}:{}", credentials.username, credentials.password);
-    sensitive(&format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(pair)
-    ))
+    authorization::basic(&credentials.username, &credentials.password)
 }
 
-/// A header value that is kept out of debug output; `None` when it is not a valid one.
-pub(crate) fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-pub(crate) fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn redirect_target(
-    url: &Url,
-    status: StatusCode,
-    headers: &HeaderMap,
-) -> Option<Result<Url, String>> {
-    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = headers.get(LOCATION)?;
-    let target = location
-        .to_str()
-        .ok()
-        .and_then(|text| url.join(text).ok())
-        .filter(|target| matches!(target.scheme(), "http" | "https") && target.has_host())
-        .map(|mut target| {
-            // A name and password in a redirect are the server's, not the repository's.
-            let _ = target.set_username("");
-            let _ = target.set_password(None);
-            target
-        });
-    Some(target.ok_or_else(|| "redirects to something that is not an http(s) URL".to_owned()))
-}
-
-/// The innermost cause says what happened; URLs, which may hold secrets, are left out.
-fn reason_of(error: reqwest::Error) -> String {
-    let timeout = error.is_timeout();
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
-    if text.contains("UnknownIssuer") {
-        format!("{text}: its certificate's authority is not trusted; add it to argocd-tls-certs-cm")
-    } else if timeout {
-        format!("no answer in time ({text})")
-    } else {
-        text
-    }
-}
-
-fn client_key(endpoint: &Endpoint, tls: bool, trusted: bool) -> [u8; 32] {
+fn client_settings(endpoint: &Endpoint) -> ClientSettings {
     let settings = &endpoint.settings;
-    let mut hasher = Sha256::new();
-    hasher.update([u8::from(tls), u8::from(settings.insecure)]);
-    let certificate = settings.client_certificate.as_ref().filter(|_| trusted);
-    let parts = [
-        settings.ca_pem.as_deref(),
-        certificate.map(|c| c.certificate_pem.as_slice()),
-        certificate.map(|c| c.key_pem.as_slice()),
-        settings.proxy.as_ref().map(|p| p.url.as_bytes()),
-        settings.proxy.as_ref().map(|p| p.no_proxy.as_bytes()),
-    ];
-    for part in parts {
-        hasher.update(part.map_or(0, |p| p.len() as u64 + 1).to_le_bytes());
-        hasher.update(part.unwrap_or_default());
+    let trust = match &settings.ca_pem {
+        _ if settings.insecure => Trust::Anything,
+        Some(pem) => Trust::SystemAnd(pem.clone()),
+        None => Trust::System,
+    };
+    ClientSettings {
+        user_agent: USER_AGENT,
+        trust,
+        client_certificate: settings.client_certificate.clone(),
+        proxy: settings.proxy.clone(),
+        limits: LIMITS,
     }
-    hasher.finalize().into()
 }
 
-fn build_client(endpoint: &Endpoint, tls: bool, trusted: bool) -> Result<Client, String> {
-    let settings = &endpoint.settings;
-    let mut builder = Client::builder()
-        .user_agent(concat!("gitops-agent/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(30));
-    if let Some(proxy) = &settings.proxy {
-        let no_proxy = NoProxy::from_string(&proxy.no_proxy);
-        let proxy = Proxy::all(&proxy.url)
-            .map_err(|_| "its proxy is not a URL; write http://HOST:PORT".to_owned())?;
-        builder = builder.proxy(proxy.no_proxy(no_proxy));
+/// What a failed request means for a chart.
+fn meaning(endpoint: &Endpoint, what: &str, limit: u64, error: TransportError) -> ChartError {
+    let (repository, what) = (endpoint.shown.clone(), what.to_owned());
+    let TransportError { kind, reason, host } = error;
+    let reason = match kind {
+        FailureKind::Unreachable => {
+            return ChartError::Unreachable {
+                repository,
+                what,
+                host,
+                reason,
+            };
+        }
+        FailureKind::Timeout => {
+            return ChartError::Unreachable {
+                repository,
+                what,
+                host,
+                reason: format!("no answer in time ({reason})"),
+            };
+        }
+        FailureKind::Certificate => {
+            return ChartError::Certificate {
+                repository,
+                what,
+                host,
+                reason,
+            };
+        }
+        FailureKind::TooLarge => {
+            return ChartError::TooLarge {
+                repository,
+                what,
+                limit: format!("{limit} bytes"),
+            };
+        }
+        FailureKind::ClientCertificate => format!(
+            "does not answer: {reason}; check tlsClientCertData and tlsClientCertKey in the \
+             repository's Secret"
+        ),
+        FailureKind::Redirect if reason.contains("from https to http") => {
+            format!("{reason}; fix the server, or set insecure on the repository")
+        }
+        FailureKind::Redirect => format!("{reason}; check the repository's URL"),
+        FailureKind::NotHttp => {
+            format!("does not answer as a web server ({reason}); check the repository's URL")
+        }
+    };
+    ChartError::UnexpectedAnswer {
+        repository,
+        what,
+        host,
+        reason,
+        temporary: false,
     }
-    if !tls {
-        // No TLS will be spoken; an image without system certificates must not matter here.
-        builder = builder.tls_certs_only([]);
-    } else if settings.insecure {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    } else if let Some(pem) = &settings.ca_pem {
-        let certificates = Certificate::from_pem_bundle(pem)
-            .ok()
-            .filter(|certificates| !certificates.is_empty())
-            .ok_or(
-                "its certificate authority is not PEM; paste -----BEGIN CERTIFICATE----- blocks",
-            )?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    if let Some(certificate) = settings
-        .client_certificate
-        .as_ref()
-        .filter(|_| tls && trusted)
-    {
-        let pem = [
-            certificate.certificate_pem.as_slice(),
-            b"\n",
-            &certificate.key_pem,
-        ]
-        .concat();
-        let identity = Identity::from_pem(&pem).map_err(|_| {
-            "its client certificate is not usable: tlsClientCertData and tlsClientCertKey must be \
-             a PEM certificate and its key"
-        })?;
-        builder = builder.identity(identity);
-    }
-    builder
-        .build()
-        .map_err(|error| format!("TLS cannot be set up: {}", reason_of(error)))
 }

@@ -21,13 +21,14 @@
 //! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
 //! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
 //! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
-//! | `http` | requests: redirects, credentials, limits, TLS |
+//! | `http` | requests over gitops-transport, and what a failed one means |
 //! | `store` | the folder with downloaded indexes and archives; always safe to delete |
 //! | [`archive`] | an archive as a tree in memory |
 //! | [`dependency`] | `Chart.yaml` and `Chart.lock`: the charts a chart needs |
 //! | [`error`] | every way this can fail |
 
 pub mod archive;
+mod blocking;
 pub mod dependency;
 mod download;
 pub mod error;
@@ -45,6 +46,5 @@ pub use archive::{ArchiveEntry, ArchiveLimits, ChartArchive};
 pub use dependency::{ChartDependency, DependencySource, chart_dependencies};
 pub use error::ChartError;
 pub use fetcher::{ChartFetcher, FetcherConfig};
-pub use repository::{
-    BasicCredentials, ChartRepository, ClientCertificate, RepositoryKind, RepositoryProxy,
-};
+pub use gitops_transport::{ClientCertificate, ProxySettings};
+pub use repository::{BasicCredentials, ChartRepository, RepositoryKind};

@@ -9,12 +9,14 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+use gitops_transport::http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH,
 };
-use reqwest::{StatusCode, Url};
+use gitops_transport::http::{HeaderMap, HeaderValue, StatusCode};
+use url::Url;
 
 use crate::archive::first_line;
+use crate::blocking::blocking;
 use crate::error::ChartError;
 use crate::http::{Http, Request, Response, basic_authorization, unexpected};
 use crate::index::{self, Listing};
@@ -77,7 +79,7 @@ impl Published<'_> {
         }
         match self.revalidate(known, chart).await {
             Ok(listing) => Ok(listing),
-            Err(error) if error.is_transient() => {
+            Err(error) if error.leaves_last_seen_usable() => {
                 let usable = known
                     .as_mut()
                     .filter(|i| i.checked.elapsed() < freshness.stale_for);
@@ -359,13 +361,6 @@ impl Published<'_> {
             reason: reason.to_owned(),
         }
     }
-}
-
-/// Runs what reads files or takes long beside the async threads; `None` when it was cut off.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! Speaks the parts of the OCI distribution specification that pulling needs. Never picks a
 //! version, never pushes, and never unpacks what it downloads.
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{StatusCode, Url};
+use gitops_transport::http::header::{ACCEPT, WWW_AUTHENTICATE};
+use gitops_transport::http::{HeaderMap, HeaderValue, StatusCode};
+use gitops_transport::redact::host_and_port;
 use serde::Deserialize;
+use url::Url;
 
 use crate::error::ChartError;
-use crate::http::{Http, Request, Response, basic_authorization, host_of, unexpected};
+use crate::http::{Http, Request, Response, basic_authorization, unexpected};
 use crate::repository::Endpoint;
 use crate::store::hexadecimal_sha256;
 use crate::token::{Challenge, TokenAnswer, TokenKey, Tokens, parse_challenge};
@@ -230,7 +232,7 @@ impl<'a> Registry<'a> {
         limit: u64,
         what: &str,
     ) -> Result<Response, ChartError> {
-        let registry = host_of(&self.endpoint.base);
+        let registry = host_and_port(&self.endpoint.base);
         let key: TokenKey = (self.endpoint.identity, format!("{registry}/{}", self.name));
         let send = |authorization: Option<HeaderValue>| {
             let request = Request {

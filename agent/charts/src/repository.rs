@@ -5,8 +5,10 @@
 
 use std::fmt;
 
-use reqwest::Url;
+use gitops_transport::redact::user_information;
+use gitops_transport::{ClientCertificate, CredentialScope, ProxySettings};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use crate::error::ChartError;
 
@@ -21,7 +23,7 @@ pub struct ChartRepository {
     /// Name and password, or token.
     pub credentials: Option<BasicCredentials>,
     /// PEM certificates of authorities trusted besides the system's.
-    pub ca_pem: Option<Vec<u8>>,
+    pub ca_pem: Option<String>,
     /// Certificate to identify with.
     pub client_certificate: Option<ClientCertificate>,
     /// Accept any server certificate.
@@ -30,7 +32,7 @@ pub struct ChartRepository {
     /// `--pass-credentials`).
     pub pass_credentials: bool,
     /// Proxy for this repository; the environment's (`HTTPS_PROXY`, `NO_PROXY`) when absent.
-    pub proxy: Option<RepositoryProxy>,
+    pub proxy: Option<ProxySettings>,
 }
 
 /// Protocol of a repository.
@@ -60,36 +62,6 @@ impl fmt::Debug for BasicCredentials {
         f.debug_struct("BasicCredentials")
             .field("username", &self.username)
             .finish_non_exhaustive()
-    }
-}
-
-/// A TLS client certificate. Printing it shows nothing of the key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// Certificate chain, PEM.
-    pub certificate_pem: Vec<u8>,
-    /// Private key, PEM.
-    pub key_pem: Vec<u8>,
-}
-
-impl fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCertificate").finish_non_exhaustive()
-    }
-}
-
-/// A proxy of one repository. Printing it shows nothing, since its URL may hold a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RepositoryProxy {
-    /// `http://…`, `https://…`.
-    pub url: String,
-    /// Hosts reached without it, comma-separated as in `NO_PROXY`.
-    pub no_proxy: String,
-}
-
-impl fmt::Debug for RepositoryProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepositoryProxy").finish_non_exhaustive()
     }
 }
 
@@ -138,10 +110,10 @@ impl Endpoint {
                 "only https://, http:// and oci:// are understood; a registry needs enableOCI or oci://",
             ));
         }
-        let credentials = repository
-            .credentials
-            .clone()
-            .or_else(|| credentials_in_url(&url));
+        let credentials = repository.credentials.clone().or_else(|| {
+            let (username, password) = user_information(&url)?;
+            Some(BasicCredentials { username, password })
+        });
         // Cannot fail for http and https, whose URLs always have an authority.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -194,34 +166,11 @@ impl Endpoint {
         })
     }
 
-    /// Whether what identifies this repository may go to `url`: same scheme, host and port, or the
-    /// repository says so (Helm's rule since CVE-2021-32690).
-    pub(crate) fn trusts(&self, url: &Url) -> bool {
-        self.settings.pass_credentials || self.base.origin() == url.origin()
+    /// Where what identifies this repository may go: to its own origin, or where the repository
+    /// says so (Helm's rule since CVE-2021-32690).
+    pub(crate) fn scope(&self) -> CredentialScope {
+        CredentialScope::of(self.base.clone()).with_other_hosts(self.settings.pass_credentials)
     }
-}
-
-fn credentials_in_url(url: &Url) -> Option<BasicCredentials> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    Some(BasicCredentials {
-        username: percent_decoded(url.username()),
-        password: percent_decoded(url.password().unwrap_or_default()),
-    })
-}
-
-fn percent_decoded(text: &str) -> String {
-    // A pair of a form is percent-encoded the same way, but for `+`.
-    let pair = format!(
-        "v={}",
-        text.replace('+', "%2B")
-            .replace('&', "%26")
-            .replace('=', "%3D")
-    );
-    url::form_urlencoded::parse(pair.as_bytes())
-        .next()
-        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 /// A URL that could not be parsed, without what may be a password in it.
@@ -264,13 +213,13 @@ fn identity(repository: &ChartRepository) -> [u8; 32] {
     }));
     part(credentials.as_ref().map(|c| c.username.as_bytes()));
     part(credentials.as_ref().map(|c| c.password.as_bytes()));
-    part(ca_pem.as_deref());
+    part(ca_pem.as_ref().map(|pem| pem.as_bytes()));
     part(
         client_certificate
             .as_ref()
-            .map(|c| c.certificate_pem.as_slice()),
+            .map(|c| c.certificate_pem.as_bytes()),
     );
-    part(client_certificate.as_ref().map(|c| c.key_pem.as_slice()));
+    part(client_certificate.as_ref().map(|c| c.key_pem.as_bytes()));
     part(Some(&[u8::from(*insecure), u8::from(*pass_credentials)]));
     part(proxy.as_ref().map(|p| p.url.as_bytes()));
     part(proxy.as_ref().map(|p| p.no_proxy.as_bytes()));
@@ -364,22 +313,21 @@ mod tests {
     fn credentials_stay_with_their_origin() {
         let mut configured = repository("https://charts.example.com/a", false);
         let targets = [
-            ("https://charts.example.com/b.tgz", true),
-            ("https://charts.example.com:443/b.tgz", true),
-            ("https://charts.example.com:8443/b.tgz", false),
-            ("http://charts.example.com/b.tgz", false),
-            ("https://charts.example.com.evil.net/b.tgz", false),
+            ("https://charts.example.com/b.tgz", true, true),
+            ("https://charts.example.com:443/b.tgz", true, true),
+            ("https://charts.example.com:8443/b.tgz", false, true),
+            // Never from https to http, whatever the repository says.
+            ("http://charts.example.com/b.tgz", false, false),
+            ("https://charts.example.com.evil.net/b.tgz", false, true),
         ];
-        for (target, trusted) in targets {
+        for (target, alone, passing) in targets {
             let url = Url::parse(target).unwrap();
             configured.pass_credentials = false;
-            assert_eq!(
-                Endpoint::of(&configured).unwrap().trusts(&url),
-                trusted,
-                "{target}"
-            );
+            let scope = Endpoint::of(&configured).unwrap().scope();
+            assert_eq!(scope.allows(&url), alone, "{target}");
             configured.pass_credentials = true;
-            assert!(Endpoint::of(&configured).unwrap().trusts(&url), "{target}");
+            let scope = Endpoint::of(&configured).unwrap().scope();
+            assert_eq!(scope.allows(&url), passing, "{target}");
         }
     }
 
@@ -395,11 +343,11 @@ mod tests {
                     password: String::new(),
                 });
             },
-            |r| r.ca_pem = Some(Vec::new()),
+            |r| r.ca_pem = Some(String::new()),
             |r| r.insecure = true,
             |r| r.pass_credentials = true,
             |r| {
-                r.proxy = Some(RepositoryProxy {
+                r.proxy = Some(ProxySettings {
                     url: "http://p".into(),
                     no_proxy: String::new(),
                 });

@@ -152,13 +152,7 @@ impl Store {
 
 /// SHA-256 in lower-case hexadecimal.
 pub(crate) fn hexadecimal_sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Writes beside the file and renames, so that a reader never sees half of it.

@@ -5,13 +5,12 @@
 //! (`WWW-Authenticate: Bearer realm=…`). Never sends anything itself.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue;
+use gitops_transport::authorization::bearer;
+use gitops_transport::http::HeaderValue;
+use parking_lot::Mutex;
 use serde::Deserialize;
-
-use crate::http::sensitive;
 
 /// Life of a token that does not say how long it lives (the specification's default).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -49,10 +48,7 @@ impl TokenAnswer {
             .or(self.access_token)
             .filter(|token| !token.is_empty())?;
         let life = self.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
-        Some((
-            sensitive(&format!("Bearer {token}"))?,
-            life.saturating_sub(MARGIN),
-        ))
+        Some((bearer(&token)?, life.saturating_sub(MARGIN)))
     }
 }
 
@@ -67,13 +63,13 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn get(&self, key: &TokenKey) -> Option<HeaderValue> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let (value, until) = known.get(key)?;
         (*until > Instant::now()).then(|| value.clone())
     }
 
     pub(crate) fn keep(&self, key: TokenKey, value: HeaderValue, life: Duration) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let now = Instant::now();
         if known.len() >= MAX_TOKENS {
             known.retain(|_, (_, until)| *until > now);

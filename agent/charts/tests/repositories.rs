@@ -215,7 +215,7 @@ async fn a_repository_that_is_away_for_a_while() {
     );
     let error = strict.resolve(&repository, "web", "1.x").await.unwrap_err();
     assert!(
-        error.is_transient() && error.to_string().contains("503"),
+        error.is_temporary() && error.to_string().contains("503"),
         "{error}"
     );
     patient.forget(&repository);

@@ -117,7 +117,7 @@ async fn private_authorities_are_trusted_only_when_named() {
     };
     let error = fetcher.resolve(&unknown, "web", "").await.unwrap_err();
     assert!(
-        error.is_transient() && error.to_string().contains("argocd-tls-certs-cm"),
+        !error.is_temporary() && error.to_string().contains("argocd-tls-certs-cm"),
         "{error}"
     );
 
@@ -143,7 +143,7 @@ async fn private_authorities_are_trusted_only_when_named() {
         Ok("1.1.0")
     );
     let garbage = ChartRepository {
-        ca_pem: Some(b"no pem".to_vec()),
+        ca_pem: Some("no pem".to_owned()),
         ..unknown
     };
     let error = fetcher.resolve(&garbage, "web", "").await.unwrap_err();
@@ -209,7 +209,7 @@ async fn an_archive_must_be_what_the_index_announced() {
             .await
             .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(!error.is_transient());
+        assert!(!error.is_temporary());
     }
     let kept = std::fs::read_dir(folder.path().join("archives"))
         .unwrap()
@@ -267,6 +267,6 @@ async fn no_server_at_all() {
     };
     let error = fetcher.resolve(&repository, "web", "").await.unwrap_err();
     let text = format!("{error} {error:?}");
-    assert!(error.is_transient() && text.contains("refused"), "{text}");
+    assert!(error.is_temporary() && text.contains("refused"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitops_api::constants::{config_map, label};
-use gitops_charts::{BasicCredentials, ChartRepository, RepositoryKind, RepositoryProxy};
+use gitops_charts::{BasicCredentials, ChartRepository, RepositoryKind};
 use gitops_core::source;
 use gitops_core::source::{RepositoryEntry, RepositorySecret, RepositorySecrets};
-use gitops_git::{ClientCertificate, Credentials, RepositoryAccess};
+use gitops_git::{ClientCertificate, Credentials, ProxySettings, RepositoryAccess};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -78,8 +78,7 @@ impl Repositories {
             client_certificate: client_certificate(&entry),
             insecure_skip_tls: entry.insecure,
             insecure_ignore_host_key: entry.insecure,
-            proxy: text(entry.proxy.expose()),
-            no_proxy: text(&entry.no_proxy),
+            proxy: proxy(&entry),
             depth: entry.depth,
             ..access
         }
@@ -106,7 +105,7 @@ impl Repositories {
         let repository = ChartRepository {
             url: url.into(),
             kind,
-            ca_pem: self.certificates_for(url).map(String::into_bytes),
+            ca_pem: self.certificates_for(url),
             pass_credentials,
             ..ChartRepository::default()
         };
@@ -121,17 +120,9 @@ impl Repositories {
                     password: password.into(),
                 }
             }),
-            client_certificate: client_certificate(&entry).map(|certificate| {
-                gitops_charts::ClientCertificate {
-                    certificate_pem: certificate.cert_pem.into_bytes(),
-                    key_pem: certificate.key_pem.into_bytes(),
-                }
-            }),
+            client_certificate: client_certificate(&entry),
             insecure: entry.insecure,
-            proxy: text(entry.proxy.expose()).map(|url| RepositoryProxy {
-                url,
-                no_proxy: entry.no_proxy.clone(),
-            }),
+            proxy: proxy(&entry),
             ..repository
         }
     }
@@ -171,11 +162,15 @@ fn client_certificate(entry: &RepositoryEntry) -> Option<ClientCertificate> {
         entry.tls_client_key.expose(),
     );
     (!cert.is_empty() && !key.is_empty()).then(|| ClientCertificate {
-        cert_pem: cert.into(),
+        certificate_pem: cert.into(),
         key_pem: key.into(),
     })
 }
 
-fn text(value: &str) -> Option<String> {
-    (!value.is_empty()).then(|| value.to_owned())
+fn proxy(entry: &RepositoryEntry) -> Option<ProxySettings> {
+    let url = entry.proxy.expose();
+    (!url.is_empty()).then(|| ProxySettings {
+        url: url.into(),
+        no_proxy: entry.no_proxy.clone(),
+    })
 }

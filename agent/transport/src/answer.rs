@@ -35,9 +35,10 @@ impl Answer {
 
     /// The whole body; one of more than `limit` bytes is an error.
     pub fn read(self, limit: u64) -> Result<Vec<u8>, TransportError> {
+        let url = self.url.clone();
         let too_large = || {
             let reason = format!("the answer is larger than {limit} bytes");
-            TransportError::new(FailureKind::TooLarge, reason)
+            TransportError::new(FailureKind::TooLarge, reason).at(&url)
         };
         let announced = self.response.body().content_length();
         if announced.is_some_and(|length| length > limit) {
@@ -47,7 +48,7 @@ impl Answer {
         let mut reader = self.into_reader().take(limit.saturating_add(1));
         reader
             .read_to_end(&mut body)
-            .map_err(|error| TransportError::of_io(&error))?;
+            .map_err(|error| TransportError::of_io(&error).at(&url))?;
         if body.len() as u64 > limit {
             return Err(too_large());
         }

@@ -101,7 +101,9 @@ impl Client {
             let location = answer.headers().get(LOCATION);
             let location = location.and_then(|value| value.to_str().ok());
             let status = answer.status().as_u16();
-            let Some(target) = redirect::target(&url, status, location, rules)? else {
+            let Some(target) =
+                redirect::target(&url, status, location, rules).map_err(|error| error.at(&url))?
+            else {
                 return Ok(answer);
             };
             let may_go_on = matches!(status, 307 | 308) && request.scope.allows(&target);
@@ -110,7 +112,7 @@ impl Client {
             }
             url = target;
         }
-        Err(redirect::too_many(rules))
+        Err(redirect::too_many(rules).at(&url))
     }
 
     fn send_to(&self, url: &Url, request: &Request<'_>) -> Result<Answer, TransportError> {
@@ -118,7 +120,7 @@ impl Client {
         if left.is_zero() {
             let limit = self.shared.settings.limits.total.as_secs();
             let reason = format!("the exchange took longer than {limit} s");
-            return Err(TransportError::new(FailureKind::Timeout, reason));
+            return Err(TransportError::new(FailureKind::Timeout, reason).at(url));
         }
         let in_scope = request.scope.allows(url);
         let authorization = request.authorization.as_ref().filter(|_| in_scope);
@@ -133,7 +135,7 @@ impl Client {
             Some(body) => run(&agent, head.method("POST"), body, left),
         };
         Ok(Answer {
-            response: result.map_err(|error| TransportError::of_client(&error))?,
+            response: result.map_err(|error| TransportError::of_client(&error).at(url))?,
             url: url.clone(),
             credentials_sent: authorization.is_some(),
         })

@@ -3,6 +3,10 @@
 
 use std::io;
 
+use url::Url;
+
+use crate::redact::host_and_port;
+
 /// Why no answer came, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -11,6 +15,8 @@ pub struct TransportError {
     pub kind: FailureKind,
     /// What happened, without the URL.
     pub reason: String,
+    /// The host that was asked (and its port): after redirects another one than the first.
+    pub host: String,
 }
 
 /// Kinds of failures.
@@ -58,7 +64,13 @@ impl TransportError {
         Self {
             kind,
             reason: reason.into(),
+            host: String::new(),
         }
+    }
+
+    pub(crate) fn at(mut self, url: &Url) -> Self {
+        self.host = host_and_port(url);
+        self
     }
 
     /// Whether the same request may succeed later without anybody changing anything.

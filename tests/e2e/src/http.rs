@@ -1,10 +1,11 @@
 //! The few HTTP requests a test makes itself, to servers on this machine.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::must;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks `http://HOST:PORT/PATH`; returns the body.
 ///
@@ -21,23 +22,19 @@ pub fn request(method: &str, url: &str) -> String {
 /// # Panics
 /// When the server cannot be reached or its answer is not HTTP.
 pub fn send(method: &str, url: &str, token: &str, body: &str) -> (u16, String) {
-    let rest = url.strip_prefix("http://").unwrap_or(url);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let what = format!("{method} {url}");
-    let mut stream = must(TcpStream::connect(host), &what);
-    must(
-        stream.set_read_timeout(Some(Duration::from_secs(10))),
-        &what,
-    );
-    let length = body.len();
-    let text = format!(
-        "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: token {token}\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    must(stream.write_all(text.as_bytes()), &what);
-    let mut answer = String::new();
-    must(stream.read_to_string(&mut answer), &what);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split_whitespace().nth(1).unwrap_or_default();
-    (must(status.parse(), &what), body.to_owned())
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(TIMEOUT))
+        .build()
+        .new_agent();
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header("Authorization", format!("token {token}"));
+    let mut answer = must(agent.run(must(request.body(body), &what)), &what);
+    let text = must(answer.body_mut().read_to_string(), &what);
+    (answer.status().as_u16(), text)
 }

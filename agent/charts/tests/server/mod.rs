@@ -161,8 +161,8 @@ impl Authority {
         Self { issuer }
     }
 
-    pub(crate) fn pem(&self) -> Vec<u8> {
-        self.issuer.pem().into_bytes()
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
     }
 
     fn acceptor(&self) -> TlsAcceptor {

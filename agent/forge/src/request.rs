@@ -1,20 +1,29 @@
 //! The requests each forge understands, and what their answers mean. Pure: nothing is sent here.
 
+use gitops_transport::redact::one_line;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::forge::kind::Kind;
-use crate::forge::remote::Remote;
+use crate::kind::Kind;
+use crate::remote::Remote;
+
+/// What stands for itself in one segment of a path (RFC 3986, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Objects asked for at a time.
-pub const PAGE: usize = 50;
+const PAGE: usize = 50;
 
 /// One request to a forge's API.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
+pub(crate) struct Request {
     /// Address.
-    pub url: String,
+    pub(crate) url: String,
     /// Document sent with POST; without one it is a GET.
-    pub body: Option<Value>,
+    pub(crate) body: Option<Value>,
 }
 
 /// A change to propose.
@@ -42,7 +51,7 @@ pub struct PullRequest {
 /// A key that may read one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployKey {
-    /// What people see in the list of keys.
+    /// What users see in the list of keys.
     pub title: String,
     /// `ssh-ed25519 AAAA… comment`.
     pub public_key: String,
@@ -57,7 +66,7 @@ fn api(kind: Kind, remote: &Remote) -> String {
         Kind::GitHub => format!("{web}/api/v3/repos/{}", remote.path),
         Kind::GitLab => format!(
             "{web}/api/v4/projects/{}",
-            remote.path.replace('%', "%25").replace('/', "%2F")
+            utf8_percent_encode(&remote.path, SEGMENT)
         ),
         Kind::Gitea => format!("{web}/api/v1/repos/{}", remote.path),
     }
@@ -74,7 +83,7 @@ fn get(url: &str, query: &[(&str, &str)]) -> Request {
 }
 
 /// Asks for the open pull requests from one branch to another.
-pub fn list_pull_requests(
+pub(crate) fn list_pull_requests(
     kind: Kind,
     remote: &Remote,
     proposal: &Proposal,
@@ -114,7 +123,7 @@ pub fn list_pull_requests(
 }
 
 /// Asks to open a pull request.
-pub fn create_pull_request(kind: Kind, remote: &Remote, proposal: &Proposal) -> Request {
+pub(crate) fn create_pull_request(kind: Kind, remote: &Remote, proposal: &Proposal) -> Request {
     let Proposal {
         head,
         base,
@@ -141,7 +150,11 @@ pub fn create_pull_request(kind: Kind, remote: &Remote, proposal: &Proposal) -> 
 }
 
 /// Finds the pull request from the proposal's branch in a list.
-pub fn find_pull_request(kind: Kind, list: &Value, proposal: &Proposal) -> Option<PullRequest> {
+pub(crate) fn find_pull_request(
+    kind: Kind,
+    list: &Value,
+    proposal: &Proposal,
+) -> Option<PullRequest> {
     let wanted = |item: &&Value| match kind {
         // The query has selected them.
         Kind::GitHub | Kind::GitLab => true,
@@ -155,17 +168,17 @@ pub fn find_pull_request(kind: Kind, list: &Value, proposal: &Proposal) -> Optio
 }
 
 /// Reads one pull request.
-pub fn read_pull_request(kind: Kind, item: &Value) -> Option<PullRequest> {
+pub(crate) fn read_pull_request(kind: Kind, item: &Value) -> Option<PullRequest> {
     let (number, url) = match kind {
         Kind::GitLab => ("iid", "web_url"),
         Kind::GitHub | Kind::Gitea => ("number", "html_url"),
     };
     let url = item[url].as_str()?;
-    // The address is shown to a person, who may open it.
+    // The address is shown to a user, who may open it.
     (url.starts_with("https://") || url.starts_with("http://")).then_some(())?;
     Some(PullRequest {
         number: item[number].as_u64()?,
-        url: crate::text::one_line(url),
+        url: one_line(url, usize::MAX),
     })
 }
 
@@ -177,7 +190,7 @@ fn keys(kind: Kind) -> &'static str {
 }
 
 /// Asks for the deploy keys.
-pub fn list_deploy_keys(kind: Kind, remote: &Remote, page: usize) -> Request {
+pub(crate) fn list_deploy_keys(kind: Kind, remote: &Remote, page: usize) -> Request {
     let page = page.to_string();
     let size = PAGE.to_string();
     let limit = if kind == Kind::Gitea {
@@ -192,7 +205,7 @@ pub fn list_deploy_keys(kind: Kind, remote: &Remote, page: usize) -> Request {
 }
 
 /// Asks to let a key read the repository.
-pub fn create_deploy_key(kind: Kind, remote: &Remote, key: &DeployKey) -> Request {
+pub(crate) fn create_deploy_key(kind: Kind, remote: &Remote, key: &DeployKey) -> Request {
     let mut body = json!({"title": key.title, "key": key.public_key});
     match kind {
         Kind::GitLab => body["can_push"] = json!(false),
@@ -205,7 +218,7 @@ pub fn create_deploy_key(kind: Kind, remote: &Remote, key: &DeployKey) -> Reques
 }
 
 /// Whether a list of deploy keys holds this one; comments do not count.
-pub fn has_deploy_key(list: &Value, key: &DeployKey) -> bool {
+pub(crate) fn has_deploy_key(list: &Value, key: &DeployKey) -> bool {
     let wanted = material(&key.public_key);
     list.as_array().is_some_and(|items| {
         items
@@ -220,8 +233,8 @@ fn material(key: &str) -> String {
     words.join(" ")
 }
 
-/// Page on which a person opens the pull request by hand.
-pub fn compare_page(kind: Kind, remote: &Remote, base: &str, head: &str) -> String {
+/// Page on which a user opens the pull request by hand.
+pub(crate) fn compare_page(kind: Kind, remote: &Remote, base: &str, head: &str) -> String {
     let page = format!("{}/{}", remote.web, remote.path);
     match kind {
         Kind::GitHub => format!(
@@ -240,8 +253,8 @@ pub fn compare_page(kind: Kind, remote: &Remote, base: &str, head: &str) -> Stri
     }
 }
 
-/// Page on which a person adds a deploy key by hand.
-pub fn deploy_key_page(kind: Kind, remote: &Remote) -> String {
+/// Page on which a user adds a deploy key by hand.
+pub(crate) fn deploy_key_page(kind: Kind, remote: &Remote) -> String {
     let page = format!("{}/{}", remote.web, remote.path);
     match kind {
         Kind::GitHub => format!("{page}/settings/keys/new"),
@@ -254,17 +267,13 @@ pub fn deploy_key_page(kind: Kind, remote: &Remote) -> String {
 fn escape(branch: &str) -> String {
     branch
         .split('/')
-        .map(|part| {
-            url::form_urlencoded::byte_serialize(part.as_bytes())
-                .collect::<String>()
-                .replace('+', "%20")
-        })
+        .map(|part| utf8_percent_encode(part, SEGMENT).to_string())
         .collect::<Vec<_>>()
         .join("/")
 }
 
 /// What a forge says went wrong, on one line.
-pub fn complaint(answer: &Value) -> String {
+pub(crate) fn complaint(answer: &Value) -> String {
     let mut parts = Vec::new();
     match &answer["message"] {
         Value::String(text) => parts.push(text.clone()),
@@ -290,7 +299,7 @@ pub fn complaint(answer: &Value) -> String {
                 .map(str::to_owned),
         );
     }
-    crate::text::cut(&crate::text::one_line(&parts.join("; ")), 300, false)
+    one_line(&parts.join("; "), crate::MAX_TEXT)
 }
 
 fn plain(value: &Value) -> String {

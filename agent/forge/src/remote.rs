@@ -68,6 +68,19 @@ impl Remote {
         })
     }
 
+    /// Host name of the forge's pages, which credentials are kept for.
+    pub(crate) fn web_host(&self) -> &str {
+        let address = self
+            .web
+            .split_once("://")
+            .map_or("", |(_, address)| address);
+        let host = address.split('/').next().unwrap_or_default();
+        match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+            _ => host,
+        }
+    }
+
     /// The same repository with its forge's pages at another address.
     #[must_use]
     pub fn with_web(mut self, web: &str) -> Self {

@@ -1,24 +1,24 @@
 //! Where the right to use a forge's API comes from: the variables its own tools read, or the
-//! person's Git credential helper. Never asks, never shows what it found.
+//! user's Git credential helper. Never asks, never shows what it found.
 
 use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use gitops_transport::authorization::{basic, bearer, sensitive};
+use gitops_transport::http::HeaderValue;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::forge::kind::Kind;
-use crate::forge::remote::Remote;
+use crate::kind::Kind;
+use crate::remote::Remote;
 
 /// Longest wait for a credential helper.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What proves who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// Name that goes with a password; a token has none.
     username: Option<String>,
     secret: String,
@@ -32,7 +32,7 @@ impl fmt::Debug for Credential {
 
 impl Credential {
     /// A token from the variables of the forge's own tools.
-    pub fn of_environment(
+    pub(crate) fn of_environment(
         kind: Kind,
         host: &str,
         variable: impl Fn(&str) -> Option<String>,
@@ -46,8 +46,8 @@ impl Credential {
             })
     }
 
-    /// What the person's Git would send to this host.
-    pub async fn of_git(remote: &Remote) -> Option<Self> {
+    /// What the user's Git would send to this host.
+    pub(crate) async fn of_git(remote: &Remote) -> Option<Self> {
         let (scheme, address) = remote.web.split_once("://")?;
         let question = format!(
             "protocol={scheme}\nhost={address}\npath={}\n\n",
@@ -96,22 +96,19 @@ impl Credential {
         })
     }
 
-    /// The header that carries it.
-    pub fn header(&self, kind: Kind) -> String {
+    /// The header that carries it; none when no header can.
+    pub(crate) fn header(&self, kind: Kind) -> Option<HeaderValue> {
         match (kind, &self.username) {
-            (Kind::Gitea, Some(username)) => {
-                let pair = STANDARD.encode(format!("{username}:{}", self.secret));
-                format!("Basic {pair}")
-            }
-            (Kind::Gitea, None) => format!("token {}", self.secret),
+            (Kind::Gitea, Some(username)) => basic(username, &self.secret),
+            (Kind::Gitea, None) => sensitive(&format!("token {}", self.secret)),
             // Their API takes no passwords; what a helper keeps for them is a token.
-            (Kind::GitHub | Kind::GitLab, _) => format!("Bearer {}", self.secret),
+            (Kind::GitHub | Kind::GitLab, _) => bearer(&self.secret),
         }
     }
 }
 
 /// Variables that hold a token, first one first.
-pub fn variables(kind: Kind, host: &str) -> &'static [&'static str] {
+pub(crate) fn variables(kind: Kind, host: &str) -> &'static [&'static str] {
     match kind {
         Kind::GitHub if host == "github.com" => &["GH_TOKEN", "GITHUB_TOKEN"],
         // A token of github.com is not shown to another server.
@@ -134,7 +131,8 @@ mod tests {
             _ => None,
         };
         let header = |kind, host| {
-            Credential::of_environment(kind, host, set).map(|credential| credential.header(kind))
+            let header = Credential::of_environment(kind, host, set)?.header(kind)?;
+            Some(header.to_str().unwrap().to_owned())
         };
         assert_eq!(
             header(Kind::GitHub, "github.com").as_deref(),
@@ -152,8 +150,8 @@ mod tests {
     fn answers_of_a_helper() {
         let found = Credential::of_answer("protocol=https\nusername=ana\npassword=s3=cret\n");
         let found = found.unwrap();
-        assert_eq!(found.header(Kind::GitLab), "Bearer s3=cret");
-        assert_eq!(found.header(Kind::Gitea), "Basic YW5hOnMzPWNyZXQ=");
+        assert_eq!(found.header(Kind::GitLab).unwrap(), "Bearer s3=cret");
+        assert_eq!(found.header(Kind::Gitea).unwrap(), "Basic YW5hOnMzPWNyZXQ=");
         assert!(!format!("{found:?}").contains("cret"));
         assert_eq!(Credential::of_answer("username=ana\n"), None);
     }

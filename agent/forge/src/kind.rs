@@ -1,4 +1,4 @@
-//! Which forge serves a repository: by its host name, or as the person says.
+//! Which forge serves a repository: by its host name, or as the user says.
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,7 +51,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the person says about the forge: `gitea`, or `gitea=https://git.example.org` when its pages
+/// What the user says about the forge: `gitea`, or `gitea=https://git.example.org` when its pages
 /// are elsewhere than the repository's address says; `none` uses no API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {

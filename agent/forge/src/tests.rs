@@ -158,8 +158,8 @@ async fn refusals_say_why_and_hide_the_token() {
         .register_deploy_key(&key)
         .await
         .unwrap_err();
-    assert_eq!(error.status, ExitStatus::Unreachable);
-    let said = format!("{error:?}");
+    assert!(matches!(error, ForgeError::Refused { status: 403, .. }));
+    let said = format!("{error} {error:?} {:?}", error.advice());
     assert!(
         said.contains("token has no scope (403)") && said.contains("GITEA_TOKEN"),
         "{said}"
@@ -210,5 +210,43 @@ async fn an_unknown_host_is_asked_what_it_is() {
         Some("bitbucket".into())
     })
     .await;
-    assert_eq!(wrong.unwrap_err().status, ExitStatus::Usage);
+    assert!(matches!(
+        wrong.unwrap_err(),
+        ForgeError::InvalidChoice { .. }
+    ));
+}
+
+#[tokio::test]
+async fn no_token_goes_over_plain_http_to_another_machine() {
+    let choice = Choice::Forge {
+        kind: Kind::Gitea,
+        web: None,
+    };
+    let token = |name: &str| (name == "GITEA_TOKEN").then(|| "s3cret".to_owned());
+    let address = "http://git.example.org/acme/fleet";
+    let found = Forge::find(address, Some(&choice), token).await.unwrap();
+    let forge = found.unwrap();
+    assert!(!forge.is_logged_in());
+    assert!(forge.login_hint().contains("not https"));
+}
+
+#[tokio::test]
+async fn a_token_of_one_server_is_not_shown_to_another() {
+    let choice = Choice::Forge {
+        kind: Kind::GitHub,
+        web: Some("https://github.acme.example".into()),
+    };
+    let asked = Mutex::new(Vec::new());
+    let token = |name: &str| {
+        asked.lock().unwrap().push(name.to_owned());
+        Some("s3cret".to_owned())
+    };
+    let address = "git@github.com:acme/fleet.git";
+    Forge::find(address, Some(&choice), token).await.unwrap();
+    let asked = asked.into_inner().unwrap();
+    assert!(
+        asked.contains(&"GH_ENTERPRISE_TOKEN".to_owned()),
+        "{asked:?}"
+    );
+    assert!(!asked.contains(&"GH_TOKEN".to_owned()), "{asked:?}");
 }
