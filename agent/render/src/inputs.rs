@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::memory_tree::hex;
 use crate::tree::{SourceTree, TreeEntry, TreeError, TreeItem};
 
 /// What was found at a path.
@@ -107,7 +106,7 @@ fn listing_digest(items: &[TreeItem]) -> String {
         };
         hash.update([0, kind]);
     }
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// Everything a render read, by tree: the application's own tree is the empty name, others are `$name` of their ref.

@@ -4,6 +4,7 @@
 //! This crate decides paths, override files, the kind of a source, the build environment, and limits of time and size.
 //! It parses no file of a repository, resolves no revision, fetches nothing, and adds nothing to the objects.
 
+mod config;
 mod environment;
 mod error;
 mod frame;
@@ -23,11 +24,12 @@ mod trees;
 mod value_files;
 mod worker;
 
+pub use config::RendererConfig;
 pub use error::{ChartDependency, RenderError};
 pub use inputs::{Fact, InputSet, TreeInputs};
 pub use local_directory::LocalDirectory;
 pub use memory_tree::MemoryTree;
-pub use renderer::{Renderer, RendererConfig};
+pub use renderer::Renderer;
 pub use request::{
     AppContext, Origin, RenderRequest, Rendered, RenderedObject, SourceRequest, SourceType,
 };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::memory_tree::hex;
 use crate::tree::{SourceTree, TreeEntry, TreeError, TreeItem};
 
 /// A folder on disk. A file's id is the SHA-256 of its content; a folder's id covers the names and kinds in it.
@@ -55,7 +54,7 @@ fn entry_at(place: &Path, path: &str) -> Result<TreeEntry, TreeError> {
     if found.is_symlink() {
         let target = fs::read_link(place).map_err(|error| storage(path, &error))?;
         let target = target.to_string_lossy().into_owned();
-        let id = hex(&Sha256::digest(&target));
+        let id = hex::encode(Sha256::digest(&target));
         return Ok(TreeEntry::Blob {
             id,
             symlink: Some(target),
@@ -69,12 +68,12 @@ fn entry_at(place: &Path, path: &str) -> Result<TreeEntry, TreeError> {
             hash.update([0, kind]);
         }
         return Ok(TreeEntry::Tree {
-            id: hex(&hash.finalize()),
+            id: hex::encode(hash.finalize()),
         });
     }
     let content = fs::read(place).map_err(|error| storage(path, &error))?;
     Ok(TreeEntry::Blob {
-        id: hex(&Sha256::digest(&content)),
+        id: hex::encode(Sha256::digest(&content)),
         symlink: None,
         executable: executable(&found),
     })

@@ -1,7 +1,6 @@
 //! A tree held in memory: unpacked chart archives, manifests handed over by a person, and test fixtures.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -74,7 +73,7 @@ impl MemoryTree {
         }
         if any {
             TreeEntry::Tree {
-                id: hex(&hash.finalize()),
+                id: hex::encode(hash.finalize()),
             }
         } else {
             TreeEntry::Absent
@@ -92,8 +91,8 @@ fn folder_prefix(path: &str) -> String {
 
 fn id(content: &Content) -> String {
     match content {
-        Content::File(bytes) => hex(&Sha256::digest(bytes)),
-        Content::Symlink(target) => hex(&Sha256::digest(target)),
+        Content::File(bytes) => hex::encode(Sha256::digest(bytes)),
+        Content::Symlink(target) => hex::encode(Sha256::digest(target)),
         Content::Submodule => String::new(),
     }
 }
@@ -112,17 +111,6 @@ fn entry_of(content: &Content) -> TreeEntry {
         },
         Content::Submodule => TreeEntry::Commit,
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 impl SourceTree for MemoryTree {

@@ -1,47 +1,17 @@
 //! The pool of workers: started on demand, one request each at a time, ended when idle, killed and replaced when they
 //! crash, hang or ask for too much. A bad request costs itself an error and nothing else.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::config::RendererConfig;
 use crate::error::RenderError;
 use crate::request::{RenderRequest, Rendered};
 use crate::session;
 use crate::worker::{Switch, Worker};
-
-/// How workers are run.
-#[derive(Clone, Debug)]
-pub struct RendererConfig {
-    /// The `gitops-renderer` program.
-    pub program: PathBuf,
-    /// Renders at the same time.
-    pub max_workers: usize,
-    /// Wall-clock time of one render.
-    pub timeout: Duration,
-    /// Memory of one worker.
-    pub memory_bytes: u64,
-    /// A worker without work for this long is ended.
-    pub idle: Duration,
-    /// Size of one result as JSON; twice as much may be read for it.
-    pub output_bytes: u64,
-}
-
-impl RendererConfig {
-    /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 64 MiB of manifests, idle for 30 s.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            max_workers: std::thread::available_parallelism().map_or(1, Into::into),
-            timeout: Duration::from_mins(1),
-            memory_bytes: 1 << 30,
-            idle: Duration::from_secs(30),
-            output_bytes: 64 << 20,
-        }
-    }
-}
 
 /// Renders sources. Cheap to clone; clones share their workers.
 #[derive(Clone)]
@@ -183,13 +153,9 @@ fn nothing() -> Rendered {
 }
 
 impl Shared {
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The worker used last, whose memory is warm, if it still lives.
     fn take_idle(&self) -> Option<Worker> {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         while let Some((worker, _)) = idle.workers.pop() {
             if worker.is_running() {
                 return Some(worker);
@@ -199,7 +165,7 @@ impl Shared {
     }
 
     fn put_idle(self: &Arc<Self>, worker: Worker) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         idle.workers.push((worker, Instant::now()));
         if !idle.watched {
             idle.watched = true;
@@ -209,7 +175,7 @@ impl Shared {
 
     /// Takes out the workers that were idle for too long, and says when to look again.
     fn expired(&self) -> (Vec<Worker>, Option<Instant>) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         let now = Instant::now();
         let limit = self.config.idle;
         let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut idle.workers)

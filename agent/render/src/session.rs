@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
+use crate::config::RendererConfig;
 use crate::environment::Environment;
 use crate::error::RenderError;
 use crate::frame::Received;
 use crate::message::{Answer, Failure, FromWorker, Job};
 use crate::plan;
-use crate::renderer::RendererConfig;
 use crate::request::{Origin, RenderRequest, Rendered, RenderedObject, SourceType};
 use crate::trees::{Question, Trees};
 use crate::worker::Worker;

@@ -3,22 +3,23 @@
 
 use std::io::{BufReader, BufWriter, Read as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::config::RendererConfig;
 use crate::error::RenderError;
 use crate::frame::{self, PROTOCOL, Received};
 use crate::message::FromWorker;
-use crate::renderer::RendererConfig;
 
 /// Bytes of standard error that are kept; a Go program says the reason first.
-const KEPT_STDERR: usize = 4096;
+const MAX_STDERR: usize = 4096;
 
 /// How long a worker may take to end after its output has.
-const LINGER: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Ends a worker from another thread.
 #[derive(Clone, Default)]
@@ -33,13 +34,9 @@ struct SwitchState {
 }
 
 impl Switch {
-    fn state(&self) -> MutexGuard<'_, SwitchState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Kills the worker, also one that is only about to start.
     pub(crate) fn kill(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.killed = true;
         if let Some(child) = &mut state.child {
             // It may have ended by itself already.
@@ -47,8 +44,8 @@ impl Switch {
         }
     }
 
-    fn hold(&self, mut child: Child) {
-        let mut state = self.state();
+    fn adopt(&self, mut child: Child) {
+        let mut state = self.state.lock();
         if state.killed {
             let _ = child.kill();
         }
@@ -57,14 +54,15 @@ impl Switch {
 
     /// Whether the process is still there.
     fn is_running(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         matches!(state.child.as_mut().map(Child::try_wait), Some(Ok(None)))
     }
 
     /// Kills if need be, and waits for the end, so that no zombie is left.
     fn end(&self) -> Option<ExitStatus> {
         self.kill();
-        self.state()
+        self.state
+            .lock()
             .child
             .as_mut()
             .and_then(|child| child.wait().ok())
@@ -72,15 +70,15 @@ impl Switch {
 
     /// Waits for a process whose output has ended; one that lingers all the same is killed.
     fn wait(&self) -> Option<ExitStatus> {
-        let patience = Instant::now() + LINGER;
-        while self.is_running() && Instant::now() < patience {
+        let deadline = Instant::now() + EXIT_TIMEOUT;
+        while self.is_running() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.end()
     }
 
     fn id(&self) -> Option<u32> {
-        self.state().child.as_ref().map(Child::id)
+        self.state.lock().child.as_ref().map(Child::id)
     }
 }
 
@@ -115,7 +113,7 @@ impl Worker {
             .spawn()
             .map_err(|error| unavailable(error.to_string()))?;
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        switch.hold(child);
+        switch.adopt(child);
         let (Some(input), Some(output), Some(mut stderr)) = streams else {
             switch.end();
             return Err(unavailable("its streams are not there".to_owned()));
@@ -124,7 +122,7 @@ impl Worker {
             let mut kept = Vec::new();
             let mut buffer = [0_u8; 1024];
             while let Ok(count @ 1..) = stderr.read(&mut buffer) {
-                let room = KEPT_STDERR.saturating_sub(kept.len()).min(count);
+                let room = MAX_STDERR.saturating_sub(kept.len()).min(count);
                 kept.extend_from_slice(&buffer[..room]);
             }
             kept
@@ -247,7 +245,7 @@ impl Worker {
         }
         tracing::warn!(%error, status = ?status, reason = first, "render worker ended unexpectedly");
         let detail = if said.contains("stack overflow") || said.contains("stack exceeds") {
-            "a template calls itself without end".to_owned()
+            "infinite recursion in a template".to_owned()
         } else {
             status.map_or_else(|| error.to_string(), |status| status.to_string())
         };

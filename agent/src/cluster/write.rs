@@ -22,6 +22,8 @@ use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+pub(crate) use gitops_transport::chain;
+
 use super::discovery::{Discovery, Served};
 use crate::metrics::Metrics;
 
@@ -437,21 +439,6 @@ fn unreachable(error: &Error) -> WriteError {
 /// A text of somebody else's, without credentials in URLs.
 pub(crate) fn mask_url(text: &str) -> String {
     mask::mask_text::<&str>(text, &[])
-}
-
-/// A client error with its causes: `kube` shows only the outermost.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// An API server's refusal in words that say what to do.

@@ -123,9 +123,14 @@ impl RepositoryManager {
         };
         let mut parts = vec![access.url.as_bytes()];
         parts.extend(credentials.iter().map(|part| part.as_bytes()));
-        for text in [&access.ca_pem, &access.known_hosts, &access.proxy] {
+        for text in [&access.ca_pem, &access.known_hosts] {
             parts.push(text.as_deref().unwrap_or_default().as_bytes());
         }
+        let proxy = access.proxy.as_ref();
+        parts.push(proxy.map_or(&[], |proxy| proxy.url.as_bytes()));
+        let certificate = access.client_certificate.as_ref();
+        parts.push(certificate.map_or(&[], |pair| pair.certificate_pem.as_bytes()));
+        parts.push(certificate.map_or(&[], |pair| pair.key_pem.as_bytes()));
         let flags = [
             u8::from(access.insecure_skip_tls),
             u8::from(access.insecure_ignore_host_key),

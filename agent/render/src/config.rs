@@ -1,0 +1,35 @@
+//! How render workers are run: the executable and the limits. Starts nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How workers are run.
+#[derive(Clone, Debug)]
+pub struct RendererConfig {
+    /// The `gitops-renderer` executable.
+    pub program: PathBuf,
+    /// Renders at the same time.
+    pub max_workers: usize,
+    /// Wall-clock time of one render.
+    pub timeout: Duration,
+    /// Memory of one worker.
+    pub memory_bytes: u64,
+    /// A worker without work for this long is ended.
+    pub idle: Duration,
+    /// Size of one result as JSON; twice as much may be read for it.
+    pub output_bytes: u64,
+}
+
+impl RendererConfig {
+    /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 64 MiB of manifests, idle for 30 s.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            max_workers: std::thread::available_parallelism().map_or(1, Into::into),
+            timeout: Duration::from_mins(1),
+            memory_bytes: 1 << 30,
+            idle: Duration::from_secs(30),
+            output_bytes: 64 << 20,
+        }
+    }
+}
