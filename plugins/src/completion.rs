@@ -11,10 +11,10 @@ use std::time::Duration;
 use clap::{ArgMatches, Command, FromArgMatches};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate, complete};
+use gitops_kit::text;
 
-use crate::application;
-use crate::connection::{Connection, ConnectionArgs};
-use crate::text;
+use crate::cluster::application;
+use crate::cluster::connection::{Connection, ConnectionArgs};
 
 /// Set by the shells' scripts when they ask.
 pub const VARIABLE: &str = "KUBECTL_GITOPS_COMPLETE";
@@ -224,7 +224,7 @@ mod tests {
     fn asked(words: &[&str]) -> String {
         let mut arguments = vec!["kubectl-gitops".into(), OsString::from(WORD)];
         arguments.extend(words.iter().map(OsString::from));
-        for_kubectl(&crate::program::definition(), &arguments)
+        for_kubectl(&crate::commands::Program::Suite.definition(), &arguments)
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
     fn flags_are_found_before_and_after_the_subcommand() {
         let found = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            flags(&crate::program::definition(), &words)
+            flags(&crate::commands::Program::Suite.definition(), &words)
         };
         let before = found(&["kubectl-gitops", "-n", "a", "status", ""]);
         assert_eq!(before.namespace.as_deref(), Some("a"));

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::exit::{CommandError, ExitStatus};
-use crate::suggest;
+use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::suggest;
 
 /// Begin of the names of programs that belong to the suite.
 pub const PREFIX: &str = "kubectl-gitops-";

@@ -3,9 +3,9 @@
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
 use gitops_api::preview::PreviewStatus;
-use kubectl_gitops::diff::document;
-use kubectl_gitops::diff::screen::{Diff, screen};
-use kubectl_gitops::terminal::View;
+use gitops_kit::terminal::View;
+use kubectl_gitops::commands::diff::document;
+use kubectl_gitops::commands::diff::screen::{Diff, screen};
 use serde_json::{Value, json};
 
 const PIPE: View = View {
@@ -148,10 +148,7 @@ fn no_line_made_of_names_is_wider_than_the_terminal() {
             ..TERMINAL
         };
         for line in shown(&everything, |diff| diff.git = "Git main", &view).lines() {
-            assert!(
-                kubectl_gitops::text::width(line) <= width,
-                "{width}: {line}"
-            );
+            assert!(gitops_kit::text::width(line) <= width, "{width}: {line}");
         }
     }
 }

@@ -7,14 +7,15 @@
 )]
 
 use gitops_api::Application;
+use gitops_kit::terminal::View;
+use gitops_kit::text;
+use gitops_views::explain::ownership::Subject;
+use gitops_views::explain::{Evidence, Explanation, explain};
+use gitops_views::pods::tree::Workloads;
+use gitops_views::status::agent::Agent;
 use jiff::Timestamp;
-use kubectl_gitops::explain::ownership::Subject;
-use kubectl_gitops::explain::screen::screen;
-use kubectl_gitops::explain::{Evidence, Explanation, document, explain};
-use kubectl_gitops::pods::tree::Workloads;
-use kubectl_gitops::status::agent::Agent;
-use kubectl_gitops::terminal::View;
-use kubectl_gitops::text;
+use kubectl_gitops::commands::explain::document;
+use kubectl_gitops::commands::explain::screen::screen;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -3,12 +3,13 @@
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
 use gitops_api::Application;
+use gitops_kit::terminal::View;
+use gitops_kit::text;
+use gitops_views::history::History;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use kubectl_gitops::history::screen::{Form, screen};
-use kubectl_gitops::history::{History, document};
-use kubectl_gitops::terminal::View;
-use kubectl_gitops::text;
+use kubectl_gitops::commands::history::document;
+use kubectl_gitops::commands::history::screen::{Form, screen};
 use serde_json::{Value, json};
 
 const NEWEST: &str = "91be07a0c2f5e1d4b3a29687f0e1d2c3b4a59687";

@@ -3,12 +3,12 @@
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
 use gitops_api::Application;
+use gitops_kit::terminal::View;
+use gitops_views::pods::tree::Workloads;
+use gitops_views::status::agent::Agent;
+use gitops_views::status::application::Summary;
 use jiff::Timestamp;
-use kubectl_gitops::pods::tree::Workloads;
-use kubectl_gitops::status::agent::Agent;
-use kubectl_gitops::status::application::Summary;
-use kubectl_gitops::status::{detail, document, list};
-use kubectl_gitops::terminal::View;
+use kubectl_gitops::commands::status::{detail, document, list};
 use serde_json::{Value, json};
 
 const COMMIT: &str = "91be07a0c2f5e1d4b3a29687f0e1d2c3b4a59687";
@@ -313,10 +313,7 @@ fn no_screen_is_wider_than_the_terminal() {
                 .flat_map(|screen| screen.lines())
                 .chain(listed(&all(), |_| {}, view).lines())
             {
-                assert!(
-                    kubectl_gitops::text::width(line) <= width,
-                    "{width}: {line}"
-                );
+                assert!(gitops_kit::text::width(line) <= width, "{width}: {line}");
             }
         }
     }

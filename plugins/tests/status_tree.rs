@@ -3,14 +3,14 @@
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
 use gitops_api::Application;
+use gitops_kit::terminal::View;
+use gitops_kit::text;
+use gitops_views::pods::problem;
+use gitops_views::pods::tree::Workloads;
+use gitops_views::status::agent::Agent;
+use gitops_views::status::application::Summary;
 use jiff::Timestamp;
-use kubectl_gitops::pods::problem;
-use kubectl_gitops::pods::tree::Workloads;
-use kubectl_gitops::status::agent::Agent;
-use kubectl_gitops::status::application::Summary;
-use kubectl_gitops::status::{detail, list};
-use kubectl_gitops::terminal::View;
-use kubectl_gitops::text;
+use kubectl_gitops::commands::status::{detail, list};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

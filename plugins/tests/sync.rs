@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use gitops_api::Application;
+use gitops_kit::exit::ExitStatus;
+use gitops_kit::progress::Mark;
+use gitops_kit::terminal::View;
 use jiff::Timestamp;
-use kubectl_gitops::exit::ExitStatus;
-use kubectl_gitops::follow::Verdict;
-use kubectl_gitops::progress::Mark;
-use kubectl_gitops::sync::operation::{self, Selector, Wish};
-use kubectl_gitops::sync::plan::{self, Plan};
-use kubectl_gitops::sync::verdict;
-use kubectl_gitops::terminal::View;
+use kubectl_gitops::cluster::follow::Verdict;
+use kubectl_gitops::commands::sync::operation::{Selector, Wish};
+use kubectl_gitops::commands::sync::plan::Plan;
+use kubectl_gitops::commands::sync::{operation, plan, verdict};
 use serde_json::{Value, json};
 
 const COMMIT: &str = "91be07a0c2f5e1d4b3a29687f0e1d2c3b4a59687";

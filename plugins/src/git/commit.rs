@@ -1,9 +1,9 @@
 //! Makes a commit in a repository's objects, through an index of its own.
 
-use super::error::GitError;
-use super::objects::Entry;
-use super::program::{Git, LOCAL, said};
-use super::repository::Repository;
+use crate::git::error::GitError;
+use crate::git::objects::Entry;
+use crate::git::program::{Git, LOCAL, said};
+use crate::git::repository::Repository;
 
 /// A file to change.
 #[derive(Clone, Debug, PartialEq, Eq)]

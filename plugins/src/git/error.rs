@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, ExitStatus};
 
 /// Why git could not do something. Texts of git are redacted and on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum GitError {
 impl GitError {
     /// Sorts a failed conversation with a server by what git said.
     pub(super) fn of_server(url: &str, reason: String) -> Self {
-        let url = super::redact(url);
+        let url = crate::git::redact(url);
         if is_denied(&reason) {
             Self::Denied { url, reason }
         } else {

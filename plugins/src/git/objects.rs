@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::error::GitError;
-use super::is_object_id;
-use super::program::LOCAL;
-use super::repository::Repository;
+use crate::git::error::GitError;
+use crate::git::is_object_id;
+use crate::git::program::LOCAL;
+use crate::git::repository::Repository;
 
 /// Largest file that is read whole.
 const LARGEST_FILE: usize = 64 << 20;
@@ -108,7 +108,7 @@ impl Repository {
             Some(1) => Ok(false),
             _ => Err(GitError::Failed {
                 what: format!("compare the commits {ancestor} and {of}"),
-                reason: super::program::said(&output),
+                reason: crate::git::program::said(&output),
             }),
         }
     }

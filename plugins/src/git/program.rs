@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::error::GitError;
-use super::redact;
+use crate::git::error::GitError;
+use crate::git::redact;
 
 /// Longest wait for what happens on this machine.
 pub(super) const LOCAL: Duration = Duration::from_mins(2);

@@ -1,10 +1,11 @@
 //! Pushes one commit to one branch: forward, or not at all.
 
-use super::error::GitError;
-use super::program::{ASK, TRANSFER, said};
-use super::redact::redact;
-use super::repository::{Repository, reference};
-use crate::text;
+use gitops_kit::text;
+
+use crate::git::error::GitError;
+use crate::git::program::{ASK, TRANSFER, said};
+use crate::git::redact::redact;
+use crate::git::repository::{Repository, reference};
 
 /// Where to push, and what is expected there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Takes credentials out of what git says, before anybody sees it.
 
-use crate::text;
+use gitops_kit::text;
 
 /// The text without user information in URLs and without authorisation headers.
 pub fn redact(text: &str) -> String {

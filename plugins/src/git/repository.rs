@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::address::{is_remote, same_repository};
-use super::error::GitError;
-use super::program::{ASK, Git, LOCAL, TRANSFER, said};
-use super::{is_object_id, redact, valid_branch};
+use crate::git::address::{is_remote, same_repository};
+use crate::git::error::GitError;
+use crate::git::program::{ASK, Git, LOCAL, TRANSFER, said};
+use crate::git::{is_object_id, redact, valid_branch};
 
 /// Settings of a clone that a private copy of its repository needs too.
 const BORROWED: [&str; 8] = [

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::commit::Edit;
-use super::error::GitError;
-use super::objects::Entry;
-use super::program::{LOCAL, said};
-use super::repository::Repository;
+use crate::git::commit::Edit;
+use crate::git::error::GitError;
+use crate::git::objects::Entry;
+use crate::git::program::{LOCAL, said};
+use crate::git::repository::Repository;
 
 /// Paths looked up one by one; more are picked out of a list of all.
 const FEW: usize = 200;

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::GitError;
-use super::program::{Git, LOCAL, said};
-use super::same_repository;
+use crate::git::error::GitError;
+use crate::git::program::{Git, LOCAL, said};
+use crate::git::same_repository;
 
 /// The working tree a folder belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,176 @@
+//! The form of what a command prints (`-o`), and printing it: one set of flags for all commands.
+//!
+//! Never decides what a document says; each command makes its own, with a version in it.
+
+use std::io::{ErrorKind, Write};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::exit::{CommandError, ExitStatus};
+use crate::jsonpath::Template;
+use crate::terminal::ColourChoice;
+
+/// Flags of commands that print something.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OutputArgs {
+    /// Form of the output: table, wide, json, yaml, name, jsonpath=TEMPLATE
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORM",
+        default_value = "table",
+        hide_default_value = true,
+        value_parser = parse_form
+    )]
+    pub form: Form,
+
+    /// No column headings, no summary
+    #[arg(long)]
+    pub no_headers: bool,
+
+    /// When to use colour
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_default_value = true
+    )]
+    pub color: ColourChoice,
+}
+
+/// The flag of commands that only tell how they get on.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ColourArgs {
+    /// When to use colour
+    #[arg(
+        long = "color",
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_default_value = true
+    )]
+    pub color: ColourChoice,
+}
+
+/// Form of the output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// A JSON document.
+    Json,
+    /// A YAML document.
+    Yaml,
+    /// `application.argoproj.io/NAME`, one a line.
+    Name,
+    /// What a template takes from the document.
+    JsonPath(Template),
+}
+
+impl Form {
+    /// Whether it is for people: lines and columns.
+    pub fn is_table(&self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// The text of a versioned document; `None` when this form is no document but lines the
+    /// command makes itself.
+    pub fn text_of(&self, document: &Value) -> Result<Option<String>, CommandError> {
+        let failed = |error: String| {
+            CommandError::new(
+                ExitStatus::Usage,
+                format!("cannot write the document: {error}"),
+            )
+        };
+        match self {
+            Self::Table | Self::Wide | Self::Name => Ok(None),
+            Self::Json => serde_json::to_string_pretty(document)
+                .map(|text| Some(text + "\n"))
+                .map_err(|error| failed(error.to_string())),
+            Self::Yaml => serde_saphyr::to_string(document)
+                .map(Some)
+                .map_err(|error| failed(error.to_string())),
+            Self::JsonPath(template) => Ok(Some(template.fill(document))),
+        }
+    }
+}
+
+/// Names as `-o name` prints Applications.
+pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names
+        .into_iter()
+        .flat_map(|name| ["application.argoproj.io/", name, "\n"])
+        .collect()
+}
+
+fn parse_form(text: &str) -> Result<Form, String> {
+    match text {
+        "table" => Ok(Form::Table),
+        "wide" => Ok(Form::Wide),
+        "json" => Ok(Form::Json),
+        "yaml" => Ok(Form::Yaml),
+        "name" => Ok(Form::Name),
+        _ => match text.strip_prefix("jsonpath") {
+            Some(rest) if rest.is_empty() || rest.starts_with('=') => {
+                Template::parse(rest.strip_prefix('=').unwrap_or_default()).map(Form::JsonPath)
+            }
+            _ => Err("possible values: table, wide, json, yaml, name, jsonpath=TEMPLATE".into()),
+        },
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+pub fn print(text: &str) -> Result<(), CommandError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::new(
+            ExitStatus::Usage,
+            format!("cannot write to standard output: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn forms_are_read_and_bad_ones_told_the_good_ones() {
+        assert_eq!(parse_form("wide"), Ok(Form::Wide));
+        assert!(matches!(parse_form("jsonpath={.a}"), Ok(Form::JsonPath(_))));
+        for wrong in ["", "xml", "jsonpaths=x", "Json"] {
+            let error = parse_form(wrong).unwrap_err();
+            assert!(error.contains("table, wide, json"), "{wrong}: {error}");
+        }
+        assert!(parse_form("jsonpath").unwrap_err().contains("template"));
+    }
+
+    #[test]
+    fn documents_become_text() {
+        let document = json!({"version": "v1", "ok": true});
+        let text = |form: Form| form.text_of(&document).unwrap();
+        assert_eq!(text(Form::Table), None);
+        assert_eq!(
+            text(Form::Json).as_deref(),
+            Some("{\n  \"ok\": true,\n  \"version\": \"v1\"\n}\n")
+        );
+        assert_eq!(text(Form::Yaml).as_deref(), Some("ok: true\nversion: v1\n"));
+        let template = parse_form("jsonpath={.ok}").unwrap();
+        assert_eq!(text(template).as_deref(), Some("true"));
+        assert_eq!(
+            names(["a", "b"]),
+            "application.argoproj.io/a\napplication.argoproj.io/b\n"
+        );
+    }
+}

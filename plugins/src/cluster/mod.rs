@@ -1,0 +1,14 @@
+//! The cluster, with the user's own kubeconfig and rights: connecting, reading Applications and what
+//! belongs to them, asking the agent for Previews, following what happens.
+//!
+//! Decides nothing about what is read, and prints nothing but progress.
+
+pub mod application;
+pub mod connection;
+pub mod endpoint;
+pub mod failure;
+pub mod follow;
+pub mod installation;
+pub mod kubeconfig;
+pub mod pods;
+pub mod preview;

@@ -1,0 +1,257 @@
+//! `diff --local`: a working tree rendered by the same worker as the agent's, and applied to the
+//! cluster as a dry run under the person's own rights. Writes nothing anywhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gitops_api::preview::{PreviewPhase, PreviewStatus};
+use gitops_api::{Application, ApplicationSource};
+use gitops_core::manifest::desired;
+use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
+use gitops_core::manifest::object::Origin;
+use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::tracking;
+use gitops_core::settings::Settings;
+use gitops_core::manifest::tracking;
+use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::progress::Progress;
+use gitops_kit::text;
+use gitops_render::{
+    AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
+    SourceRequest, SourceSpec, SourceTree,
+};
+
+use crate::cluster::connection::Connection;
+use crate::commands::diff::cluster::{Cluster, Comparison};
+use crate::commands::diff::suitable::Unsuitable;
+use crate::commands::diff::{place, suitable};
+use crate::git::WorkingTree;
+
+/// Names the worker's program where it is not beside this one.
+const VARIABLE: &str = "GITOPS_RENDERER";
+/// Its program.
+const PROGRAM: &str = "gitops-renderer";
+/// Most bad manifests told at a time.
+const MOST_PROBLEMS: usize = 5;
+
+/// Renders and compares. Returns the answer and the Git side in words.
+pub(super) async fn compare(
+    folder: &Path,
+    application: &Application,
+    connection: &Connection,
+    whole: bool,
+    progress: &mut Progress,
+) -> Result<(PreviewStatus, String), CommandError> {
+    let sources = application.spec.effective_sources();
+    let program = renderer()?;
+    let tree = WorkingTree::of(folder).await?;
+    local::check(sources, &tree, |url| tree.is_of(url))
+        .map_err(|why| unsuitable(&why, folder, application))?;
+    progress.begin("asking the cluster for its kinds");
+    let cluster = Cluster::of(connection).await?;
+    progress.update("rendering");
+    let renderer = Renderer::new(RendererConfig::new(program));
+    let (desired, warnings) = render(&renderer, application, sources, &tree, &cluster).await?;
+    progress.update("comparing with the cluster");
+    let comparison = Comparison {
+        connection,
+        cluster: &cluster,
+        application,
+        desired: &desired,
+        whole,
+    };
+    let (objects, counts) = comparison.run().await?;
+    let answer = PreviewStatus {
+        phase: PreviewPhase::Succeeded,
+        revisions: tree.commit.iter().cloned().collect(),
+        digest: desired.digest(),
+        counts: Some(counts),
+        objects,
+        warnings: desired.repeated.into_iter().chain(warnings).collect(),
+        ..PreviewStatus::default()
+    };
+    Ok((answer, local::side(&folder.display().to_string(), &tree)))
+}
+
+async fn render(
+    renderer: &Renderer,
+    application: &Application,
+    sources: &[ApplicationSource],
+    tree: &WorkingTree,
+    cluster: &Cluster,
+) -> Result<(DesiredSet, Vec<String>), CommandError> {
+    let files: Arc<dyn SourceTree> = Arc::new(LocalDirectory::new(&tree.top));
+    let refs: BTreeMap<String, Arc<dyn SourceTree>> = sources
+        .iter()
+        .filter(|source| !source.ref_name.is_empty())
+        .map(|source| (source.ref_name.clone(), Arc::clone(&files)))
+        .collect();
+    let spec = &application.spec;
+    let (namespace, name) = place(application);
+    let mut manifests = Vec::new();
+    let mut warnings = Vec::new();
+    for source in sources {
+        let source_spec: SourceSpec = serde_json::to_value(source)
+            .and_then(serde_json::from_value)
+            .map_err(|error| failed(&format!("a source cannot be read: {error}")))?;
+        let request = RenderRequest {
+            app: AppContext {
+                name: name.to_owned(),
+                destination_namespace: spec.destination.namespace.clone(),
+                project: spec.effective_project().to_owned(),
+                kube_version: cluster.version.clone(),
+                api_versions: Arc::clone(&cluster.api_versions),
+            },
+            source: SourceRequest {
+                spec: source_spec,
+                tree: Arc::clone(&files),
+                revision: tree.commit.clone().unwrap_or_default(),
+                refs: refs.clone(),
+                is_chart_archive: false,
+            },
+        };
+        let found = renderer
+            .render(request)
+            .await
+            .map_err(|error| not_rendered(&error, tree))?;
+        warnings.extend(found.warnings);
+        manifests.extend(found.objects.into_iter().map(|object| Manifest {
+            value: object.value,
+            origin: Origin {
+                path: object.origin.path,
+                line: object.origin.line,
+            },
+        }));
+    }
+    let agent = agent_namespace(application);
+    let instance = tracking::instance_name(namespace, name, agent);
+    let context = Context {
+        instance: &instance,
+        destination_namespace: &spec.destination.namespace,
+        managed_by: agent,
+        tracking: None,
+    };
+    let mut set = desired::prepare(manifests, context, |kind| cluster.scope(kind))
+        .map_err(|problems| invalid(&problems))?;
+    let metadata = spec
+        .sync_policy
+        .as_ref()
+        .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
+        .and_then(|policy| policy.managed_namespace_metadata.as_ref());
+    if let Some(metadata) = metadata {
+        let namespace = desired::managed_namespace(
+            &spec.destination.namespace,
+            &metadata.labels,
+            &metadata.annotations,
+            context,
+        );
+        set.objects
+            .entry(namespace.key.clone())
+            .or_insert_with(|| Arc::new(namespace));
+    }
+    let (rules, problems) = RuleSource::of(application, &Settings::default()).compile();
+    warnings.extend(problems);
+    Ok((set.ignoring(&rules), warnings))
+}
+
+/// Namespace of the agent, by which it marks objects.
+fn agent_namespace(application: &Application) -> &str {
+    application
+        .status
+        .as_ref()
+        .map(|status| status.controller_namespace.as_str())
+        .filter(|namespace| !namespace.is_empty())
+        .unwrap_or(place(application).0)
+}
+
+/// The worker: as `$GITOPS_RENDERER` says, or beside this program, where links to it lead.
+fn renderer() -> Result<PathBuf, CommandError> {
+    if let Some(named) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        let named = PathBuf::from(named);
+        // The worker is started in another folder.
+        return std::path::absolute(&named)
+            .ok()
+            .filter(|path| path.is_file())
+            .ok_or_else(|| no_renderer(&format!("${VARIABLE} is {}", named.display())));
+    }
+    let here = std::env::current_exe()
+        .and_then(|program| program.canonicalize())
+        .map_err(|error| failed(&format!("cannot find this program: {error}")))?;
+    let beside = here.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
+    if beside.is_file() {
+        Ok(beside)
+    } else {
+        Err(no_renderer(&format!("looked for {}", beside.display())))
+    }
+}
+
+fn no_renderer(where_: &str) -> CommandError {
+    CommandError::new(
+        ExitStatus::Usage,
+        format!("there is no render worker ({PROGRAM}): {where_}"),
+    )
+    .hint(format!(
+        "it comes with kubectl gitops in one archive: keep both in one folder, or set {VARIABLE}"
+    ))
+    .hint("what is pushed is compared without it: kubectl gitops diff APP --revision BRANCH")
+}
+
+fn failed(message: &str) -> CommandError {
+    CommandError::new(ExitStatus::Usage, message)
+}
+
+fn unsuitable(why: &Unsuitable, folder: &Path, application: &Application) -> CommandError {
+    let (_, name) = place(application);
+    match why {
+        Unsuitable::OtherRepository { wanted, remotes } => {
+            let remotes = if remotes.is_empty() {
+                "no remote".to_owned()
+            } else {
+                remotes.join(", ")
+            };
+            failed(&format!(
+                "{} is no clone of a repository Application {name} is made from: it has {remotes}, \
+                 the Application {}",
+                folder.display(),
+                wanted.join(", ")
+            ))
+            .hint("name a folder of the right clone with --local DIR")
+        }
+        Unsuitable::Elsewhere { number, what } => failed(&format!(
+            "source {number} of Application {name} is {what}, which is not in {}: only what is in \
+             one clone can be rendered here",
+            folder.display()
+        ))
+        .hint(format!(
+            "push a branch and ask the agent, which has access: kubectl gitops diff {name} \
+             --revision BRANCH"
+        )),
+    }
+}
+
+fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
+    match error {
+        // Its advice is the agent's: commit the folder.
+        RenderError::PathMissing { path, .. } => failed(&format!(
+            "folder {path} does not exist in {}",
+            tree.top.display()
+        )),
+        RenderError::MissingDependencies { message, .. } => failed(&text::one_line(message))
+            .hint("fetch them into charts/: helm dependency build")
+            .hint("or push a branch and ask the agent, which fetches them: --revision BRANCH"),
+        error => failed(&text::one_line(&error.to_string())),
+    }
+}
+
+fn invalid(problems: &[desired::InvalidManifest]) -> CommandError {
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(MOST_PROBLEMS)
+        .map(|problem| text::one_line(&problem.to_string()))
+        .collect();
+    if problems.len() > MOST_PROBLEMS {
+        lines.push(format!("and {} more", problems.len() - MOST_PROBLEMS));
+    }
+    failed(&lines.join("; "))
+}

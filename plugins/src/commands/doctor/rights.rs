@@ -1,0 +1,136 @@
+//! What each command asks of the API server, and what it means when a person may not.
+
+use crate::commands::doctor::report::{Check, State};
+
+/// One right: verb and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// API group.
+    pub group: &'static str,
+    /// Resource, in the plural.
+    pub resource: &'static str,
+    /// Verb.
+    pub verb: &'static str,
+}
+
+const fn right(group: &'static str, resource: &'static str, verb: &'static str) -> Right {
+    Right {
+        group,
+        resource,
+        verb,
+    }
+}
+
+const GET: Right = right("argoproj.io", "applications", "get");
+const LIST: Right = right("argoproj.io", "applications", "list");
+const WATCH: Right = right("argoproj.io", "applications", "watch");
+const PATCH: Right = right("argoproj.io", "applications", "patch");
+const ASK: Right = right("gitops-agent.io", "previews", "create");
+const READ_ANSWER: Right = right("gitops-agent.io", "previews", "watch");
+
+/// Commands that need the same rights.
+pub struct Need {
+    /// The commands.
+    pub commands: &'static str,
+    /// What they need.
+    pub rights: &'static [Right],
+    /// Nothing works without.
+    pub essential: bool,
+}
+
+/// What the commands need, in the namespace of the Applications.
+pub const NEEDS: &[Need] = &[
+    Need {
+        commands: "status, history, explain",
+        rights: &[GET, LIST],
+        essential: true,
+    },
+    Need {
+        commands: "wait, status --watch",
+        rights: &[GET, WATCH, LIST],
+        essential: false,
+    },
+    Need {
+        commands: "sync, refresh, terminate, approve",
+        rights: &[GET, WATCH, LIST, PATCH],
+        essential: false,
+    },
+    Need {
+        commands: "diff, rollback",
+        rights: &[GET, ASK, READ_ANSWER],
+        essential: false,
+    },
+];
+
+/// Judges what a person may. `allowed`: the rights that were asked about, and the answers.
+pub fn check(namespace: &str, allowed: &[(Right, bool)]) -> Vec<Check> {
+    let may = |right: &Right| {
+        allowed
+            .iter()
+            .any(|(asked, answer)| asked == right && *answer)
+    };
+    let mut fine = Vec::new();
+    let mut checks = Vec::new();
+    for need in NEEDS {
+        let missing: Vec<String> = need
+            .rights
+            .iter()
+            .filter(|right| !may(right))
+            .map(|right| format!("{} {}", right.verb, right.resource))
+            .collect();
+        if missing.is_empty() {
+            fine.push(need.commands);
+            continue;
+        }
+        let (state, role) = if need.essential {
+            (State::Fail, "gitops-viewer")
+        } else {
+            (State::Warn, "gitops-operator")
+        };
+        let text = format!(
+            "not for {}: you may not {} in namespace {namespace}",
+            need.commands,
+            missing.join(", ")
+        );
+        let fix = format!(
+            "ask for: kubectl create rolebinding gitops -n {namespace} --clusterrole={role} --user=YOU"
+        );
+        checks.push(Check::new("rights", state, &text).fix(&fix));
+    }
+    if !fine.is_empty() {
+        let text = format!("enough in namespace {namespace} for {}", fine.join(", "));
+        checks.insert(0, Check::new("rights", State::Ok, &text));
+    }
+    checks
+}
+
+/// Every right once.
+pub fn all() -> Vec<Right> {
+    let mut rights = Vec::new();
+    for right in NEEDS.iter().flat_map(|need| need.rights) {
+        if !rights.contains(right) {
+            rights.push(*right);
+        }
+    }
+    rights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_is_told_what_is_not_for_viewers() {
+        let viewer: Vec<(Right, bool)> = all()
+            .into_iter()
+            .map(|right| (right, ["get", "list"].contains(&right.verb)))
+            .collect();
+        let checks = check("argocd", &viewer);
+        let states: Vec<State> = checks.iter().map(|check| check.state).collect();
+        assert_eq!(states, [State::Ok, State::Warn, State::Warn, State::Warn]);
+        assert!(checks[0].text.ends_with("for status, history, explain"));
+        assert!(checks[2].text.contains("patch applications"));
+        let nobody: Vec<(Right, bool)> = all().into_iter().map(|right| (right, false)).collect();
+        assert_eq!(check("argocd", &nobody)[0].state, State::Fail);
+    }
+}

@@ -1,0 +1,82 @@
+//! `history`: reads one Application and prints what was deployed when. Never changes anything.
+
+use clap::Args;
+use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::notice::warn;
+use gitops_kit::output::{Form, OutputArgs, print};
+use gitops_kit::terminal::View;
+use gitops_views::history::History;
+use jiff::Zoned;
+
+use crate::cluster::application;
+use crate::cluster::connection::ConnectionArgs;
+use crate::commands::history::screen::Form as Drawn;
+use crate::commands::history::{document, screen};
+
+pub mod document;
+pub mod screen;
+
+/// Show what was deployed when, by whom, and what came of it
+///
+/// Newest first: the commit with its author and subject, who asked for it (auto: the agent), and
+/// whether it worked. The newest that worked is marked. A sync that failed, or is under way, stands
+/// on top. The number of a deployment is what kubectl gitops rollback APP --to takes. Beneath stands
+/// what self-heal took back lately: what was changed in the cluster, by whom and when.
+///
+/// Examples:
+///   kubectl gitops history web                  the deployments of web
+///   kubectl gitops history web -o wide          with full revisions and when each began
+///   kubectl gitops history web -o jsonpath='{.lastGood}'   the number of the last good one
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct HistoryArgs {
+    /// Application: NAME or NAMESPACE/NAME
+    #[arg(value_name = "APP")]
+    pub application: String,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Runs the command.
+pub async fn run(
+    args: HistoryArgs,
+    connection: ConnectionArgs,
+) -> Result<ExitStatus, CommandError> {
+    let view = View::of_stdout(args.output.color);
+    let flags = connection;
+    let connection = flags.connect().await?;
+    let application = application::find(&args.application, &flags, &connection).await?;
+    let history = History::of(&application);
+    if let Some(text) = args.output.form.text_of(&document::of(&history))? {
+        print(&text)?;
+        return Ok(ExitStatus::Success);
+    }
+    if history.entries.is_empty() {
+        warn(&format!(
+            "{} was never deployed: no sync of it has ended well",
+            history.name
+        ));
+    }
+    if history.entries.is_empty() && history.attempt.is_none() && history.heals.is_empty() {
+        return Ok(ExitStatus::Success);
+    }
+    let text = if args.output.form == Form::Name {
+        let ids: Vec<String> = history
+            .entries
+            .iter()
+            .map(|entry| entry.id.to_string())
+            .collect();
+        ids.join("\n") + "\n"
+    } else {
+        let form = Drawn {
+            wide: args.output.form == Form::Wide,
+            headings: !args.output.no_headers,
+            now: Zoned::now(),
+            flags: crate::commands::explain::flags(Some(&history.namespace), &flags),
+        };
+        screen::screen(&history, &form, &view)
+    };
+    print(&text)?;
+    Ok(ExitStatus::Success)
+}

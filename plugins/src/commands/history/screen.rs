@@ -1,0 +1,333 @@
+//! The history as a table, newest first.
+
+use gitops_api::status::HealRecord;
+use gitops_kit::paint::Style;
+use gitops_kit::table::{Cell, Column, draw};
+use gitops_kit::terminal::View;
+use gitops_kit::text;
+use gitops_views::history::{Attempt, By, Entry, History, Outcome};
+use gitops_views::status::drift;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// Longest author in the table.
+const AUTHOR_COLUMNS: usize = 20;
+/// Longest subject in the table, where the terminal sets no limit.
+const SUBJECT_COLUMNS: usize = 72;
+
+/// How the table is drawn.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Full revisions, and when each sync began.
+    pub wide: bool,
+    /// Column headings, and what to do next.
+    pub headings: bool,
+    /// Time the ages are counted from, in the zone times are shown in.
+    pub now: Zoned,
+    /// Flags a command needs to reach the same application.
+    pub flags: String,
+}
+
+/// Draws the history.
+pub fn screen(history: &History, form: &Form, view: &View) -> String {
+    let columns = columns(form);
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut output = String::new();
+    match &history.attempt {
+        // Its message needs the room of whole lines.
+        Some(attempt) if view.interactive => output.push_str(&headline(attempt, form, view)),
+        Some(attempt) => rows.push(attempt_row(attempt, form, view)),
+        None => {}
+    }
+    if !output.is_empty() && !history.entries.is_empty() {
+        output.push('\n');
+    }
+    rows.extend(
+        history
+            .entries
+            .iter()
+            .map(|entry| entry_row(entry, form, view)),
+    );
+    if !rows.is_empty() {
+        output.push_str(&draw(&columns, &rows, form.headings, view));
+    }
+    if view.interactive {
+        output.push_str(&heals(&history.heals, form, view));
+    }
+    if view.interactive
+        && form.headings
+        && let Some(next) = next(history, form)
+    {
+        let next = view.width.map_or_else(
+            || next.clone(),
+            |width| text::cut(&next, width, view.unicode),
+        );
+        output.push('\n');
+        output.push_str(&Style::Dim.apply(&next, view.colour));
+        output.push('\n');
+    }
+    output
+}
+
+fn columns(form: &Form) -> Vec<Column> {
+    let column = |heading, leave_out, shrinks| Column {
+        heading,
+        leave_out,
+        shrinks,
+    };
+    let mut columns = vec![column("ID", 0, false), column("LIVE SINCE", 0, false)];
+    if form.wide {
+        columns.push(column("BEGAN", 2, false));
+    }
+    columns.push(column("COMMIT", 0, false));
+    columns.push(column("AUTHOR", 2, false));
+    columns.push(column("SUBJECT", 0, true));
+    columns.push(column("BY", 1, false));
+    columns.push(column("RESULT", 0, true));
+    columns
+}
+
+/// `Failed 3m ago at d02b6f4, by eve: …`
+fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
+    let when = attempt.time.map_or_else(String::new, |time| {
+        format!(" {} ago", text::age(time, form.now.timestamp()))
+    });
+    let by = match &attempt.by {
+        By::Agent => ", by the agent".to_owned(),
+        By::Person(name) => format!(", by {name}"),
+        By::Unknown => String::new(),
+    };
+    let message = if attempt.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", attempt.message)
+    };
+    let words = format!(
+        "last sync {}{when} at {}{by}{message}",
+        attempt.phase,
+        revision(&attempt.revisions, form)
+    );
+    let style: Style = attempt.phase.into();
+    let lines = text::wrap(&words, view.width.unwrap_or(usize::MAX));
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| style.apply(line, view.colour))
+        .collect();
+    lines.join("\n") + "\n"
+}
+
+fn attempt_row(attempt: &Attempt, form: &Form, view: &View) -> Vec<Cell> {
+    let style: Style = attempt.phase.into();
+    let mut cells = vec![Cell::plain("-"), Cell::plain("-")];
+    if form.wide {
+        cells.push(Cell::plain(time(attempt.time, form, view)));
+    }
+    cells.push(Cell::plain(revision(&attempt.revisions, form)));
+    cells.push(Cell::plain("-"));
+    cells.push(Cell::plain("-"));
+    cells.push(Cell::plain(by(&attempt.by)));
+    let when = attempt.time.map_or_else(String::new, |time| {
+        format!(" {} ago", text::age(time, form.now.timestamp()))
+    });
+    let message = if attempt.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", attempt.message)
+    };
+    cells.push(Cell::new(
+        format!("{}{when}{message}", attempt.phase),
+        style,
+    ));
+    cells
+}
+
+fn entry_row(entry: &Entry, form: &Form, view: &View) -> Vec<Cell> {
+    let mut cells = vec![
+        Cell::plain(entry.id.to_string()),
+        Cell::plain(time(entry.live_since, form, view)),
+    ];
+    if form.wide {
+        cells.push(Cell::plain(time(entry.started, form, view)));
+    }
+    cells.push(Cell::plain(revision(&entry.revisions, form)));
+    let (author, subject) = entry
+        .commit
+        .as_ref()
+        .map_or_else(Default::default, |commit| {
+            (
+                text::one_line(&commit.author),
+                text::one_line(&commit.subject),
+            )
+        });
+    cells.push(Cell::plain(or_dash(&text::cut(
+        &author,
+        AUTHOR_COLUMNS,
+        view.unicode,
+    ))));
+    let subject = if view.width.is_some() {
+        text::cut(&subject, SUBJECT_COLUMNS, view.unicode)
+    } else {
+        subject
+    };
+    cells.push(Cell::plain(or_dash(&subject)));
+    cells.push(Cell::plain(by(&entry.by)));
+    let (words, style) = result(entry, form.now.timestamp());
+    // First, so that it is seen on a narrow terminal too.
+    let mark = match (entry.last_good, view.unicode) {
+        (false, _) => "",
+        (true, true) => "last good · ",
+        (true, false) => "last good | ",
+    };
+    cells.push(Cell::new(format!("{mark}{words}"), style));
+    cells
+}
+
+/// What came of it, in words.
+fn result(entry: &Entry, now: Timestamp) -> (String, Style) {
+    let ago = |time: &Option<Timestamp>| {
+        time.map_or_else(String::new, |time| format!(" {} ago", text::age(time, now)))
+    };
+    match &entry.result {
+        Outcome::Healthy { since } => {
+            let after = match (since, entry.live_since) {
+                (Some(since), Some(live)) => format!(" after {}", text::age(live, *since)),
+                _ => String::new(),
+            };
+            (format!("Healthy{after}"), Style::Good)
+        }
+        Outcome::Degraded {
+            healthy,
+            since,
+            because,
+        } => {
+            let before = if healthy.is_some() {
+                "Healthy, then "
+            } else {
+                ""
+            };
+            let because = if because.is_empty() {
+                String::new()
+            } else {
+                format!(": {because}")
+            };
+            (
+                format!("{before}Degraded{}{because}", ago(since)),
+                Style::Bad,
+            )
+        }
+        Outcome::Recovered { degraded } => (
+            format!("Healthy, was Degraded{}", ago(degraded)),
+            Style::Good,
+        ),
+        Outcome::Now(health) => (format!("{health} now"), (*health).into()),
+        Outcome::NeverHealthy => ("never Healthy".into(), Style::Warn),
+        Outcome::Unknown => ("-".into(), Style::Dim),
+    }
+}
+
+/// What to do next: only when there is something to go back from, and something to go back to.
+fn next(history: &History, form: &Form) -> Option<String> {
+    let good = history.last_good()?;
+    let current = history.entries.first()?;
+    (good.id != current.id).then(|| {
+        format!(
+            "Back to the last good one: kubectl gitops rollback {}{} --to {}",
+            history.name, form.flags, good.id
+        )
+    })
+}
+
+/// What self-heal took back: `2m ago  Deployment/web  .spec.replicas 5≠3 by kubectl-scale 2m ago`.
+fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
+    if heals.is_empty() {
+        return String::new();
+    }
+    let now = form.now.timestamp();
+    let rows: Vec<Vec<Cell>> = heals.iter().map(|heal| heal_row(heal, now, view)).collect();
+    let headings = ["TAKEN BACK", "OBJECT", "CHANGE"].map(|heading| Column {
+        heading,
+        leave_out: 0,
+        shrinks: heading == "CHANGE",
+    });
+    format!("\n{}", draw(&headings, &rows, form.headings, view))
+}
+
+fn heal_row(heal: &HealRecord, now: Timestamp, view: &View) -> Vec<Cell> {
+    let age = heal.healed_at.as_ref().map_or_else(
+        || "-".into(),
+        |time| format!("{} ago", text::age(time.0, now)),
+    );
+    let times = match heal.repeated {
+        0 => String::new(),
+        more => format!(" ({} times)", more + 1),
+    };
+    let change = match heal.fields.as_slice() {
+        [] => "it was deleted".into(),
+        [field] => drift::in_short(field, now, view.unicode),
+        [field, rest @ ..] => format!(
+            "{} and {} more",
+            drift::in_short(field, now, view.unicode),
+            rest.len()
+        ),
+    };
+    vec![
+        Cell::plain(age),
+        Cell::plain(text::one_line(&format!("{}/{}", heal.kind, heal.name))),
+        Cell::plain(format!("{change}{times}")),
+    ]
+}
+
+/// Near and short for people, whole and in UTC for programs.
+fn time(time: Option<Timestamp>, form: &Form, view: &View) -> String {
+    let Some(time) = time else {
+        return "-".into();
+    };
+    if !view.interactive {
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    }
+    let zone: TimeZone = form.now.time_zone().clone();
+    let local = time.to_zoned(zone);
+    let pattern = if local.year() == form.now.year() {
+        "%m-%d %H:%M"
+    } else {
+        "%Y-%m-%d %H:%M"
+    };
+    local.strftime(pattern).to_string()
+}
+
+fn revision(revisions: &[String], form: &Form) -> String {
+    let show = |revision: &str| {
+        if form.wide {
+            text::one_line(revision)
+        } else {
+            text::one_line(text::short_revision(revision))
+        }
+    };
+    match revisions {
+        [] => "-".into(),
+        all if form.wide => or_dash(
+            &all.iter()
+                .map(|revision| show(revision))
+                .collect::<Vec<_>>()
+                .join(","),
+        ),
+        [only] => or_dash(&show(only)),
+        [first, rest @ ..] => format!("{} (+{})", show(first), rest.len()),
+    }
+}
+
+fn by(by: &By) -> String {
+    match by {
+        By::Agent => "auto".into(),
+        By::Person(name) => name.clone(),
+        By::Unknown => "-".into(),
+    }
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        "-".into()
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,323 @@
+//! `sync`: shows what it will do, asks before something is deleted, writes the request into the
+//! Application and follows it to its end. The agent does the work.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use gitops_api::Application;
+use gitops_api::operation::Operation;
+use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::output::{ColourArgs, print};
+use gitops_kit::progress::Progress;
+use gitops_kit::prompt;
+use gitops_kit::terminal::View;
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
+use crate::cluster::follow::{Followed, follow};
+use crate::cluster::{application, failure};
+use crate::commands::sync::operation::{Selector, Wish};
+use crate::commands::sync::plan::Plan;
+use crate::commands::sync::{operation, plan, state, verdict};
+
+pub mod goal;
+pub mod operation;
+pub mod plan;
+pub mod state;
+pub mod verdict;
+
+/// How often a request is written again when the Application was changed in between.
+const ATTEMPTS: usize = 8;
+
+/// Make the cluster what Git says, now
+///
+/// Shows what differs, asks before objects are deleted, and follows the sync until everything that
+/// was applied is healthy. Ctrl-C stops the waiting, not the sync.
+///
+/// Examples:
+///   kubectl gitops sync web                      one Application
+///   kubectl gitops sync web --prune              also delete what Git no longer has
+///   kubectl gitops sync web --dry-run            what it would do
+///   kubectl gitops sync web --revision v1.4.2    something else than what is tracked, once
+///   kubectl gitops sync web --resource Deployment/api
+///   kubectl gitops sync -l team=payments --prune --yes
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct SyncArgs {
+    /// Applications: NAME or NAMESPACE/NAME
+    #[arg(value_name = "APP", required_unless_present = "selector")]
+    pub applications: Vec<String>,
+
+    /// Applications with these labels, such as team=payments
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "SELECTOR",
+        conflicts_with = "applications"
+    )]
+    pub selector: Option<String>,
+
+    /// Sync this branch, tag or commit instead of what is tracked
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+
+    /// Delete objects that are no longer in Git; asks first
+    #[arg(long)]
+    pub prune: bool,
+
+    /// Show what would be done, and let the agent check it; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Only this object: [GROUP/]KIND/[NAMESPACE/]NAME; may be repeated. Hooks are left out
+    #[arg(long = "resource", value_name = "OBJECT", value_parser = Selector::parse)]
+    pub resources: Vec<Selector>,
+
+    /// Delete without asking
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Do not wait for the end
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Longest wait: 90s, 10m; 0 waits without end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    #[command(flatten)]
+    pub colour: ColourArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
+    let connection = flags.connect().await?;
+    let applications = chosen(&args, &flags, &connection).await?;
+    let wish = Wish {
+        revision: args.revision.clone(),
+        prune: args.prune,
+        dry_run: args.dry_run,
+        only: args.resources.clone(),
+    };
+    let view = View::of_stdout(args.colour.color);
+    let mut requests = Vec::new();
+    for application in applications {
+        check(&application)?;
+        let resources = wish.resources(&application)?;
+        let now = Timestamp::now();
+        let plan = Plan::of(&application, &wish, now, view.unicode);
+        print(&plan::screen(&plan, now, &view))?;
+        requests.push((application, resources, plan));
+    }
+    if !wish.dry_run {
+        for (_, _, plan) in &requests {
+            if let Some(question) = question(plan, &wish) {
+                prompt::confirm(&question, args.yes, "--yes").await?;
+            }
+        }
+    }
+
+    let user = user(&connection).await;
+    let mut progress = Progress::new(args.colour.color);
+    let mut asked = Vec::new();
+    for (application, resources, plan) in requests {
+        let id = request_id();
+        let operation = operation::request(&wish, resources, &user, &id);
+        write(&connection, &application, &operation, &plan, &wish).await?;
+        let (namespace, name) = state::name(&application);
+        asked.push((namespace.to_owned(), name.to_owned(), id));
+    }
+    if args.no_wait {
+        for (namespace, name, _) in &asked {
+            progress.done(&format!(
+                "{name}: asked for; see: kubectl gitops status {name} -n {namespace}"
+            ));
+        }
+        return Ok(ExitStatus::Success);
+    }
+    let started = std::time::Instant::now();
+    let mut worst = ExitStatus::Success;
+    for (namespace, name, id) in &asked {
+        let timeout = (!args.timeout.is_zero()).then(|| {
+            let left = args.timeout.saturating_sub(started.elapsed());
+            left.max(Duration::from_millis(1))
+        });
+        let mut told = Vec::new();
+        let mut degraded_since = None;
+        let followed = Followed {
+            namespace,
+            name,
+            timeout,
+        };
+        let ended = follow(&connection, &followed, &mut progress, |seen, progress| {
+            if let Some(last) = state::last_operation(seen)
+                && operation::is(&last.operation, id)
+            {
+                for (mark, line) in verdict::news(last, &mut told) {
+                    progress.say(mark, &line);
+                }
+            }
+            let now = Timestamp::now();
+            verdict::of_sync(seen, id, wish.dry_run, &mut degraded_since, now)
+        })
+        .await?;
+        match ended {
+            ExitStatus::Success => {}
+            ExitStatus::Interrupted => return Ok(ended),
+            other => worst = other,
+        }
+    }
+    Ok(worst)
+}
+
+/// The Applications the command is about.
+async fn chosen(
+    args: &SyncArgs,
+    flags: &ConnectionArgs,
+    connection: &Connection,
+) -> Result<Vec<Application>, CommandError> {
+    let mut found = Vec::new();
+    if let Some(selector) = &args.selector {
+        let namespace = application::namespace(flags, connection).await;
+        let params = ListParams::default().labels(selector);
+        found = application::list(Some(&namespace), params, connection).await?;
+        if found.is_empty() {
+            let none = application::none_found(Some(&namespace), Some(selector), connection);
+            return Err(CommandError::new(ExitStatus::Usage, none.await));
+        }
+    }
+    for given in &args.applications {
+        let application = application::find(given, flags, connection).await?;
+        if !found
+            .iter()
+            .any(|other: &Application| state::name(other) == state::name(&application))
+        {
+            found.push(application);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a sync may be asked for at all.
+fn check(application: &Application) -> Result<(), CommandError> {
+    let (namespace, name) = state::name(application);
+    let refused = |message: String| CommandError::new(ExitStatus::Refused, message);
+    if application.metadata.deletion_timestamp.is_some() {
+        return Err(refused(format!("Application {name} is being deleted")));
+    }
+    if state::is_skipped(application) {
+        return Err(refused(format!(
+            "Application {name} is to be left alone: its annotation \
+             argocd.argoproj.io/skip-reconcile is \"true\""
+        ))
+        .hint(format!(
+            "kubectl annotate application {name} -n {namespace} argocd.argoproj.io/skip-reconcile-"
+        )));
+    }
+    if let Some(what) = state::under_way(application) {
+        return Err(refused(format!(
+            "{what} already: Application {name}, asked by {}",
+            state::asked_by(application)
+        ))
+        .hint(format!(
+            "wait for it: kubectl gitops wait {name} -n {namespace}"
+        ))
+        .hint(format!(
+            "or end it: kubectl gitops terminate {name} -n {namespace}"
+        )));
+    }
+    Ok(())
+}
+
+/// What is asked before something is deleted.
+fn question(plan: &Plan, wish: &Wish) -> Option<String> {
+    if !wish.prune {
+        None
+    } else if plan.unknown {
+        Some(format!(
+            "{}: delete whatever {} does not have?",
+            plan.name, plan.to
+        ))
+    } else {
+        plan.question()
+    }
+}
+
+/// Writes the request, unless the Application has become another one than the plan is about.
+async fn write(
+    connection: &Connection,
+    application: &Application,
+    operation: &Operation,
+    shown: &Plan,
+    wish: &Wish,
+) -> Result<(), CommandError> {
+    let (namespace, name) = state::name(application);
+    let api: Api<Application> = Api::namespaced(connection.client.clone(), namespace);
+    let mut version = application.metadata.resource_version.clone();
+    for _ in 0..ATTEMPTS {
+        let patch = json!({
+            "metadata": {"resourceVersion": version},
+            "operation": operation,
+        });
+        let params = PatchParams::default();
+        let written = connection
+            .wait(api.patch(name, &params, &Patch::Merge(&patch)))
+            .await?;
+        match written {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => {
+                return Err(failure::of(
+                    &error,
+                    &format!("ask for a sync of Application {name}"),
+                    &connection.endpoint,
+                ));
+            }
+        }
+        let current = application::get(namespace, name, connection).await?;
+        check(&current)?;
+        let plan = Plan::of(&current, wish, Timestamp::now(), false);
+        if plan.pruned() != shown.pruned() || plan.to != shown.to {
+            return Err(CommandError::new(
+                ExitStatus::Refused,
+                format!("Application {name} has changed since the plan was made"),
+            )
+            .hint("look at it again: run the command once more"));
+        }
+        version.clone_from(&current.metadata.resource_version);
+    }
+    Err(CommandError::new(
+        ExitStatus::Refused,
+        format!("Application {name} changes too often for a request to be written"),
+    )
+    .hint("run the command once more"))
+}
+
+/// Who the cluster says is asking.
+async fn user(connection: &Connection) -> String {
+    let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
+    let review = connection
+        .wait(api.create(&PostParams::default(), &SelfSubjectReview::default()))
+        .await;
+    let name = match review {
+        Ok(Ok(review)) => review
+            .status
+            .and_then(|status| status.user_info)
+            .and_then(|user| user.username),
+        // Some clusters do not say; the request counts all the same.
+        _ => None,
+    };
+    name.unwrap_or_else(|| "kubectl-gitops".to_owned())
+}
+
+/// Tells this request from all others.
+fn request_id() -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
+    format!("{now:x}-{:x}", std::process::id())
+}

@@ -1,0 +1,100 @@
+//! Finds what an installation consists of. Changes nothing.
+
+use gitops_api::constants::{LEASE_NAME, label, secret_type};
+use gitops_kit::exit::CommandError;
+use gitops_kit::text;
+use serde_json::{Value, json};
+
+use crate::commands::bootstrap::cluster::Cluster;
+use crate::commands::bootstrap::layout::{AGENT, ROOT};
+use crate::commands::bootstrap::manifests::{Choice, Installation, NAME, PART_OF};
+use crate::commands::bootstrap::secret::{CREATED_BY, CREATOR};
+use crate::commands::uninstall::plan::Found;
+use crate::git;
+
+/// Kinds that stay: people have settings and credentials of their own there.
+const STAYING: [&str; 3] = ["CustomResourceDefinition", "Namespace", "ConfigMap"];
+
+/// Finds it.
+pub async fn find(cluster: Cluster<'_>, namespace: &str) -> Result<Found, CommandError> {
+    let mut found = Found {
+        namespace: namespace.to_owned(),
+        ..Found::default()
+    };
+    let installation = Installation::new(&Choice {
+        namespace: namespace.to_owned(),
+        image: None,
+    })?;
+    for object in &installation.objects {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let Some(live) = cluster.live(object).await? else {
+            continue;
+        };
+        let is_ours = live["metadata"]["labels"][PART_OF] == NAME;
+        if kind == "CustomResourceDefinition" {
+            if is_ours {
+                found.definitions.push(object.clone());
+            }
+        } else if !STAYING.contains(&kind) && is_ours && serves(&live, namespace) {
+            found.objects.push(object.clone());
+        }
+    }
+    // What makes objects goes first, and the rights by which it is removed go last.
+    found.objects.reverse();
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": LEASE_NAME, "namespace": namespace}});
+    if !found.objects.is_empty() && cluster.live(&lease).await?.is_some() {
+        found.objects.push(lease);
+    }
+    for application in cluster
+        .list("argoproj.io/v1alpha1", "Application", namespace, "")
+        .await?
+    {
+        let name = application["metadata"]["name"].as_str().unwrap_or_default();
+        let managed_by_agent = application["spec"]["destination"]["namespace"] == namespace;
+        if (name == ROOT || name == AGENT) && managed_by_agent {
+            if name == ROOT {
+                let source = &application["spec"]["source"];
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                found.source = Some((
+                    text::one_line(&git::redact(&text(&source["repoURL"]))),
+                    text::one_line(&text(&source["path"])),
+                ));
+            }
+            found.own.push(application);
+        } else {
+            found.applications.push(application);
+        }
+    }
+    // The root first: it would make the other again.
+    found.own.reverse();
+    let selector = format!(
+        "{}={},{CREATED_BY}={CREATOR}",
+        label::SECRET_TYPE,
+        secret_type::REPOSITORY
+    );
+    found.secrets = cluster.list("v1", "Secret", namespace, &selector).await?;
+    for secret in &mut found.secrets {
+        // Nothing of it is needed but its name.
+        *secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {
+            "name": secret["metadata"]["name"], "namespace": namespace,
+        }});
+    }
+    let controllers = cluster.controllers().await?;
+    found.stopped = controllers
+        .stopped(namespace)
+        .into_iter()
+        .cloned()
+        .collect();
+    Ok(found)
+}
+
+/// Whether a binding for the whole cluster is the one of this namespace's agent.
+fn serves(live: &Value, namespace: &str) -> bool {
+    match live["subjects"].as_array() {
+        None => true,
+        Some(subjects) => subjects
+            .iter()
+            .any(|subject| subject["namespace"] == namespace),
+    }
+}

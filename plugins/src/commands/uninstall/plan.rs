@@ -1,0 +1,221 @@
+//! Removing an agent: what goes, what stays, and in which order, so that nothing hangs and nothing
+//! is made again behind its back.
+//!
+//! `find` reads and `remove` does; the plan and its screen are pure.
+
+use gitops_kit::paint::Style;
+use gitops_kit::terminal::View;
+use serde_json::Value;
+
+use crate::commands::bootstrap::cluster::shown;
+use crate::commands::bootstrap::controllers::Controller;
+
+/// What else is removed, or started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The Applications.
+    pub applications: bool,
+    /// What the Applications delivered.
+    pub workloads: bool,
+    /// The definitions of kinds.
+    pub definitions: bool,
+    /// Start Argo CD's controllers that `--adopt` stopped.
+    pub restore: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The agent's namespace.
+    pub namespace: String,
+    /// Objects of the installation.
+    pub objects: Vec<Value>,
+    /// The two Applications with which the agent delivers itself.
+    pub own: Vec<Value>,
+    /// All other Applications.
+    pub applications: Vec<Value>,
+    /// Definitions of this project.
+    pub definitions: Vec<Value>,
+    /// Secrets that bootstrap made.
+    pub secrets: Vec<Value>,
+    /// Controllers that `--adopt` stopped.
+    pub stopped: Vec<Controller>,
+    /// Where the agent was delivered from: repository and folder.
+    pub source: Option<(String, String)>,
+}
+
+impl Found {
+    /// Whether there is nothing to remove.
+    pub fn is_empty(&self, wish: &Wish) -> bool {
+        let nothing = |asked: bool, there: bool| !asked || !there;
+        self.objects.is_empty()
+            && self.own.is_empty()
+            && self.secrets.is_empty()
+            && nothing(wish.restore, !self.stopped.is_empty())
+            && nothing(wish.definitions, !self.definitions.is_empty())
+            && nothing(wish.applications, !self.applications.is_empty())
+    }
+
+    /// Applications that would wait for an agent when they are deleted.
+    pub fn held(&self) -> impl Iterator<Item = &Value> {
+        self.applications
+            .iter()
+            .filter(|application| has_finalizers(application))
+    }
+}
+
+/// Whether deleting an object would wait for a controller.
+pub fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| !finalizers.is_empty())
+}
+
+/// The plan for people.
+pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
+    let mut lines = vec![Style::Bold.apply("Plan (nothing changed yet)", view.colour)];
+    let mut line = |sign: &str, style: Style, text: String| {
+        lines.push(format!(
+            "  {}",
+            style.apply(&format!("{sign} {text}"), view.colour)
+        ));
+    };
+    let count = found.applications.len();
+    if wish.workloads {
+        line(
+            "-",
+            Style::Bad,
+            format!("{count} Applications with everything they delivered"),
+        );
+    } else if wish.applications || wish.definitions {
+        line(
+            "-",
+            Style::Bad,
+            format!("{count} Applications; what they delivered stays"),
+        );
+    }
+    for object in found.own.iter().chain(&found.objects).chain(&found.secrets) {
+        line("-", Style::Warn, shown(object));
+    }
+    if wish.definitions {
+        for definition in &found.definitions {
+            let text = format!("{} and all objects of the kind", shown(definition));
+            line("-", Style::Bad, text);
+        }
+    }
+    if wish.restore {
+        for controller in &found.stopped {
+            let replicas = controller.replicas_before.unwrap_or(1);
+            let text = format!(
+                "{} in {}: 0 -> {replicas} replicas",
+                controller.shown(),
+                controller.namespace
+            );
+            line("~", Style::Good, text);
+        }
+    }
+    for text in left(found, wish) {
+        line("=", Style::Plain, text);
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What stays.
+pub fn left(found: &Found, wish: &Wish) -> Vec<String> {
+    let mut left = Vec::new();
+    let namespace = &found.namespace;
+    if !wish.workloads {
+        left.push("stays: everything that Applications delivered".to_owned());
+    }
+    if !wish.applications && !wish.workloads && !wish.definitions && !found.applications.is_empty()
+    {
+        let held = found.held().count();
+        let finalizers = if held == 0 {
+            String::new()
+        } else {
+            format!(
+                "; the finalizers of {held} are taken off, so that deleting one waits for nobody"
+            )
+        };
+        left.push(format!(
+            "stays: {} Applications in {namespace}{finalizers}",
+            found.applications.len()
+        ));
+    }
+    if !wish.definitions {
+        left.push("stays: the definitions of kinds (--delete-crds)".to_owned());
+    }
+    left.push(format!(
+        "stays: namespace {namespace}, its projects, settings and other Secrets"
+    ));
+    if let Some((url, folder)) = &found.source {
+        left.push(format!("stays: folder {folder} in {url}"));
+    }
+    if !wish.restore && !found.stopped.is_empty() {
+        left.push("stays: Argo CD, stopped (--restore-argocd starts it)".to_owned());
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(kind: &str, name: &str) -> Value {
+        json!({"kind": kind, "metadata": {"name": name, "namespace": "argocd"}})
+    }
+
+    #[test]
+    fn screens() {
+        let mut held = object("Application", "web");
+        held["metadata"]["finalizers"] = json!(["resources-finalizer.argocd.argoproj.io"]);
+        let controller = json!({
+            "metadata": {"name": "argocd-application-controller", "namespace": "argocd",
+                "labels": {"app.kubernetes.io/part-of": "argocd"},
+                "annotations": {"gitops-agent.io/replicas-before-adoption": "2"}},
+            "spec": {"replicas": 0, "template": {"spec": {"containers": []}}},
+        });
+        let found = Found {
+            namespace: "argocd".into(),
+            objects: vec![object("Deployment", "gitops-agent")],
+            own: vec![object("Application", "root")],
+            applications: vec![held, object("Application", "api")],
+            definitions: vec![
+                json!({"kind": "CustomResourceDefinition", "metadata": {"name": "applications.argoproj.io"}}),
+            ],
+            secrets: vec![object("Secret", "repo-fleet-1a2b")],
+            stopped: Controller::of("StatefulSet", &controller)
+                .into_iter()
+                .collect(),
+            source: Some((
+                "https://git.example/acme/fleet".into(),
+                "clusters/prod".into(),
+            )),
+        };
+        let view = View {
+            width: None,
+            colour: false,
+            unicode: false,
+            interactive: true,
+        };
+        let wishes = [
+            Wish::default(),
+            Wish {
+                applications: true,
+                workloads: true,
+                definitions: true,
+                restore: true,
+            },
+        ];
+        let shown: Vec<String> = wishes
+            .iter()
+            .map(|wish| screen(&found, wish, &view))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"));
+        assert!(!found.is_empty(&Wish::default()));
+        assert!(Found::default().is_empty(&wishes[1]));
+    }
+}

@@ -1,0 +1,275 @@
+//! `wait`: waits until an Application is as wanted, for pipelines; ends early, with the reason,
+//! when it will not be. Never changes anything.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use gitops_api::Application;
+use gitops_api::preview::PreviewSpec;
+use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::output::ColourArgs;
+use gitops_kit::progress::Progress;
+use gitops_kit::text;
+use jiff::Timestamp;
+
+use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
+use crate::cluster::follow::{Followed, Verdict, follow_step};
+use crate::cluster::preview::Question;
+use crate::cluster::{application, preview};
+use crate::commands::sync::goal::{Containment, Goal, Judgement, Memory, judge};
+use crate::commands::sync::state;
+use crate::git::{GitError, Repository, Workplace, is_object_id};
+
+/// Wait until it is live: for pipelines
+///
+/// Without flags: until what Git says is live and healthy. With --commit: until that commit, or one
+/// that contains it, is live and healthy. Ends early when it will not be: the sync failed, an object
+/// is broken, the commit is on another branch, nobody syncs. Exit codes: 0 it is; 1 it is not, or
+/// not in time.
+///
+/// Examples:
+///   kubectl gitops wait web                          synced and healthy
+///   kubectl gitops wait web --commit $GITHUB_SHA     in a pipeline, after the push
+///   kubectl gitops wait web --commit HEAD            in a clone
+///   kubectl gitops wait web --health --timeout 10m   only that it works
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct WaitArgs {
+    /// Application: NAME or NAMESPACE/NAME
+    #[arg(value_name = "APP")]
+    pub application: String,
+
+    /// Wait for this commit or one that contains it: an id of at least 7 characters, or in a clone
+    /// anything git understands
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
+
+    /// Wait until everything works
+    #[arg(long)]
+    pub health: bool,
+
+    /// Wait until live is what Git says
+    #[arg(long)]
+    pub sync: bool,
+
+    /// Longest wait: 90s, 10m; 0 waits without end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    #[command(flatten)]
+    pub colour: ColourArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
+    let connection = flags.connect().await?;
+    let application = application::find(&args.application, &flags, &connection).await?;
+    let (namespace, name) = state::name(&application);
+    let mut progress = Progress::new(args.colour.color);
+    let mut memory = Memory::new(Timestamp::now());
+    let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
+    let mut ancestry = None;
+    let mut goal = Goal {
+        commit: None,
+        synced: args.sync || (args.commit.is_none() && !args.health),
+        healthy: args.health || !args.sync || args.commit.is_some(),
+    };
+    if let Some(given) = &args.commit {
+        progress.begin(&format!("{name}: looking for {given}"));
+        let known = Ancestry::new(given, &application).await?;
+        if let Some(reason) = known.on_another_branch(&application).await {
+            progress.failed(&format!("{name}: {reason}"));
+            return Ok(ExitStatus::No);
+        }
+        goal.commit = Some(known.commit.clone());
+        ancestry = Some(known);
+    }
+    loop {
+        let mut question = None;
+        let followed = Followed {
+            namespace,
+            name,
+            timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+        };
+        let ended = Box::pin(follow_step(
+            &connection,
+            &followed,
+            &mut progress,
+            |seen, _| match judge(seen, &goal, &mut memory, Timestamp::now()) {
+                Judgement::Verdict(verdict) => verdict,
+                Judgement::Ask(revision) => {
+                    question = Some(revision);
+                    Verdict::Pause
+                }
+            },
+        ))
+        .await?;
+        if let Some(status) = ended {
+            return Ok(status);
+        }
+        if let (Some(revision), Some(ancestry)) = (question, &ancestry) {
+            let patience = deadline.map_or(Duration::ZERO, |deadline| {
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .max(Duration::from_secs(1))
+            });
+            let answer = ancestry
+                .contained_in(
+                    &revision,
+                    &application,
+                    &connection,
+                    patience,
+                    &mut progress,
+                )
+                .await;
+            memory.note(revision, answer, Timestamp::now());
+        }
+    }
+}
+
+/// Which commits contain the one that is waited for: asked of the clone the person stands in, if
+/// it knows both, else of the agent.
+struct Ancestry {
+    commit: String,
+    clone: Option<Repository>,
+}
+
+impl Ancestry {
+    /// Finds out which commit is meant.
+    async fn new(given: &str, application: &Application) -> Result<Self, CommandError> {
+        let clone = clone_of(application).await;
+        let is_id = given.len() >= 7 && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let resolved = match &clone {
+            Some(clone) => clone.resolve(given).await.ok().flatten(),
+            None => None,
+        };
+        match resolved {
+            Some(commit) => Ok(Self { commit, clone }),
+            None if is_id => Ok(Self {
+                commit: given.to_ascii_lowercase(),
+                clone,
+            }),
+            None => {
+                let (where_, hint) = match &clone {
+                    Some(_) => (
+                        "this clone has no such revision",
+                        "fetch it, or give a commit's id",
+                    ),
+                    None => (
+                        "it is no commit's id, and this directory is no clone of the Application's repository",
+                        "give a commit's id of at least 7 characters",
+                    ),
+                };
+                Err(
+                    CommandError::new(ExitStatus::Usage, format!("--commit {given:?}: {where_}"))
+                        .hint(hint),
+                )
+            }
+        }
+    }
+
+    /// Why the commit will never be live: the branch that is tracked does not contain it. `None`
+    /// when it does, or nobody here can tell.
+    async fn on_another_branch(&self, application: &Application) -> Option<String> {
+        let clone = self.clone.as_ref()?;
+        if !clone.has_commit(&self.commit).await.ok()? {
+            return None;
+        }
+        let [source] = application.spec.effective_sources() else {
+            return None;
+        };
+        let branch = match source.target_revision.as_str() {
+            "" | "HEAD" => clone.default_branch().await.ok()??,
+            target if is_object_id(target) => {
+                let is_older = !clone.is_ancestor(&self.commit, target).await.ok()?;
+                return is_older.then(|| {
+                    format!(
+                        "tracks commit {}, which does not contain {}",
+                        text::short_revision(target),
+                        text::short_revision(&self.commit)
+                    )
+                });
+            }
+            target => {
+                clone.tip(target).await.ok()??;
+                target.to_owned()
+            }
+        };
+        let tip = clone.fetch_branch(&branch).await.ok()?;
+        let contains = clone.is_ancestor(&self.commit, &tip).await.ok()?;
+        (!contains).then(|| {
+            format!(
+                "{} is not on branch {branch} of {}, which is what is tracked; was it pushed?",
+                text::short_revision(&self.commit),
+                clone.url()
+            )
+        })
+    }
+
+    /// Whether a revision contains the commit.
+    async fn contained_in(
+        &self,
+        revision: &str,
+        application: &Application,
+        connection: &Connection,
+        patience: Duration,
+        progress: &mut Progress,
+    ) -> Containment {
+        if let Ok(Some(contained)) = self.by_clone(revision).await {
+            return if contained {
+                Containment::Yes
+            } else {
+                Containment::No
+            };
+        }
+        let (namespace, name) = state::name(application);
+        let mut question = Question::new(
+            "wait-",
+            namespace,
+            PreviewSpec {
+                application: name.to_owned(),
+                revision: self.commit.clone(),
+                ..PreviewSpec::default()
+            },
+        );
+        if !patience.is_zero() {
+            question.patience = question.patience.min(patience);
+        }
+        let asking = preview::ask(connection, question, |what| {
+            progress.update(&format!("{name}: {what}"));
+        });
+        match asking.await {
+            Ok(answer) => match answer.contained {
+                Some(true) => Containment::Yes,
+                Some(false) => Containment::No,
+                None => Containment::Unknown("the agent does not say".into()),
+            },
+            Err(error) => Containment::Unknown(error.message),
+        }
+    }
+
+    async fn by_clone(&self, revision: &str) -> Result<Option<bool>, GitError> {
+        let Some(clone) = &self.clone else {
+            return Ok(None);
+        };
+        if !clone.has_commit(&self.commit).await? || !clone.has_commit(revision).await? {
+            return Ok(None);
+        }
+        clone.is_ancestor(&self.commit, revision).await.map(Some)
+    }
+}
+
+/// The clone the person stands in, if it is one of the Application's repository and knows its
+/// history.
+async fn clone_of(application: &Application) -> Option<Repository> {
+    let workplace = Workplace::current().ok()?;
+    for source in application.spec.effective_sources() {
+        let found = Repository::find(&workplace, &source.repo_url, None).await;
+        if let Ok(Some(found)) = found
+            && found.is_clone()
+        {
+            return Some(found);
+        }
+    }
+    None
+}

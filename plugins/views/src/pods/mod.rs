@@ -1,0 +1,4 @@
+//! What runs beneath an Application's workloads: Pods, and what is wrong with them.
+
+pub mod problem;
+pub mod tree;

@@ -1,0 +1,413 @@
+//! Which revision to go back to, from what is known of earlier deliveries.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use gitops_api::status::RevisionHistory;
+use gitops_api::{Application, ApplicationSource};
+use gitops_kit::text::short_revision;
+use jiff::Timestamp;
+
+/// What the person asked to go back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest delivery that worked and is not what is tracked now.
+    #[default]
+    LastHealthy,
+    /// So many different deliveries back, whether they worked or not.
+    Back(usize),
+    /// A delivery's number, or a revision that looks like one.
+    Number(i64),
+    /// A commit, tag or branch.
+    Revision(String),
+}
+
+impl FromStr for Wanted {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "" | "@{last-healthy}" | "last-healthy" => Self::LastHealthy,
+            _ => match text.parse::<i64>() {
+                Ok(number) if number < 0 => {
+                    Self::Back(usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX))
+                }
+                Ok(number) => Self::Number(number),
+                Err(_) => Self::Revision(text.to_owned()),
+            },
+        })
+    }
+}
+
+/// What is tracked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracked<'a> {
+    /// It renders to this digest.
+    Renders(&'a str),
+    /// It does not render.
+    Broken,
+}
+
+/// Where to go back to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// One revision a source; an empty one stays as it is tracked.
+    pub revisions: Vec<String>,
+    /// The revision of the first Git source.
+    pub revision: String,
+    /// The delivery it was, when it is in the history.
+    pub entry: Option<RevisionHistory>,
+    /// Why this one, for people: `last Synced and Healthy`.
+    pub because: String,
+}
+
+impl Target {
+    /// When it was found synced and healthy.
+    pub fn healthy_at(&self) -> Option<Timestamp> {
+        let entry = self.entry.as_ref()?;
+        entry.healthy_at.as_ref().map(|time| time.0)
+    }
+}
+
+/// The digest of what is tracked now, as far as the status tells: known when what was delivered
+/// last is the tracked revision.
+pub fn tracked_digest(application: &Application) -> Option<&str> {
+    let status = application.status.as_ref()?;
+    let newest = status.history.last()?;
+    let sync = status.sync.as_ref()?;
+    let compared = if sync.revisions.is_empty() {
+        std::slice::from_ref(&sync.revision)
+    } else {
+        &sync.revisions
+    };
+    let held = application
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|all| all.contains_key(gitops_api::constants::annotation::HOLD));
+    let same = revisions_of(newest) == compared;
+    (same && !held && !newest.desired_digest.is_empty()).then_some(newest.desired_digest.as_str())
+}
+
+/// One revision a source.
+pub fn revisions_of(entry: &RevisionHistory) -> &[String] {
+    if entry.revisions.is_empty() {
+        std::slice::from_ref(&entry.revision)
+    } else {
+        &entry.revisions
+    }
+}
+
+/// Chooses. The error says, for people, why there is nothing to go back to.
+pub fn choose(
+    application: &Application,
+    wanted: &Wanted,
+    tracked: Tracked<'_>,
+) -> Result<Target, String> {
+    let history = application
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.history);
+    let sources = application.spec.effective_sources();
+    let of = |entry: &RevisionHistory, because: String| of_entry(sources, entry, because);
+    match wanted {
+        Wanted::LastHealthy => {
+            let differs = |entry: &&RevisionHistory| match tracked {
+                Tracked::Renders(digest) => entry.desired_digest != digest,
+                Tracked::Broken => true,
+            };
+            let healthy: Vec<&RevisionHistory> = history
+                .iter()
+                .rev()
+                .filter(|entry| entry.healthy_at.is_some() && !entry.desired_digest.is_empty())
+                .filter(differs)
+                .collect();
+            // One that broke later may break again.
+            let lasting = healthy.iter().find(|entry| !broke_later(entry, history));
+            match (lasting, healthy.first()) {
+                (Some(entry), _) => Ok(of(entry, "last Synced and Healthy".to_owned())),
+                (None, Some(entry)) => Ok(of(
+                    entry,
+                    "last Synced and Healthy, but it broke later".to_owned(),
+                )),
+                (None, None) => Err(no_healthy(history)),
+            }
+        }
+        Wanted::Back(steps) => {
+            let different = different_deliveries(history, tracked);
+            match steps.checked_sub(1).and_then(|index| different.get(index)) {
+                Some(entry) => Ok(of(entry, format!("{steps} back"))),
+                None => Err(format!(
+                    "the history goes back {} different deliveries, not {steps}",
+                    different.len()
+                )),
+            }
+        }
+        Wanted::Number(number) => match history.iter().find(|entry| entry.id == *number) {
+            Some(entry) => Ok(of(entry, "as you asked".to_owned())),
+            None => Ok(of_revision(sources, history, &number.to_string())),
+        },
+        Wanted::Revision(revision) => Ok(of_revision(sources, history, revision)),
+    }
+}
+
+/// Whether what an entry delivered was found degraded after it had worked.
+fn broke_later(entry: &RevisionHistory, history: &[RevisionHistory]) -> bool {
+    history
+        .iter()
+        .filter(|other| other.desired_digest == entry.desired_digest)
+        .any(|other| {
+            let degraded = other.degraded_at.as_ref().map(|time| time.0);
+            degraded > other.healthy_at.as_ref().map(|time| time.0)
+        })
+}
+
+/// Newest first, without repetitions and without what is tracked now.
+fn different_deliveries<'a>(
+    history: &'a [RevisionHistory],
+    tracked: Tracked<'_>,
+) -> Vec<&'a RevisionHistory> {
+    let mut last = match tracked {
+        Tracked::Renders(digest) => digest,
+        Tracked::Broken => "",
+    };
+    let mut found = Vec::new();
+    for entry in history.iter().rev() {
+        if entry.desired_digest.is_empty() || entry.desired_digest != last {
+            found.push(entry);
+        }
+        last = &entry.desired_digest;
+    }
+    found
+}
+
+fn of_entry(sources: &[ApplicationSource], entry: &RevisionHistory, because: String) -> Target {
+    let mut revisions = revisions_of(entry).to_vec();
+    revisions.resize(sources.len().max(1), String::new());
+    let first = sources
+        .iter()
+        .position(|source| source.chart.is_empty())
+        .unwrap_or(0);
+    // The version of a chart is not in Git's files: what the Application says now stays.
+    for (revision, source) in revisions.iter_mut().zip(sources) {
+        if !source.chart.is_empty() {
+            revision.clear();
+        }
+    }
+    Target {
+        revision: revisions.get(first).cloned().unwrap_or_default(),
+        revisions,
+        entry: Some(entry.clone()),
+        because,
+    }
+}
+
+fn of_revision(
+    sources: &[ApplicationSource],
+    history: &[RevisionHistory],
+    revision: &str,
+) -> Target {
+    let first = sources
+        .iter()
+        .position(|source| source.chart.is_empty())
+        .unwrap_or(0);
+    let prefix = revision.to_ascii_lowercase();
+    let looks_short =
+        (4..=64).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let entry = history.iter().rev().find(|entry| {
+        let there = revisions_of(entry).get(first).map_or("", String::as_str);
+        there == revision || (looks_short && there.starts_with(&prefix))
+    });
+    let full = entry
+        .and_then(|entry| revisions_of(entry).get(first))
+        .map_or(revision, String::as_str);
+    Target {
+        revisions: at_one_revision(sources, full),
+        revision: full.to_owned(),
+        entry: entry.cloned(),
+        because: "as you asked".to_owned(),
+    }
+}
+
+/// All sources of the first Git source's repository at one revision, the others as they are.
+pub fn at_one_revision(sources: &[ApplicationSource], revision: &str) -> Vec<String> {
+    let repository = sources
+        .iter()
+        .find(|source| source.chart.is_empty())
+        .map(|source| gitops_core::source::normalise(&source.repo_url));
+    let of = |source: &ApplicationSource| {
+        let same = source.chart.is_empty()
+            && Some(gitops_core::source::normalise(&source.repo_url)) == repository;
+        if same {
+            revision.to_owned()
+        } else {
+            String::new()
+        }
+    };
+    sources.iter().map(of).collect()
+}
+
+fn no_healthy(history: &[RevisionHistory]) -> String {
+    if history.is_empty() {
+        return "nothing was ever delivered: there is nothing to go back to".to_owned();
+    }
+    let healthy = history
+        .iter()
+        .rev()
+        .find(|entry| entry.healthy_at.is_some());
+    match healthy {
+        Some(entry) => format!(
+            "the only delivery that was found Synced and Healthy is {}, which is what is tracked \
+             now",
+            short_revision(revisions_of(entry).first().map_or("", String::as_str))
+        ),
+        None => format!(
+            "none of the {} deliveries in the history was ever found Synced and Healthy",
+            history.len()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gitops_api::status::SyncStatus;
+    use gitops_api::{ApplicationStatus, Time};
+
+    use super::*;
+
+    fn time(minute: i64) -> Time {
+        Time(Timestamp::from_second(minute * 60).unwrap())
+    }
+
+    /// `id digest healthy degraded`; `-` is never.
+    fn application(history: &[(i64, &str, i64, i64)]) -> Application {
+        let mut application = Application::default();
+        application.spec.source = Some(ApplicationSource::default());
+        let at = |minute: i64| (minute >= 0).then(|| time(minute));
+        application.status = Some(ApplicationStatus {
+            history: history
+                .iter()
+                .map(|(id, digest, healthy, degraded)| RevisionHistory {
+                    id: *id,
+                    revision: format!("{id:0>40}"),
+                    desired_digest: (*digest).to_owned(),
+                    healthy_at: at(*healthy),
+                    degraded_at: at(*degraded),
+                    ..RevisionHistory::default()
+                })
+                .collect(),
+            sync: Some(SyncStatus {
+                revision: format!("{:0>40}", history.last().map_or(0, |last| last.0)),
+                ..SyncStatus::default()
+            }),
+            ..ApplicationStatus::default()
+        });
+        application
+    }
+
+    fn chosen(
+        history: &[(i64, &str, i64, i64)],
+        wanted: &str,
+        tracked: Tracked<'_>,
+    ) -> Result<i64, String> {
+        choose(&application(history), &wanted.parse().unwrap(), tracked)
+            .map(|target| target.entry.map_or(-1, |entry| entry.id))
+    }
+
+    #[test]
+    fn the_last_that_worked() {
+        let tracked = Tracked::Renders("bad");
+        let history = [(1, "a", 1, -1), (2, "b", 5, -1), (3, "bad", -1, 9)];
+        assert_eq!(chosen(&history, "", tracked), Ok(2));
+        // What is tracked was never delivered: the newest that worked is the one.
+        assert_eq!(chosen(&history[..2], "", tracked), Ok(2));
+        assert_eq!(chosen(&history[..2], "", Tracked::Broken), Ok(2));
+        // One that broke later comes last.
+        let later = [(1, "a", 1, -1), (2, "b", 5, 7), (3, "bad", -1, 9)];
+        assert_eq!(chosen(&later, "", tracked), Ok(1));
+        assert_eq!(chosen(&later[1..], "", tracked), Ok(2));
+        // Degraded first, healthy afterwards: a slow start.
+        let slow = [(2, "b", 5, 4), (3, "bad", -1, 9)];
+        assert_eq!(chosen(&slow, "", tracked), Ok(2));
+        // What is tracked now is never the target, however often it was delivered.
+        let again = [(1, "a", 1, -1), (2, "b", 2, -1), (3, "a", 3, -1)];
+        assert_eq!(
+            chosen(&again, "@{last-healthy}", Tracked::Renders("a")),
+            Ok(2)
+        );
+    }
+
+    #[test]
+    fn nothing_to_go_back_to() {
+        let tracked = Tracked::Renders("a");
+        assert!(
+            chosen(&[], "", tracked)
+                .unwrap_err()
+                .contains("nothing was ever delivered")
+        );
+        let only = chosen(&[(1, "a", 1, -1)], "", tracked).unwrap_err();
+        assert!(only.contains("which is what is tracked"), "{only}");
+        let never = chosen(&[(1, "b", -1, 3)], "", tracked).unwrap_err();
+        assert!(never.contains("none of the 1 deliveries"), "{never}");
+        let far = chosen(&[(1, "b", 1, -1)], "-2", tracked).unwrap_err();
+        assert!(far.contains("goes back 1"), "{far}");
+    }
+
+    #[test]
+    fn by_number_step_and_revision() {
+        let history = [
+            (1, "a", -1, 1),
+            (2, "b", -1, 1),
+            (3, "b", -1, 1),
+            (4, "c", -1, 1),
+        ];
+        let tracked = Tracked::Renders("c");
+        assert_eq!(chosen(&history, "-1", tracked), Ok(3));
+        assert_eq!(chosen(&history, "-2", tracked), Ok(1));
+        assert_eq!(chosen(&history, "2", tracked), Ok(2));
+        assert_eq!(chosen(&history, &format!("{:0>40}", 1), tracked), Ok(1));
+        assert_eq!(chosen(&history, "77", tracked), Ok(-1));
+        assert_eq!(chosen(&history, "v1.2", tracked), Ok(-1));
+        let target = choose(&application(&history), &"v1.2".parse().unwrap(), tracked).unwrap();
+        assert_eq!(
+            (target.revision.as_str(), target.revisions.len()),
+            ("v1.2", 1)
+        );
+    }
+
+    #[test]
+    fn the_tracked_digest_is_known_when_it_was_delivered() {
+        let mut application = application(&[(1, "a", 1, -1), (2, "b", 2, -1)]);
+        assert_eq!(tracked_digest(&application), Some("b"));
+        let status = application.status.as_mut().unwrap();
+        status.sync.as_mut().unwrap().revision = "elsewhere".into();
+        assert_eq!(tracked_digest(&application), None);
+    }
+
+    #[test]
+    fn charts_stay_and_other_sources_of_the_repository_follow() {
+        let mut application = application(&[]);
+        let source = |url: &str, chart: &str| ApplicationSource {
+            repo_url: url.into(),
+            chart: chart.into(),
+            ..ApplicationSource::default()
+        };
+        application.spec.sources = vec![
+            source("https://charts", "redis"),
+            source("https://host/x.git", ""),
+            source("https://host/x", ""),
+            source("https://host/y", ""),
+        ];
+        let target = choose(&application, &"v2".parse().unwrap(), Tracked::Broken).unwrap();
+        assert_eq!(target.revisions, ["", "v2", "v2", ""]);
+        let entry = RevisionHistory {
+            revisions: ["1.0", "a", "a", "b"].map(str::to_owned).to_vec(),
+            ..RevisionHistory::default()
+        };
+        let target = of_entry(&application.spec.sources, &entry, String::new());
+        assert_eq!(
+            (target.revision.as_str(), target.revisions.join(" ")),
+            ("a", " a a b".into())
+        );
+    }
+}

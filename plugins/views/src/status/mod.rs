@@ -1,0 +1,8 @@
+//! The state of Applications: one line each, the one reason that matters, what was changed live.
+
+pub mod agent;
+pub mod application;
+pub mod drift;
+pub mod listing;
+pub mod live;
+pub mod reason;

@@ -1,0 +1,354 @@
+//! The one reason that matters: why an application is not as it should be.
+//!
+//! Looks at what keeps everything else from happening first: a spec that cannot be carried out,
+//! then a failed sync, then broken objects, then drift.
+
+use gitops_api::constants::condition;
+use gitops_api::status::{ApplicationCondition, OperationState, ResourceResult};
+use gitops_api::{
+    Application, ApplicationStatus, HealthStatusCode, OperationPhase, ResourceStatus, ResultCode,
+    SyncStatusCode,
+};
+use gitops_core::sync::approval;
+use gitops_kit::paint::Style;
+use gitops_kit::text;
+use jiff::Timestamp;
+
+use crate::status::drift;
+
+/// Kind of reason. The names are part of the JSON output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// The Application itself cannot be carried out, compared or deleted.
+    Error,
+    /// The last sync failed.
+    SyncFailed,
+    /// An object is broken.
+    Degraded,
+    /// Not looked at yet.
+    NotCompared,
+    /// Somebody changed live fields.
+    Drift,
+    /// Git has something the cluster has not, or the other way round.
+    OutOfSync,
+    /// Being deleted.
+    Deleting,
+    /// A sync is under way.
+    Syncing,
+    /// Objects are on their way.
+    Progressing,
+    /// Something people should know.
+    Warning,
+    /// Paused on purpose.
+    Suspended,
+}
+
+impl Code {
+    /// Name in JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "Error",
+            Self::SyncFailed => "SyncFailed",
+            Self::Degraded => "Degraded",
+            Self::NotCompared => "NotCompared",
+            Self::Drift => "Drift",
+            Self::OutOfSync => "OutOfSync",
+            Self::Deleting => "Deleting",
+            Self::Syncing => "Syncing",
+            Self::Progressing => "Progressing",
+            Self::Warning => "Warning",
+            Self::Suspended => "Suspended",
+        }
+    }
+
+    /// How it is shown.
+    pub const fn style(self) -> Style {
+        match self {
+            Self::Error | Self::SyncFailed | Self::Degraded => Style::Bad,
+            Self::Suspended => Style::Dim,
+            _ => Style::Warn,
+        }
+    }
+}
+
+/// Why an application is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Kind of reason.
+    pub code: Code,
+    /// In words, one line.
+    pub text: String,
+}
+
+/// The reason that matters most; `None` when there is nothing to say.
+pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Reason> {
+    let reason = |code, text: String| {
+        Some(Reason {
+            code,
+            text: text::one_line(&text),
+        })
+    };
+    let Some(status) = &application.status else {
+        return reason(
+            Code::NotCompared,
+            "not compared yet: is the agent running?".into(),
+        );
+    };
+    if let Some(condition) = blocking_condition(status) {
+        return reason(Code::Error, condition.message.clone());
+    }
+    if let Some(since) = &application.metadata.deletion_timestamp {
+        return reason(
+            Code::Deleting,
+            format!("being deleted for {}", text::age(since.0, now)),
+        );
+    }
+    let operation = status.operation_state.as_ref();
+    if let Some(operation) = operation.filter(|operation| {
+        matches!(
+            operation.phase,
+            OperationPhase::Failed | OperationPhase::Error
+        ) && !(is_fine(status) && operation.sync_result.is_none())
+    }) {
+        return reason(Code::SyncFailed, failure(operation));
+    }
+    if let Some(condition) = status
+        .conditions
+        .iter()
+        .find(|condition| condition.condition_type == condition::SYNC_ERROR)
+    {
+        return reason(Code::SyncFailed, condition.message.clone());
+    }
+    if let Some(text) = broken(status) {
+        return reason(Code::Degraded, text);
+    }
+    if let Some(operation) = operation.filter(|operation| !operation.phase.is_completed()) {
+        return reason(Code::Syncing, running(operation));
+    }
+    if let Some(question) = asked(status) {
+        let name = application.metadata.name.as_deref().unwrap_or_default();
+        let text = format!("waits for a yes, kubectl gitops approve {name}: {question}");
+        return reason(Code::OutOfSync, text);
+    }
+    if let Some(closed) = closed_window(status) {
+        return reason(Code::OutOfSync, closed.message.clone());
+    }
+    if let Some(text) = drifted(status, now, unicode) {
+        return reason(Code::Drift, text);
+    }
+    let sync = status
+        .sync
+        .as_ref()
+        .map_or(SyncStatusCode::Unknown, |sync| sync.status);
+    if sync == SyncStatusCode::OutOfSync {
+        return reason(Code::OutOfSync, out_of_sync(application, status));
+    }
+    let health = status
+        .health
+        .as_ref()
+        .map_or(HealthStatusCode::Unknown, |health| health.status);
+    if matches!(
+        health,
+        HealthStatusCode::Progressing | HealthStatusCode::Suspended
+    ) {
+        let code = if health == HealthStatusCode::Progressing {
+            Code::Progressing
+        } else {
+            Code::Suspended
+        };
+        if let Some(text) = unhealthy(status, health) {
+            return reason(code, text);
+        }
+    }
+    if sync != SyncStatusCode::Unknown
+        && health == HealthStatusCode::Unknown
+        && let Some(text) = unhealthy(status, health)
+    {
+        return reason(Code::NotCompared, text);
+    }
+    if sync == SyncStatusCode::Unknown || health == HealthStatusCode::Unknown {
+        return reason(Code::NotCompared, "state unknown: not compared yet".into());
+    }
+    let warning = status.conditions.first()?;
+    reason(Code::Warning, warning.message.clone())
+}
+
+/// Synced and healthy: a request that was refused before it began left nothing to say.
+fn is_fine(status: &ApplicationStatus) -> bool {
+    let sync = status.sync.as_ref().map(|sync| sync.status);
+    let health = status.health.as_ref().map(|health| health.status);
+    sync == Some(SyncStatusCode::Synced) && health == Some(HealthStatusCode::Healthy)
+}
+
+/// An error that keeps the application from being compared or deleted.
+fn blocking_condition(status: &ApplicationStatus) -> Option<&ApplicationCondition> {
+    status
+        .conditions
+        .iter()
+        .find(|found| found.is_error() && found.condition_type != condition::SYNC_ERROR)
+}
+
+/// What somebody has to agree to before more is deleted.
+fn asked(status: &ApplicationStatus) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    let asks = conditions.find(|found| found.condition_type == condition::CONFIRMATION_WARNING)?;
+    approval::question(&asks.message)
+}
+
+/// What keeps a sync away that would bring the application into sync.
+fn closed_window(status: &ApplicationStatus) -> Option<&ApplicationCondition> {
+    let sync = status.sync.as_ref()?;
+    let mut conditions = status.conditions.iter();
+    conditions
+        .find(|found| found.condition_type == condition::SYNC_WINDOW_WARNING)
+        .filter(|_| sync.status == SyncStatusCode::OutOfSync)
+}
+
+/// The first object that failed says more than the operation's own message.
+fn failure(operation: &OperationState) -> String {
+    let failed = |result: &&ResourceResult| {
+        result.status == Some(ResultCode::SyncFailed)
+            || matches!(
+                result.hook_phase,
+                Some(OperationPhase::Failed | OperationPhase::Error)
+            )
+    };
+    let results = operation
+        .sync_result
+        .iter()
+        .flat_map(|result| &result.resources);
+    let failures: Vec<&ResourceResult> = results.filter(failed).collect();
+    match failures.as_slice() {
+        [] if operation.message.is_empty() => "the last sync failed".into(),
+        [] => operation.message.clone(),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" (+{} more)", rest.len())
+            };
+            format!("{}/{}: {}{more}", first.kind, first.name, first.message)
+        }
+    }
+}
+
+fn running(operation: &OperationState) -> String {
+    let what = match operation.phase {
+        OperationPhase::Terminating => "being terminated",
+        _ if operation.finished_at.is_some() => "waiting to retry",
+        _ => "syncing",
+    };
+    if operation.message.is_empty() {
+        what.into()
+    } else {
+        format!("{what}: {}", operation.message)
+    }
+}
+
+/// The object that makes the application Degraded or Missing.
+fn broken(status: &ApplicationStatus) -> Option<String> {
+    if let Some(text) = unhealthy(status, HealthStatusCode::Degraded) {
+        return Some(text);
+    }
+    let health = status.health.as_ref()?;
+    match health.status {
+        HealthStatusCode::Degraded => Some(if health.message.is_empty() {
+            "degraded".into()
+        } else {
+            health.message.clone()
+        }),
+        _ => None,
+    }
+}
+
+fn unhealthy(status: &ApplicationStatus, code: HealthStatusCode) -> Option<String> {
+    let found: Vec<&ResourceStatus> = status
+        .resources
+        .iter()
+        .filter(|resource| {
+            resource
+                .health
+                .as_ref()
+                .is_some_and(|health| health.status == code)
+        })
+        .collect();
+    let first = found.first()?;
+    let message = first
+        .health
+        .as_ref()
+        .map_or("", |health| health.message.as_str());
+    let message = if message.is_empty() {
+        format!(" is {code}")
+    } else {
+        format!(": {message}")
+    };
+    Some(format!(
+        "{}{message}{}",
+        drift::object_name(first),
+        more(found.len())
+    ))
+}
+
+fn drifted(status: &ApplicationStatus, now: Timestamp, unicode: bool) -> Option<String> {
+    let fields: usize = status
+        .resources
+        .iter()
+        .map(|resource| resource.drift.len())
+        .sum();
+    let (resource, field) = status
+        .resources
+        .iter()
+        .find_map(|resource| Some((resource, resource.drift.first()?)))?;
+    Some(format!(
+        "{} {}{}",
+        drift::object_name(resource),
+        drift::in_short(field, now, unicode),
+        more(fields)
+    ))
+}
+
+fn out_of_sync(application: &Application, status: &ApplicationStatus) -> String {
+    let differing: Vec<&ResourceStatus> = status
+        .resources
+        .iter()
+        .filter(|resource| resource.status == Some(SyncStatusCode::OutOfSync))
+        .collect();
+    let (surplus, differing): (Vec<_>, Vec<_>) = differing
+        .into_iter()
+        .partition(|resource| resource.requires_pruning);
+    let automation = application
+        .spec
+        .sync_policy
+        .as_ref()
+        .and_then(|policy| policy.automation());
+    let names = |resources: &[&ResourceStatus]| match resources {
+        [] => String::new(),
+        [first, ..] => format!("{}{}", drift::object_name(first), more(resources.len())),
+    };
+    let mut parts = Vec::new();
+    if !differing.is_empty() {
+        parts.push(format!("differs from Git: {}", names(&differing)));
+    }
+    if !surplus.is_empty() {
+        parts.push(format!("no longer in Git: {}", names(&surplus)));
+    }
+    if parts.is_empty() {
+        parts.push("differs from Git".into());
+    }
+    match automation {
+        None => parts.push("sync is manual".into()),
+        Some(automation) if !automation.prune && !surplus.is_empty() => {
+            parts.push("prune is off".into());
+        }
+        Some(_) => {}
+    }
+    parts.join("; ")
+}
+
+fn more(count: usize) -> String {
+    if count > 1 {
+        format!(" (+{} more)", count - 1)
+    } else {
+        String::new()
+    }
+}
