@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use gitops_api::preview::{PreviewPhase, PreviewStatus};
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::manifest::desired;
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
 use gitops_core::manifest::object::Origin;
 use gitops_core::manifest::options::AppOptions;
-use gitops_core::manifest::tracking;
+use gitops_core::manifest::{desired, tracking};
 use gitops_core::settings::Settings;
-use gitops_core::manifest::tracking;
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
