@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::suggest;
 
 /// Begin of the names of programs that belong to the suite.
@@ -19,7 +19,10 @@ pub fn run(
     commands: &[String],
 ) -> Result<ExitStatus, CommandError> {
     let Some((name, after)) = words.split_first() else {
-        return Err(CommandError::new(ExitStatus::Usage, "a command is missing"));
+        return Err(CommandError::new(
+            CommandErrorKind::Usage,
+            "a command is missing",
+        ));
     };
     let before = &given[..given.len().saturating_sub(words.len())];
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -51,7 +54,7 @@ fn start(command: &mut Command, program: &Path) -> Result<ExitStatus, CommandErr
 
 fn not_started(program: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Io,
         format!("{} cannot be started: {error}", program.display()),
     )
 }
@@ -106,7 +109,10 @@ fn is_executable(program: &Path) -> bool {
 }
 
 fn unknown(name: &str, commands: &[String], path: &OsStr) -> CommandError {
-    let error = CommandError::new(ExitStatus::Usage, format!("there is no command {name:?}"));
+    let error = CommandError::new(
+        CommandErrorKind::NotFound,
+        format!("there is no command {name:?}"),
+    );
     let extensions = all(path);
     let names = commands
         .iter()
@@ -135,7 +141,7 @@ mod tests {
     fn the_nearest_command_is_suggested() {
         let commands = ["status", "sync", "ls"].map(str::to_owned);
         let error = unknown("statsu", &commands, OsStr::new(""));
-        assert_eq!(error.status, ExitStatus::Usage);
+        assert_eq!(error.status(), ExitStatus::Usage);
         assert_eq!(error.hints, ["did you mean status?"]);
         assert!(unknown("qqq", &commands, OsStr::new("")).hints[0].contains("--help"));
     }

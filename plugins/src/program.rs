@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::{interrupt, notice, output};
 
 use crate::commands::Program;
@@ -46,7 +46,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             notice::report(&error);
-            error.status.into()
+            error.status().into()
         }
     }
 }
@@ -60,7 +60,7 @@ fn execute(
         .enable_all()
         .build()
         .map_err(|error| {
-            CommandError::new(ExitStatus::Unreachable, format!("cannot start: {error}"))
+            CommandError::new(CommandErrorKind::Io, format!("cannot start: {error}"))
         })?;
     let result = runtime.block_on(interrupt::run(command));
     // Whoever pressed Ctrl-C does not wait for a thread that is reading something.

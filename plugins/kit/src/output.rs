@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use clap::Args;
 use serde_json::Value;
 
-use crate::exit::{CommandError, ExitStatus};
+use crate::exit::{CommandError, CommandErrorKind};
 use crate::jsonpath::Template;
 use crate::terminal::ColourChoice;
 
@@ -83,7 +83,7 @@ impl Form {
     pub fn text_of(&self, document: &Value) -> Result<Option<String>, CommandError> {
         let failed = |error: String| {
             CommandError::new(
-                ExitStatus::Usage,
+                CommandErrorKind::Internal,
                 format!("cannot write the document: {error}"),
             )
         };
@@ -132,7 +132,7 @@ pub fn print(text: &str) -> Result<(), CommandError> {
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Io,
             format!("cannot write to standard output: {error}"),
         )),
         _ => Ok(()),

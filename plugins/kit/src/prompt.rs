@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use crate::exit::{CommandError, ExitStatus};
+use crate::exit::{CommandError, CommandErrorKind, ExitStatus};
 use crate::text;
 
 /// Asks a question whose answer is yes or no; no is what Enter means. `yes` is the value of the
@@ -41,7 +41,7 @@ pub async fn confirm_name(
         Ok(())
     } else if given.is_some() {
         Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!("{flag} does not say {name:?}; nothing was changed"),
         ))
     } else {
@@ -59,7 +59,10 @@ fn is_yes(answer: &str) -> bool {
 }
 
 fn declined() -> CommandError {
-    CommandError::new(ExitStatus::Refused, "not confirmed; nothing was changed")
+    CommandError::new(
+        CommandErrorKind::Refused,
+        "not confirmed; nothing was changed",
+    )
 }
 
 fn require_terminal(question: &str, flag: &str) -> Result<(), CommandError> {
@@ -67,7 +70,7 @@ fn require_terminal(question: &str, flag: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         format!(
             "this needs a confirmation and there is no terminal to ask on: {}",
             text::one_line(question)
@@ -81,7 +84,7 @@ fn require_terminal(question: &str, flag: &str) -> Result<(), CommandError> {
 async fn ask(question: String) -> Result<String, CommandError> {
     let failed = |error: &dyn std::fmt::Display| {
         CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!("cannot read an answer: {error}; nothing was changed"),
         )
     };
@@ -120,7 +123,7 @@ mod tests {
         let named = |given| confirm_name("Delete it?", "web", given, "--confirm");
         assert!(named(Some("web")).await.is_ok());
         let error = named(Some("wob")).await.unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         assert!(error.message.contains("nothing was changed"));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gitops_api::Application;
 use gitops_api::constants::DEFAULT_NAMESPACE;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::suggest;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
@@ -33,7 +33,7 @@ pub struct Named {
 impl Named {
     /// Reads NAME or NAMESPACE/NAME.
     pub fn read(given: &str, args: &ConnectionArgs) -> Result<Self, CommandError> {
-        let usage = |message: String| CommandError::new(ExitStatus::Usage, message);
+        let usage = |message: String| CommandError::new(CommandErrorKind::Usage, message);
         let (before, name) = match given.split_once('/') {
             None => (None, given),
             Some((before, name)) => (Some(before), name),
@@ -101,7 +101,7 @@ pub async fn find(
             }
         }
         match refusal {
-            Some(error) => Err(failure::of(&error, READING, &connection.endpoint)),
+            Some(error) => Err(failure::of(error, READING, &connection.endpoint)),
             None => Err(missing(name, &places, connection).await),
         }
     })
@@ -119,7 +119,7 @@ pub async fn get(
         match connection.wait(api.get_opt(name)).await? {
             Ok(Some(application)) => Ok(application),
             Ok(None) => Err(missing(name, &[namespace.to_owned()], connection).await),
-            Err(error) => Err(failure::of(&error, READING, &connection.endpoint)),
+            Err(error) => Err(failure::of(error, READING, &connection.endpoint)),
         }
     })
     .await
@@ -217,7 +217,7 @@ pub async fn missing(name: &str, places: &[String], connection: &Connection) -> 
         Ok(all) => not_found(name, places, &all),
         // The server does not know the kind at all.
         Err(error @ kube::Error::Api(_)) if failure::is_unknown_kind(&error) => {
-            failure::of(&error, READING, &connection.endpoint)
+            failure::of(error, READING, &connection.endpoint)
         }
         // Not everybody may look everywhere.
         Err(_) => not_found(name, places, &[]),
@@ -231,7 +231,7 @@ fn not_found(name: &str, places: &[String], all: &[(String, String)]) -> Command
         format!("namespace {}", places.join(" or "))
     };
     let error = CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::NotFound,
         format!("there is no Application {name:?} in {looked}"),
     );
     let elsewhere: Vec<&str> = all

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::suggest;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -119,7 +119,7 @@ impl Connection {
         async move {
             answer
                 .await?
-                .map_err(|error| failure::of(&error, what, &self.endpoint))
+                .map_err(|error| failure::of(error, what, &self.endpoint))
         }
     }
 
@@ -200,7 +200,7 @@ impl ConnectionArgs {
             set => set,
         };
         let client =
-            Client::try_from(config).map_err(|error| failure::of_client(&error, &endpoint))?;
+            Client::try_from(config).map_err(|error| failure::of_client(error, &endpoint))?;
         Ok(Connection {
             client,
             endpoint,
@@ -225,7 +225,7 @@ impl ConnectionArgs {
             && (person.impersonate_groups.is_some() || person.impersonate_uid.is_some())
         {
             return Err(CommandError::new(
-                ExitStatus::Usage,
+                CommandErrorKind::Usage,
                 "--as-group and --as-uid need --as USER",
             ));
         }
@@ -239,7 +239,7 @@ impl ConnectionArgs {
             }
             _ => {
                 return Err(CommandError::new(
-                    ExitStatus::Usage,
+                    CommandErrorKind::Usage,
                     "--client-certificate and --client-key need each other",
                 ));
             }
@@ -263,7 +263,7 @@ impl ConnectionArgs {
         if self.insecure_skip_tls_verify {
             if self.certificate_authority.is_some() {
                 return Err(CommandError::new(
-                    ExitStatus::Usage,
+                    CommandErrorKind::Usage,
                     "--certificate-authority and --insecure-skip-tls-verify exclude each other",
                 ));
             }
@@ -289,7 +289,7 @@ fn address<A: std::str::FromStr>(server: &str) -> Result<A, CommandError> {
     };
     full.parse().map_err(|_| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             format!("--server {server:?} is no address; example: https://10.0.0.1:6443"),
         )
     })
@@ -299,13 +299,13 @@ fn address<A: std::str::FromStr>(server: &str) -> Result<A, CommandError> {
 fn readable(path: &Path) -> Result<String, CommandError> {
     std::fs::File::open(path).map_err(|error| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Io,
             format!("{}: cannot be read: {error}", path.display()),
         )
     })?;
     path.to_str().map(str::to_owned).ok_or_else(|| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             format!("{}: the path is not UTF-8", path.display()),
         )
     })

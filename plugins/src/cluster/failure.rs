@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use kube::Error;
 use kube::client::AuthError;
@@ -12,18 +12,19 @@ use kube::core::Status;
 use crate::cluster::endpoint::Endpoint;
 
 /// A request failed. `what` completes "cannot …".
-pub fn of(error: &Error, what: &str, endpoint: &Endpoint) -> CommandError {
-    match error {
+pub fn of(error: Error, what: &str, endpoint: &Endpoint) -> CommandError {
+    let failed = match &error {
         Error::Api(status) => refused(status, what, endpoint),
         Error::SerdeError(error) => CommandError::new(
-            ExitStatus::Unreachable,
+            CommandErrorKind::Server,
             format!(
                 "cannot {what}: the answer of {} is not understood: {error}",
                 endpoint.server
             ),
         ),
-        _ => of_client(error, endpoint),
-    }
+        other => no_answer(other, endpoint),
+    };
+    failed.caused_by(error)
 }
 
 /// The server does not know the kind: it is answered by the server's router, not by an API.
@@ -44,14 +45,18 @@ pub fn is_final(error: &Error) -> bool {
 }
 
 /// No connection, or no credentials.
-pub fn of_client(error: &Error, endpoint: &Endpoint) -> CommandError {
+pub fn of_client(error: Error, endpoint: &Endpoint) -> CommandError {
+    no_answer(&error, endpoint).caused_by(error)
+}
+
+fn no_answer(error: &Error, endpoint: &Endpoint) -> CommandError {
     let Endpoint { context, server } = endpoint;
     if let Some(auth) = auth_error(error) {
         return credentials(auth, context);
     }
     let cause = text::one_line(&root_cause(error));
     let failed = CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Connection,
         format!("cannot reach the cluster of context {context:?} at {server}: {cause}"),
     );
     if cause.contains("certificate") {
@@ -64,7 +69,7 @@ pub fn of_client(error: &Error, endpoint: &Endpoint) -> CommandError {
 /// No answer in time.
 pub fn timed_out(timeout: Duration, endpoint: &Endpoint) -> CommandError {
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Connection,
         format!(
             "the cluster of context {:?} at {} did not answer within {}s",
             endpoint.context,
@@ -77,24 +82,39 @@ pub fn timed_out(timeout: Duration, endpoint: &Endpoint) -> CommandError {
 
 fn refused(status: &Status, what: &str, endpoint: &Endpoint) -> CommandError {
     let message = text::one_line(&status.message);
-    let error = |text: String| CommandError::new(ExitStatus::Unreachable, text);
     match status.code {
-        401 => error(format!(
-            "the cluster of context {:?} does not accept your credentials: {message}",
-            endpoint.context
-        ))
+        401 => CommandError::new(
+            CommandErrorKind::Forbidden,
+            format!(
+                "the cluster of context {:?} does not accept your credentials: {message}",
+                endpoint.context
+            ),
+        )
         .hint("log in again, or choose another user with --user or --context"),
-        403 => error(format!("you may not {what}: {message}"))
-            .hint("ask who runs the cluster, or act as somebody else with --as"),
-        404 if not_of_an_api(status) => error(format!(
-            "cannot {what}: the cluster of context {:?} does not know Applications",
-            endpoint.context
-        ))
+        403 => CommandError::new(
+            CommandErrorKind::Forbidden,
+            format!("you may not {what}: {message}"),
+        )
+        .hint("ask who runs the cluster, or act as somebody else with --as"),
+        404 if not_of_an_api(status) => CommandError::new(
+            CommandErrorKind::Server,
+            format!(
+                "cannot {what}: the cluster of context {:?} does not know Applications",
+                endpoint.context
+            ),
+        )
         .hint(
             "is it the right cluster? its definitions come with the agent: manifests/install.yaml",
         ),
-        400 => CommandError::new(ExitStatus::Usage, format!("cannot {what}: {message}")),
-        _ => error(format!("cannot {what}: {message} ({})", status.code)),
+        400 => CommandError::new(CommandErrorKind::Usage, format!("cannot {what}: {message}")),
+        code => {
+            let kind = if code == 409 {
+                CommandErrorKind::Conflict
+            } else {
+                CommandErrorKind::Server
+            };
+            CommandError::new(kind, format!("cannot {what}: {message} ({code})"))
+        }
     }
 }
 
@@ -120,7 +140,7 @@ fn credentials(error: &AuthError, context: &str) -> CommandError {
         other => other.to_string(),
     };
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Forbidden,
         format!("there are no credentials for context {context:?}: {why}"),
     )
     .hint("log in again, or choose another user with --user or --context")

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use gitops_api::Application;
 use gitops_api::constants::LEASE_NAME;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::interrupt::Listener;
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
@@ -103,7 +103,7 @@ pub async fn follow_step(
                 }
                 Some(Err(error)) => {
                     let since = *out_of_reach.get_or_insert_with(Instant::now);
-                    refusal(&error, connection)?;
+                    refusal(error, connection)?;
                     if since.elapsed() >= PATIENCE {
                         progress.warn(&format!(
                             "the API server at {} cannot be reached; trying again",
@@ -181,12 +181,12 @@ async fn agent_warning(connection: &Connection, namespace: &str) -> Option<Strin
 }
 
 /// What asking again does not cure.
-fn refusal(error: &watcher::Error, connection: &Connection) -> Result<(), CommandError> {
+fn refusal(error: watcher::Error, connection: &Connection) -> Result<(), CommandError> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error)
-            if failure::is_final(error) =>
+            if failure::is_final(&error) =>
         {
             Err(failure::of(
                 error,
@@ -200,7 +200,7 @@ fn refusal(error: &watcher::Error, connection: &Connection) -> Result<(), Comman
 
 fn ended(connection: &Connection) -> CommandError {
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Server,
         format!("the watch at {} ended", connection.endpoint.server),
     )
 }

@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::suggest;
 use kube::config::{Kubeconfig, KubeconfigError};
 
@@ -69,16 +69,17 @@ pub fn context(kubeconfig: &Kubeconfig, chosen: Option<&str>) -> Result<String, 
         .filter(|context| !context.is_empty());
     let Some(context) = chosen else {
         let all: Vec<&str> = names().collect();
-        return Err(
-            CommandError::new(ExitStatus::Usage, "the kubeconfig has no current context")
-                .hint(format!("choose one with --context: {}", all.join(", "))),
-        );
+        return Err(CommandError::new(
+            CommandErrorKind::Usage,
+            "the kubeconfig has no current context",
+        )
+        .hint(format!("choose one with --context: {}", all.join(", "))));
     };
     if names().any(|name| name == context) {
         return Ok(context);
     }
     let error = CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::NotFound,
         format!("the kubeconfig has no context {context:?}"),
     );
     let near = suggest::nearest(&context, names());
@@ -116,7 +117,7 @@ pub fn check_parts(
             continue;
         };
         let error = CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::NotFound,
             format!("the kubeconfig has no {kind} {wanted:?}"),
         );
         let near = suggest::nearest(wanted, known.iter().copied());
@@ -145,7 +146,7 @@ pub fn namespace(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
 /// It cannot be used.
 pub fn unusable(error: &KubeconfigError) -> CommandError {
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Usage,
         format!("the kubeconfig cannot be used: {error}"),
     )
 }
@@ -160,7 +161,7 @@ fn unreadable(error: &KubeconfigError, path: &Path) -> CommandError {
         format!(", line {}, column {}", place.line(), place.column())
     });
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Usage,
         format!(
             "{}{place}: not a kubeconfig in YAML or JSON",
             path.display()
@@ -172,7 +173,7 @@ fn unreadable(error: &KubeconfigError, path: &Path) -> CommandError {
 /// There is none.
 pub fn missing() -> CommandError {
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Usage,
         "there is no kubeconfig: neither $KUBECONFIG nor ~/.kube/config names one",
     )
     .hint("name one with --kubeconfig FILE")

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use gitops_api::constants::LEASE_NAME;
 use gitops_api::preview::{Preview, PreviewPhase, PreviewSpec, PreviewStatus};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::{interrupt, text};
 use gitops_views::status::agent::Agent;
 use jiff::Timestamp;
@@ -56,13 +56,49 @@ impl Question {
     }
 }
 
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PreviewError {
+    /// The agent's answer is that there is none: what is asked about does not exist, or does not
+    /// render.
+    Failed {
+        /// Name of the Application.
+        application: String,
+        /// What the agent says.
+        reason: String,
+    },
+    /// It could not be asked, or did not answer.
+    Unanswered(CommandError),
+}
+
+impl From<CommandError> for PreviewError {
+    fn from(error: CommandError) -> Self {
+        Self::Unanswered(error)
+    }
+}
+
+impl From<PreviewError> for CommandError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Failed {
+                application,
+                reason,
+            } => Self::new(
+                CommandErrorKind::Usage,
+                format!("the agent cannot answer for Application {application:?}: {reason}"),
+            ),
+            PreviewError::Unanswered(error) => error,
+        }
+    }
+}
+
 /// Asks, waits and tidies up. `progress` is told, in a few words, what is being waited for. An
 /// answer that says why there is none comes back as an error.
 pub async fn ask(
     connection: &Connection,
     question: Question,
     mut progress: impl FnMut(&str),
-) -> Result<PreviewStatus, CommandError> {
+) -> Result<PreviewStatus, PreviewError> {
     let api: Api<Preview> = Api::namespaced(connection.client.clone(), &question.namespace);
     // Named here and not by the server: what is interrupted while it is created has a name, too.
     let name = format!("{}{}", question.name, random());
@@ -87,20 +123,16 @@ pub async fn ask(
     let created = connection.wait(asked.api.create(&params, &preview)).await?;
     if let Err(error) = created {
         asked.is_there = false;
-        return Err(not_asked(&error, &question, connection));
+        return Err(not_asked(error, &question, connection).into());
     }
     let answer = wait(connection, &question, &asked, &mut progress).await;
     asked.delete(connection).await;
     let answer = answer?;
     if answer.phase == PreviewPhase::Failed {
-        return Err(CommandError::new(
-            ExitStatus::Usage,
-            format!(
-                "the agent cannot answer for Application {:?}: {}",
-                question.spec.application,
-                text::one_line(&answer.message)
-            ),
-        ));
+        return Err(PreviewError::Failed {
+            application: question.spec.application,
+            reason: text::one_line(&answer.message),
+        });
     }
     Ok(answer)
 }
@@ -180,7 +212,7 @@ async fn wait(
             }
             Ok(Some(Ok(None)) | None) => return Err(gone(question, asked)),
             Ok(Some(Err(error))) => {
-                if let Some(refused) = refusal(&error) {
+                if let Some(refused) = refusal(error) {
                     return Err(not_asked(refused, question, connection));
                 }
             }
@@ -240,27 +272,28 @@ async fn lease(connection: &Connection, namespace: &str) -> Agent {
 }
 
 /// What will not go away by itself.
-fn refusal(error: &watcher::Error) -> Option<&kube::Error> {
+fn refusal(error: watcher::Error) -> Option<kube::Error> {
     let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
         error
     else {
         return None;
     };
-    match error {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => Some(error),
-        kube::Error::Auth(_) => Some(error),
-        _ => None,
-    }
+    let is_refusal = match &error {
+        kube::Error::Api(status) => matches!(status.code, 401 | 403 | 404),
+        kube::Error::Auth(_) => true,
+        _ => false,
+    };
+    is_refusal.then_some(error)
 }
 
-fn not_asked(error: &kube::Error, question: &Question, connection: &Connection) -> CommandError {
+fn not_asked(error: kube::Error, question: &Question, connection: &Connection) -> CommandError {
     let namespace = &question.namespace;
-    let kube::Error::Api(status) = error else {
+    let kube::Error::Api(status) = &error else {
         return failure::of(error, "ask the agent", &connection.endpoint);
     };
     match status.code {
         403 if status.reason == "Forbidden" => CommandError::new(
-            ExitStatus::Unreachable,
+            CommandErrorKind::Forbidden,
             format!(
                 "you may not ask the agent in namespace {namespace}: {}",
                 text::one_line(&status.message)
@@ -277,7 +310,7 @@ fn not_asked(error: &kube::Error, question: &Question, connection: &Connection) 
         )),
         404 if status.details.is_none() || status.message.contains("page not found") => {
             CommandError::new(
-                ExitStatus::Unreachable,
+                CommandErrorKind::Server,
                 format!(
                     "the cluster of context {:?} does not know Previews: it has no gitops-agent, \
                      or an older one",
@@ -308,7 +341,7 @@ fn subject(refusal: &str) -> String {
 
 fn gone(question: &Question, asked: &Asked) -> CommandError {
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Conflict,
         format!(
             "somebody deleted the question (Preview {} in namespace {}) before it was answered",
             asked.name, question.namespace
@@ -324,7 +357,7 @@ fn no_answer(question: &Question, waited: Duration, noticed: bool) -> CommandErr
         "has taken no notice"
     };
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Connection,
         format!(
             "no answer within {}: the agent in namespace {} {state}",
             text::duration(i64::try_from(waited.as_secs()).unwrap_or(i64::MAX)),
@@ -352,7 +385,7 @@ fn nobody(question: &Question, agent: &Agent, now: Timestamp) -> CommandError {
              or older than this command"
         ),
     };
-    CommandError::new(ExitStatus::Unreachable, message).hint(format!(
+    CommandError::new(CommandErrorKind::Connection, message).hint(format!(
         "look at it: kubectl -n {namespace} get pods -l app.kubernetes.io/name=gitops-agent"
     ))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::ColourArgs;
 use gitops_kit::progress::Progress;
 use kube::Api;
@@ -54,7 +54,7 @@ pub async fn run(args: RefreshArgs, flags: ConnectionArgs) -> Result<ExitStatus,
         let (namespace, name) = state::name(&application);
         if state::is_skipped(&application) {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!(
                     "Application {name} is to be left alone: its annotation \
                      argocd.argoproj.io/skip-reconcile is \"true\""

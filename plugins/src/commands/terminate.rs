@@ -131,7 +131,7 @@ async fn write(
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(failure::of(
-            &error,
+            error,
             &format!("end the sync of Application {name}"),
             &connection.endpoint,
         )),

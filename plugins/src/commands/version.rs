@@ -1,7 +1,7 @@
 //! `version`: this program's version, the agent's, and the definitions the cluster serves.
 
 use clap::Args;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::{Form, OutputArgs, print};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub struct VersionArgs {
 pub async fn run(args: VersionArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     if args.output.form == Form::Name {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             "versions have no names: -o is table, json, yaml or jsonpath=TEMPLATE",
         ));
     }
@@ -48,7 +48,7 @@ pub async fn run(args: VersionArgs, flags: ConnectionArgs) -> Result<ExitStatus,
             installation::find_agent(&flags, &connection)
         );
         let (served, missing) = kinds
-            .map_err(|error| failure::of(&error, "read what is served", &connection.endpoint))?;
+            .map_err(|error| failure::of(error, "read what is served", &connection.endpoint))?;
         match &agent {
             Found::Agent(agent) => {
                 let version = agent.version.as_deref().unwrap_or("not known");

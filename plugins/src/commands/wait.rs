@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::preview::PreviewSpec;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::ColourArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
@@ -160,10 +160,11 @@ impl Ancestry {
                         "give a commit's id of at least 7 characters",
                     ),
                 };
-                Err(
-                    CommandError::new(ExitStatus::Usage, format!("--commit {given:?}: {where_}"))
-                        .hint(hint),
+                Err(CommandError::new(
+                    CommandErrorKind::Usage,
+                    format!("--commit {given:?}: {where_}"),
                 )
+                .hint(hint))
             }
         }
     }
@@ -244,7 +245,7 @@ impl Ancestry {
                 Some(false) => Containment::No,
                 None => Containment::Unknown("the agent does not say".into()),
             },
-            Err(error) => Containment::Unknown(error.message),
+            Err(error) => Containment::Unknown(CommandError::from(error).message),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 
 /// Why git could not do something. Texts of git are redacted and on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,44 +86,46 @@ fn is_denied(reason: &str) -> bool {
 
 impl From<GitError> for CommandError {
     fn from(error: GitError) -> Self {
-        let unreachable = |text: String| Self::new(ExitStatus::Unreachable, text);
-        match error {
+        use CommandErrorKind::{Connection, Forbidden, Io, NotFound, Refused, Server, Usage};
+        let source = error.clone();
+        let failed = match error {
             GitError::NoProgram(reason) => Self::new(
-                ExitStatus::Usage,
+                Io,
                 format!("git cannot be started: {reason}"),
             )
             .hint("install git 2.31 or newer and put it on PATH"),
             GitError::Address(url) => Self::new(
-                ExitStatus::Refused,
+                Refused,
                 format!("the address {url:?} is not one of a Git server"),
             )
             .hint("https://HOST/PATH, ssh://git@HOST/PATH and git@HOST:PATH are"),
             GitError::NoIdentity(reason) => Self::new(
-                ExitStatus::Usage,
+                Usage,
                 format!("git does not know who you are: {reason}"),
             )
             .hint("tell it: git config --global user.name NAME; git config --global user.email EMAIL"),
             GitError::Denied { url, reason } if reason.to_lowercase().contains("host key") => {
-                unreachable(format!("ssh does not know the server of {url}: {reason}"))
+                Self::new(Forbidden, format!("ssh does not know the server of {url}: {reason}"))
                     .hint(format!("connect once by hand and compare its key: git ls-remote {url}"))
             }
             GitError::Denied { url, reason } => {
-                unreachable(format!("git may not access {url}: {reason}"))
+                Self::new(Forbidden, format!("git may not access {url}: {reason}"))
                     .hint(format!("try it by hand: git ls-remote {url}"))
                     .hint("or run the command inside your own clone: its remote and credentials are used then")
             }
             GitError::Unreachable { url, reason } => {
-                unreachable(format!("git cannot reach {url}: {reason}"))
+                Self::new(Connection, format!("git cannot reach {url}: {reason}"))
                     .hint(format!("try it by hand: git ls-remote {url}"))
                     .hint("if you reach it under another address, run the command inside your own clone")
             }
-            GitError::Missing(what) => Self::new(ExitStatus::Usage, what),
-            GitError::TimedOut { what, limit } => unreachable(format!(
+            GitError::Missing(what) => Self::new(NotFound, what),
+            GitError::TimedOut { what, limit } => Self::new(Connection, format!(
                 "cannot {what}: git did not end within {}s",
                 limit.as_secs()
             )),
-            GitError::Failed { what, reason } => unreachable(format!("cannot {what}: {reason}")),
-        }
+            GitError::Failed { what, reason } => Self::new(Server, format!("cannot {what}: {reason}")),
+        };
+        failed.caused_by(source)
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gitops_core::source;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::text;
 use tokio::process::Command;
 
@@ -90,7 +90,7 @@ pub fn public_address(url: &str) -> Result<String, CommandError> {
             .is_some_and(|(user, _)| user.contains(':'));
     if has_password || (has_user && url.starts_with("http")) {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             "the address holds a user or a password, and it will be committed",
         )
         .hint(format!(
@@ -99,7 +99,7 @@ pub fn public_address(url: &str) -> Result<String, CommandError> {
     }
     if source::host(url).is_none() || source::has_dot_segments(url) {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             format!(
                 "--repo {:?} is not the address of a Git server",
                 text::one_line(&clean)
@@ -140,7 +140,7 @@ pub fn decide(
         None if is_ssh(url) => Ok(Access::NewKey),
         None if open => Ok(Access::Open),
         None => Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             "the repository is not readable by everybody, and the agent has no credentials for it",
         )
         .hint("give a token that may only read: --token-stdin --username USER < TOKEN_FILE")
@@ -149,7 +149,7 @@ pub fn decide(
 }
 
 fn usage(message: &str) -> CommandError {
-    CommandError::new(ExitStatus::Usage, message)
+    CommandError::new(CommandErrorKind::Usage, message)
 }
 
 /// Lists a repository's branches as a stranger would, with what is given and nothing of the
@@ -228,7 +228,7 @@ mod tests {
         ];
         for (url, status) in table {
             let error = public_address(url).unwrap_err();
-            assert_eq!(error.status, status, "{url}");
+            assert_eq!(error.status(), status, "{url}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
     }
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(shown(ssh, &key, None, false).unwrap(), "the ssh key given");
         for (url, offer) in [(https, &nothing), (ssh, &token), (https, &key)] {
             let error = shown(url, offer, None, false).unwrap_err();
-            assert_eq!(error.status, ExitStatus::Usage);
+            assert_eq!(error.status(), ExitStatus::Usage);
             assert!(!error.hints.is_empty());
         }
         let access = decide(https, &token, None, false).unwrap();

@@ -2,7 +2,7 @@
 //! later fails here; nothing here changes a cluster, a repository or a forge.
 
 use gitops_api::Application;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
 use kube::Api;
@@ -82,7 +82,7 @@ pub async fn check(
     );
     if let Some(other) = elsewhere.first() {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!("an agent is installed in namespace {other} already"),
         )
         .hint(format!("one serves a cluster: go on with --namespace {other}, or remove it with: kubectl gitops uninstall -n {other}")));
@@ -261,7 +261,7 @@ async fn cluster_itself(
     let (major, minor, version) = cluster.version().await?;
     if (major, minor) < OLDEST {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!(
                 "the cluster of context {context:?} runs Kubernetes {version}; the agent needs {}.{} or newer",
                 OLDEST.0, OLDEST.1
@@ -308,7 +308,7 @@ fn earlier_installation(tip: &Tip, layout: &Layout) -> Result<Vec<Value>, Comman
     match tip.files.get(&layout.install_file()) {
         Some(text) => manifests::parse(text).map_err(|error| {
             CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("{}: {}", layout.install_file(), error.message),
             )
         }),
@@ -330,7 +330,7 @@ async fn live_applications(cluster: Cluster<'_>, layout: &Layout) -> Result<Live
         };
         layout::is_same_application(&live, &wanted).map_err(|why| {
             CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("{} exists in the cluster: {why}", shown(&wanted)),
             )
             .hint("bootstrap with the same --repo, --path and --branch as before, or remove it first: kubectl gitops uninstall")
@@ -370,7 +370,7 @@ async fn installation(
     };
     let own_image = own.image().ok_or_else(|| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Internal,
             "this program was built without an installation",
         )
     })?;
@@ -386,7 +386,7 @@ async fn installation(
         }
         Decision::Older { current, own } => {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("the agent runs {current}, which is newer than this program's {own}"),
             )
             .hint("update kubectl gitops, or name the image to use with --image"));

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use gitops_api::constants::{FIELD_MANAGER, LEASE_NAME, annotation, label, secret_type};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use gitops_views::status::agent::Agent;
 use jiff::Timestamp;
@@ -87,7 +87,7 @@ impl Cluster<'_> {
             Err(Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => {
                 let what = format!("read {}", shown(object));
-                Err(failure::of(&error, &what, &self.connection.endpoint))
+                Err(failure::of(error, &what, &self.connection.endpoint))
             }
         }
     }
@@ -119,7 +119,7 @@ impl Cluster<'_> {
             }
             Err(error) => {
                 let what = format!("apply {}", shown(object));
-                Err(failure::of(&error, &what, &self.connection.endpoint))
+                Err(failure::of(error, &what, &self.connection.endpoint))
             }
         }
     }
@@ -254,7 +254,7 @@ impl Cluster<'_> {
             .is_some_and(|found| found.metadata.deletion_timestamp.is_some());
         if deleting {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("the namespace {name} is being deleted"),
             )
             .hint(format!(
@@ -283,7 +283,7 @@ impl Cluster<'_> {
                 Err(Error::Api(status)) if status.code == 404 => return Ok(objects),
                 Err(error) => {
                     let what = format!("list {kind}s in {namespace}");
-                    return Err(failure::of(&error, &what, &self.connection.endpoint));
+                    return Err(failure::of(error, &what, &self.connection.endpoint));
                 }
             };
             for object in page.items {
@@ -309,7 +309,7 @@ impl Cluster<'_> {
             Err(Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => {
                 let what = format!("delete {}", shown(object));
-                Err(failure::of(&error, &what, &self.connection.endpoint))
+                Err(failure::of(error, &what, &self.connection.endpoint))
             }
         }
     }

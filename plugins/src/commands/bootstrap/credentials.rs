@@ -1,7 +1,7 @@
 //! Finds the credentials with which the agent will read the repository, and tries them as far as
 //! that can be done from here. Writes nothing but a key in a temporary folder.
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ pub async fn find(
     let access = access::decide(url, &options.offer, name, open)?;
     let folder = TempDir::new().map_err(|error| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Io,
             format!("cannot make a temporary folder: {error}"),
         )
     })?;
@@ -88,7 +88,7 @@ pub async fn find(
 
 fn cannot_read(what: &str, why: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Connection,
         format!("the repository cannot be read with {what}: {why}"),
     )
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 
@@ -43,7 +43,7 @@ pub fn export(
 fn failed(what: &str, directory: &Path, path: &str, error: &std::io::Error) -> CommandError {
     let file = directory.join(path);
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Io,
         format!("cannot {what} {}: {error}", file.display()),
     )
 }
@@ -65,7 +65,7 @@ mod tests {
         let root = folder.path().join("clusters/prod/root.yaml");
         std::fs::write(&root, "mine\n").unwrap();
         let error = export(folder.path(), &layout, install).unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         assert_eq!(std::fs::read_to_string(root).unwrap(), "mine\n");
     }
 }

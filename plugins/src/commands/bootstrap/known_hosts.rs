@@ -1,7 +1,7 @@
 //! The key of the repository's ssh server, which the agent has to know.
 
 use gitops_api::constants::config_map;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use serde_json::{Value, json};
 
 use crate::commands::bootstrap::cluster::Cluster;
@@ -63,7 +63,7 @@ fn naming(known: &str, host: &str) -> String {
 
 fn unknown(host: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         format!("the key of the ssh server {host} is not known: the agent would refuse to connect"),
     )
     .hint(format!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gitops_api::constants::IN_CLUSTER_SERVER;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use serde_json::{Value, json};
 
@@ -220,7 +220,7 @@ resources:
                 None => Change::Create,
                 Some(found) if *found == text => Change::Same,
                 Some(found) => judge(found).map_err(|why| {
-                    CommandError::new(ExitStatus::Refused, format!("{path} exists: {why}"))
+                    CommandError::new(CommandErrorKind::Refused, format!("{path} exists: {why}"))
                         .hint("move it out of the way, or choose another folder with --path")
                 })?,
             };
@@ -307,7 +307,7 @@ resources:
 
     fn cannot_be_root(&self, path: &str, why: &str) -> CommandError {
         CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!(
                 "the folder {} cannot be delivered as it is: {path}: {why}",
                 self.folder()
@@ -319,7 +319,7 @@ resources:
 
 fn bad_path(path: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Usage,
         format!("--path {path:?} is not a folder within a repository"),
     )
     .hint("for example: --path clusters/prod")

@@ -2,7 +2,7 @@
 //! for a namespace and an image of choice. Pure: nothing is read from a cluster or applied here.
 
 use gitops_api::constants::{DEFAULT_NAMESPACE, annotation};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use serde_json::{Map, Value, json};
 
 use crate::commands::bootstrap::image::Image;
@@ -117,7 +117,10 @@ impl Installation {
 /// An object as YAML.
 pub fn yaml(object: &Value) -> Result<String, CommandError> {
     let mut text = serde_saphyr::to_string(object).map_err(|error| {
-        CommandError::new(ExitStatus::Usage, format!("cannot write YAML: {error}"))
+        CommandError::new(
+            CommandErrorKind::Internal,
+            format!("cannot write YAML: {error}"),
+        )
     })?;
     if !text.ends_with('\n') {
         text.push('\n');
@@ -139,7 +142,7 @@ pub fn parse(text: &str) -> Result<Vec<Value>, CommandError> {
         if !document.lines().all(is_empty) {
             objects.push(serde_saphyr::from_str(&document).map_err(|error| {
                 CommandError::new(
-                    ExitStatus::Usage,
+                    CommandErrorKind::Usage,
                     format!(
                         "not YAML: {}",
                         gitops_kit::text::one_line(&error.to_string())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gitops_api::constants::DEFAULT_NAMESPACE;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::print;
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
@@ -233,7 +233,7 @@ fn next(ready: &Ready) -> String {
 }
 
 fn offer(args: &BootstrapArgs) -> Result<Offer, CommandError> {
-    let usage = |message: String| CommandError::new(ExitStatus::Usage, message);
+    let usage = |message: String| CommandError::new(CommandErrorKind::Usage, message);
     let token = match &args.username {
         Some(username) if args.token_stdin => {
             let stdin = std::io::stdin();

@@ -1,7 +1,7 @@
 //! What the person must be allowed to do for an installation, asked of the cluster beforehand.
 
 use futures::StreamExt;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -157,7 +157,7 @@ fn refuse(missing: &[Rule], context: &str) -> Result<(), CommandError> {
         shown.push(format!("{} more", missing.len() - SHOWN));
     }
     Err(CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Forbidden,
         format!(
             "in the cluster of context {context:?} you may not: {}",
             shown.join(", ")
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(refuse(&[], "prod"), Ok(()));
         let rules = to_install("argocd", true, false);
         let error = refuse(&rules, "prod").unwrap_err();
-        assert_eq!(error.status, ExitStatus::Unreachable);
+        assert_eq!(error.status(), ExitStatus::Unreachable);
         assert_eq!(
             error.message,
             format!(

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use gitops_api::constants::{annotation, label, secret_type};
 use gitops_core::source;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -118,8 +118,11 @@ pub fn existing(url: &str, secrets: &[Secret]) -> Option<(String, Option<String>
 pub async fn make_key(folder: &Path, comment: &str) -> Result<String, CommandError> {
     let file = folder.join("key");
     let failed = |why: String| {
-        CommandError::new(ExitStatus::Usage, format!("cannot make an ssh key: {why}"))
-            .hint("install OpenSSH's ssh-keygen, or give a key with --ssh-key FILE")
+        CommandError::new(
+            CommandErrorKind::Io,
+            format!("cannot make an ssh key: {why}"),
+        )
+        .hint("install OpenSSH's ssh-keygen, or give a key with --ssh-key FILE")
     };
     let output = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
@@ -141,7 +144,7 @@ pub async fn public_key(folder: &Path, private: &str) -> Result<String, CommandE
     let file = folder.join("key");
     let failed = |why: String| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             format!("the ssh key cannot be used: {why}"),
         )
         .hint("it must be a private key without a passphrase")

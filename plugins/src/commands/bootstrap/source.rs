@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 use crate::git::{Edit, Entry, GitError, NewCommit, Pushed, Repository, Target};
@@ -37,7 +37,7 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
         return match shown {
             None => Ok(Tip::default()),
             Some(other) => Err(CommandError::new(
-                ExitStatus::Usage,
+                CommandErrorKind::NotFound,
                 format!("{} has no branch {:?}", repository.url(), layout.branch),
             )
             .hint(format!("make it first, or use --branch {other}"))),
@@ -52,7 +52,7 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
         above.push_str(part);
         if repository.file(&commit, &above).await?.is_some() {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("{above} is a file in {}, not a folder", repository.url()),
             )
             .hint("choose another folder with --path"));
@@ -72,7 +72,7 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
         if !REGULAR.contains(&mode.as_str()) {
             if is_own || [layout.root_file(), layout.agent_file()].contains(&path) {
                 return Err(CommandError::new(
-                    ExitStatus::Refused,
+                    CommandErrorKind::Refused,
                     format!("{path} is a link or a submodule in {}", repository.url()),
                 )
                 .hint("choose another folder with --path"));
@@ -142,7 +142,7 @@ pub async fn try_push(
 /// The branch accepts no push.
 pub fn protected(branch: &str, why: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         format!("{branch} accepts no push: {why}; nothing was changed"),
     )
     .hint("open a pull request instead: --pr")

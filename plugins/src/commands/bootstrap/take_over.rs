@@ -2,7 +2,7 @@
 
 use gitops_api::Application;
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::text;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub fn refuse(rivals: &[&Controller], namespace: &str, applications: usize) -> C
         .map(|rival| format!("{} in {}", rival.shown(), rival.namespace))
         .collect();
     CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         format!(
             "Argo CD serves the Applications in namespace {namespace} ({applications} now): {}",
             names.join(", ")
@@ -41,7 +41,7 @@ pub fn plan(
     if let Some(application) = applications.iter().find(|app| delivers_any(app, rivals)) {
         let name = text::one_line(application.metadata.name.as_deref().unwrap_or_default());
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!("the Application {name} delivers Argo CD itself: the agent would start its controllers again"),
         )
         .hint(format!("take the controllers out of what {name} delivers, or turn its automated sync off, then run this again")));
@@ -209,7 +209,7 @@ mod tests {
             true,
         );
         let error = plan(&[&controller()], &[own], 0).unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         let manual = application(
             "argocd",
             IN_CLUSTER_SERVER,

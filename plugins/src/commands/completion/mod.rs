@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice;
 use gitops_kit::output::print;
 
@@ -74,12 +74,16 @@ pub async fn run(args: CompletionArgs, _: ConnectionArgs) -> Result<ExitStatus, 
     };
     if args.install.is_some() {
         return Err(
-            CommandError::new(ExitStatus::Usage, "--install is for kubectl only")
+            CommandError::new(CommandErrorKind::Usage, "--install is for kubectl only")
                 .hint("scripts of shells are kept where the shell looks for them; see --help"),
         );
     }
-    let failed =
-        |why: String| CommandError::new(ExitStatus::Usage, format!("no script for {shell}: {why}"));
+    let failed = |why: String| {
+        CommandError::new(
+            CommandErrorKind::Usage,
+            format!("no script for {shell}: {why}"),
+        )
+    };
     let shells = Shells::builtins();
     let completer = shells
         .completer(shell)
@@ -100,7 +104,7 @@ fn install(folder: Option<PathBuf>) -> Result<(), CommandError> {
         None => std::env::home_dir()
             .map(|home| home.join(".local").join("bin"))
             .ok_or_else(|| {
-                CommandError::new(ExitStatus::Usage, "there is no home folder")
+                CommandError::new(CommandErrorKind::Io, "there is no home folder")
                     .hint("name a folder: --install DIR")
             })?,
     };
@@ -132,7 +136,7 @@ fn write(file: &Path, text: &str) -> Result<(), CommandError> {
     match std::fs::read(file) {
         Ok(there) if !completion::is_shim(&there) => {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("{} is something else; it was left as it is", file.display()),
             )
             .hint("remove it, or name another folder"));
@@ -166,7 +170,7 @@ fn make_executable(_: &Path) -> std::io::Result<()> {
 
 fn unwritable(file: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Io,
         format!("{}: cannot be written: {error}", file.display()),
     )
 }

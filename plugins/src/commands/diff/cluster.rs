@@ -15,7 +15,7 @@ use gitops_core::report::preview;
 use gitops_core::report::preview::Applied;
 use gitops_core::report::refusal::Refusal;
 use gitops_core::report::status::identity;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use jiff::Timestamp;
 use kube::Api;
@@ -220,7 +220,7 @@ impl Comparison<'_> {
         );
         let live = match live? {
             Ok(live) => live.map(|live| value(&live)),
-            Err(error) => return self.not_read(&error),
+            Err(error) => return self.not_read(error),
         };
         match applied? {
             Ok(applied) => {
@@ -233,12 +233,12 @@ impl Comparison<'_> {
                 } else if status.code == 404 && live.is_none() && brings() {
                     Ok(self.judged(object, None, Applied::Later))
                 } else if status.code == 429 || status.code >= 500 {
-                    self.not_read(&kube::Error::Api(status))
+                    self.not_read(kube::Error::Api(status))
                 } else {
                     refused(&refusal(&status, &object.key))
                 }
             }
-            Err(error) => self.not_read(&error),
+            Err(error) => self.not_read(error),
         }
     }
 
@@ -263,7 +263,7 @@ impl Comparison<'_> {
         let live = match self.connection.wait(api.get_opt(&key.name)).await? {
             Ok(Some(live)) => value(&live),
             Ok(None) => return Ok(Answer::Equal),
-            Err(error) => return self.not_read(&error),
+            Err(error) => return self.not_read(error),
         };
         if !self.is_ours(&live) {
             return Ok(Answer::Equal);
@@ -280,9 +280,9 @@ impl Comparison<'_> {
     }
 
     /// A request that failed: without rights the others are still asked about, else this ends it.
-    fn not_read(&self, error: &kube::Error) -> Result<Answer, CommandError> {
+    fn not_read(&self, error: kube::Error) -> Result<Answer, CommandError> {
         match error {
-            kube::Error::Api(status) if is_forbidden(status) => {
+            kube::Error::Api(status) if is_forbidden(&status) => {
                 Ok(Answer::Forbidden(text::one_line(&status.message)))
             }
             error => Err(failure::of(
@@ -296,7 +296,7 @@ impl Comparison<'_> {
     fn forbidden(&self, count: usize, all: usize, first: &str) -> CommandError {
         let (namespace, name) = place(self.application);
         CommandError::new(
-            ExitStatus::Unreachable,
+            CommandErrorKind::Forbidden,
             format!(
                 "you may not compare {count} of {all} objects, which takes the right to get and \
                  patch them (nothing is written): {first}"

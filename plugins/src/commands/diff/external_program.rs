@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gitops_api::preview::{PreviewAction, PreviewObject, PreviewStatus};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::notice::warn;
 use gitops_views::diff;
 use gitops_views::diff::sides;
@@ -53,7 +53,7 @@ pub(super) async fn run(
         .await;
     let failed = |why: String| {
         CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Io,
             format!("{} ({program}) {why}", external::VARIABLE),
         )
         .hint(format!(
@@ -78,7 +78,7 @@ fn folder(
     side: impl Fn(&PreviewObject) -> Option<&Map<String, Value>>,
 ) -> Result<TempDir, CommandError> {
     let failed = |what: &str, why: String| {
-        CommandError::new(ExitStatus::Usage, format!("cannot write {what}: {why}"))
+        CommandError::new(CommandErrorKind::Io, format!("cannot write {what}: {why}"))
     };
     let folder = tempfile::Builder::new()
         .prefix(prefix)

@@ -12,7 +12,7 @@ use gitops_core::manifest::object::Origin;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::{desired, tracking};
 use gitops_core::settings::Settings;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
 use gitops_render::{
@@ -186,7 +186,7 @@ fn renderer() -> Result<PathBuf, CommandError> {
 
 fn no_renderer(where_: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::Io,
         format!("there is no render worker ({PROGRAM}): {where_}"),
     )
     .hint(format!(
@@ -196,7 +196,7 @@ fn no_renderer(where_: &str) -> CommandError {
 }
 
 fn failed(message: &str) -> CommandError {
-    CommandError::new(ExitStatus::Usage, message)
+    CommandError::new(CommandErrorKind::Usage, message)
 }
 
 fn unsuitable(why: &Unsuitable, folder: &Path, application: &Application) -> CommandError {

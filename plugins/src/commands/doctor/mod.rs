@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gitops_api::constants::LEASE_NAME;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{Form, OutputArgs, print};
 use gitops_kit::terminal::View;
 use gitops_kit::text;
@@ -55,7 +55,7 @@ pub struct DoctorArgs {
 pub async fn run(args: DoctorArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     if args.output.form == Form::Name {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             "checks have no names: -o is table, json, yaml or jsonpath=TEMPLATE",
         ));
     }
@@ -120,7 +120,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         Ok((served, missing)) => of_kinds(&served, &missing),
         Err(error) => failed(
             "definitions",
-            failure::of(&error, "read them", &connection.endpoint),
+            failure::of(error, "read them", &connection.endpoint),
         ),
     });
     checks.extend(of_agent(&agent, &lease, &namespace, Timestamp::now()));

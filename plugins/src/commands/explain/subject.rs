@@ -5,7 +5,7 @@ use gitops_api::Application;
 use gitops_api::constants::{DEFAULT_NAMESPACE, label};
 use gitops_core::manifest::tracking;
 use gitops_core::manifest::tracking::application_of;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_views::explain::ownership::Subject;
 use kube::api::{Api, DynamicObject};
 use serde_json::Value;
@@ -90,7 +90,10 @@ async fn of_object(
         } else {
             String::new()
         };
-        let mut error = CommandError::new(ExitStatus::Usage, format!("there is no {what}{place}"));
+        let mut error = CommandError::new(
+            CommandErrorKind::NotFound,
+            format!("there is no {what}{place}"),
+        );
         if args.namespace.is_none() && kind.namespaced {
             error = error.hint("name its namespace with -n");
         }
@@ -137,7 +140,7 @@ async fn owning(
     match connection.wait(api.get_opt(name)).await? {
         Ok(found) => Ok(found),
         Err(error) => Err(failure::of(
-            &error,
+            error,
             "read Applications",
             &connection.endpoint,
         )),

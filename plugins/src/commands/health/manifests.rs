@@ -1,7 +1,7 @@
 //! Objects out of files: YAML of several documents, JSON, lists. Names the file and the line of
 //! what cannot be read.
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::one_line;
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -19,7 +19,7 @@ pub struct Manifest {
 pub fn parse(file: &str, text: &str) -> Result<Vec<Manifest>, CommandError> {
     let wrong = |line: u64, problem: &str| {
         let problem = one_line(problem);
-        CommandError::new(ExitStatus::Usage, format!("{file}:{line}: {problem}"))
+        CommandError::new(CommandErrorKind::Usage, format!("{file}:{line}: {problem}"))
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // What a cluster says of all its objects is larger than a person's file, and no attack.

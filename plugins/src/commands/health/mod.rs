@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use gitops_core::live::health::assess_with;
 use gitops_customizations::Customizations;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::print;
 use gitops_kit::terminal::{ColourChoice, View};
@@ -94,7 +94,9 @@ pub async fn run(args: HealthArgs, _: ConnectionArgs) -> Result<ExitStatus, Comm
     // Files may be pipes that nobody writes to: Ctrl-C must work all the same.
     let judged = spawn_blocking(move || judge(&args))
         .await
-        .map_err(|error| CommandError::new(ExitStatus::Usage, format!("cannot judge: {error}")))?;
+        .map_err(|error| {
+            CommandError::new(CommandErrorKind::Usage, format!("cannot judge: {error}"))
+        })?;
     let (verdicts, warnings) = judged?;
     for warning in warnings {
         warn(&one_line(&warning));
@@ -102,7 +104,10 @@ pub async fn run(args: HealthArgs, _: ConnectionArgs) -> Result<ExitStatus, Comm
     print(&match form {
         Form::Table => report::screen(&verdicts, headings, &view),
         Form::Json => report::lines(&verdicts).map_err(|error| {
-            CommandError::new(ExitStatus::Usage, format!("cannot write JSON: {error}"))
+            CommandError::new(
+                CommandErrorKind::Internal,
+                format!("cannot write JSON: {error}"),
+            )
         })?,
     })?;
     Ok(if exit_code && !verdicts.iter().all(Verdict::is_fine) {
@@ -117,7 +122,7 @@ fn judge(args: &HealthArgs) -> Result<(Vec<Verdict>, Vec<String>), CommandError>
     let sources = args.filename.iter().chain(&args.settings);
     if sources.filter(|source| *source == "-").count() > 1 {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             "- is given more than once: standard input can be read only once",
         ));
     }
@@ -139,7 +144,7 @@ fn judge(args: &HealthArgs) -> Result<(Vec<Verdict>, Vec<String>), CommandError>
     }
     if verdicts.is_empty() {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::NotFound,
             format!("there is no object in {}", args.filename.join(", ")),
         ));
     }
@@ -155,7 +160,7 @@ fn settings(file: &str) -> Result<BTreeMap<String, String>, CommandError> {
     }
     let [Manifest { object, place }] = maps.as_slice() else {
         return Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::NotFound,
             format!("{file}: there is no ConfigMap argocd-cm in it"),
         ));
     };
@@ -163,7 +168,7 @@ fn settings(file: &str) -> Result<BTreeMap<String, String>, CommandError> {
     let data = data.map(|(key, value)| match value {
         Value::String(text) => Ok((key.clone(), text.clone())),
         _ => Err(CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::Usage,
             format!("{place}: key {key} of the ConfigMap is not text"),
         )
         .hint("write it as text: | and a new line, or in quotes")),
@@ -174,7 +179,7 @@ fn settings(file: &str) -> Result<BTreeMap<String, String>, CommandError> {
 /// Objects of a file, of a folder's files, or of standard input.
 fn read(source: &str) -> Result<Vec<Manifest>, CommandError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
-        CommandError::new(ExitStatus::Usage, format!("cannot read {what}: {error}"))
+        CommandError::new(CommandErrorKind::Io, format!("cannot read {what}: {error}"))
     };
     if source == "-" {
         let text =

@@ -4,7 +4,7 @@ use gitops_api::constants::{annotation, label};
 use gitops_api::preview::PreviewRestore;
 use gitops_api::status::RevisionHistory;
 use gitops_api::{Application, ApplicationSource};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::text::{one_line, short_revision};
 
 /// Refuses an Application without a source in Git: its files are not what has to be changed.
@@ -21,14 +21,14 @@ pub fn check_sources(
     }
     let Some(source) = sources.first() else {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             "the Application names no source, so there is nothing to roll back",
         ));
     };
     let was = target.and_then(|entry| gitops_views::rollback::target::revisions_of(entry).first());
     let version = was.map_or("the version that worked", String::as_str);
     let error = CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         one_line(&format!(
             "the Application delivers chart {} {} of {}: no file in Git says so but the \
              Application itself",
@@ -47,7 +47,7 @@ pub fn pinned(application: &Application, to: &str) -> CommandError {
         .find(|source| source.chart.is_empty())
         .map_or("", |source| source.target_revision.as_str());
     let error = CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         one_line(&format!(
             "the Application follows {}, which is no branch: a commit would not reach it",
             short_revision(follows)
@@ -185,7 +185,7 @@ pub fn only_repository(
                 .map(|restore| one_line(&restore.repo_url))
                 .collect();
             Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!(
                     "files of {} repositories would have to change together, and Git has no \
                      commit across repositories: {}",
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(url(&[none.clone(), left]).unwrap(), Some("left".into()));
         assert_eq!(url(&[none]).unwrap(), Some("none".into()));
         let error = url(&[one, two]).unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         assert!(error.message.contains("one, two"), "{error}");
     }
 
@@ -268,7 +268,7 @@ mod tests {
             ..RevisionHistory::default()
         };
         let error = check_sources(&application, Some(&entry)).unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         assert!(error.message.contains("chart redis 2.0"), "{error}");
         assert!(
             error.hints[0].contains("targetRevision to 1.9"),

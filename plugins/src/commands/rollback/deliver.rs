@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use gitops_api::constants::annotation;
 use gitops_api::{Application, Hold};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::short_revision;
 use gitops_views::rollback::gates;
 use gitops_views::rollback::plan::Delivery as Planned;
@@ -12,9 +12,9 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::commands::rollback::Since;
 use crate::commands::rollback::message::Message;
-use crate::commands::rollback::prepare::{Ready, Session};
+use crate::commands::rollback::prepare::RollbackReady;
+use crate::commands::rollback::session::Session;
 use crate::git::{GitError, NewCommit, Pushed, Target};
 
 /// Who writes to the Application, for the cluster's audit log.
@@ -37,12 +37,15 @@ pub(super) struct Delivery {
     pub(super) pull_request: Option<String>,
     pub(super) held: bool,
     pub(super) live: Option<bool>,
-    pub(super) since: Since,
+    pub(super) since: Instant,
 }
 
 impl Session {
     /// Makes sure that the commit can be made and pushed, as far as that can be known beforehand.
-    pub(super) async fn check_writing(&mut self, ready: &Ready) -> Result<(), CommandError> {
+    pub(super) async fn check_writing(
+        &mut self,
+        ready: &RollbackReady,
+    ) -> Result<(), CommandError> {
         self.progress.begin("checking that you may push");
         let repository = &ready.repository;
         repository.check_identity().await?;
@@ -66,7 +69,10 @@ impl Session {
     }
 
     /// Carries the plan out once.
-    pub(super) async fn deliver(&mut self, ready: &Ready) -> Result<Delivered, CommandError> {
+    pub(super) async fn deliver(
+        &mut self,
+        ready: &RollbackReady,
+    ) -> Result<Delivered, CommandError> {
         let held = if ready.plan.hold {
             self.hold(ready).await?;
             true
@@ -89,7 +95,11 @@ impl Session {
         })
     }
 
-    async fn write(&mut self, ready: &Ready, held: bool) -> Result<Delivered, CommandError> {
+    async fn write(
+        &mut self,
+        ready: &RollbackReady,
+        held: bool,
+    ) -> Result<Delivered, CommandError> {
         if let Planned::PullRequest(branch) = &ready.plan.delivery {
             return self.propose(ready, branch.clone(), held).await;
         }
@@ -130,7 +140,7 @@ impl Session {
             }
             Pushed::Raced(Some(_)) => Ok(Delivered::Raced),
             Pushed::Raced(None) => Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("branch {branch} was deleted on the server meanwhile"),
             )),
             Pushed::Protected(reason) => {
@@ -149,7 +159,7 @@ impl Session {
     }
 
     /// What the commit says.
-    pub(super) fn message(&self, ready: &Ready) -> String {
+    pub(super) fn message(&self, ready: &RollbackReady) -> String {
         let plan = &ready.plan;
         let opened = self.args.allow.opened();
         let undoes: Vec<String> = plan.git.undoes.iter().map(|(id, _)| id.clone()).collect();
@@ -171,7 +181,7 @@ impl Session {
     }
 
     /// Asks the agent to deliver the good revision at once.
-    async fn hold(&mut self, ready: &Ready) -> Result<(), CommandError> {
+    async fn hold(&mut self, ready: &RollbackReady) -> Result<(), CommandError> {
         let plan = &ready.plan;
         let by = match ready.repository.person().await {
             Some(name) => name,
@@ -191,7 +201,10 @@ impl Session {
             ..Hold::default()
         };
         let text = serde_json::to_string(&hold).map_err(|error| {
-            CommandError::new(ExitStatus::Usage, format!("cannot write the hold: {error}"))
+            CommandError::new(
+                CommandErrorKind::Internal,
+                format!("cannot write the hold: {error}"),
+            )
         })?;
         let patch = json!({"metadata": {"annotations": {annotation::HOLD: text}}});
         self.patch(&patch, "ask the agent to hold").await?;

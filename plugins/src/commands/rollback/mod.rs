@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{OutputArgs, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::terminal::View;
@@ -20,12 +20,14 @@ use crate::cluster::application;
 use crate::cluster::application::Named;
 use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::rollback::document::Done;
-use crate::commands::rollback::prepare::{Mode, Prepared, Session};
+use crate::commands::rollback::prepare::{Prepared, RollbackReady};
+use crate::commands::rollback::session::{Mode, Session};
 use crate::commands::rollback::{document, masked, screen};
 use crate::forge::Choice;
 use crate::git::Workplace;
 
 pub mod application;
+mod assemble;
 mod deliver;
 pub mod document;
 pub mod masked;
@@ -33,8 +35,10 @@ pub mod message;
 pub mod outcome;
 mod prepare;
 mod propose;
+mod request;
 mod revert;
 pub mod screen;
+mod session;
 pub mod three_way;
 mod wait;
 
@@ -192,10 +196,19 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
         workplace,
         mode,
         repositories: Vec::new(),
+        fetched: Vec::new(),
     };
+    // Read once more only when the branch moved.
+    let mut application = Some(application);
     let mut shown: Option<serde_json::Value> = None;
     for _ in 0..TRIES {
-        let prepared = match Box::pin(session.prepare()).await? {
+        let current = match application.take() {
+            Some(found) => found,
+            None => {
+                application::get(&session.namespace, &session.name, &session.connection).await?
+            }
+        };
+        let prepared = match Box::pin(session.prepare(&current)).await? {
             Prepared::Nothing(why) => return session.nothing(&why),
             Prepared::Again(why) => {
                 session.progress.update(&why);
@@ -227,7 +240,7 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
         }
     }
     Err(CommandError::new(
-        ExitStatus::Unreachable,
+        CommandErrorKind::Conflict,
         format!("others pushed to the branch {TRIES} times while the commit was made"),
     )
     .hint("run it again, or propose it with --pr"))
@@ -270,7 +283,7 @@ impl Session {
         Ok(())
     }
 
-    async fn dry_run(&mut self, prepared: &prepare::Ready) -> Result<ExitStatus, CommandError> {
+    async fn dry_run(&mut self, prepared: &RollbackReady) -> Result<ExitStatus, CommandError> {
         let done = Done {
             outcome: "Planned",
             ..Done::default()
@@ -284,8 +297,8 @@ impl Session {
     }
 
     /// The patch, without files that hold Secrets.
-    async fn shown_patch(&self, prepared: &prepare::Ready) -> Result<String, CommandError> {
-        let prepare::Ready {
+    async fn shown_patch(&self, prepared: &RollbackReady) -> Result<String, CommandError> {
+        let RollbackReady {
             repository,
             tip,
             tree,
@@ -325,7 +338,7 @@ impl Session {
             .collect();
         let flags: Vec<&str> = closed.iter().map(|gate| gate.flag()).collect();
         Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!("refused for safety: {}", reasons.join("; ")),
         )
         .hint(format!("if that is meant, add {}", flags.join(" "))))
@@ -344,7 +357,7 @@ impl Session {
         // What was agreed to, also beforehand, was another plan.
         if !prompt::can_ask() {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 "the plan changed while it was carried out, because others pushed to the branch; \
                  nothing was changed",
             )
@@ -357,7 +370,7 @@ impl Session {
 
     async fn finish(
         &mut self,
-        prepared: &prepare::Ready,
+        prepared: &RollbackReady,
         mut done: deliver::Delivery,
     ) -> Result<ExitStatus, CommandError> {
         let status = Box::pin(self.wait(prepared, &mut done)).await;
@@ -408,6 +421,3 @@ impl Session {
         }
     }
 }
-
-/// When what is waited for began.
-type Since = Instant;

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::{one_line, short_revision};
 
 use crate::commands::rollback::deliver::{Delivered, Delivery};
-use crate::commands::rollback::prepare::{Ready, Session};
+use crate::commands::rollback::prepare::RollbackReady;
+use crate::commands::rollback::session::Session;
 use crate::forge::{Forge, Proposal, Proposed};
 use crate::git::{NewCommit, Pushed, Repository, Target};
 
@@ -17,7 +18,7 @@ impl Session {
     /// Pushes the commit to the branch `onto` and opens a pull request.
     pub(super) async fn propose(
         &mut self,
-        ready: &Ready,
+        ready: &RollbackReady,
         onto: String,
         held: bool,
     ) -> Result<Delivered, CommandError> {
@@ -42,7 +43,7 @@ impl Session {
     /// Brings the branch to a commit that holds the change; the one it is at, if it does.
     async fn push_branch(
         &mut self,
-        ready: &Ready,
+        ready: &RollbackReady,
         head: &str,
         message: &str,
     ) -> Result<String, CommandError> {
@@ -87,7 +88,7 @@ impl Session {
                 Pushed::Raced(_) => {}
                 Pushed::Protected(reason) => {
                     return Err(CommandError::new(
-                        ExitStatus::Unreachable,
+                        CommandErrorKind::Server,
                         format!("the server takes no push to {head} either: {reason}"),
                     )
                     .hint("ask who runs the repository for the right to push branches"));
@@ -95,14 +96,14 @@ impl Session {
             }
         }
         Err(CommandError::new(
-            ExitStatus::Unreachable,
+            CommandErrorKind::Conflict,
             format!("others push to {head} all the time"),
         ))
     }
 
     async fn open_pull_request(
         &mut self,
-        ready: &Ready,
+        ready: &RollbackReady,
         message: &str,
         delivery: &mut Delivery,
     ) -> Result<(), CommandError> {
@@ -151,7 +152,7 @@ impl Session {
 async fn holds(
     repository: &Repository,
     existing: &str,
-    ready: &Ready,
+    ready: &RollbackReady,
 ) -> Result<bool, CommandError> {
     let Some(base) = repository.merge_base(existing, &ready.tip).await? else {
         return Ok(false);
@@ -174,7 +175,7 @@ async fn holds(
 }
 
 /// The pull request's text, in Markdown: the commit's, and what changes in the cluster.
-fn body(ready: &Ready, message: &str) -> String {
+fn body(ready: &RollbackReady, message: &str) -> String {
     let plan = &ready.plan;
     let mut lines = vec![
         "```".to_owned(),

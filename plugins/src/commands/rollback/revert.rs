@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gitops_api::preview::{PreviewFile, PreviewRestore, PreviewSpec, PreviewStatus};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::{one_line, short_revision};
 use gitops_views::rollback::plan::FileChange;
 
@@ -36,7 +36,7 @@ pub(super) async fn resolve(
         let found = repository.resolve(revision).await?;
         let usage = |what: &str| {
             CommandError::new(
-                ExitStatus::Usage,
+                CommandErrorKind::Usage,
                 format!("{:?} {what}", one_line(revision)),
             )
         };
@@ -60,7 +60,7 @@ pub(super) async fn before(
     let commit = repository.commit_info(oldest).await?;
     commit.parents.first().cloned().ok_or_else(|| {
         CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             format!(
                 "{} is the first commit: there is nothing before it",
                 short_revision(oldest)
@@ -163,7 +163,7 @@ async fn left(
                     file.shared_with.join(", ")
                 ));
                 return Ok(Some(
-                    CommandError::new(ExitStatus::Refused, message)
+                    CommandError::new(CommandErrorKind::Refused, message)
                         .hint("take it back for all with --include-shared"),
                 ));
             }
@@ -175,7 +175,7 @@ async fn left(
 fn conflict(path: &str, commit: &str, why: &str) -> CommandError {
     let short = short_revision(commit);
     CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         one_line(&format!(
             "what {short} did to {path} cannot be taken back by itself: {why}"
         )),
@@ -212,7 +212,7 @@ pub(super) async fn question(
     }
     if size > LARGEST_QUESTION {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             "the files are too large to ask the agent about",
         )
         .hint("revert the commit with git revert and open a pull request"));

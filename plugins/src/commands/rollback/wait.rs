@@ -14,7 +14,8 @@ use crate::cluster::follow::{Followed, Verdict};
 use crate::commands::rollback::PATIENCE;
 use crate::commands::rollback::deliver::Delivery;
 use crate::commands::rollback::outcome::{Goal, Stage, stage};
-use crate::commands::rollback::prepare::{Ready, Session};
+use crate::commands::rollback::prepare::RollbackReady;
+use crate::commands::rollback::session::Session;
 
 /// Commits that are known to be older than the new one.
 const EARLIER: usize = 2000;
@@ -23,7 +24,7 @@ impl Session {
     /// Waits, if that was asked for, and notes in the delivery how it went.
     pub(super) async fn wait(
         &mut self,
-        ready: &Ready,
+        ready: &RollbackReady,
         delivery: &mut Delivery,
     ) -> Result<ExitStatus, CommandError> {
         if !delivery.proposed || delivery.held {
@@ -83,7 +84,7 @@ impl Session {
 
     async fn follow(
         &mut self,
-        ready: &Ready,
+        ready: &RollbackReady,
         delivery: &mut Delivery,
         goal: Goal<'_>,
         what: &str,

@@ -4,7 +4,7 @@
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::{DEFAULT_NAMESPACE, LEASE_NAME};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output;
 use gitops_kit::output::{Form, OutputArgs, print};
@@ -91,13 +91,13 @@ impl Selection {
         }
         if connection.namespace.as_deref() == Some("") {
             return Err(CommandError::new(
-                ExitStatus::Usage,
+                CommandErrorKind::Usage,
                 "-n needs a namespace; for all of them use -A",
             ));
         }
         if args.watch && !args.output.form.is_table() {
             return Err(
-                CommandError::new(ExitStatus::Usage, "--watch shows tables only")
+                CommandError::new(CommandErrorKind::Usage, "--watch shows tables only")
                     .hint("leave out --watch or --output"),
             );
         }

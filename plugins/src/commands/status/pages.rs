@@ -1,7 +1,7 @@
 //! Reads many Applications fast: the next page is asked for while the last one is read.
 
 use gitops_api::Application;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_views::status::listing;
 use kube::Resource;
 use kube::api::ListParams;
@@ -26,13 +26,13 @@ pub(super) async fn list(
 ) -> Result<Vec<Application>, CommandError> {
     let what = format!("list Applications in {}", place(namespace));
     let not_understood =
-        |error| failure::of(&kube::Error::SerdeError(error), &what, &connection.endpoint);
+        |error| failure::of(kube::Error::SerdeError(error), &what, &connection.endpoint);
     let request = Request::new(Application::url_path(&(), namespace));
     params.limit = Some(PAGE);
     let mut pages: Vec<Reading> = Vec::new();
     loop {
         let request = request.list(&params).map_err(|error| {
-            CommandError::new(ExitStatus::Usage, format!("cannot {what}: {error}"))
+            CommandError::new(CommandErrorKind::Usage, format!("cannot {what}: {error}"))
         })?;
         let page = connection
             .ask(&what, connection.client.request_text(request))
@@ -47,7 +47,7 @@ pub(super) async fn list(
     let mut applications = Vec::new();
     for page in pages {
         let page = page.await.map_err(|error| {
-            CommandError::new(ExitStatus::Unreachable, format!("cannot {what}: {error}"))
+            CommandError::new(CommandErrorKind::Server, format!("cannot {what}: {error}"))
         })?;
         applications.extend(page.map_err(not_understood)?);
     }

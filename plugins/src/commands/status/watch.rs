@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use gitops_api::Application;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::print;
 use gitops_kit::terminal;
@@ -90,7 +90,7 @@ pub(super) async fn watch(
                     }
                     screen.take(event)?;
                 }
-                Some(Err(error)) => return Err(watch_failed(&error, connection)),
+                Some(Err(error)) => return Err(watch_failed(error, connection)),
                 None => return Ok(ExitStatus::Success),
             },
             _ = ticks.tick(), if view.interactive => {
@@ -109,7 +109,7 @@ pub(super) async fn watch(
     }
 }
 
-fn watch_failed(error: &watcher::Error, connection: &Connection) -> CommandError {
+fn watch_failed(error: watcher::Error, connection: &Connection) -> CommandError {
     let cause = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
@@ -118,7 +118,10 @@ fn watch_failed(error: &watcher::Error, connection: &Connection) -> CommandError
         }
         other => other.to_string(),
     };
-    CommandError::new(ExitStatus::Unreachable, format!("the watch ended: {cause}"))
+    CommandError::new(
+        CommandErrorKind::Server,
+        format!("the watch ended: {cause}"),
+    )
 }
 
 struct Screen<'a> {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::operation::Operation;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{ColourArgs, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
@@ -187,7 +187,7 @@ async fn chosen(
         found = application::list(Some(&namespace), params, connection).await?;
         if found.is_empty() {
             let none = application::none_found(Some(&namespace), Some(selector), connection);
-            return Err(CommandError::new(ExitStatus::Usage, none.await));
+            return Err(CommandError::new(CommandErrorKind::NotFound, none.await));
         }
     }
     for given in &args.applications {
@@ -205,7 +205,7 @@ async fn chosen(
 /// Whether a sync may be asked for at all.
 fn check(application: &Application) -> Result<(), CommandError> {
     let (namespace, name) = state::name(application);
-    let refused = |message: String| CommandError::new(ExitStatus::Refused, message);
+    let refused = |message: String| CommandError::new(CommandErrorKind::Refused, message);
     if application.metadata.deletion_timestamp.is_some() {
         return Err(refused(format!("Application {name} is being deleted")));
     }
@@ -272,7 +272,7 @@ async fn write(
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => {
                 return Err(failure::of(
-                    &error,
+                    error,
                     &format!("ask for a sync of Application {name}"),
                     &connection.endpoint,
                 ));
@@ -283,7 +283,7 @@ async fn write(
         let plan = Plan::of(&current, wish, Timestamp::now(), false);
         if plan.pruned() != shown.pruned() || plan.to != shown.to {
             return Err(CommandError::new(
-                ExitStatus::Refused,
+                CommandErrorKind::Refused,
                 format!("Application {name} has changed since the plan was made"),
             )
             .hint("look at it again: run the command once more"));
@@ -291,7 +291,7 @@ async fn write(
         version.clone_from(&current.metadata.resource_version);
     }
     Err(CommandError::new(
-        ExitStatus::Refused,
+        CommandErrorKind::Refused,
         format!("Application {name} changes too often for a request to be written"),
     )
     .hint("run the command once more"))

@@ -3,7 +3,7 @@
 use gitops_api::operation::{Operation, OperationInitiator, SyncOperation, SyncOperationResource};
 use gitops_api::source::NameValue;
 use gitops_api::{Application, ResourceStatus};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::suggest;
 
 /// Name of the note by which a request is recognised in the answer.
@@ -113,7 +113,7 @@ fn unknown(
 ) -> CommandError {
     let name = application.metadata.name.as_deref().unwrap_or_default();
     let error = CommandError::new(
-        ExitStatus::Usage,
+        CommandErrorKind::NotFound,
         format!("Application {name:?} has no object {:?}", selector.given),
     );
     let names: Vec<String> = known

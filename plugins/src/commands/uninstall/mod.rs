@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gitops_api::constants::DEFAULT_NAMESPACE;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::print;
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
@@ -109,7 +109,7 @@ pub async fn run(
             &namespace,
         );
         let error = CommandError::new(
-            ExitStatus::Usage,
+            CommandErrorKind::NotFound,
             format!("there is no agent in namespace {namespace}"),
         );
         return Err(match elsewhere.first() {

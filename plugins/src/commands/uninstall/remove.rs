@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitops_api::constants::finalizer;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ async fn workloads(
 ) -> Result<(), CommandError> {
     if !cluster.agent_runs(&found.namespace).await {
         return Err(CommandError::new(
-            ExitStatus::Refused,
+            CommandErrorKind::Refused,
             "no agent is alive that could delete what the Applications delivered",
         )
         .hint(

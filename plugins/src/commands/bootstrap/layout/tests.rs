@@ -89,7 +89,7 @@ fn files_of_others_are_never_replaced() {
     for (name, text, why) in table {
         let existing = files(&[(&layout.file(name), text)]);
         let error = layout.plan(&existing, INSTALL).unwrap_err();
-        assert_eq!(error.status, ExitStatus::Refused);
+        assert_eq!(error.status(), ExitStatus::Refused);
         assert!(error.message.contains(why), "{}", error.message);
     }
 }
