@@ -213,7 +213,7 @@ fn identity(repository: &ChartRepository) -> [u8; 32] {
     }));
     part(credentials.as_ref().map(|c| c.username.as_bytes()));
     part(credentials.as_ref().map(|c| c.password.as_bytes()));
-    part(ca_pem.as_ref().map(|pem| pem.as_bytes()));
+    part(ca_pem.as_ref().map(String::as_bytes));
     part(
         client_certificate
             .as_ref()

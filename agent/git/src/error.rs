@@ -165,18 +165,120 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// Whether the same call may succeed later without anybody changing anything.
-    pub fn is_temporary(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Corrupt { .. }
-        )
+    /// Whether the same call may succeed later without anybody changing anything: servers come back,
+    /// DNS recovers, time and rate limits pass, a damaged mirror is replaced. Wrong credentials,
+    /// untrusted certificates and host keys, and what does not exist stay as they are until somebody
+    /// changes them.
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Corrupt { .. } => true,
+            Self::InvalidUrl { .. }
+            | Self::Certificate { .. }
+            | Self::Authentication { .. }
+            | Self::HostKey { .. }
+            | Self::RepositoryNotFound { .. }
+            | Self::RevisionNotFound { .. }
+            | Self::AmbiguousRevision { .. }
+            | Self::Protocol { .. }
+            | Self::HistoryTooShallow { .. }
+            | Self::InvalidPath { .. }
+            | Self::PathNotFound { .. }
+            | Self::UnexpectedKind { .. }
+            | Self::Storage { .. } => false,
+        }
     }
 
     pub(crate) fn storage(path: impl Into<PathBuf>, error: &dyn std::fmt::Display) -> Self {
         Self::Storage {
             path: path.into(),
             reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_told_from_what_stays() {
+        let url = || "https://git.example/r".to_owned();
+        let reason = || "x".to_owned();
+        let cases = [
+            (
+                GitError::Unreachable {
+                    url: url(),
+                    reason: reason(),
+                },
+                true,
+            ),
+            (
+                GitError::Timeout {
+                    url: url(),
+                    reason: reason(),
+                },
+                true,
+            ),
+            (
+                GitError::Corrupt {
+                    url: url(),
+                    reason: reason(),
+                },
+                true,
+            ),
+            (
+                GitError::Certificate {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::Authentication {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::HostKey {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::RepositoryNotFound {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::RevisionNotFound {
+                    url: url(),
+                    revision: "main".into(),
+                },
+                false,
+            ),
+            (
+                GitError::Protocol {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::InvalidUrl {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (GitError::storage("/cache", &"full"), false),
+        ];
+        for (error, temporary) in cases {
+            assert_eq!(error.is_temporary(), temporary, "{error}");
         }
     }
 }
