@@ -11,6 +11,3 @@ pub mod extension;
 pub mod forge;
 pub mod git;
 pub mod program;
-
-// For `forge`.
-use gitops_kit::{exit, text};

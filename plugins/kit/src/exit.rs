@@ -80,17 +80,6 @@ impl CommandErrorKind {
     }
 }
 
-// Until the forges have errors of their own.
-impl From<ExitStatus> for CommandErrorKind {
-    fn from(status: ExitStatus) -> Self {
-        match status {
-            ExitStatus::Refused => Self::Refused,
-            ExitStatus::Unreachable => Self::Server,
-            _ => Self::Usage,
-        }
-    }
-}
-
 /// Why a command could not do what was asked, and what to do next.
 #[derive(Clone, Debug)]
 pub struct CommandError {
@@ -105,9 +94,9 @@ pub struct CommandError {
 
 impl CommandError {
     /// An error without hints.
-    pub fn new(kind: impl Into<CommandErrorKind>, message: impl Into<String>) -> Self {
+    pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> Self {
         Self {
-            kind: kind.into(),
+            kind,
             message: message.into(),
             hints: Vec::new(),
             source: None,

@@ -2,6 +2,7 @@
 //! later fails here; nothing here changes a cluster, a repository or a forge.
 
 use gitops_api::Application;
+use gitops_forge::{DeployKey, Forge};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
@@ -25,7 +26,6 @@ use crate::commands::bootstrap::{
     take_over,
 };
 use crate::forge;
-use crate::forge::{DeployKey, Forge};
 use crate::git::{Repository, Target, Workplace};
 
 /// Oldest Kubernetes that is known to do: server-side apply as the agent uses it.
@@ -162,14 +162,16 @@ pub async fn check(
         Forge::find(&url, options.forge.as_ref(), |name| {
             std::env::var(name).ok()
         })
-        .await?
+        .await
+        .map_err(forge::failure)?
     } else {
         None
     };
     if readable.deploy_key.is_some()
         && let Some(forge) = forge.as_ref().filter(|forge| forge.is_logged_in())
     {
-        forge.may_list_deploy_keys().await?;
+        let listed = forge.may_list_deploy_keys().await;
+        listed.map_err(forge::failure)?;
     }
 
     let message = message(&layout, &installation, &tip);

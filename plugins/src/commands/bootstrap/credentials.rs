@@ -1,6 +1,7 @@
 //! Finds the credentials with which the agent will read the repository, and tries them as far as
 //! that can be done from here. Writes nothing but a key in a temporary folder.
 
+use gitops_forge::DeployKey;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use crate::commands::bootstrap::access::Access;
 use crate::commands::bootstrap::cluster::Cluster;
 use crate::commands::bootstrap::options::BootstrapOptions;
 use crate::commands::bootstrap::{access, secret};
-use crate::forge::DeployKey;
 
 /// Credentials of the agent.
 pub struct Credentials {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gitops_api::Application;
 use gitops_api::constants::annotation;
+use gitops_forge::{Proposal, Proposed, Registered};
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
@@ -19,7 +20,7 @@ use crate::commands::bootstrap::layout::{AGENT, Layout, PlannedFile, ROOT};
 use crate::commands::bootstrap::plan::Verb;
 use crate::commands::bootstrap::verdict::{Target as Wanted, judge};
 use crate::commands::bootstrap::{manifests, source, take_over};
-use crate::forge::{Proposal, Proposed, Registered};
+use crate::forge;
 use crate::git::{Pushed, Target};
 
 /// Pushes tried while others push too.
@@ -194,7 +195,8 @@ async fn propose(
         return Ok(format!("branch {head}"));
     };
     let name = forge.kind.request_name();
-    match forge.open_pull_request(&proposal).await? {
+    let proposed = forge.open_pull_request(&proposal).await;
+    match proposed.map_err(forge::failure)? {
         Proposed::Opened(request) => {
             progress.done(&format!("{name} {} opened", request.url));
             Ok(request.url)
@@ -268,7 +270,8 @@ async fn credentials(
         None => None,
         Some(forge) => {
             progress.begin("registering the deploy key");
-            match forge.register_deploy_key(key).await? {
+            let registered = forge.register_deploy_key(key).await;
+            match registered.map_err(forge::failure)? {
                 Registered::Added => {
                     progress.done(&format!("deploy key added at {}, read-only", forge.kind));
                     return Ok(());

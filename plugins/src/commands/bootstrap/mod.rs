@@ -23,7 +23,6 @@ use crate::commands::bootstrap::layout::{Change, Layout};
 use crate::commands::bootstrap::manifests::{Choice, Installation};
 use crate::commands::bootstrap::options::BootstrapOptions;
 use crate::commands::bootstrap::{access, plan};
-use crate::forge;
 
 pub mod access;
 pub mod check;
@@ -127,7 +126,7 @@ pub struct BootstrapArgs {
 
     /// The forge: github, gitlab, gitea, forgejo, none, or KIND=URL [default: $GITOPS_FORGE, or asked]
     #[arg(long, value_name = "KIND")]
-    pub forge: Option<forge::Choice>,
+    pub forge: Option<gitops_forge::Choice>,
 
     /// Longest wait for the agent, and for each Application
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]

@@ -2,7 +2,6 @@
 
 use crate::commands::bootstrap::access::Offer;
 use crate::commands::bootstrap::image::Image;
-use crate::forge;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -24,5 +23,5 @@ pub struct BootstrapOptions {
     /// How the agent may read the repository.
     pub offer: Offer,
     /// Which forge it is.
-    pub forge: Option<forge::Choice>,
+    pub forge: Option<gitops_forge::Choice>,
 }

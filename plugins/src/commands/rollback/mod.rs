@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use gitops_forge::Choice;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{OutputArgs, print};
 use gitops_kit::progress::Progress;
@@ -23,7 +24,6 @@ use crate::commands::rollback::document::Done;
 use crate::commands::rollback::prepare::{Prepared, RollbackReady};
 use crate::commands::rollback::session::{Mode, Session};
 use crate::commands::rollback::{document, masked, screen};
-use crate::forge::Choice;
 use crate::git::Workplace;
 
 pub mod application;

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use gitops_forge::{Forge, Proposal, Proposed};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::{one_line, short_revision};
 
 use crate::commands::rollback::deliver::{Delivered, Delivery};
 use crate::commands::rollback::prepare::RollbackReady;
 use crate::commands::rollback::session::Session;
-use crate::forge::{Forge, Proposal, Proposed};
+use crate::forge;
 use crate::git::{NewCommit, Pushed, Repository, Target};
 
 /// Attempts to be faster than another run for the same branch.
@@ -117,7 +118,8 @@ impl Session {
         self.progress.begin("opening a pull request");
         let address = ready.repository.url();
         let variable = |name: &str| std::env::var(name).ok();
-        let forge = Forge::find(address, self.args.forge.as_ref(), variable).await?;
+        let forge = Forge::find(address, self.args.forge.as_ref(), variable).await;
+        let forge = forge.map_err(forge::failure)?;
         let Some(forge) = forge else {
             self.progress.warn(&format!(
                 "no forge with a known API serves {address}: open the pull request from {} to \
@@ -127,7 +129,8 @@ impl Session {
             return Ok(());
         };
         let name = forge.kind.request_name();
-        match forge.open_pull_request(&proposal).await? {
+        let proposed = forge.open_pull_request(&proposal).await;
+        match proposed.map_err(forge::failure)? {
             Proposed::Opened(request) => {
                 self.progress.done(&format!("{name} {}", request.url));
                 delivery.pull_request = Some(request.url);
