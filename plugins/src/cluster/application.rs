@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use gitops_api::Application;
 use gitops_api::constants::DEFAULT_NAMESPACE;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use gitops_kit::suggest;
+use gitops_kit::terminal::{ColourChoice, View};
+use gitops_kit::{prompt, suggest, text};
+use gitops_views::status::application::Summary;
+use jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 
@@ -71,6 +74,53 @@ pub fn places(named: Option<&str>, context: Option<&str>) -> Vec<String> {
         .chain([DEFAULT_NAMESPACE])
         .map(str::to_owned)
         .collect()
+}
+
+/// APP as it was given; where none was, one chosen from a list, NAMESPACE/NAME. `may_ask` is no when
+/// nothing shall be asked (`--yes`). Without a terminal the command line has refused already.
+pub async fn given_or_picked(
+    given: Option<&str>,
+    may_ask: bool,
+    args: &ConnectionArgs,
+    connection: &Connection,
+) -> Result<String, CommandError> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    if !may_ask || !prompt::can_pick() {
+        return Err(CommandError::new(
+            CommandErrorKind::Usage,
+            "an Application has to be named: NAME or NAMESPACE/NAME",
+        ));
+    }
+    let namespace = namespace(args, connection).await;
+    let applications = list(Some(&namespace), ListParams::default(), connection).await?;
+    if applications.is_empty() {
+        let none = none_found(Some(&namespace), None, connection);
+        return Err(CommandError::new(CommandErrorKind::NotFound, none.await));
+    }
+    let view = View::of_stderr(ColourChoice::Auto);
+    let now = Timestamp::now();
+    let mut rows: Vec<Summary> = applications
+        .iter()
+        .map(|application| Summary::of(application, now, view.unicode))
+        .collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    let columns = rows.iter().map(|row| text::width(&row.name)).max();
+    let items: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let name = &row.name;
+            let blanks = " ".repeat(columns.unwrap_or(0) - text::width(name));
+            format!(
+                "{name}{blanks}  {}  {}",
+                row.sync.as_str(),
+                row.health.as_str()
+            )
+        })
+        .collect();
+    let chosen = prompt::pick("Which Application?", &items, 0, &view).await?;
+    Ok(format!("{namespace}/{}", rows[chosen].name))
 }
 
 /// The Application that APP names; its metadata says where it was found.

@@ -144,12 +144,37 @@ impl Connection {
 impl ConnectionArgs {
     /// Names of the kubeconfig's contexts.
     pub fn contexts(&self) -> Vec<String> {
-        let kubeconfig = kubeconfig::read(self.kubeconfig.as_deref()).ok().flatten();
-        let contexts = kubeconfig.into_iter().flat_map(|found| found.contexts);
-        contexts.map(|context| context.name).collect()
+        let kubeconfig = kubeconfig::read(self.kubeconfig.as_deref());
+        let kubeconfig = kubeconfig.ok().flatten();
+        kubeconfig
+            .as_ref()
+            .map(kubeconfig::names)
+            .unwrap_or_default()
     }
 
-    /// Reads the kubeconfig and makes a client. Asks the cluster nothing.
+    /// As [`Self::connect`]; on a terminal a context is chosen from a list where the kubeconfig has
+    /// no current one. `may_ask` is no when nothing shall be asked (`--yes`).
+    pub async fn connect_or_pick(&self, may_ask: bool) -> Result<Connection, CommandError> {
+        if may_ask
+            && prompt::can_pick()
+            && let Some(kubeconfig) = kubeconfig::read(self.kubeconfig.as_deref())?
+            && kubeconfig::chosen(&kubeconfig, self.context.as_deref()).is_none()
+        {
+            let names = kubeconfig::names(&kubeconfig);
+            if !names.is_empty() {
+                let view = View::of_stderr(ColourChoice::Auto);
+                let place = prompt::pick("Which context?", &names, 0, &view).await?;
+                let picked = Self {
+                    context: Some(names[place].clone()),
+                    ..self.clone()
+                };
+                return picked.connect().await;
+            }
+        }
+        self.connect().await
+    }
+
+    /// Reads the kubeconfig and makes a client. Asks neither the cluster nor the user.
     pub async fn connect(&self) -> Result<Connection, CommandError> {
         let mut context_namespace = None;
         let (mut config, context) = match kubeconfig::read(self.kubeconfig.as_deref())? {

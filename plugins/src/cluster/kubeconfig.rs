@@ -55,19 +55,29 @@ pub fn read(file: Option<&Path>) -> Result<Option<Kubeconfig>, CommandError> {
     Ok(merged)
 }
 
-/// The context to use: the chosen one, else the current one.
-pub fn context(kubeconfig: &Kubeconfig, chosen: Option<&str>) -> Result<String, CommandError> {
+/// Names of the contexts.
+pub fn names(kubeconfig: &Kubeconfig) -> Vec<String> {
+    let contexts = kubeconfig.contexts.iter();
+    contexts.map(|context| context.name.clone()).collect()
+}
+
+/// Name of the context to use: the chosen one, else the current one.
+pub fn chosen(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
+    context
+        .map(str::to_owned)
+        .or_else(|| kubeconfig.current_context.clone())
+        .filter(|context| !context.is_empty())
+}
+
+/// The context to use, which is there.
+pub fn context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String, CommandError> {
     let names = || {
         kubeconfig
             .contexts
             .iter()
             .map(|context| context.name.as_str())
     };
-    let chosen = chosen
-        .map(str::to_owned)
-        .or_else(|| kubeconfig.current_context.clone())
-        .filter(|context| !context.is_empty());
-    let Some(context) = chosen else {
+    let Some(context) = chosen(kubeconfig, context) else {
         let all: Vec<&str> = names().collect();
         return Err(CommandError::new(
             CommandErrorKind::Usage,

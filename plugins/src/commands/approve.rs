@@ -30,8 +30,8 @@ use crate::commands::sync::state;
 #[command(verbatim_doc_comment)]
 pub struct ApproveArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     /// Do not ask again
     #[arg(long, short)]
@@ -95,8 +95,10 @@ fn time(application: &Application, now: Timestamp) -> Timestamp {
 
 /// Runs the command.
 pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let connection = flags.connect().await?;
-    let application = application::find(&args.application, &flags, &connection).await?;
+    let connection = flags.connect_or_pick(!args.yes).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, !args.yes, &flags, &connection).await?;
+    let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let mut progress = Progress::new(args.colour.color);
     let questions = questions(&application);

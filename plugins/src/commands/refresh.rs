@@ -9,6 +9,7 @@ use gitops_api::constants::annotation;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::ColourArgs;
 use gitops_kit::progress::Progress;
+use gitops_kit::prompt;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -30,7 +31,7 @@ use crate::commands::sync::{state, verdict};
 #[command(verbatim_doc_comment)]
 pub struct RefreshArgs {
     /// Applications: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP", required = true)]
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
     pub applications: Vec<String>,
 
     /// Render again, too
@@ -47,9 +48,13 @@ pub struct RefreshArgs {
 
 /// Runs the command.
 pub async fn run(args: RefreshArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let connection = flags.connect().await?;
+    let connection = flags.connect_or_pick(true).await?;
     let mut applications = Vec::new();
-    for given in &args.applications {
+    let mut given = args.applications.clone();
+    if given.is_empty() {
+        given.push(application::given_or_picked(None, true, &flags, &connection).await?);
+    }
+    for given in &given {
         let application = application::find(given, &flags, &connection).await?;
         let (namespace, name) = state::name(&application);
         if state::is_skipped(&application) {

@@ -7,7 +7,7 @@ use gitops_api::{Application, OperationPhase};
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::output::ColourArgs;
 use gitops_kit::progress::Progress;
-use gitops_kit::text;
+use gitops_kit::{prompt, text};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -30,8 +30,8 @@ const ATTEMPTS: usize = 8;
 #[command(verbatim_doc_comment)]
 pub struct TerminateArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     /// Longest wait for the end: 90s, 10m; 0 waits without end
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
@@ -62,8 +62,10 @@ fn task(application: &Application) -> Task {
 
 /// Runs the command.
 pub async fn run(args: TerminateArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let connection = flags.connect().await?;
-    let mut application = application::find(&args.application, &flags, &connection).await?;
+    let connection = flags.connect_or_pick(true).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, true, &flags, &connection).await?;
+    let mut application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     let mut progress = Progress::new(args.colour.color);

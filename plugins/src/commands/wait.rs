@@ -9,7 +9,7 @@ use gitops_api::preview::PreviewSpec;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::ColourArgs;
 use gitops_kit::progress::Progress;
-use gitops_kit::text;
+use gitops_kit::{prompt, text};
 use jiff::Timestamp;
 
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
@@ -36,8 +36,8 @@ use crate::git::{GitError, Repository, Workplace, is_object_id};
 #[command(verbatim_doc_comment)]
 pub struct WaitArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     /// Wait for this commit or one that contains it: an id of at least 7 characters, or in a clone
     /// anything git understands
@@ -62,8 +62,10 @@ pub struct WaitArgs {
 
 /// Runs the command.
 pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let connection = flags.connect().await?;
-    let application = application::find(&args.application, &flags, &connection).await?;
+    let connection = flags.connect_or_pick(true).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, true, &flags, &connection).await?;
+    let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let mut progress = Progress::new(args.colour.color);
     let mut memory = Memory::new(Timestamp::now());

@@ -169,7 +169,7 @@ pub async fn run(
     // Said before anything is asked: a bad folder is a matter of this command line alone.
     Layout::new(&options.path, &options.url, "main", &options.namespace)?;
     let view = View::of_stdout(args.color);
-    let connection = connection.connect().await?;
+    let connection = connection.connect_or_pick(!args.yes).await?;
     let mut progress = Progress::new(args.color);
     let ready = match check(&options, &connection, &mut progress).await {
         Ok(ready) => ready,

@@ -12,6 +12,7 @@ use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::{Form, OutputArgs, print};
 use gitops_kit::progress::Progress;
+use gitops_kit::prompt;
 use gitops_kit::terminal::View;
 use gitops_views::diff;
 use gitops_views::diff::sides;
@@ -55,8 +56,8 @@ pub mod suitable;
 #[command(verbatim_doc_comment)]
 pub struct DiffArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     /// Branch, tag or commit instead of the Application's own; with several sources once for each
     #[arg(short, long, value_name = "REVISION", value_parser = revision)]
@@ -111,14 +112,18 @@ struct Compared {
 
 /// Runs the command.
 pub async fn run(args: DiffArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    Named::read(&args.application, &flags)?;
+    if let Some(given) = &args.application {
+        Named::read(given, &flags)?;
+    }
     let program = if args.output.form.is_table() {
         external::program(std::env::var(external::VARIABLE).ok().as_deref())
     } else {
         None
     };
-    let connection = flags.connect().await?;
-    let application = application::find(&args.application, &flags, &connection).await?;
+    let connection = flags.connect_or_pick(true).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, true, &flags, &connection).await?;
+    let application = application::find(&name, &flags, &connection).await?;
     let whole = args.full || program.is_some();
     let compared = ask(&args, &application, &connection, whole).await?;
     for warning in &compared.answer.warnings {

@@ -4,11 +4,13 @@
 use clap::Args;
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::output::{Form, OutputArgs, print};
+use gitops_kit::prompt;
 use gitops_kit::terminal::View;
 use gitops_views::explain;
 use gitops_views::explain::Evidence;
 use jiff::Timestamp;
 
+use crate::cluster::application;
 use crate::cluster::connection::ConnectionArgs;
 use crate::commands::explain::{document, screen};
 
@@ -35,8 +37,8 @@ mod subject;
 #[command(verbatim_doc_comment)]
 pub struct ExplainArgs {
     /// Application (NAME or NAMESPACE/NAME), or an object: KIND/NAME with its namespace in -n
-    #[arg(value_name = "APP|KIND/NAME")]
-    pub target: String,
+    #[arg(value_name = "APP|KIND/NAME", required = !prompt::can_pick())]
+    pub target: Option<String>,
 
     #[command(flatten)]
     pub output: OutputArgs,
@@ -48,8 +50,10 @@ pub async fn run(
     connection: ConnectionArgs,
 ) -> Result<ExitStatus, CommandError> {
     let view = View::of_stdout(args.output.color);
-    let connected = connection.connect().await?;
-    let target = subject::find(&args.target, &connection, &connected).await?;
+    let connected = connection.connect_or_pick(true).await?;
+    let given = args.target.as_deref();
+    let given = application::given_or_picked(given, true, &connection, &connected).await?;
+    let target = subject::find(&given, &connection, &connected).await?;
     let around = around::read(&target, &connected).await;
     let evidence = Evidence {
         application: target.application,

@@ -4,6 +4,7 @@ use clap::Args;
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::{Form, OutputArgs, print};
+use gitops_kit::prompt;
 use gitops_kit::terminal::View;
 use gitops_views::history::History;
 use jiff::Zoned;
@@ -31,8 +32,8 @@ pub mod screen;
 #[command(verbatim_doc_comment)]
 pub struct HistoryArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     #[command(flatten)]
     pub output: OutputArgs,
@@ -45,8 +46,10 @@ pub async fn run(
 ) -> Result<ExitStatus, CommandError> {
     let view = View::of_stdout(args.output.color);
     let flags = connection;
-    let connection = flags.connect().await?;
-    let application = application::find(&args.application, &flags, &connection).await?;
+    let connection = flags.connect_or_pick(true).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, true, &flags, &connection).await?;
+    let application = application::find(&name, &flags, &connection).await?;
     let history = History::of(&application);
     if let Some(text) = args.output.form.text_of(&document::of(&history))? {
         print(&text)?;

@@ -33,6 +33,7 @@ pub mod document;
 pub mod masked;
 pub mod message;
 pub mod outcome;
+mod pick;
 mod prepare;
 mod propose;
 mod request;
@@ -63,6 +64,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 ///   kubectl gitops rollback web                     to the last that was Synced and Healthy
 ///   kubectl gitops rollback web --dry-run           only show the plan and the patch
 ///   kubectl gitops rollback web --to 4c1d88e        to a commit, tag or ID of history; -1 is one back
+///   kubectl gitops rollback web --pick              choose the deployment from a list
 ///   kubectl gitops rollback web --commit 91be07a    only undo that commit, keep later ones
 ///   kubectl gitops rollback web --pr --now          pull request, and the good version at once
 ///   kubectl gitops rollback web --undo              take the last rollback back
@@ -70,12 +72,16 @@ const PATIENCE: Duration = Duration::from_mins(5);
 #[command(verbatim_doc_comment)]
 pub struct RollbackArgs {
     /// Application: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP")]
-    pub application: String,
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
+    pub application: Option<String>,
 
     /// Where to: commit, tag, ID of history, -1 (one back), @{last-healthy} [default]
     #[arg(long, value_name = "REVISION", allow_hyphen_values = true)]
     pub to: Option<Wanted>,
+
+    /// Choose the deployment to go back to from a list
+    #[arg(long, conflicts_with_all = ["to", "commit", "undo", "yes"])]
+    pub pick: bool,
 
     /// Undo only what this commit did to the Application's files; may be repeated
     #[arg(long, value_name = "SHA", conflicts_with_all = ["to", "undo", "now"])]
@@ -176,11 +182,24 @@ impl AllowArgs {
 
 /// Runs the command.
 pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    Named::read(&args.application, &flags)?;
+    if let Some(given) = &args.application {
+        Named::read(given, &flags)?;
+    }
+    if args.pick && !prompt::can_pick() {
+        return Err(CommandError::new(
+            CommandErrorKind::Usage,
+            "--pick needs a terminal to choose on",
+        )
+        .hint("name the deployment with --to; what there was: kubectl gitops history APP"));
+    }
     let workplace = Workplace::current()?;
-    let connection = flags.connect().await?;
-    let application = application::find(&args.application, &flags, &connection).await?;
-    let mode = if args.undo {
+    let connection = flags.connect_or_pick(!args.yes).await?;
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, !args.yes, &flags, &connection).await?;
+    let application = application::find(&name, &flags, &connection).await?;
+    let mode = if args.pick {
+        Mode::Restore(pick::pick(&application, &View::of_stderr(args.output.color)).await?)
+    } else if args.undo {
         Mode::Undo
     } else if args.commit.is_empty() {
         Mode::Restore(args.to.clone().unwrap_or_default())

@@ -149,7 +149,7 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     Selection::check(&args, &connection)?;
     let view = View::of_stdout(args.output.color);
     let flags = connection;
-    let connection = flags.connect().await?;
+    let connection = flags.connect_or_pick(true).await?;
     let (selection, found) = Selection::of(&args, &flags, &connection).await?;
     if args.watch {
         return Box::pin(watch(&args, &selection, &connection, view)).await;

@@ -49,7 +49,8 @@ const ATTEMPTS: usize = 8;
 #[command(verbatim_doc_comment)]
 pub struct SyncArgs {
     /// Applications: NAME or NAMESPACE/NAME
-    #[arg(value_name = "APP", required_unless_present = "selector")]
+    // A selector is instead of names: those are not required then.
+    #[arg(value_name = "APP", required = !prompt::can_pick())]
     pub applications: Vec<String>,
 
     /// Applications with these labels, such as team=payments
@@ -95,7 +96,7 @@ pub struct SyncArgs {
 
 /// Runs the command.
 pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
-    let connection = flags.connect().await?;
+    let connection = flags.connect_or_pick(!args.yes).await?;
     let applications = chosen(&args, &flags, &connection).await?;
     let wish = Wish {
         revision: args.revision.clone(),
@@ -190,7 +191,11 @@ async fn chosen(
             return Err(CommandError::new(CommandErrorKind::NotFound, none.await));
         }
     }
-    for given in &args.applications {
+    let mut given = args.applications.clone();
+    if given.is_empty() && args.selector.is_none() {
+        given.push(application::given_or_picked(None, !args.yes, flags, connection).await?);
+    }
+    for given in &given {
         let application = application::find(given, flags, connection).await?;
         if !found
             .iter()

@@ -86,7 +86,7 @@ pub async fn run(
         .namespace
         .clone()
         .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    let connection = connection.connect().await?;
+    let connection = connection.connect_or_pick(!args.yes).await?;
     let cluster = Cluster {
         connection: &connection,
     };
