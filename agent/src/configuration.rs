@@ -17,12 +17,57 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::applications::{AppKey, Configuration, key_of};
+use crate::app_key::AppKey;
 use crate::args::RunArgs;
-use crate::cluster::watch::CappedBackoff;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::SettingsReader;
+use crate::watch_backoff::CappedBackoff;
+
+/// What the agent's own namespace says, kept current by watches.
+pub(crate) struct Configuration {
+    /// The agent's own namespace.
+    pub(crate) namespace: String,
+    /// The Applications.
+    pub(crate) applications: Store<Application>,
+    /// The projects.
+    pub(crate) projects: Store<AppProject>,
+    /// Repository and credential Secrets.
+    pub(crate) secrets: Store<Secret>,
+    /// argocd-cm, known hosts, certificates.
+    pub(crate) config_maps: Store<ConfigMap>,
+}
+
+impl Configuration {
+    /// The Application, if it exists.
+    pub(crate) fn application(&self, key: &AppKey) -> Option<Arc<Application>> {
+        let reference = ObjectRef::new(&key.name).within(&key.namespace);
+        self.applications.get(&reference)
+    }
+
+    /// The project of that name, if it exists.
+    pub(crate) fn project(&self, name: &str) -> Option<Arc<AppProject>> {
+        self.projects
+            .get(&ObjectRef::new(name).within(&self.namespace))
+    }
+
+    /// The ConfigMap of that name, if it exists and belongs to Argo CD.
+    pub(crate) fn config_map(&self, name: &str) -> Option<Arc<ConfigMap>> {
+        self.config_maps
+            .get(&ObjectRef::new(name).within(&self.namespace))
+    }
+
+    /// Name under which an application's objects are tracked.
+    pub(crate) fn instance(&self, key: &AppKey) -> String {
+        key.instance(&self.namespace)
+    }
+
+    /// Whether an application of this instance name exists.
+    pub(crate) fn exists(&self, instance: &str) -> bool {
+        let key = AppKey::of_instance(instance, &self.namespace);
+        self.application(&key).is_some()
+    }
+}
 
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(
@@ -51,14 +96,14 @@ pub(crate) async fn read(
                 watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
                     // The agent's own status writes come back here and ask for nothing.
                     let digest = request_digest(app);
-                    let key = key_of(app);
+                    let key = AppKey::of(app);
                     if seen.insert(key.clone(), digest.clone()) != Some(digest) {
                         app_queue.add(key);
                     }
                 }
                 watcher::Event::Delete(app) => {
-                    seen.remove(&key_of(app));
-                    app_queue.add(key_of(app));
+                    seen.remove(&AppKey::of(app));
+                    app_queue.add(AppKey::of(app));
                 }
                 watcher::Event::Init | watcher::Event::InitDone => {}
             }
@@ -68,7 +113,7 @@ pub(crate) async fn read(
         let (queue, applications) = (queue.clone(), applications.clone());
         move || {
             for app in applications.state() {
-                queue.add(key_of(app.as_ref()));
+                queue.add(AppKey::of(app.as_ref()));
             }
         }
     };
@@ -139,6 +184,7 @@ pub(crate) async fn read(
     let argocd_cm = ObjectRef::new(config_map::SETTINGS).within(namespace);
     settings.read(config_maps.get(&argocd_cm).as_deref());
     Ok(Configuration {
+        namespace: namespace.clone(),
         applications,
         projects,
         secrets,
@@ -204,7 +250,7 @@ fn follow<K>(
                 Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
                 Err(error) => tracing::warn!(
                     kind = std::any::type_name::<K>(),
-                    error = crate::cluster::write::chain(&error),
+                    error = gitops_transport::chain(&error),
                     "a watch broke; it is taken up again"
                 ),
             }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use gitops_api::constants;
+use gitops_transport::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, Recorder, Reporter};
 
-use crate::error_text::chain;
 use crate::metrics::Metrics;
 
 /// Records Events in one cluster.

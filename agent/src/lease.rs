@@ -56,7 +56,7 @@ impl Holder {
                 }
                 Err(error) => {
                     tracing::warn!(
-                        error = crate::cluster::write::chain(&error),
+                        error = gitops_transport::chain(&error),
                         "the lease cannot be read"
                     );
                     Duration::from_secs(1)
@@ -90,7 +90,7 @@ impl Holder {
                 }
                 // The API server may be away for a while; nobody else can take the lease either.
                 Err(error) => tracing::warn!(
-                    error = crate::cluster::write::chain(&error),
+                    error = gitops_transport::chain(&error),
                     since = ?renewed.elapsed(),
                     "the lease cannot be renewed"
                 ),

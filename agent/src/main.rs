@@ -1,9 +1,14 @@
 //! `gitops-agent`: pulls Git, renders, applies, watches, repairs. See docs/architecture.md.
 
+mod app_key;
 mod applications;
 mod args;
 mod cluster;
+mod clusters;
 mod configuration;
+mod error_text;
+mod events;
+mod finalizers;
 mod lease;
 mod metrics;
 mod previews;
@@ -12,6 +17,7 @@ mod repositories;
 mod run;
 mod serve;
 mod settings;
+mod watch_backoff;
 
 use std::process::ExitCode;
 

@@ -7,9 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -109,10 +109,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State<K>) -> T) -> T {
-        f(&mut self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner))
+        f(&mut self.state.lock())
     }
 }
 

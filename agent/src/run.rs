@@ -2,34 +2,37 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::{StreamExt, TryStreamExt};
 use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
+use gitops_core::manifest::object::GroupKind;
 use gitops_render::{Renderer, RendererConfig};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use gitops_transport::chain;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Config};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::applications::{AppKey, Cluster, Controller, ObservedRevisions, Reporter, key_of};
+use crate::app_key::AppKey;
+use crate::applications::cache::AppCaches;
+use crate::applications::controller::Controller;
+use crate::applications::observed_revisions::ObservedRevisions;
+use crate::applications::policy::Limits;
+use crate::applications::report::reporter::Reporter;
+use crate::applications::sources::Sources;
 use crate::args::{Args, Command, RunArgs};
-use crate::cluster::discovery::Discovery;
-use crate::cluster::index::Index;
-use crate::cluster::watch::{CappedBackoff, Watches};
-use crate::cluster::write::Writer;
+use crate::cluster::Cluster;
+use crate::clusters::Clusters;
+use crate::configuration::Configuration;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::hub::RepositoryManager;
 use crate::settings::CurrentSettings;
-use crate::{configuration, lease, previews, serve};
+use crate::{applications, configuration, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -81,16 +84,16 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
 
-    let controller = controller(&args, client, metrics, &mut tasks).await?;
+    let controller = controller(&args, client.clone(), metrics, &mut tasks).await?;
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
         let (controller, stop) = (controller.clone(), stop.clone());
         tasks.spawn(async move {
-            tokio::select! { () = stop.cancelled() => {}, () = controller.work() => {} }
+            tokio::select! { () = stop.cancelled() => {}, () = applications::work(controller) => {} }
             Ok(())
         });
     }
-    tasks.spawn(previews::answer(controller, stop.clone()));
+    tasks.spawn(previews::answer(client, controller, stop.clone()));
     tracing::info!("the agent runs");
     let ended = tasks.join_next().await;
     let result = finish(ended, &stop);
@@ -199,20 +202,18 @@ async fn controller(
     })
     .context("cannot make the chart cache")?;
     let queue: Arc<Queue<AppKey>> = Arc::default();
-    let discovery = Discovery::start(client.clone())
-        .await
-        .context("cannot ask the API server which kinds it serves")?;
     let (settings_reader, settings) = CurrentSettings::new();
-    let index = Arc::new(Index::new(settings.clone()));
-    let watches = Watches::new(
+    let cluster = Cluster::start(
         client.clone(),
-        discovery.clone(),
-        index.clone(),
         &args.namespace,
+        args.concurrency,
         settings.clone(),
         on_objects(queue.clone(), args.namespace.clone()),
         metrics.clone(),
-    );
+    )
+    .await
+    .context("cannot ask the API server which kinds it serves")?;
+    let cluster = Arc::new(cluster);
     let hub = RepositoryManager::new(
         args.cache_dir.join("git"),
         args.poll_interval,
@@ -221,54 +222,46 @@ async fn controller(
     );
     let configuration =
         configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
-    let writer = Writer::new(
-        client.clone(),
-        discovery.clone(),
-        args.concurrency,
-        metrics.clone(),
-    );
+    let configuration = Arc::new(configuration);
+    ensure_default_project(&client, &configuration).await;
     let controller = Arc::new(Controller {
-        namespace: args.namespace.clone(),
-        reporter: Reporter::new(client.clone(), metrics.clone()),
-        client: client.clone(),
-        configuration,
-        settings: settings.clone(),
-        hub,
-        charts,
-        renderer,
-        cluster: Cluster {
-            discovery,
-            index,
-            watches,
-            writer,
+        sources: Sources {
+            configuration: configuration.clone(),
+            settings: settings.clone(),
+            hub,
+            charts,
+            renderer,
+            allow_file: args.allow_file_repositories,
+            metrics: metrics.clone(),
         },
-        queue,
-        metrics,
-        poll_interval: args.poll_interval,
-        sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
-        prune_budget: args.prune_budget,
-        allow_file: args.allow_file_repositories,
+        configuration,
+        clusters: Clusters::new(cluster.clone()),
+        reporter: Reporter::new(client, metrics.clone()),
         observed_revisions: ObservedRevisions::default(),
-        caches: Mutex::default(),
+        caches: AppCaches::default(),
+        queue,
+        limits: Limits {
+            poll_interval: args.poll_interval,
+            sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
+            prune_budget: args.prune_budget,
+        },
+        metrics,
     });
-    ensure_default_project(&controller).await;
-    tasks.spawn(follow_definitions(client, controller.clone()));
+    tasks.spawn(follow_kinds(cluster, controller.clone()));
     tasks.spawn(follow_settings(settings, controller.clone()));
-    for app in controller.configuration.applications.state() {
-        controller.queue.add(key_of(app.as_ref()));
-    }
+    controller.requeue_all();
     Ok(controller)
 }
 
 /// Applications that name no project belong to `default`, which allows everything until somebody
 /// says otherwise; Argo CD creates it the same way.
-async fn ensure_default_project(controller: &Controller) {
+async fn ensure_default_project(client: &Client, configuration: &Configuration) {
     let name = gitops_api::constants::DEFAULT_PROJECT;
-    if controller.project(name).is_ok() {
+    if configuration.project(name).is_some() {
         return;
     }
     let project: Result<AppProject, _> = serde_json::from_value(serde_json::json!({
-        "metadata": {"name": name, "namespace": controller.namespace},
+        "metadata": {"name": name, "namespace": configuration.namespace},
         "spec": {
             "sourceRepos": ["*"],
             "destinations": [{"server": "*", "namespace": "*"}],
@@ -276,7 +269,7 @@ async fn ensure_default_project(controller: &Controller) {
         },
     }));
     let Ok(project) = project else { return };
-    let api: Api<AppProject> = Api::namespaced(controller.client.clone(), &controller.namespace);
+    let api: Api<AppProject> = Api::namespaced(client.clone(), &configuration.namespace);
     match api
         .create(&kube::api::PostParams::default(), &project)
         .await
@@ -284,7 +277,7 @@ async fn ensure_default_project(controller: &Controller) {
         Ok(_) => tracing::info!("created the project default"),
         Err(kube::Error::Api(error)) if error.code == 409 => {}
         Err(error) => tracing::warn!(
-            error = crate::cluster::write::chain(&error),
+            error = chain(&error),
             "the project default does not exist and could not be created"
         ),
     }
@@ -294,7 +287,7 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
     Arc::new(move |instances| {
         let queue = &queue;
         for instance in instances {
-            let key = crate::applications::app_key(&instance, &namespace);
+            let key = AppKey::of_instance(&instance, &namespace);
             queue.add_after(key, COALESCE);
         }
     })
@@ -316,12 +309,14 @@ async fn follow_settings(
     let mut current = settings.get();
     let mut rules = settings.rules();
     loop {
-        let interval = current.reconciliation.or(controller.poll_interval);
-        controller.hub.set_interval(interval);
-        let watches = &controller.cluster.watches;
-        watches.drop_unneeded();
+        let interval = current.reconciliation.or(controller.limits.poll_interval);
+        controller.sources.hub.set_interval(interval);
         let latest = settings.rules();
-        watches.judge_again(|kind| latest.agrees_with(&rules, kind));
+        for cluster in controller.clusters.all() {
+            cluster.watches.drop_unneeded();
+            let agrees = |kind: &GroupKind| latest.agrees_with(&rules, kind);
+            cluster.watches.judge_again(agrees);
+        }
         rules = latest;
         match settings.changed().await {
             Some(changed) => current = changed,
@@ -330,40 +325,8 @@ async fn follow_settings(
     }
 }
 
-/// Reads the served kinds again when a CustomResourceDefinition changes.
-async fn follow_definitions(client: Client, controller: Arc<Controller>) -> anyhow::Result<()> {
-    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
-    let mut events = watcher(api, watcher::Config::default())
-        .backoff(CappedBackoff::default())
-        .boxed();
-    loop {
-        match events.try_next().await {
-            Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))) => {
-                // A definition is established a moment after it is stored, in several steps.
-                while let Ok(Some(_)) =
-                    tokio::time::timeout(Duration::from_millis(200), events.next()).await
-                {
-                }
-                let before = controller.cluster.discovery.kinds();
-                if let Err(error) = controller.cluster.discovery.refresh().await {
-                    tracing::warn!(
-                        error = crate::cluster::write::chain(&error),
-                        "kinds could not be read"
-                    );
-                    continue;
-                }
-                controller.cluster.watches.drop_unneeded();
-                if before.api_versions != controller.cluster.discovery.kinds().api_versions {
-                    for app in controller.configuration.applications.state() {
-                        controller.queue.add(key_of(app.as_ref()));
-                    }
-                }
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => anyhow::bail!("the watch of CustomResourceDefinitions ended"),
-            Err(error) => {
-                tracing::debug!(error = crate::cluster::write::chain(&error), "watch broke");
-            }
-        }
-    }
+/// Reconciles every application when the kinds a cluster serves change.
+async fn follow_kinds(cluster: Arc<Cluster>, controller: Arc<Controller>) -> anyhow::Result<()> {
+    cluster.follow_kinds(|| controller.requeue_all()).await;
+    anyhow::bail!("the watch of CustomResourceDefinitions ended")
 }

@@ -73,6 +73,16 @@ pub enum SourceType {
     Helm,
 }
 
+impl fmt::Display for SourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "Directory",
+            Self::Kustomize => "Kustomize",
+            Self::Helm => "Helm",
+        })
+    }
+}
+
 /// Where an object came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {

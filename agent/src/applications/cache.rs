@@ -2,16 +2,32 @@
 //! can be found again in the cluster and in Git.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gitops_api::{Application, ApplicationStatus};
-use gitops_charts::ChartArchive;
-use gitops_core::manifest::desired::DesiredSet;
-use gitops_core::settings::ignore::RuleSource;
 use gitops_core::sync::autosync::HealHistory;
-use gitops_render::InputSet;
 use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::app_key::AppKey;
+use crate::applications::sources::rendered::RenderedSources;
+
+/// The memory of every application. One application is worked on under the lock of its own.
+#[derive(Default)]
+pub(crate) struct AppCaches(Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<AppCache>>>>);
+
+impl AppCaches {
+    /// What is remembered of an application.
+    pub(crate) fn of(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<AppCache>> {
+        Arc::clone(self.0.lock().entry(key.clone()).or_default())
+    }
+
+    /// Forgets an application that is gone.
+    pub(crate) fn forget(&self, key: &AppKey) {
+        self.0.lock().remove(key);
+    }
+}
 
 /// The memory of one application.
 #[derive(Default)]
@@ -63,54 +79,6 @@ impl AppCache {
 /// Resource versions of one kind of object are ordered (Kubernetes API conventions, KEP-5504).
 fn version(app: &Application) -> Option<u64> {
     app.metadata.resource_version.as_ref()?.parse().ok()
-}
-
-/// Manifests of all sources together, and what they were made from.
-pub(crate) struct RenderedSources {
-    /// Digest of everything but the repositories' content: specs, names.
-    pub(crate) render_key: String,
-    /// Digest of what the cluster serves, on which charts may depend.
-    pub(crate) cluster: String,
-    /// One entry a source, in order.
-    pub(crate) sources: Vec<RenderedSource>,
-    /// The result.
-    pub(crate) desired: Arc<DesiredSet>,
-    /// The same under rules about what to ignore.
-    pub(crate) with_ignore_rules: Option<WithIgnoreRules>,
-    /// Notes for people.
-    pub(crate) warnings: Vec<String>,
-}
-
-/// Manifests under rules about what to ignore.
-#[derive(Clone)]
-pub(crate) struct WithIgnoreRules {
-    /// What the rules were made from.
-    pub(crate) source: RuleSource,
-    /// The manifests.
-    pub(crate) desired: Arc<DesiredSet>,
-    /// Rules that cannot be followed.
-    pub(crate) problems: Vec<String>,
-}
-
-/// One source of a render.
-pub(crate) struct RenderedSource {
-    /// Commit or chart version.
-    pub(crate) revision: String,
-    /// What was read.
-    pub(crate) inputs: InputSet,
-    /// Directory, Helm or Kustomize; empty for a source that only lends files.
-    pub(crate) source_type: String,
-    /// Charts the source's chart depends on and does not bring along, by where they belong.
-    pub(crate) dependencies: BTreeMap<String, Dependency>,
-}
-
-/// Where the files of a chart's dependency are.
-#[derive(Clone)]
-pub(crate) enum Dependency {
-    /// Fetched from a chart repository.
-    Archive(Arc<ChartArchive>),
-    /// A folder of the same repository.
-    Folder(String),
 }
 
 #[cfg(test)]

@@ -1,463 +1,363 @@
 //! One reconciliation of one application, from its spec to its status.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_api::constants::{annotation, condition};
-use gitops_api::status::OperationState;
-use gitops_api::{Application, ApplicationSource, ApplicationStatus};
-use gitops_core::compare::comparison::{Comparison, State};
-use gitops_core::live::object::LiveObject;
-use gitops_core::manifest::desired::DesiredSet;
-use gitops_core::manifest::object::ObjectKey;
+use gitops_api::{Application, ApplicationSource};
+use gitops_core::backoff;
+use gitops_core::compare::comparison::State;
+use gitops_core::manifest::hook::Hook;
 use gitops_core::report::status;
-use gitops_core::report::status::{Compared, Condition, Report};
-use gitops_core::sync::autosync;
-use gitops_core::sync::autosync::{Attempt, Automated, Decision};
-use gitops_core::sync::retry::RetryPolicy;
+use gitops_core::report::status::{Condition, Report};
+use gitops_core::sync::autosync::Decision;
+use gitops_core::sync::{autosync, deletion};
+use gitops_transport::chain;
 use jiff::Timestamp;
+use kube::ResourceExt;
 
-use super::{AppCache, AppKey, Controller};
-use crate::applications::report::commits;
+use crate::app_key::AppKey;
+use crate::applications::app_state::AppState;
+use crate::applications::cache::AppCache;
+use crate::applications::compare::{admission, comparison};
+use crate::applications::context::ReconcileContext;
+use crate::applications::controller::Controller;
+use crate::applications::delete::delete;
+use crate::applications::draft::{HoldState, StatusDraft};
+use crate::applications::handover;
+use crate::applications::policy::{automated, automated_retry};
 use crate::applications::report::reporter::HandledRequests;
-use crate::applications::report::results::{DESIRED_DIGEST, HOOKS_DIGEST};
-use crate::applications::sources::hold::Holding;
-use crate::applications::sources::render::RenderedApp;
-use crate::applications::sync::operation::InProgress;
-use crate::applications::sync::request::{Request, TERMINATED};
+use crate::applications::report::{commits, notes};
+use crate::applications::requeue::Requeue;
+use crate::applications::sources::hold;
+use crate::applications::sources::rendered::RenderedApp;
+use crate::applications::sync::approval::{pending_prune_approval, with_approval};
+use crate::applications::sync::attempt::last_attempt;
+use crate::applications::sync::operation::{InProgress, in_progress, sync};
+use crate::applications::sync::request::Request;
+use crate::applications::sync::{operation, window};
 
-/// Pauses before the next try of an application that could not be compared, first and longest.
-const FIRST_RETRY: Duration = Duration::from_secs(15);
-const LAST_RETRY: Duration = Duration::from_mins(5);
+/// First and longest pause before the next try of an application that could not be compared.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
-/// What one pass over an application found.
-pub(crate) struct AppState {
-    /// What Git says.
-    pub(crate) wanted: RenderedApp,
-    /// Verdicts.
-    pub(crate) comparison: Comparison,
-    /// Records of live objects among them.
-    pub(crate) live: HashMap<ObjectKey, LiveObject>,
-    /// Fields of objects that differ and are ignored.
-    pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
-}
-
-impl AppState {
-    pub(super) fn compared(&self) -> Compared<'_> {
-        Compared {
-            desired: &self.wanted.desired,
-            comparison: &self.comparison,
-            live: &self.live,
-            ignored: &self.ignored,
-            revisions: &self.wanted.revisions,
-            source_types: &self.wanted.source_types,
+/// Reconciles; returns when to do so again, if time alone may change the answer.
+pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Requeue {
+    let cache = controller.caches.of(&key);
+    let mut cache = cache.lock().await;
+    let Some(app) = controller.configuration.application(&key) else {
+        forget(&controller, &key);
+        return Requeue::AwaitChange;
+    };
+    let app = cache.newest(app);
+    if app.metadata.deletion_timestamp.is_some() {
+        return Box::pin(delete(&controller, &key, &app, &mut cache)).await;
+    }
+    let annotations = app.annotations();
+    let skipped = annotations.get(annotation::SKIP_RECONCILE);
+    if skipped.is_some_and(|skipped| skipped == "true") {
+        return Requeue::AwaitChange;
+    }
+    let refresh = annotations.get(annotation::REFRESH).cloned();
+    let mut draft = StatusDraft::new(&app, cache.status(&app).into_owned(), refresh);
+    match Box::pin(run(&controller, &key, &mut draft, &mut cache)).await {
+        Ok(requeue) => requeue,
+        Err(error) => {
+            tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
+            Requeue::After(Duration::from_secs(5))
         }
     }
 }
 
-impl Controller {
-    /// Reconciles; returns when to do so again, if time alone may change the answer.
-    pub(crate) async fn reconcile(self: Arc<Self>, key: AppKey) -> Option<Duration> {
-        let cache = self.cache(&key);
-        let mut cache = cache.lock().await;
-        let Some(app) = self.application(&key) else {
-            self.forget(&key);
-            return None;
-        };
-        let app = cache.newest(app);
-        if app.metadata.deletion_timestamp.is_some() {
-            return Box::pin(self.delete(&key, &app, &mut cache)).await;
-        }
-        let annotations = app.metadata.annotations.as_ref();
-        if annotations.is_some_and(|a| {
-            a.get(annotation::SKIP_RECONCILE)
-                .is_some_and(|v| v == "true")
-        }) {
-            return None;
-        }
-        let refresh = annotations
-            .and_then(|a| a.get(annotation::REFRESH))
-            .cloned();
-        let previous = cache.status(&app).into_owned();
-        let mut pass = Reconciliation {
-            controller: &self,
-            key: &key,
-            app: &app,
-            previous,
-            refresh,
-            conditions: BTreeSet::new(),
-            operation: None,
-            tracked: vec![],
-            hold: None,
-            asks_admission: false,
-        };
-        let again = Box::pin(pass.run(&mut cache)).await;
-        match again {
-            Ok(again) => again,
-            Err(error) => {
-                tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
-                Some(Duration::from_secs(5))
-            }
-        }
+/// Forgets an application that is gone. Its objects stay; whoever else wants them may have them
+/// now.
+fn forget(controller: &Controller, key: &AppKey) {
+    let instance = controller.configuration.instance(key);
+    for cluster in controller.clusters.all() {
+        controller.requeue(cluster.index.other_claimants(&instance));
+        controller.requeue(cluster.index.register_desired(&instance, None));
     }
+    controller.sources.forget(key);
+    handover::forget(controller, key);
+    controller.caches.forget(key);
+}
 
-    /// Forgets an application that is gone. Its objects stay; whoever else wants them may have
-    /// them now.
-    fn forget(&self, key: &AppKey) {
-        self.requeue(self.cluster.index.other_claimants(&self.instance(key)));
-        self.requeue(
-            self.cluster
-                .index
-                .register_desired(&self.instance(key), None),
-        );
-        self.hub.follow(key, &[]);
-        for waiting in self.observed_revisions.forget(key) {
-            self.queue.add(waiting);
+async fn run(
+    controller: &Controller,
+    key: &AppKey,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+) -> anyhow::Result<Requeue> {
+    let app = draft.app;
+    let sources = app.spec.effective_sources();
+    let found = async {
+        let context = ReconcileContext::new(controller, key, app, sources)?;
+        let app_state = look(&context, draft, cache, sources).await?;
+        Ok::<_, Condition>((context, app_state))
+    };
+    let found = found.await;
+    handover::record_observed(controller, key, sources, &draft.tracked);
+    let (context, app_state) = match found {
+        Ok(found) => found,
+        Err(condition) => {
+            fail_requested_operation(draft, &condition);
+            draft.conditions.insert(condition);
+            // A commit or a change of the spec wakes it at once; what mends itself does not.
+            let pause = backoff::delay(cache.failures, FIRST_PAUSE, 2, MAX_PAUSE);
+            cache.failures = cache.failures.saturating_add(1);
+            report(controller, draft, cache, None).await?;
+            return Ok(Requeue::After(pause));
         }
-        self.caches
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(key);
+    };
+    cache.failures = 0;
+    let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
+    let admission = admission::note(&context, draft, &app_state, cache);
+    report(controller, draft, cache, Some(&app_state)).await?;
+    Ok(requeue
+        .or_sooner(chart_interval(controller, sources))
+        .or_sooner(hold::time_left(&draft.hold).into())
+        .or_sooner(admission))
+}
+
+/// Looks at Git and at the cluster.
+async fn look(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    sources: &[ApplicationSource],
+) -> Result<AppState, Condition> {
+    draft.asks_admission = admission::is_due(draft.refresh.is_some(), cache);
+    let wanted = render(context, draft, cache, sources).await?;
+    keep_finalizers(context, &wanted.desired.hooks).await;
+    comparison::compare(context, draft, wanted).await
+}
+
+/// What Git says at the tracked revision, or at the one that is held instead.
+async fn render(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    sources: &[ApplicationSource],
+) -> Result<RenderedApp, Condition> {
+    let (from, target, spec) = (
+        &context.controller.sources,
+        &context.target(),
+        &context.app.spec,
+    );
+    let hard = draft.refresh.as_deref() == Some("hard");
+    from.follow(context.key, spec);
+    let found = from
+        .resolve(
+            spec,
+            sources,
+            draft.refresh.is_some(),
+            &mut draft.conditions,
+        )
+        .await?;
+    draft.tracked = found.iter().map(|found| found.revision.clone()).collect();
+    let wanted = from
+        .render_app(target, found, &mut cache.rendered, hard)
+        .await;
+    match hold::held(draft, wanted.as_ref().ok()) {
+        None => {
+            cache.held = None;
+            wanted
+        }
+        Some(sources) => {
+            let found = from
+                .resolve(spec, &sources, false, &mut draft.conditions)
+                .await?;
+            from.render_app(target, found, &mut cache.held, hard).await
+        }
     }
 }
 
-/// One pass over one application.
-pub(super) struct Reconciliation<'a> {
-    pub(super) controller: &'a Controller,
-    pub(super) key: &'a AppKey,
-    pub(super) app: &'a Application,
-    pub(super) previous: ApplicationStatus,
-    pub(super) refresh: Option<String>,
-    pub(super) conditions: BTreeSet<Condition>,
-    pub(super) operation: Option<OperationState>,
-    /// The revisions the application follows, whether or not they are delivered.
-    pub(super) tracked: Vec<String>,
-    /// What became of the hold on it.
-    pub(super) hold: Option<Holding>,
-    /// The API server is asked again what admission makes of what it overruled before.
-    pub(super) asks_admission: bool,
+/// Gives an application the finalizers its hooks need, before it delivers anything.
+async fn keep_finalizers(context: &ReconcileContext<'_>, hooks: &[Hook]) {
+    let app = context.app;
+    let Some(wanted) = deletion::finalizers(app.finalizers(), hooks) else {
+        return;
+    };
+    let wanted = wanted.iter().map(AsRef::as_ref);
+    let written = context.controller.reporter.set_finalizers(app, wanted);
+    if let Err(error) = written.await {
+        // Somebody changed it meanwhile: the next event brings the newer one.
+        tracing::debug!(error = chain(&error), "finalizers could not be set");
+    }
 }
 
-impl Reconciliation<'_> {
-    async fn run(&mut self, cache: &mut AppCache) -> anyhow::Result<Option<Duration>> {
-        let sources = self.app.spec.effective_sources().to_vec();
-        let looked = self.look(cache, &sources).await;
-        self.controller
-            .record_observed(self.key, &sources, &self.tracked);
-        let app_state = match looked {
-            Ok(app_state) => app_state,
-            Err(condition) => {
-                self.fail_requested_operation(&condition);
-                self.conditions.insert(condition);
-                // A commit or a change of the spec wakes it at once; what mends itself does not.
-                let pause = FIRST_RETRY.saturating_mul(1 << cache.failures.min(5));
-                cache.failures = cache.failures.saturating_add(1);
-                return self.report(cache, None, Some(pause.min(LAST_RETRY))).await;
-            }
-        };
-        cache.failures = 0;
-        let (app_state, again) = Box::pin(self.act(cache, app_state)).await?;
-        let admission = self.note_admission(&app_state, cache);
-        let charts = self.chart_interval(&sources);
-        let again = [again, charts, self.hold_interval(), admission]
-            .into_iter()
-            .flatten()
-            .min();
-        self.report(cache, Some(&app_state), again).await
-    }
-
-    /// Looks at Git and at the cluster.
-    async fn look(
-        &mut self,
-        cache: &mut AppCache,
-        sources: &[ApplicationSource],
-    ) -> Result<AppState, Condition> {
-        self.validate(sources)?;
-        self.asks_admission = self.admission_is_due(cache);
-        let hard = self.refresh.as_deref() == Some("hard");
-        let wanted = self.render_app(cache, sources, hard).await?;
-        self.register_desired(&wanted);
-        self.controller
-            .keep_finalizers(self.app, &wanted.desired.hooks)
+/// Decides and carries out; returns what is true afterwards.
+async fn act(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    app_state: AppState,
+) -> anyhow::Result<(AppState, Requeue)> {
+    let spec = &context.app.spec;
+    window::note(context, draft);
+    let asked = pending_prune_approval(context, draft, &app_state);
+    let waits = handover::awaits_handover(context, draft, &app_state);
+    let in_progress = if waits { None } else { in_progress(draft) };
+    match asked {
+        Some((_, true)) if !waits && in_progress.is_none() => {
+            let request = Request::automated(spec, None, 0);
+            let request = with_approval(context, draft, request, &app_state);
+            return Box::pin(sync_unless_pointless(
+                context, draft, cache, app_state, request,
+            ))
             .await;
-        self.check_kinds(&wanted.desired)?;
-        self.compare(wanted).await
+        }
+        Some((condition, _)) => {
+            draft.conditions.insert(condition);
+        }
+        None => {}
     }
-
-    /// What Git says at the tracked revision, or at the one that is held instead.
-    async fn render_app(
-        &mut self,
-        cache: &mut AppCache,
-        sources: &[ApplicationSource],
-        hard: bool,
-    ) -> Result<RenderedApp, Condition> {
-        let controller = self.controller;
-        controller.follow(self.key, &self.app.spec);
-        let refresh = self.refresh.is_some();
-        let found = controller
-            .resolve_sources(&self.app.spec, sources, refresh, &mut self.conditions)
-            .await?;
-        self.tracked = found.iter().map(|found| found.revision.clone()).collect();
-        let wanted = controller
-            .render_app(self.key, self.app, found, &mut cache.rendered, hard)
-            .await;
-        match self.held(wanted.as_ref().ok()) {
-            None => {
-                cache.held = None;
-                wanted
+    if waits {
+        return Ok((app_state, Requeue::AwaitChange));
+    }
+    match in_progress {
+        Some(InProgress::Sync(request)) => {
+            if let Some(blocked) = window::check(context, draft, &request) {
+                return Ok((app_state, blocked.requeue));
             }
-            Some(sources) => {
-                let found = controller
-                    .resolve_sources(&self.app.spec, &sources, false, &mut self.conditions)
-                    .await?;
-                controller
-                    .render_app(self.key, self.app, found, &mut cache.held, hard)
-                    .await
+            let request = with_approval(context, draft, *request, &app_state);
+            return Box::pin(sync_or_retry(context, draft, cache, app_state, request)).await;
+        }
+        Some(InProgress::Waits(pause)) => return Ok((app_state, Requeue::After(pause))),
+        None => {}
+    }
+    let now = Timestamp::now();
+    let (retry, problem) = automated_retry(spec);
+    draft.conditions.extend(problem);
+    let attempt = last_attempt(&draft.previous, spec, &app_state.wanted.desired);
+    let decision = autosync::decide(
+        automated(spec),
+        &app_state.comparison,
+        attempt,
+        &retry,
+        &cache.heals,
+        now,
+    );
+    match decision {
+        Decision::Nothing(idle) => {
+            notes::note_idle(draft, idle, &app_state);
+            Ok((app_state, Requeue::AwaitChange))
+        }
+        Decision::Later(pause, reason) => {
+            notes::note_failed_attempt(draft);
+            if !reason.starts_with("retrying") {
+                draft
+                    .conditions
+                    .insert(Condition::new(condition::SYNC_ERROR, reason));
             }
+            Ok((app_state, Requeue::After(pause)))
         }
-    }
-
-    /// Takes note of what the application wants now.
-    pub(super) fn register_desired(&mut self, wanted: &RenderedApp) {
-        self.conditions.extend(wanted.conditions.iter().cloned());
-        let instance = self.controller.instance(self.key);
-        let index = &self.controller.cluster.index;
-        let next_owners = index.register_desired(&instance, Some(&wanted.desired));
-        self.controller.requeue(next_owners);
-        if self.refresh.is_some() {
-            index.forget_probes(&instance);
+        Decision::Sync { retry } => {
+            let handed_over = |(_, state): &(_, &State)| matches!(state, State::HandedOver(_));
+            let handed_over = app_state.comparison.iter().filter(handed_over);
+            cache.heals.record(handed_over.map(|(key, _)| key), now);
+            let request = Request::automated(spec, None, retry);
+            let request = with_approval(context, draft, request, &app_state);
+            Box::pin(sync_unless_pointless(
+                context, draft, cache, app_state, request,
+            ))
+            .await
         }
-    }
-
-    fn validate(&self, sources: &[ApplicationSource]) -> Result<(), Condition> {
-        self.controller.validate(&self.app.spec, sources)
-    }
-
-    pub(super) fn check_kinds(&self, desired: &DesiredSet) -> Result<(), Condition> {
-        self.controller.check_kinds(&self.app.spec, desired)
-    }
-
-    pub(super) fn automated(&self) -> Option<Automated> {
-        let automation = self.app.spec.sync_policy.as_ref()?.automation()?;
-        Some(Automated {
-            prune: automation.prune,
-            self_heal: automation.self_heal,
-        })
-    }
-
-    /// Decides and carries out; returns what is true afterwards.
-    async fn act(
-        &mut self,
-        cache: &mut AppCache,
-        app_state: AppState,
-    ) -> anyhow::Result<(AppState, Option<Duration>)> {
-        self.note_windows();
-        let asked = self.pending_prune_approval(&app_state);
-        let waits = self.awaits_handover(&app_state);
-        let in_progress = if waits { None } else { self.in_progress() };
-        match asked {
-            Some((_, true)) if !waits && in_progress.is_none() => {
-                let request = Request::automated(&self.app.spec, None, 0);
-                return Box::pin(self.sync_unless_pointless(cache, app_state, request)).await;
+        Decision::Heal(keys) => {
+            let request = Request::automated(spec, Some(keys.clone()), 0);
+            let request = with_approval(context, draft, request, &app_state);
+            if request.plan(&app_state).is_empty() {
+                return Ok((app_state, Requeue::AwaitChange));
             }
-            Some((condition, _)) => {
-                self.conditions.insert(condition);
+            if let Some(blocked) = window::check(context, draft, &request) {
+                return Ok((app_state, blocked.requeue));
             }
-            None => {}
-        }
-        if waits {
-            return Ok((app_state, None));
-        }
-        match in_progress {
-            Some(InProgress::Sync(request)) => {
-                if let Some(kept) = self.check_window(&request) {
-                    return Ok((app_state, kept.again));
-                }
-                return Box::pin(self.sync_or_retry(cache, app_state, *request)).await;
-            }
-            Some(InProgress::Waits(pause)) => return Ok((app_state, Some(pause))),
-            None => {}
-        }
-        let now = Timestamp::now();
-        let retry = self.retry_policy();
-        let attempt = self.last_attempt(&app_state);
-        let decision = autosync::decide(
-            self.automated(),
-            &app_state.comparison,
-            attempt,
-            &retry,
-            &cache.heals,
-            now,
-        );
-        match decision {
-            Decision::Nothing(idle) => {
-                self.note_idle(idle, &app_state);
-                Ok((app_state, None))
-            }
-            Decision::Later(pause, reason) => {
-                self.note_failed_attempt();
-                if !reason.starts_with("retrying") {
-                    self.conditions
-                        .insert(Condition::new(condition::SYNC_ERROR, reason));
-                }
-                Ok((app_state, Some(pause)))
-            }
-            Decision::Sync { retry } => {
-                let handed_over = |(_, state): &(_, &State)| matches!(state, State::HandedOver(_));
-                let handed_over = app_state.comparison.iter().filter(handed_over);
-                cache.heals.record(handed_over.map(|(key, _)| key), now);
-                let request = Request::automated(&self.app.spec, None, retry);
-                Box::pin(self.sync_unless_pointless(cache, app_state, request)).await
-            }
-            Decision::Heal(keys) => {
-                let request = Request::automated(&self.app.spec, Some(keys.clone()), 0);
-                let request = self.with_approval(request, &app_state);
-                if request.plan(&app_state).is_empty() {
-                    return Ok((app_state, None));
-                }
-                if let Some(kept) = self.check_window(&request) {
-                    return Ok((app_state, kept.again));
-                }
-                cache.heals.record(&keys, now);
-                self.controller.metrics.heals.inc_by(keys.len() as u64);
-                Box::pin(self.sync_or_retry(cache, app_state, request)).await
-            }
+            cache.heals.record(&keys, now);
+            context.controller.metrics.heals.inc_by(keys.len() as u64);
+            Box::pin(sync_or_retry(context, draft, cache, app_state, request)).await
         }
     }
+}
 
-    /// Syncs, unless all that differs must be left as it is: kept objects, objects on their way
-    /// out, a prune that would leave nothing; or that no window is open for it.
-    async fn sync_unless_pointless(
-        &mut self,
-        cache: &mut AppCache,
-        app_state: AppState,
-        request: Request,
-    ) -> anyhow::Result<(AppState, Option<Duration>)> {
-        let request = self.with_approval(request, &app_state);
-        if request.plan(&app_state).is_empty() {
-            return Ok((app_state, None));
-        }
-        if let Some(kept) = self.check_window(&request) {
-            return Ok((app_state, kept.again));
-        }
-        self.sync_or_retry(cache, app_state, request).await
+/// Syncs, unless all that differs must be left as it is: kept objects, objects on their way out, a
+/// prune that would leave nothing; or that no window is open for it.
+async fn sync_unless_pointless(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    app_state: AppState,
+    request: Request,
+) -> anyhow::Result<(AppState, Requeue)> {
+    if request.plan(&app_state).is_empty() {
+        return Ok((app_state, Requeue::AwaitChange));
     }
+    if let Some(blocked) = window::check(context, draft, &request) {
+        return Ok((app_state, blocked.requeue));
+    }
+    sync_or_retry(context, draft, cache, app_state, request).await
+}
 
-    async fn sync_or_retry(
-        &mut self,
-        cache: &mut AppCache,
-        app_state: AppState,
-        request: Request,
-    ) -> anyhow::Result<(AppState, Option<Duration>)> {
-        let request = self.with_approval(request, &app_state);
-        let app_state = self.sync(cache, app_state, request).await?;
-        let again = self.look_again();
-        Ok((app_state, again))
-    }
+async fn sync_or_retry(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    app_state: AppState,
+    request: Request,
+) -> anyhow::Result<(AppState, Requeue)> {
+    let app_state = sync(context, draft, cache, app_state, request).await?;
+    let requeue = operation::requeue(context, draft);
+    Ok((app_state, requeue))
+}
 
-    /// The retry policy; one that cannot be read is said so, and the default used.
-    fn retry_policy(&mut self) -> RetryPolicy {
-        let strategy = self
-            .app
-            .spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.retry.as_ref());
-        RetryPolicy::of_automated_sync(strategy).unwrap_or_else(|error| {
-            let message = format!("{error}; the default is used");
-            self.conditions
-                .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
-            RetryPolicy::automated_default()
-        })
+/// Answers a request to sync when it cannot even be compared.
+fn fail_requested_operation(draft: &mut StatusDraft<'_>, condition: &Condition) {
+    if let Some(operation) = &draft.app.operation {
+        let request = Request::asked_for(operation, &draft.app.spec);
+        draft.operation = Some(request.refused(&condition.message, Timestamp::now()));
     }
+}
 
-    /// The last operation, if it was of the manifests and source compared now.
-    pub(super) fn last_attempt(&self, app_state: &AppState) -> Option<Attempt> {
-        let state = self.previous.operation_state.as_ref()?;
-        let result = state.sync_result.as_ref()?;
-        let spec = &self.app.spec;
-        // A commit that changes nothing for this application is not a new state to try.
-        let digest = |name: &str| result.extra.get(name).and_then(serde_json::Value::as_str);
-        let desired = &app_state.wanted.desired;
-        let mended = !state.phase.is_successful()
-            && digest(HOOKS_DIGEST) != desired.hooks_digest().as_deref();
-        let same = !mended
-            && digest(DESIRED_DIGEST) == Some(&desired.digest())
-            && result.sources == spec.sources
-            && (!spec.sources.is_empty() || result.source == spec.source);
-        if !same || !state.phase.is_completed() {
-            return None;
-        }
-        Some(Attempt {
-            succeeded: state.phase.is_successful(),
-            retries: u32::try_from(state.retry_count).unwrap_or(0),
-            finished: state
-                .finished_at
-                .as_ref()
-                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-            terminated: state.message == TERMINATED,
-        })
+/// Charts are not announced by anyone: ranges are looked up again at the poll interval.
+fn chart_interval(controller: &Controller, sources: &[ApplicationSource]) -> Requeue {
+    if sources.iter().any(|source| !source.chart.is_empty()) {
+        Requeue::After(controller.limits.poll_interval)
+    } else {
+        Requeue::AwaitChange
     }
+}
 
-    /// Answers a request to sync when it cannot even be compared.
-    fn fail_requested_operation(&mut self, condition: &Condition) {
-        if let Some(operation) = &self.app.operation {
-            let request = Request::asked_for(operation, &self.app.spec);
-            self.operation = Some(request.refused(&condition.message, Timestamp::now()));
-        }
+/// Builds the status and writes it, when it changed.
+async fn report(
+    controller: &Controller,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    app_state: Option<&AppState>,
+) -> anyhow::Result<()> {
+    notes::note_options(draft);
+    if let Some(app_state) = app_state {
+        notes::note_shared(draft, app_state);
+        notes::note_unapplied(draft, app_state, cache);
     }
-
-    /// Charts are not announced by anyone: ranges are looked up again at the poll interval.
-    fn chart_interval(&self, sources: &[ApplicationSource]) -> Option<Duration> {
-        sources
-            .iter()
-            .any(|source| !source.chart.is_empty())
-            .then_some(self.controller.poll_interval)
-    }
-
-    async fn report(
-        &mut self,
-        cache: &mut AppCache,
-        app_state: Option<&AppState>,
-        again: Option<Duration>,
-    ) -> anyhow::Result<Option<Duration>> {
-        self.note_options();
-        if let Some(app_state) = app_state {
-            self.note_shared(app_state);
-            self.note_unapplied(app_state, cache);
-        }
-        let live = match app_state {
-            Some(app_state) => commits::live(&self.previous, app_state, &self.tracked, cache).await,
-            None => None,
-        };
-        let report = Report {
-            live,
-            previous: &self.previous,
-            spec: &self.app.spec,
-            compared: app_state.map(AppState::compared),
-            conditions: &self.conditions,
-            operation: self.operation.as_ref(),
-            namespace: &self.controller.namespace,
-            now: Timestamp::now(),
-        };
-        let status = status::build(&report);
-        let finished = self.operation.as_ref().is_some_and(|operation| {
-            operation.phase.is_completed() && self.app.operation.is_some()
-        });
-        self.controller
-            .reporter
-            .write(
-                self.app,
-                cache,
-                status,
-                HandledRequests {
-                    operation: finished,
-                    refresh: self.refresh.is_some(),
-                    hold: matches!(self.hold, Some(Holding::Ended)),
-                },
-            )
-            .await?;
-        Ok(again)
-    }
+    let live = match app_state {
+        Some(app_state) => commits::live(&draft.previous, app_state, &draft.tracked, cache).await,
+        None => None,
+    };
+    let app: &Application = draft.app;
+    let status = status::build(&Report {
+        live,
+        previous: &draft.previous,
+        spec: &app.spec,
+        compared: app_state.map(AppState::compared),
+        conditions: &draft.conditions,
+        operation: draft.operation.as_ref(),
+        namespace: &controller.configuration.namespace,
+        now: Timestamp::now(),
+    });
+    let finished = |operation: &gitops_api::status::OperationState| operation.phase.is_completed();
+    let handled = HandledRequests {
+        operation: app.operation.is_some() && draft.operation.as_ref().is_some_and(finished),
+        refresh: draft.refresh.is_some(),
+        hold: matches!(draft.hold, HoldState::Ended),
+    };
+    controller.reporter.write(app, cache, status, handled).await
 }

@@ -3,13 +3,25 @@
 //! Read once at start and again when a CustomResourceDefinition changes; never per request.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use gitops_core::manifest::desired::Scope;
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
-use kube::core::ApiResource;
+use gitops_transport::chain;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::{ApiResource, PartialObjectMeta};
 use kube::discovery::verbs;
-use kube::{Client, discovery};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, discovery};
+use parking_lot::RwLock;
+use tokio::time::timeout;
+
+use crate::watch_backoff::CappedBackoff;
+
+/// A definition is established a moment after it is stored, in several steps.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// A kind in one version, as it is served.
 #[derive(Clone, Debug)]
@@ -75,10 +87,7 @@ impl Discovery {
 
     /// The kinds known now.
     pub(crate) fn kinds(&self) -> Arc<Kinds> {
-        self.kinds
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.kinds.read().clone()
     }
 
     /// Asks again.
@@ -122,7 +131,33 @@ impl Discovery {
         api_versions.sort_unstable();
         api_versions.dedup();
         kinds.api_versions = api_versions.into();
-        *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+        *self.kinds.write() = Arc::new(kinds);
         Ok(())
+    }
+
+    /// Asks again whenever a CustomResourceDefinition changes, and tells whether the answer differs
+    /// from the one before. Ends only when the watch does.
+    pub(crate) async fn follow(&self, on_answer: impl Fn(bool)) {
+        let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
+        let mut events = watcher(api, watcher::Config::default())
+            .backoff(CappedBackoff::default())
+            .boxed();
+        loop {
+            match events.try_next().await {
+                Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))) => {
+                    while let Ok(Some(_)) = timeout(SETTLING, events.next()).await {}
+                    let before = self.kinds();
+                    match self.refresh().await {
+                        Ok(()) => on_answer(before.api_versions != self.kinds().api_versions),
+                        Err(error) => {
+                            tracing::warn!(error = chain(&error), "kinds could not be read");
+                        }
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => tracing::debug!(error = chain(&error), "watch broke"),
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Filled by watches and by the answers to writes; read by every comparison. Holds no object.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation};
@@ -12,6 +12,7 @@ use gitops_core::live::health;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::{GroupKind, ObjectKey};
+use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -226,6 +227,11 @@ impl Index {
         });
     }
 
+    /// Whether there is a record of an object.
+    pub(crate) fn contains(&self, key: &ObjectKey) -> bool {
+        self.read(|inner| inner.objects.contains_key(key))
+    }
+
     /// The record of an object.
     pub(crate) fn get(&self, key: &ObjectKey) -> Option<LiveObject> {
         self.read(|inner| inner.objects.get(key).cloned())
@@ -324,11 +330,11 @@ impl Index {
     }
 
     fn read<T>(&self, f: impl FnOnce(&Inner) -> T) -> T {
-        f(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+        f(&self.inner.read())
     }
 
     fn write<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
-        let result = f(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner));
+        let result = f(&mut self.inner.write());
         self.changed.notify_waiters();
         result
     }

@@ -1,5 +1,5 @@
-//! Questions a watch cannot answer: is there an object nobody marked yet, what exactly differs, and
-//! who changes on its way in what Git states?
+//! Questions a watch cannot answer: what exactly differs, and who changes on its way in what Git
+//! states?
 
 use gitops_core::compare::comparison::{Confirmation, State};
 use gitops_core::compare::drift;
@@ -11,37 +11,17 @@ use gitops_core::manifest::object::GroupVersionKind;
 use gitops_core::manifest::options::AppOptions;
 use serde_json::Value;
 
-use super::index::Index;
+use super::Cluster;
 use super::write::{WriteError, Writer};
-
-/// Looks up a desired object that has no record, because objects the agent never applied carry no
-/// label to watch.
-pub(crate) async fn probe(
-    writer: &Writer,
-    index: &Index,
-    desired: &DesiredObject,
-) -> Result<(), WriteError> {
-    match writer.get_cached(&desired.gvk, &desired.key).await {
-        Ok(Some(object)) => {
-            index.observe(&object);
-            Ok(())
-        }
-        Ok(None) | Err(WriteError::UnknownKind(_)) => {
-            index.note_absent(&desired.key);
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
 
 /// Asks the API server what an apply would change, and takes note when that is nothing that
 /// counts. Rules about what to ignore that could not be followed are returned along.
 pub(crate) async fn confirm(
-    writer: &Writer,
-    index: &Index,
+    cluster: &Cluster,
     desired: &DesiredObject,
     options: &AppOptions,
 ) -> Result<(State, Vec<String>), WriteError> {
+    let Cluster { writer, index, .. } = cluster;
     let manifest = desired.manifest();
     let (live, applied) = tokio::join!(
         writer.get(&desired.gvk, &desired.key),

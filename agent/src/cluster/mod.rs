@@ -1,7 +1,188 @@
-//! The cluster as the agent sees it: kinds, watches, records, and the one way to write.
+//! One cluster the agent delivers to: the kinds it serves, the watches on it, the records of what is
+//! live in it, and the ways to read and change it. Knows nothing of Applications.
 
 pub(crate) mod discovery;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod log_tail;
 pub(crate) mod watch;
 pub(crate) mod write;
+
+use std::sync::Arc;
+
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use kube::Client;
+use kube::api::PropagationPolicy;
+use serde_json::Value;
+
+use crate::cluster::discovery::Discovery;
+use crate::cluster::index::Index;
+use crate::cluster::log_tail::LogTail;
+use crate::cluster::watch::{OnChange, Watches};
+use crate::cluster::write::{Deleted, WriteError, Writer};
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::settings::CurrentSettings;
+
+/// One cluster. Everything that is read from it or written to it goes through its own client.
+pub(crate) struct Cluster {
+    client: Client,
+    /// Kinds it serves.
+    pub(crate) discovery: Discovery,
+    /// Records of managed objects.
+    pub(crate) index: Arc<Index>,
+    /// Watches that fill the index.
+    pub(crate) watches: Watches,
+    /// The way to change it.
+    pub(crate) writer: Writer,
+    /// Events about its objects.
+    pub(crate) events: Events,
+}
+
+impl Cluster {
+    /// Asks which kinds a cluster serves; watches begin when an application needs them.
+    ///
+    /// `managed_by` is the label's value on the objects of this agent, `concurrency` how many
+    /// writes may be under way at the same time. `on_change` is told which instances may have
+    /// changed.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub(crate) async fn start(
+        client: Client,
+        managed_by: &str,
+        concurrency: u16,
+        settings: CurrentSettings,
+        on_change: OnChange,
+        metrics: Arc<Metrics>,
+    ) -> kube::Result<Self> {
+        let discovery = Discovery::start(client.clone()).await?;
+        let index = Arc::new(Index::new(settings.clone()));
+        let watches = Watches::new(
+            client.clone(),
+            discovery.clone(),
+            index.clone(),
+            managed_by,
+            settings,
+            on_change,
+            metrics.clone(),
+        );
+        let writer = Writer::new(
+            client.clone(),
+            discovery.clone(),
+            concurrency,
+            metrics.clone(),
+        );
+        let events = Events::new(client.clone(), metrics);
+        Ok(Self {
+            client,
+            discovery,
+            index,
+            watches,
+            writer,
+            events,
+        })
+    }
+
+    /// Reads an object as it is now and takes note of what was found.
+    ///
+    /// # Errors
+    /// When the API server refuses or cannot be reached. Without its kind an object is absent.
+    pub(crate) async fn refresh(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+    ) -> Result<(), WriteError> {
+        let known = self.index.contains(key);
+        let found = self.writer.get(gvk, key).await;
+        self.note_found(key, known, found)
+    }
+
+    /// The same from the API server's cache, which costs it far less and may be a moment old:
+    /// enough for objects that no watch shows for lack of the label.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
+    pub(crate) async fn probe(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+    ) -> Result<(), WriteError> {
+        let known = self.index.contains(key);
+        let found = self.writer.get_cached(gvk, key).await;
+        self.note_found(key, known, found)
+    }
+
+    fn note_found(
+        &self,
+        key: &ObjectKey,
+        known: bool,
+        found: Result<Option<Value>, WriteError>,
+    ) -> Result<(), WriteError> {
+        match found {
+            Ok(Some(object)) => {
+                self.index.observe(&object);
+            }
+            // With its kind, all objects of it went.
+            Ok(None) | Err(WriteError::UnknownKind(_)) => {
+                // What a watch showed only meanwhile is newer than the answer.
+                if known {
+                    self.index.remove(key);
+                }
+                self.index.note_absent(key);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Deletes an object if it is still the one of `uid`, and takes note of what became of it: a
+    /// watch shows the same later, and only of objects that carry the label.
+    ///
+    /// # Errors
+    /// When the API server refuses or cannot be reached.
+    pub(crate) async fn delete(
+        &self,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+        uid: &str,
+        propagation: PropagationPolicy,
+    ) -> Result<(), WriteError> {
+        match self.writer.delete(gvk, key, uid, propagation).await? {
+            Deleted::Leaving(object) => {
+                self.index.observe_leaving(&object);
+            }
+            Deleted::Gone => {
+                self.index.remove(key);
+                self.index.note_absent(key);
+            }
+            Deleted::Another => {
+                if let Some(object) = self.writer.get(gvk, key).await? {
+                    self.index.observe(&object);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of the log of a hook's Pod, with what has to be masked in it.
+    ///
+    /// # Errors
+    /// Why the log has to be kept back.
+    pub(crate) async fn log_tail(&self, hook: &ObjectKey) -> Result<LogTail, String> {
+        log_tail::read(&self.client, hook).await
+    }
+
+    /// Reads the served kinds again whenever one is defined or withdrawn, and tells when they are
+    /// others than before. Ends only when the watch of the definitions does.
+    pub(crate) async fn follow_kinds(&self, on_change: impl Fn()) {
+        self.discovery
+            .follow(|changed| {
+                self.watches.drop_unneeded();
+                if changed {
+                    on_change();
+                }
+            })
+            .await;
+    }
+}

@@ -4,7 +4,7 @@
 //! served. Everything seen goes to the index; applications that may be affected are queued.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,10 +12,11 @@ use gitops_api::constants;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object;
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind, ObjectKey};
+use gitops_transport::chain;
 use kube::api::{DynamicObject, ListParams};
-use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -24,34 +25,13 @@ use super::discovery::Discovery;
 use super::index::Index;
 use crate::metrics::Metrics;
 use crate::settings::CurrentSettings;
+use crate::watch_backoff::CappedBackoff;
 
 /// Called with the instance names whose applications may have changed.
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
 
 /// Kinds that are asked about at the same time.
 const QUESTIONS: usize = 16;
-
-/// Longest pause before a broken watch is taken up again: what happens meanwhile goes unseen.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Pauses before a broken watch is taken up again: client-go's, cut short, so that an agent sees
-/// again soon after an API server is back.
-#[derive(Default)]
-pub(crate) struct CappedBackoff(watcher::DefaultBackoff);
-
-impl Iterator for CappedBackoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
-    }
-}
-
-impl Backoff for CappedBackoff {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
-}
 
 /// All watches of one cluster.
 #[derive(Clone)]
@@ -265,7 +245,7 @@ impl Watches {
                 Ok(None) => return,
                 Err(error) => {
                     self.metrics.watch_errors.inc();
-                    tracing::debug!(kind = %gvk, error = super::write::chain(&error), "watch broke; it is taken up again");
+                    tracing::debug!(kind = %gvk, error = chain(&error), "watch broke; it is taken up again");
                     continue;
                 }
             };
@@ -308,7 +288,7 @@ impl Watches {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut HashMap<GroupKind, Running>) -> T) -> T {
-        f(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.running.lock())
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_api::constants;
+use gitops_core::backoff;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared;
-use gitops_core::mask;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
+use gitops_transport::chain;
 use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
     ValidationDirective,
@@ -22,15 +23,19 @@ use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub(crate) use gitops_transport::chain;
-
 use super::discovery::{Discovery, Served};
+use crate::error_text::mask_url;
+use crate::finalizers;
 use crate::metrics::Metrics;
 
 /// Attempts of one request while the API server asks to slow down or cannot be reached.
 const ATTEMPTS: u32 = 5;
+/// First pause between attempts, and by how much each further one is longer, unless the API server
+/// asks for more.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_FACTOR: u32 = 3;
 /// Longest single pause the agent obeys.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why an object could not be changed or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -285,19 +290,19 @@ impl Writer {
         let Some(live) = self.get(gvk, key).await? else {
             return Ok(());
         };
-        let held = live["metadata"]["finalizers"].as_array();
-        let kept: Vec<&Value> = held
+        let held: Vec<&str> = live["metadata"]["finalizers"]
+            .as_array()
             .into_iter()
             .flatten()
-            .filter(|held| held.as_str() != Some(finalizer))
+            .filter_map(Value::as_str)
             .collect();
-        if held.is_none_or(|held| held.len() == kept.len()) {
+        if !held.contains(&finalizer) {
             return Ok(());
         }
+        let kept = held.into_iter().filter(|held| *held != finalizer);
+        let version = live["metadata"]["resourceVersion"].as_str();
+        let patch = finalizers::patch(version, kept);
         let api = self.api(gvk, &key.namespace).await?;
-        let patch = json!({"metadata": {
-            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": kept,
-        }});
         let params = PatchParams {
             field_manager: Some(constants::FIELD_MANAGER.into()),
             ..PatchParams::default()
@@ -396,8 +401,7 @@ impl Writer {
     where
         F: Future<Output = kube::Result<DynamicObject>>,
     {
-        let mut pause = Duration::from_millis(100);
-        let mut attempt = 1;
+        let mut retries = 0;
         loop {
             let result = {
                 let _permit = self.permits.acquire().await;
@@ -415,7 +419,7 @@ impl Writer {
                 Error::Service(_) | Error::HyperError(_) => true,
                 _ => false,
             };
-            if !busy || attempt == ATTEMPTS {
+            if !busy || retries + 1 == ATTEMPTS {
                 return Err(explain(&error, key));
             }
             let asked = match &error {
@@ -425,20 +429,17 @@ impl Writer {
             let asked = asked
                 .map(|seconds| Duration::from_secs(seconds.into()))
                 .unwrap_or_default();
-            tokio::time::sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
-            pause = (pause * 3).min(LONGEST_PAUSE);
-            attempt += 1;
+            let pause = backoff::delay(retries, FIRST_PAUSE, PAUSE_FACTOR, MAX_PAUSE)
+                .max(asked)
+                .min(MAX_PAUSE);
+            tokio::time::sleep(pause).await;
+            retries += 1;
         }
     }
 }
 
 fn unreachable(error: &Error) -> WriteError {
     WriteError::Unreachable(mask_url(&chain(error)))
-}
-
-/// A text of somebody else's, without credentials in URLs.
-pub(crate) fn mask_url(text: &str) -> String {
-    mask::mask_text::<&str>(text, &[])
 }
 
 /// An API server's refusal in words that say what to do.

@@ -15,83 +15,95 @@ use gitops_core::source;
 use gitops_core::sync::hold;
 
 use super::edited_tree::{Edit, EditedTree};
-use super::objects::fit;
-use super::restore::{Restoration, read_paths};
-use crate::applications::{AppKey, Controller, RenderedSources, ResolvedSource};
+use super::objects::{fit, preview_objects};
+use super::restore::{Restoration, read_paths, restoration};
+use crate::app_key::AppKey;
+use crate::applications::context::ReconcileContext;
+use crate::applications::controller::Controller;
+use crate::applications::permission;
+use crate::applications::sources::rendered::RenderedSources;
+use crate::applications::sources::resolved::ResolvedSource;
 use crate::repositories::hub::blocking;
 
 /// Most files listed as read, a source.
 const MOST_INPUTS: usize = 5000;
 
-impl Controller {
-    /// Answers a question; the error is for people.
-    pub(super) async fn preview(&self, spec: &PreviewSpec) -> Result<PreviewStatus, String> {
-        let key = AppKey {
-            namespace: self.namespace.clone(),
-            name: spec.application.clone(),
-        };
-        let app = self.application(&key).ok_or_else(|| {
-            format!(
-                "there is no Application {:?} in namespace {}",
-                spec.application, self.namespace
-            )
-        })?;
-        let sources = hold::at_revisions(
-            app.spec.effective_sources(),
-            &spec.revision,
-            &spec.revisions,
-        );
-        self.validate(&app.spec, &sources)
-            .map_err(|condition| condition.message)?;
-        let mut notes = BTreeSet::new();
-        let found = self
-            .resolve_sources(&app.spec, &sources, true, &mut notes)
-            .await
-            .map_err(|condition| condition.message)?;
-        let mut status = PreviewStatus {
-            phase: PreviewPhase::Succeeded,
-            revisions: found.iter().map(|found| found.revision.clone()).collect(),
-            warnings: notes
-                .into_iter()
-                .map(|condition| condition.message)
-                .collect(),
-            ..PreviewStatus::default()
-        };
-        if !spec.revision.is_empty() || !spec.revisions.is_empty() {
-            status.contained = is_live(&app, &found).await;
-        }
-        let found = edited(found, spec)?;
-        let (found, restoration) = match &spec.restore {
-            None => (found, None),
-            Some(wanted) => {
-                let restoration = self.restoration(&key, &app, found, wanted).await?;
-                (restoration.found.clone(), Some(restoration))
-            }
-        };
-        let mut rendered = self
-            .render(&key, &app, found.clone(), String::new(), String::new())
-            .await
-            .map_err(|condition| condition.message)?;
-        let with_ignore_rules = rendered.with_ignore_rules(&app, &self.settings.get());
-        rendered.desired = with_ignore_rules.desired;
-        self.check_kinds(&app.spec, &rendered.desired)
-            .map_err(|condition| condition.message)?;
-        status.digest = rendered.desired.digest();
-        status.inputs = inputs(&rendered, &found);
-        status.warnings.extend(rendered.warnings.iter().cloned());
-        status.warnings.extend(with_ignore_rules.problems);
-        let (objects, counts) = self
-            .preview_objects(&key, &app, &rendered.desired, spec.objects)
-            .await
-            .map_err(|condition| condition.message)?;
-        status.objects = objects;
-        status.counts = Some(counts);
-        if let Some(restoration) = restoration {
-            fill(&mut status, &app, &rendered, restoration);
-        }
-        fit(&mut status);
-        Ok(status)
+/// Answers a question; the error is for people.
+pub(super) async fn preview(
+    controller: &Controller,
+    spec: &PreviewSpec,
+) -> Result<PreviewStatus, String> {
+    let namespace = &controller.configuration.namespace;
+    let key = AppKey {
+        namespace: namespace.clone(),
+        name: spec.application.clone(),
+    };
+    let app = controller.configuration.application(&key).ok_or_else(|| {
+        format!(
+            "there is no Application {:?} in namespace {}",
+            spec.application, namespace
+        )
+    })?;
+    let sources = hold::at_revisions(
+        app.spec.effective_sources(),
+        &spec.revision,
+        &spec.revisions,
+    );
+    let context = ReconcileContext::new(controller, &key, &app, &sources)
+        .map_err(|condition| condition.message)?;
+    let from = &controller.sources;
+    let mut notes = BTreeSet::new();
+    let found = from
+        .resolve(&app.spec, &sources, true, &mut notes)
+        .await
+        .map_err(|condition| condition.message)?;
+    let mut status = PreviewStatus {
+        phase: PreviewPhase::Succeeded,
+        revisions: found.iter().map(|found| found.revision.clone()).collect(),
+        warnings: notes
+            .into_iter()
+            .map(|condition| condition.message)
+            .collect(),
+        ..PreviewStatus::default()
+    };
+    if !spec.revision.is_empty() || !spec.revisions.is_empty() {
+        status.contained = is_live(&app, &found).await;
     }
+    let found = edited(found, spec)?;
+    let (found, restoration) = match &spec.restore {
+        None => (found, None),
+        Some(wanted) => {
+            let restoration = restoration(&context, found, wanted).await?;
+            (restoration.found.clone(), Some(restoration))
+        }
+    };
+    let mut rendered = from
+        .render(
+            &context.target(),
+            found.clone(),
+            String::new(),
+            String::new(),
+        )
+        .await
+        .map_err(|condition| condition.message)?;
+    let with_ignore_rules = rendered.with_ignore_rules(&app, &from.settings.get());
+    rendered.desired = with_ignore_rules.desired;
+    permission::check_kinds(&controller.configuration, &app.spec, &rendered.desired)
+        .map_err(|condition| condition.message)?;
+    status.digest = rendered.desired.digest();
+    status.inputs = inputs(&rendered, &found);
+    status.warnings.extend(rendered.warnings.iter().cloned());
+    status.warnings.extend(with_ignore_rules.problems);
+    let (objects, counts) = preview_objects(&context, &rendered.desired, spec.objects)
+        .await
+        .map_err(|condition| condition.message)?;
+    status.objects = objects;
+    status.counts = Some(counts);
+    if let Some(restoration) = restoration {
+        fill(&mut status, &app, &rendered, restoration);
+    }
+    fit(&mut status);
+    Ok(status)
 }
 
 fn fill(

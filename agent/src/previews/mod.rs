@@ -16,6 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use gitops_api::Preview;
 use gitops_api::preview::{KEPT_SECONDS, PreviewPhase, PreviewStatus};
 use gitops_core::report::status::seconds;
+use gitops_transport::chain;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
@@ -24,10 +25,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::applications::Controller;
-use crate::cluster::watch::CappedBackoff;
-use crate::cluster::write::chain;
+use crate::applications::controller::Controller;
 use crate::queue::Queue;
+use crate::watch_backoff::CappedBackoff;
 
 /// Previews answered at the same time.
 const WORKERS: usize = 2;
@@ -38,14 +38,15 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Answers Previews until told to stop.
 pub(crate) async fn answer(
+    client: Client,
     controller: Arc<Controller>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let queue: Arc<Queue<String>> = Arc::default();
-    let workers = (0..WORKERS).map(|_| work(controller.clone(), queue.clone()));
+    let workers = (0..WORKERS).map(|_| work(client.clone(), controller.clone(), queue.clone()));
     tokio::select! {
         () = stop.cancelled() => {}
-        () = notice(controller.client.clone(), &controller.namespace, &queue) => {}
+        () = notice(client.clone(), &controller.configuration.namespace, &queue) => {}
         _ = futures::future::join_all(workers) => {}
     }
     Ok(())
@@ -70,11 +71,11 @@ async fn notice(client: Client, namespace: &str, queue: &Queue<String>) {
     }
 }
 
-async fn work(controller: Arc<Controller>, queue: Arc<Queue<String>>) {
+async fn work(client: Client, controller: Arc<Controller>, queue: Arc<Queue<String>>) {
     loop {
         let name = queue.next().await;
         // An answer that panics costs one Preview, not the agent.
-        let task = tokio::spawn(handle(controller.clone(), name.clone()));
+        let task = tokio::spawn(handle(client.clone(), controller.clone(), name.clone()));
         let again = match task.await {
             Ok(Ok(again)) => again,
             Ok(Err(error)) => {
@@ -98,8 +99,12 @@ async fn work(controller: Arc<Controller>, queue: Arc<Queue<String>>) {
 }
 
 /// Answers one Preview, or deletes it when it was answered long ago. Returns when to look again.
-async fn handle(controller: Arc<Controller>, name: String) -> anyhow::Result<Option<Duration>> {
-    let api: Api<Preview> = Api::namespaced(controller.client.clone(), &controller.namespace);
+async fn handle(
+    client: Client,
+    controller: Arc<Controller>,
+    name: String,
+) -> anyhow::Result<Option<Duration>> {
+    let api: Api<Preview> = Api::namespaced(client, &controller.configuration.namespace);
     let Some(preview) = api.get_opt(&name).await.context("reading it")? else {
         return Ok(None);
     };
@@ -131,7 +136,7 @@ async fn handle(controller: Arc<Controller>, name: String) -> anyhow::Result<Opt
         application = preview.spec.application,
         "answering"
     );
-    let handled = tokio::time::timeout(LONGEST, controller.preview(&preview.spec)).await;
+    let handled = tokio::time::timeout(LONGEST, answer::preview(&controller, &preview.spec)).await;
     let mut status = match handled {
         Ok(Ok(status)) => status,
         Ok(Err(message)) => failed(message),

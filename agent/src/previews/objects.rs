@@ -1,7 +1,6 @@
 //! What a sync would do with each object, exactly as the API server sees it: by a dry run.
 
 use futures::{StreamExt, stream};
-use gitops_api::Application;
 use gitops_api::preview::{LARGEST_ANSWER, PreviewCounts, PreviewObject, PreviewStatus};
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
@@ -13,8 +12,11 @@ use gitops_core::report::preview::{Applied, ObjectPreview};
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
-use crate::applications::{AppKey, Controller};
-use crate::cluster::write::WriteError;
+use crate::applications::condition::comparison_error;
+use crate::applications::context::ReconcileContext;
+use crate::applications::handover;
+use crate::applications::permission;
+use crate::cluster::write::{WriteError, Writer};
 
 /// Requests under way at the same time for one Preview.
 const INSPECTIONS: usize = 8;
@@ -22,132 +24,126 @@ const INSPECTIONS: usize = 8;
 /// What a sync would do with one object.
 type Answer = Result<ObjectPreview, WriteError>;
 
-impl Controller {
-    /// Compares manifests with the cluster; equal objects are only counted. `whole` adds the
-    /// objects themselves.
-    pub(super) async fn preview_objects(
-        &self,
-        key: &AppKey,
-        app: &Application,
-        desired: &DesiredSet,
-        whole: bool,
-    ) -> Result<(Vec<PreviewObject>, PreviewCounts), Condition> {
-        let spec = &app.spec;
-        let project_name = spec.effective_project();
-        let project = self.project(project_name)?;
-        let (comparison, live) =
-            self.cluster
-                .index
-                .compare(desired, &self.instance(key), |instance| {
-                    self.exists(instance)
-                });
-        let options = AppOptions::of(spec.sync_policy.as_ref());
-        let brings = |namespace: &str| preview::brings_namespace(spec, desired, namespace);
-        let judged: Vec<_> = comparison.into_iter().collect();
-        let mut found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
-            .map(async |(object, state)| {
-                let answer = match (&state, desired.objects.get(&object)) {
-                    (State::Extra | State::Extraneous, _) => {
-                        let allowed = project::permits_object(
-                            &project.spec,
-                            project_name,
-                            &spec.destination,
-                            &object,
-                        );
-                        match live.get(&object) {
-                            Some(record)
-                                if allowed.is_ok()
-                                    && self.next_owner(&self.instance(key), &object).is_none() =>
-                            {
-                                self.pruned(&record.gvk(), &object, whole).await
-                            }
-                            _ => Ok(ObjectPreview::default()),
+/// Compares manifests with the cluster; equal objects are only counted. `whole` adds the
+/// objects themselves.
+pub(super) async fn preview_objects(
+    context: &ReconcileContext<'_>,
+    desired: &DesiredSet,
+    whole: bool,
+) -> Result<(Vec<PreviewObject>, PreviewCounts), Condition> {
+    let configuration = &context.controller.configuration;
+    let (cluster, instance) = (&*context.cluster, &context.instance);
+    let spec = &context.app.spec;
+    let project_name = spec.effective_project();
+    let project = permission::project(configuration, project_name)?;
+    let index = &cluster.index;
+    let (comparison, live) = index.compare(desired, instance, |other| configuration.exists(other));
+    let next_owner =
+        |object: &ObjectKey| handover::next_owner(configuration, cluster, instance, object);
+    let options = AppOptions::of(spec.sync_policy.as_ref());
+    let brings = |namespace: &str| preview::brings_namespace(spec, desired, namespace);
+    let judged: Vec<_> = comparison.into_iter().collect();
+    let mut found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
+        .map(async |(object, state)| {
+            let answer = match (&state, desired.objects.get(&object)) {
+                (State::Extra | State::Extraneous, _) => {
+                    let allowed = project::permits_object(
+                        &project.spec,
+                        project_name,
+                        &spec.destination,
+                        &object,
+                    );
+                    match live.get(&object) {
+                        Some(record) if allowed.is_ok() && next_owner(&object).is_none() => {
+                            pruned(&cluster.writer, &record.gvk(), &object, whole).await
                         }
+                        _ => Ok(ObjectPreview::default()),
                     }
-                    (State::Synced, _) => Ok(ObjectPreview {
-                        object: None,
-                        ignored: self.cluster.index.ignored(&object).len(),
-                    }),
-                    (_, None) => Ok(ObjectPreview::default()),
-                    (State::OwnedBy(other), Some(wanted)) => Ok(ObjectPreview {
-                        object: Some(preview::refused(
-                            wanted,
-                            &format!("it is part of application {other} and stays with it"),
-                        )),
-                        ignored: 0,
-                    }),
-                    (_, Some(wanted)) => self.applied(wanted, &options, &brings, whole).await,
-                };
-                (object, answer)
-            })
-            .buffer_unordered(INSPECTIONS)
-            .collect()
-            .await;
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut objects = Vec::new();
-        let mut equal = 0;
-        let mut ignored = 0;
-        for (object, answer) in found {
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) if error.is_transient() => {
-                    return Err(crate::applications::comparison_error(error.to_string()));
                 }
-                Err(error) => ObjectPreview {
-                    object: desired
-                        .objects
-                        .get(&object)
-                        .map(|wanted| preview::refused(wanted, &error.to_string())),
+                (State::Synced, _) => Ok(ObjectPreview {
+                    object: None,
+                    ignored: index.ignored(&object).len(),
+                }),
+                (_, None) => Ok(ObjectPreview::default()),
+                (State::OwnedBy(other), Some(wanted)) => Ok(ObjectPreview {
+                    object: Some(preview::refused(
+                        wanted,
+                        &format!("it is part of application {other} and stays with it"),
+                    )),
                     ignored: 0,
-                },
+                }),
+                (_, Some(wanted)) => {
+                    applied(&cluster.writer, wanted, &options, &brings, whole).await
+                }
             };
-            ignored += answer.ignored;
-            match answer.object {
-                None => equal += 1,
-                Some(object) => objects.push(object),
-            }
-        }
-        let counts = preview::counts(&objects, equal, ignored);
-        Ok((objects, counts))
-    }
-
-    /// What an apply would make of an object.
-    async fn applied(
-        &self,
-        wanted: &DesiredObject,
-        options: &AppOptions,
-        brings_namespace: &impl Fn(&str) -> bool,
-        whole: bool,
-    ) -> Answer {
-        let writer = &self.cluster.writer;
-        let manifest = wanted.manifest();
-        let (live, applied) = tokio::join!(
-            writer.get(&wanted.gvk, &wanted.key),
-            writer.dry_run(&wanted.gvk, &manifest, options.validates(wanted.options))
-        );
-        let live = match live {
-            Ok(live) => live,
-            Err(WriteError::UnknownKind(_)) => None,
-            Err(error) => return Err(error),
-        };
-        let applied = match &applied {
-            Ok(applied) => Applied::As(applied),
-            Err(error) if live.is_none() && comes_later(error, wanted, brings_namespace) => {
-                Applied::Later
-            }
-            Err(error) => return Err(error.clone()),
-        };
-        let now = Timestamp::now();
-        Ok(preview::wanted(wanted, live.as_ref(), applied, whole, now))
-    }
-
-    async fn pruned(&self, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
-        let live = self.cluster.writer.get(gvk, key).await?;
-        Ok(ObjectPreview {
-            object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
-            ignored: 0,
+            (object, answer)
         })
+        .buffer_unordered(INSPECTIONS)
+        .collect()
+        .await;
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut objects = Vec::new();
+    let mut equal = 0;
+    let mut ignored = 0;
+    for (object, answer) in found {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.is_transient() => {
+                return Err(comparison_error(error.to_string()));
+            }
+            Err(error) => ObjectPreview {
+                object: desired
+                    .objects
+                    .get(&object)
+                    .map(|wanted| preview::refused(wanted, &error.to_string())),
+                ignored: 0,
+            },
+        };
+        ignored += answer.ignored;
+        match answer.object {
+            None => equal += 1,
+            Some(object) => objects.push(object),
+        }
     }
+    let counts = preview::counts(&objects, equal, ignored);
+    Ok((objects, counts))
+}
+
+/// What an apply would make of an object.
+async fn applied(
+    writer: &Writer,
+    wanted: &DesiredObject,
+    options: &AppOptions,
+    brings_namespace: &impl Fn(&str) -> bool,
+    whole: bool,
+) -> Answer {
+    let manifest = wanted.manifest();
+    let (live, applied) = tokio::join!(
+        writer.get(&wanted.gvk, &wanted.key),
+        writer.dry_run(&wanted.gvk, &manifest, options.validates(wanted.options))
+    );
+    let live = match live {
+        Ok(live) => live,
+        Err(WriteError::UnknownKind(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let applied = match &applied {
+        Ok(applied) => Applied::As(applied),
+        Err(error) if live.is_none() && comes_later(error, wanted, brings_namespace) => {
+            Applied::Later
+        }
+        Err(error) => return Err(error.clone()),
+    };
+    let now = Timestamp::now();
+    Ok(preview::wanted(wanted, live.as_ref(), applied, whole, now))
+}
+
+async fn pruned(writer: &Writer, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
+    let live = writer.get(gvk, key).await?;
+    Ok(ObjectPreview {
+        object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
+        ignored: 0,
+    })
 }
 
 /// Whether a refusal only says that something the same sync brings is not there yet: the

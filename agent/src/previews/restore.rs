@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitops_api::Application;
 use gitops_api::preview::{PreviewRestore, PreviewRestoreSpec};
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::rollback::restore;
 use gitops_core::rollback::restore::{Difference, Reader};
 use gitops_core::source;
+use gitops_core::source::revision::short;
 use gitops_core::sync::hold;
 use gitops_git::{GitError, Mirror};
 use gitops_render::{SourceTree, TreeEntry, TreeError};
 
 use super::edited_tree::{Edit, EditedTree};
-use crate::applications::{
-    AppKey, Controller, Dependency, RenderedSources, ResolvedSource, key_of, short,
-};
+use crate::app_key::AppKey;
+use crate::applications::context::ReconcileContext;
+use crate::applications::sources::rendered::{Dependency, RenderedSource, RenderedSources};
+use crate::applications::sources::resolved::ResolvedSource;
 use crate::repositories::hub::blocking;
 
 /// Most files of an application's folder that are compared when it does not render.
@@ -50,197 +51,197 @@ pub(super) struct Restoration {
     pub(super) warnings: Vec<String>,
 }
 
-impl Controller {
-    /// Finds out what restoring means. `head` are the sources as they are tracked.
-    pub(super) async fn restoration(
-        &self,
-        key: &AppKey,
-        app: &Application,
-        head: Vec<ResolvedSource>,
-        wanted: &PreviewRestoreSpec,
-    ) -> Result<Restoration, String> {
-        let sources = hold::at_revisions(
-            app.spec.effective_sources(),
-            &wanted.revision,
-            &wanted.revisions,
-        );
-        let mut notes = BTreeSet::new();
-        let target = self
-            .resolve_sources(&app.spec, &sources, false, &mut notes)
-            .await
-            .map_err(|condition| condition.message)?;
-        let render =
-            |found: Vec<ResolvedSource>| self.render(key, app, found, String::new(), String::new());
-        let then = render(target.clone()).await.map_err(|condition| {
-            format!(
-                "the earlier revision no longer renders: {}",
+/// Finds out what restoring means. `head` are the sources as they are tracked.
+pub(super) async fn restoration(
+    context: &ReconcileContext<'_>,
+    head: Vec<ResolvedSource>,
+    wanted: &PreviewRestoreSpec,
+) -> Result<Restoration, String> {
+    let app = context.app;
+    let from = &context.controller.sources;
+    let sources = hold::at_revisions(
+        app.spec.effective_sources(),
+        &wanted.revision,
+        &wanted.revisions,
+    );
+    let mut notes = BTreeSet::new();
+    let target = from
+        .resolve(&app.spec, &sources, false, &mut notes)
+        .await
+        .map_err(|condition| condition.message)?;
+    let rendering = context.target();
+    let render =
+        |found: Vec<ResolvedSource>| from.render(&rendering, found, String::new(), String::new());
+    let then = render(target.clone()).await.map_err(|condition| {
+        format!(
+            "the earlier revision no longer renders: {}",
+            condition.message
+        )
+    })?;
+    let (now, mut warnings) = match render(head.clone()).await {
+        Ok(rendered) => (Some(rendered), Vec::new()),
+        Err(condition) => (
+            None,
+            vec![format!(
+                "the tracked revision does not render, so all files of the application's \
+                 folder are restored: {}",
                 condition.message
-            )
-        })?;
-        let (now, mut warnings) = match render(head.clone()).await {
-            Ok(rendered) => (Some(rendered), Vec::new()),
-            Err(condition) => (
-                None,
-                vec![format!(
-                    "the tracked revision does not render, so all files of the application's \
-                     folder are restored: {}",
-                    condition.message
-                )],
-            ),
+            )],
+        ),
+    };
+    let mut restoration = Restoration {
+        found: head.clone(),
+        restores: Vec::new(),
+        now: now.as_ref().map(|rendered| rendered.desired.clone()),
+        then: then.desired.clone(),
+        irreversible: Vec::new(),
+        automated_files: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for group in repositories(&head) {
+        let (first, earlier) = (&head[group[0]], &target[group[0]]);
+        let (Some(at), Some(_)) = (&first.checkout, &earlier.checkout) else {
+            continue;
         };
-        let mut restoration = Restoration {
-            found: head.clone(),
-            restores: Vec::new(),
-            now: now.as_ref().map(|rendered| rendered.desired.clone()),
-            then: then.desired.clone(),
-            irreversible: Vec::new(),
-            automated_files: Vec::new(),
-            warnings: Vec::new(),
-        };
-        for group in repositories(&head) {
-            let (first, earlier) = (&head[group[0]], &target[group[0]]);
-            let (Some(at), Some(_)) = (&first.checkout, &earlier.checkout) else {
-                continue;
-            };
-            if group
-                .iter()
-                .any(|place| head[*place].revision != first.revision)
-            {
-                warnings.push(format!(
-                    "sources of {} follow different revisions; only the first is restored upon",
-                    first.spec.repo_url
-                ));
-            }
-            let mut paths = BTreeSet::new();
-            for place in &group {
-                paths.extend(read_paths(&then, &target, *place));
-                match &now {
-                    Some(now) => paths.extend(read_paths(now, &head, *place)),
-                    None => {
-                        for found in [&head[*place], &target[*place]] {
-                            files_below(found.tree.as_ref(), &found.spec.path, &mut paths)
-                                .map_err(|error| error.to_string())?;
-                        }
+        if group
+            .iter()
+            .any(|place| head[*place].revision != first.revision)
+        {
+            warnings.push(format!(
+                "sources of {} follow different revisions; only the first is restored upon",
+                first.spec.repo_url
+            ));
+        }
+        let mut paths = BTreeSet::new();
+        for place in &group {
+            paths.extend(read_paths(&then, &target, *place));
+            match &now {
+                Some(now) => paths.extend(read_paths(now, &head, *place)),
+                None => {
+                    for found in [&head[*place], &target[*place]] {
+                        files_below(found.tree.as_ref(), &found.spec.path, &mut paths)
+                            .map_err(|error| error.to_string())?;
                     }
                 }
             }
-            let differences = differences(&paths, first.tree.as_ref(), earlier.tree.as_ref())
-                .map_err(|error| error.to_string())?;
-            let (others, unknown) = self.readers(key, first).await;
-            let files = restore::files(&differences, &others, wanted.include_shared);
-            let mut edits = BTreeMap::new();
-            for file in files.iter().filter(|file| !file.left) {
-                let edit =
-                    edit(&file.path, earlier.tree.as_ref()).map_err(|error| error.to_string())?;
-                let automated = |tree: &dyn SourceTree| {
-                    tree.read(&file.path)
-                        .is_ok_and(|bytes| contains(&bytes, AUTOMATED))
-                };
-                if automated(first.tree.as_ref()) || automated(earlier.tree.as_ref()) {
-                    restoration.automated_files.push(file.path.clone());
-                }
-                edits.insert(file.path.clone(), edit);
+        }
+        let differences = differences(&paths, first.tree.as_ref(), earlier.tree.as_ref())
+            .map_err(|error| error.to_string())?;
+        let (others, unknown) = readers(context, first).await;
+        let files = restore::files(&differences, &others, wanted.include_shared);
+        let mut edits = BTreeMap::new();
+        for file in files.iter().filter(|file| !file.left) {
+            let edit =
+                edit(&file.path, earlier.tree.as_ref()).map_err(|error| error.to_string())?;
+            let automated = |tree: &dyn SourceTree| {
+                tree.read(&file.path)
+                    .is_ok_and(|bytes| contains(&bytes, AUTOMATED))
+            };
+            if automated(first.tree.as_ref()) || automated(earlier.tree.as_ref()) {
+                restoration.automated_files.push(file.path.clone());
             }
-            for place in &group {
-                let found = &mut restoration.found[*place];
-                found.tree = Arc::new(EditedTree {
-                    base: found.tree.clone(),
-                    edits: edits.clone(),
-                });
-            }
-            let (mirror, from, to) = (
-                at.mirror.clone(),
-                first.revision.clone(),
-                earlier.revision.clone(),
-            );
-            restoration.irreversible.extend(
-                blocking(move || irreversible(&mirror, &from, &to))
-                    .await
-                    .unwrap_or_default(),
-            );
-            restoration.restores.push(PreviewRestore {
-                repo_url: first.spec.repo_url.clone(),
-                branch: at
-                    .reference
-                    .as_deref()
-                    .and_then(|name| name.strip_prefix("refs/heads/"))
-                    .unwrap_or_default()
-                    .to_owned(),
-                from: first.revision.clone(),
-                to: earlier.revision.clone(),
-                files,
-                unknown_applications: unknown,
-                ..PreviewRestore::default()
+            edits.insert(file.path.clone(), edit);
+        }
+        for place in &group {
+            let found = &mut restoration.found[*place];
+            found.tree = Arc::new(EditedTree {
+                base: found.tree.clone(),
+                edits: edits.clone(),
             });
         }
-        restoration.warnings = warnings;
-        Ok(restoration)
-    }
-
-    /// What the other applications read that follow the same branch of the same repository, and
-    /// the names of those of which that is not known.
-    async fn readers(&self, key: &AppKey, of: &ResolvedSource) -> (Vec<Reader>, Vec<String>) {
-        let url = source::normalise(&of.spec.repo_url);
-        let (mut readers, mut unknown) = (Vec::new(), Vec::new());
-        for other in self.configuration.applications.state() {
-            let other_key = key_of(other.as_ref());
-            let sources = other.spec.effective_sources();
-            let near = |place: &usize| {
-                sources[*place].chart.is_empty()
-                    && source::normalise(&sources[*place].repo_url) == url
-            };
-            let places: Vec<usize> = (0..sources.len()).filter(near).collect();
-            if other_key == *key || places.is_empty() {
-                continue;
-            }
-            let mut notes = BTreeSet::new();
-            let Ok(found) = self
-                .resolve_sources(&other.spec, sources, false, &mut notes)
+        let (mirror, from, to) = (
+            at.mirror.clone(),
+            first.revision.clone(),
+            earlier.revision.clone(),
+        );
+        restoration.irreversible.extend(
+            blocking(move || irreversible(&mirror, &from, &to))
                 .await
-            else {
-                unknown.push(other_key.name);
-                continue;
-            };
-            let reference = |found: &ResolvedSource| {
-                found
-                    .checkout
-                    .as_ref()
-                    .and_then(|checkout| checkout.reference.clone())
-            };
-            let same: Vec<usize> = places
-                .into_iter()
-                .filter(|place| match reference(of) {
-                    Some(name) => reference(&found[*place]) == Some(name),
-                    None => found[*place].revision == of.revision,
-                })
-                .collect();
-            if same.is_empty() {
-                continue;
-            }
-            let cache = self.cache(&other_key);
-            let Ok(cache) = tokio::time::timeout(PATIENCE, cache.lock()).await else {
-                unknown.push(other_key.name);
-                continue;
-            };
-            match &cache.rendered {
-                Some(rendered) if rendered.sources.len() == found.len() => {
-                    let mut reader = Reader {
-                        application: other_key.name,
-                        ..Reader::default()
-                    };
-                    for place in same {
-                        reader.paths.extend(read_paths(rendered, &found, place));
-                        reader.folders.extend(listed(rendered, &found, place));
-                    }
-                    readers.push(reader);
-                }
-                _ => unknown.push(other_key.name),
-            }
-        }
-        readers.sort_by(|a, b| a.application.cmp(&b.application));
-        unknown.sort();
-        (readers, unknown)
+                .unwrap_or_default(),
+        );
+        restoration.restores.push(PreviewRestore {
+            repo_url: first.spec.repo_url.clone(),
+            branch: at
+                .reference
+                .as_deref()
+                .and_then(|name| name.strip_prefix("refs/heads/"))
+                .unwrap_or_default()
+                .to_owned(),
+            from: first.revision.clone(),
+            to: earlier.revision.clone(),
+            files,
+            unknown_applications: unknown,
+            ..PreviewRestore::default()
+        });
     }
+    restoration.warnings = warnings;
+    Ok(restoration)
+}
+
+/// What the other applications read that follow the same branch of the same repository, and
+/// the names of those of which that is not known.
+async fn readers(
+    context: &ReconcileContext<'_>,
+    of: &ResolvedSource,
+) -> (Vec<Reader>, Vec<String>) {
+    let url = source::normalise(&of.spec.repo_url);
+    let (mut readers, mut unknown) = (Vec::new(), Vec::new());
+    for other in context.controller.configuration.applications.state() {
+        let other_key = AppKey::of(other.as_ref());
+        let sources = other.spec.effective_sources();
+        let near = |place: &usize| {
+            sources[*place].chart.is_empty() && source::normalise(&sources[*place].repo_url) == url
+        };
+        let places: Vec<usize> = (0..sources.len()).filter(near).collect();
+        if other_key == *context.key || places.is_empty() {
+            continue;
+        }
+        let mut notes = BTreeSet::new();
+        let from = &context.controller.sources;
+        let found = from.resolve(&other.spec, sources, false, &mut notes);
+        let Ok(found) = found.await else {
+            unknown.push(other_key.name);
+            continue;
+        };
+        let reference = |found: &ResolvedSource| {
+            found
+                .checkout
+                .as_ref()
+                .and_then(|checkout| checkout.reference.clone())
+        };
+        let same: Vec<usize> = places
+            .into_iter()
+            .filter(|place| match reference(of) {
+                Some(name) => reference(&found[*place]) == Some(name),
+                None => found[*place].revision == of.revision,
+            })
+            .collect();
+        if same.is_empty() {
+            continue;
+        }
+        let cache = context.controller.caches.of(&other_key);
+        let Ok(cache) = tokio::time::timeout(PATIENCE, cache.lock()).await else {
+            unknown.push(other_key.name);
+            continue;
+        };
+        match &cache.rendered {
+            Some(rendered) if rendered.sources.len() == found.len() => {
+                let mut reader = Reader {
+                    application: other_key.name,
+                    ..Reader::default()
+                };
+                for place in same {
+                    reader.paths.extend(read_paths(rendered, &found, place));
+                    reader.folders.extend(listed(rendered, &found, place));
+                }
+                readers.push(reader);
+            }
+            _ => unknown.push(other_key.name),
+        }
+    }
+    readers.sort_by(|a, b| a.application.cmp(&b.application));
+    unknown.sort();
+    (readers, unknown)
 }
 
 /// Places of the sources in Git, by repository.
@@ -289,7 +290,7 @@ fn facts(
     rendered: &RenderedSources,
     found: &[ResolvedSource],
     place: usize,
-    of: impl Fn(&crate::applications::RenderedSource) -> Vec<(String, String)>,
+    of: impl Fn(&RenderedSource) -> Vec<(String, String)>,
 ) -> BTreeSet<String> {
     let reference = &found[place].spec.ref_name;
     let mut paths = BTreeSet::new();

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::applications::Configuration;
+use crate::configuration::Configuration;
 
 /// The credentials of the agent's namespace, as they are now.
 pub(crate) struct Repositories {

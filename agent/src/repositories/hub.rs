@@ -6,18 +6,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_core::manifest::digest;
 use gitops_core::source::revision;
 use gitops_core::source::revision::Resolution;
 use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::applications::AppKey;
+use crate::app_key::AppKey;
 use crate::metrics::Metrics;
 
 /// Called with the applications whose repository changed, failed or came back.
@@ -45,7 +46,7 @@ pub(crate) struct RepositoryError(pub String);
 
 impl From<GitError> for RepositoryError {
     fn from(error: GitError) -> Self {
-        Self(crate::cluster::write::chain(&error))
+        Self(gitops_transport::chain(&error))
     }
 }
 
@@ -143,7 +144,7 @@ impl RepositoryManager {
 
     fn repository(&self, access: &RepositoryAccess) -> Arc<Repository> {
         let id = Self::id(access);
-        let mut repositories = lock(&self.0.repositories);
+        let mut repositories = self.0.repositories.lock();
         if let Some(repository) = repositories.get(&id) {
             return repository.clone();
         }
@@ -156,7 +157,7 @@ impl RepositoryManager {
         });
         repositories.insert(id.clone(), repository.clone());
         let poll = tokio::spawn(poll(self.clone(), id, Arc::downgrade(&repository)));
-        *lock(&repository.poll) = Some(poll.abort_handle());
+        *repository.poll.lock() = Some(poll.abort_handle());
         repository
     }
 
@@ -171,8 +172,8 @@ impl RepositoryManager {
                 .or_default()
                 .insert((target.clone(), prefix.clone()));
         }
-        lock(&self.0.repositories).retain(|id, repository| {
-            let mut users = lock(&repository.users);
+        self.0.repositories.lock().retain(|id, repository| {
+            let mut users = repository.users.lock();
             match wanted.remove(id) {
                 Some(targets) => {
                     users.insert(app.clone(), targets);
@@ -182,7 +183,7 @@ impl RepositoryManager {
                 }
             }
             let in_use = !users.is_empty();
-            if !in_use && let Some(poll) = lock(&repository.poll).take() {
+            if !in_use && let Some(poll) = repository.poll.lock().take() {
                 poll.abort();
             }
             in_use
@@ -361,7 +362,7 @@ impl RepositoryManager {
 
     /// Lists once and returns the applications that have to look again.
     async fn poll_once(&self, repository: &Repository) -> BTreeSet<AppKey> {
-        let users = lock(&repository.users).clone();
+        let users = repository.users.lock().clone();
         let mut state = repository.state.lock().await;
         let (before, failed_before) = (state.told.clone(), state.error.is_some());
         let after = self.list(repository, &mut state).await;
@@ -437,7 +438,7 @@ fn not_found(access: &RepositoryAccess, target: &str, nearest: &[String]) -> Rep
     };
     RepositoryError(format!(
         "revision {target:?} is not in {}{hint}",
-        crate::cluster::write::mask_url(&access.url)
+        crate::error_text::mask_url(&access.url)
     ))
 }
 
@@ -451,8 +452,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
             "reading the repository broke off: {error}"
         ))),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,83 +12,86 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
-use crate::applications::AppCache;
-use crate::applications::reconcile::{AppState, Reconciliation};
+use crate::applications::app_state::AppState;
+use crate::applications::cache::AppCache;
+use crate::applications::context::ReconcileContext;
+use crate::applications::draft::StatusDraft;
+use crate::applications::requeue::Requeue;
 
 /// Pause between two dry runs of what is overruled, since nothing announces that it no longer is.
 const PAUSE: Duration = Duration::from_mins(5);
 
-impl Reconciliation<'_> {
-    /// Whether it is time to ask again.
-    pub(crate) fn admission_is_due(&self, cache: &AppCache) -> bool {
-        let asked = cache.admission_asked;
-        self.refresh.is_some()
-            || asked.is_some_and(|asked| {
-                let age = Timestamp::now().duration_since(asked);
-                Duration::try_from(age).is_ok_and(|age| age >= PAUSE)
-            })
-    }
+/// Whether it is time to ask again.
+pub(crate) fn is_due(refreshes: bool, cache: &AppCache) -> bool {
+    let asked = cache.admission_asked;
+    refreshes
+        || asked.is_some_and(|asked| {
+            let age = Timestamp::now().duration_since(asked);
+            Duration::try_from(age).is_ok_and(|age| age >= PAUSE)
+        })
+}
 
-    /// Makes the API server be asked about what it is time to ask again, and what an earlier agent
-    /// found and this one does not know.
-    pub(crate) fn invalidate_admission_cache(
-        &self,
-        desired: &DesiredSet,
-        comparison: &mut Comparison,
-    ) {
-        let said: Vec<&str> = self
-            .previous
-            .conditions
-            .iter()
-            .filter(|said| said.condition_type == condition::OVERRULED_WARNING)
-            .map(|said| said.message.as_str())
-            .collect();
-        let index = &self.controller.cluster.index;
-        for (key, admission) in index.admission(desired.objects.keys(), !said.is_empty()) {
-            let doubted = match admission {
-                Admission::Unknown => {
-                    let start = format!("{key}: ");
-                    said.iter().any(|message| message.starts_with(&start))
-                }
-                Admission::Kept => false,
-                Admission::MutatedByAdmission(_) => self.asks_admission,
-            };
-            if doubted
-                && let Some(state) = comparison.get_mut(key)
-                && state.is_synced()
-            {
-                *state = State::Unconfirmed;
+/// Makes the API server be asked about what it is time to ask again, and what an earlier agent
+/// found and this one does not know.
+pub(crate) fn invalidate(
+    context: &ReconcileContext<'_>,
+    draft: &StatusDraft<'_>,
+    desired: &DesiredSet,
+    comparison: &mut Comparison,
+) {
+    let said: Vec<&str> = draft
+        .previous
+        .conditions
+        .iter()
+        .filter(|said| said.condition_type == condition::OVERRULED_WARNING)
+        .map(|said| said.message.as_str())
+        .collect();
+    let index = &context.cluster.index;
+    for (key, admission) in index.admission(desired.objects.keys(), !said.is_empty()) {
+        let doubted = match admission {
+            Admission::Unknown => {
+                let start = format!("{key}: ");
+                said.iter().any(|message| message.starts_with(&start))
             }
+            Admission::Kept => false,
+            Admission::MutatedByAdmission(_) => draft.asks_admission,
+        };
+        if doubted
+            && let Some(state) = comparison.get_mut(key)
+            && state.is_synced()
+        {
+            *state = State::Unconfirmed;
         }
     }
+}
 
-    /// Says what is overruled; returns when to ask again.
-    pub(crate) fn note_admission(
-        &mut self,
-        app_state: &AppState,
-        cache: &mut AppCache,
-    ) -> Option<Duration> {
-        let index = &self.controller.cluster.index;
-        let keys = app_state
-            .comparison
-            .iter()
-            .filter(|(_, state)| state.is_synced());
-        let mutated_by_admission = index.admission(keys.map(|(key, _)| key), false);
-        if mutated_by_admission.is_empty() {
-            cache.admission_asked = None;
-            return None;
-        }
-        if self.asks_admission || cache.admission_asked.is_none() {
-            cache.admission_asked = Some(Timestamp::now());
-        }
-        for (key, admission) in mutated_by_admission {
-            if let Admission::MutatedByAdmission(mutated_by_admission) = admission {
-                self.conditions.insert(Condition::new(
-                    condition::OVERRULED_WARNING,
-                    format!("{key}: {mutated_by_admission}"),
-                ));
-            }
-        }
-        Some(PAUSE)
+/// Says what is overruled; returns when to ask again.
+pub(crate) fn note(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    app_state: &AppState,
+    cache: &mut AppCache,
+) -> Requeue {
+    let index = &context.cluster.index;
+    let keys = app_state
+        .comparison
+        .iter()
+        .filter(|(_, state)| state.is_synced());
+    let mutated_by_admission = index.admission(keys.map(|(key, _)| key), false);
+    if mutated_by_admission.is_empty() {
+        cache.admission_asked = None;
+        return Requeue::AwaitChange;
     }
+    if draft.asks_admission || cache.admission_asked.is_none() {
+        cache.admission_asked = Some(Timestamp::now());
+    }
+    for (key, admission) in mutated_by_admission {
+        if let Admission::MutatedByAdmission(mutated_by_admission) = admission {
+            draft.conditions.insert(Condition::new(
+                condition::OVERRULED_WARNING,
+                format!("{key}: {mutated_by_admission}"),
+            ));
+        }
+    }
+    Requeue::After(PAUSE)
 }

@@ -6,7 +6,7 @@ use gitops_api::Application;
 use gitops_core::settings::Settings;
 use gitops_core::settings::ignore::RuleSource;
 
-use crate::applications::cache::{RenderedSources, WithIgnoreRules};
+use crate::applications::sources::rendered::{RenderedSources, WithIgnoreRules};
 
 impl RenderedSources {
     /// The manifests under the rules of the application and of the installation.

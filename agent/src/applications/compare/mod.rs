@@ -3,4 +3,3 @@
 pub(crate) mod admission;
 pub(crate) mod comparison;
 pub(crate) mod ignore;
-pub(crate) mod permission;

@@ -1,14 +1,15 @@
 //! Deletion of an Application: carries out what core says is next, until something has to be waited
-//! for. Finalizers go only when their part is done, or by a person's hand.
+//! for. Finalizers go only when their part is done, or by a user's hand.
 
 mod prepare;
 mod progress;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use gitops_api::constants::{annotation, finalizer};
+use gitops_api::constants::annotation;
 use gitops_api::{Application, SyncPolicy};
 use gitops_core::live::object::{LiveObject, OnDeletion};
 use gitops_core::manifest::desired::DesiredSet;
@@ -19,16 +20,28 @@ use gitops_core::project::permits_object;
 use gitops_core::sync::approval::{Subject, shortened};
 use gitops_core::sync::deletion;
 use gitops_core::sync::deletion::{Action, Next, Propagation, Situation, Verb};
-use kube::api::{Patch, PatchParams, PropagationPolicy};
-use kube::{Api, ResourceExt};
-use serde_json::json;
+use gitops_transport::chain;
+use kube::ResourceExt;
+use kube::api::PropagationPolicy;
 
-use super::{AppCache, AppKey, Controller};
-use crate::cluster::write::{WriteError, chain};
+use crate::app_key::AppKey;
+use crate::applications::cache::AppCache;
+use crate::applications::controller::Controller;
+use crate::applications::handover;
+use crate::applications::requeue::Requeue;
+use crate::applications::sync::hooks;
+use crate::cluster::Cluster;
+use crate::cluster::write::WriteError;
 
 /// What the deletion of one Application works with.
-pub(super) struct Deletion {
+struct Deletion<'a> {
+    controller: &'a Controller,
+    key: &'a AppKey,
     app: Application,
+    /// Name under which its objects are tracked.
+    instance: String,
+    /// The cluster its objects are in; `None` when the agent does not know it.
+    cluster: Option<Arc<Cluster>>,
     run: Run,
     /// Why nothing can be done.
     obstacle: Option<String>,
@@ -36,117 +49,129 @@ pub(super) struct Deletion {
     hooks: Result<Vec<Hook>, String>,
 }
 
-impl Controller {
-    /// Deletes an application as far as possible now; returns when to go on, if nothing else may
-    /// ever wake it.
-    pub(crate) async fn delete(
-        &self,
-        key: &AppKey,
-        app: &Application,
-        cache: &mut AppCache,
-    ) -> Option<Duration> {
-        // Whoever else wants one of its objects may have it.
-        self.requeue(self.cluster.index.other_claimants(&self.instance(key)));
-        for waiting in self.observed_revisions.forget(key) {
-            self.queue.add(waiting);
-        }
-        let nothing = DesiredSet::default();
-        self.requeue(
-            self.cluster
-                .index
-                .register_desired(&self.instance(key), Some(&nothing)),
-        );
-        let finalizers = app.finalizers();
-        if deletion::cascade(finalizers).is_none() && !deletion::needs_hooks(finalizers) {
-            return None;
-        }
-        if let Err(error) = self.find_objects(key, app).await {
-            let text = format!("its objects cannot be looked up: {error}");
-            return Box::pin(self.report_blocked(app, cache, text)).await;
-        }
-        if self.awaits_next_owners(key, app).await {
-            return None;
-        }
-        let mut deletion = Box::pin(self.prepare_deletion(key, app, cache)).await;
-        let mut last = Vec::new();
-        loop {
-            match self.next_of(key, &deletion) {
-                Next::Ended => return None,
-                // A watch tells when it had its effect.
-                Next::Act(actions) if actions == last => return None,
-                Next::Act(actions) => {
-                    if let Some(failures) = self.perform_all(&deletion, &actions).await {
-                        return Box::pin(self.report_blocked(&deletion.app, cache, failures)).await;
-                    }
-                    cache.failures = 0;
-                    last = actions;
+/// Deletes an application as far as possible now; returns when to go on, if nothing else may ever
+/// wake it.
+pub(crate) async fn delete(
+    controller: &Controller,
+    key: &AppKey,
+    app: &Application,
+    cache: &mut AppCache,
+) -> Requeue {
+    let instance = controller.configuration.instance(key);
+    let cluster = controller.clusters.of(&app.spec.destination);
+    // Whoever else wants one of its objects may have it.
+    let nothing = DesiredSet::default();
+    for cluster in controller.clusters.all() {
+        controller.requeue(cluster.index.other_claimants(&instance));
+        controller.requeue(cluster.index.register_desired(&instance, Some(&nothing)));
+    }
+    handover::forget(controller, key);
+    let finalizers = app.finalizers();
+    if deletion::cascade(finalizers).is_none() && !deletion::needs_hooks(finalizers) {
+        return Requeue::AwaitChange;
+    }
+    let known = cluster.as_deref().ok();
+    if let Err(error) = prepare::find_objects(controller, known, app).await {
+        let text = format!("its objects cannot be looked up: {error}");
+        return Box::pin(progress::report_blocked(
+            &controller.reporter,
+            app,
+            cache,
+            text,
+        ))
+        .await;
+    }
+    if prepare::awaits_next_owners(controller, known, key, app).await {
+        return Requeue::AwaitChange;
+    }
+    let mut deletion = Box::pin(prepare::prepare(controller, key, app, cluster, cache)).await;
+    let mut last = Vec::new();
+    loop {
+        match deletion.with_situation(deletion::next) {
+            Next::Ended => return Requeue::AwaitChange,
+            // A watch tells when it had its effect.
+            Next::Act(actions) if actions == last => return Requeue::AwaitChange,
+            Next::Act(actions) => {
+                if let Some(failures) = deletion.perform_all(&actions).await {
+                    return Box::pin(progress::report_blocked(
+                        &controller.reporter,
+                        &deletion.app,
+                        cache,
+                        failures,
+                    ))
+                    .await;
                 }
-                Next::Finish {
-                    cleanup,
-                    finalizers,
-                } => {
-                    if let Some(failures) = self.perform_all(&deletion, &cleanup).await {
-                        return Box::pin(self.report_blocked(&deletion.app, cache, failures)).await;
-                    }
-                    match self.take_off(key, &deletion, &finalizers).await {
-                        Ok(Some(app)) => deletion.app = app,
-                        Ok(None) => return None,
-                        // Somebody changed it meanwhile: the next event brings the newer one.
-                        Err(error) => {
-                            tracing::debug!(error = chain(&error), "finalizer stays for now");
-                            return Some(Duration::from_secs(1));
-                        }
+                cache.failures = 0;
+                last = actions;
+            }
+            Next::Finish {
+                cleanup,
+                finalizers,
+            } => {
+                if let Some(failures) = deletion.perform_all(&cleanup).await {
+                    return Box::pin(progress::report_blocked(
+                        &controller.reporter,
+                        &deletion.app,
+                        cache,
+                        failures,
+                    ))
+                    .await;
+                }
+                match deletion.take_off(&finalizers).await {
+                    Ok(Some(app)) => deletion.app = app,
+                    Ok(None) => return Requeue::AwaitChange,
+                    // Somebody changed it meanwhile: the next event brings the newer one.
+                    Err(error) => {
+                        tracing::debug!(error = chain(&error), "finalizer stays for now");
+                        return Requeue::After(Duration::from_secs(1));
                     }
                 }
-                Next::Wait {
-                    reason,
-                    blocked,
-                    failed,
-                } => {
-                    let reason = self.with_log_tail(reason, &failed).await;
-                    return Box::pin(self.wait(key, &deletion, cache, reason, blocked)).await;
-                }
+            }
+            Next::Wait {
+                reason,
+                blocked,
+                failed,
+            } => {
+                let reason = progress::with_log_tails(&deletion, reason, &failed).await;
+                return Box::pin(progress::wait(&deletion, cache, reason, blocked)).await;
             }
         }
     }
+}
 
-    fn next_of(&self, key: &AppKey, deletion: &Deletion) -> Next {
-        self.with_situation(key, deletion, deletion::next)
+impl Deletion<'_> {
+    /// The live objects of the application.
+    fn objects(&self) -> Vec<LiveObject> {
+        let indexes = self.cluster.iter().map(|cluster| &cluster.index);
+        indexes
+            .flat_map(|index| {
+                let keys = index.tracked(&self.instance);
+                keys.into_iter().filter_map(|key| index.get(&key))
+            })
+            .collect()
     }
 
-    fn with_situation<T>(
-        &self,
-        key: &AppKey,
-        deletion: &Deletion,
-        decide: impl FnOnce(&Situation<'_>) -> T,
-    ) -> T {
-        let Deletion {
-            app,
-            run,
-            obstacle,
-            hooks,
-        } = deletion;
-        let instance = self.instance(key);
-        let index = &self.cluster.index;
-        let record = |object| index.get(&object);
-        let objects: Vec<LiveObject> = index
-            .tracked(&instance)
-            .into_iter()
-            .filter_map(record)
-            .collect();
+    fn with_situation<T>(&self, decide: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let Self { app, run, key, .. } = self;
+        let configuration = &self.controller.configuration;
+        let hooks = self.hooks.iter().flatten();
         let live_hooks: HashMap<ObjectKey, LiveObject> = hooks
-            .iter()
-            .flatten()
             .flat_map(|hook| hook.deletion_phases.iter().map(|p| hook.key_at(*p, run)))
-            .filter_map(|key| Some((key.clone(), index.get(&key)?)))
+            .filter_map(|key| {
+                let live = self.cluster.as_ref()?.index.get(&key)?;
+                Some((key, live))
+            })
             .collect();
-        let project = self.project(app.spec.effective_project()).ok();
+        let name = app.spec.effective_project();
+        let project = configuration.project(name);
         let spared = |object: &ObjectKey| {
             let allowed = project.as_ref().is_some_and(|project| {
-                let (name, destination) = (app.spec.effective_project(), &app.spec.destination);
-                permits_object(&project.spec, name, destination, object).is_ok()
+                permits_object(&project.spec, name, &app.spec.destination, object).is_ok()
             });
-            !allowed || self.next_owner(&instance, object).is_some()
+            let next_owner = |cluster: &Arc<Cluster>| {
+                handover::next_owner(configuration, cluster, &self.instance, object)
+            };
+            !allowed || self.cluster.as_ref().and_then(next_owner).is_some()
         };
         decide(&Situation {
             subject: Subject {
@@ -160,20 +185,20 @@ impl Controller {
                 .get(annotation::DELETION_APPROVED)
                 .map(String::as_str),
             default: default_of(app.spec.sync_policy.as_ref()),
-            objects: &objects,
+            objects: &self.objects(),
             spared: &spared,
-            hooks: hooks.as_deref().map_err(String::as_str),
+            hooks: self.hooks.as_deref().map_err(String::as_str),
             live_hooks: &live_hooks,
-            obstacle: obstacle.as_deref(),
+            obstacle: self.obstacle.as_deref(),
             run,
         })
     }
 
     /// Does all of it at the same time; what was refused is told.
-    async fn perform_all(&self, deletion: &Deletion, actions: &[Action]) -> Option<String> {
-        let all = actions
-            .iter()
-            .map(|action| self.carry_out(deletion, action));
+    async fn perform_all(&self, actions: &[Action]) -> Option<String> {
+        // Without a cluster there is nothing to act upon.
+        let cluster = self.cluster.as_ref()?;
+        let all = actions.iter().map(|action| self.perform(cluster, action));
         let failures: Vec<String> = actions
             .iter()
             .zip(join_all(all).await)
@@ -190,113 +215,47 @@ impl Controller {
         (!failures.is_empty()).then(|| shortened(failures))
     }
 
-    async fn carry_out(&self, deletion: &Deletion, action: &Action) -> Result<(), WriteError> {
-        let cluster = &self.cluster;
+    async fn perform(&self, cluster: &Cluster, action: &Action) -> Result<(), WriteError> {
         let key = &action.key;
-        if let Verb::RunHook(phase) = &action.verb {
-            let hooks = deletion.hooks.iter().flatten();
-            let found = hooks
-                .filter(|hook| hook.deletion_phases.contains(phase))
-                .find(|hook| hook.key_at(*phase, &deletion.run) == *key);
-            let Some(hook) = found else { return Ok(()) };
-            let manifest = hook.manifest_at(*phase, &deletion.run);
-            let options = AppOptions::of(deletion.app.spec.sync_policy.as_ref());
-            let validates = options.validates(hook.object.options);
-            let created = cluster
-                .writer
-                .apply(&hook.object.gvk, &manifest, validates)
-                .await?;
-            cluster.index.observe(&created);
-            tracing::info!(hook = %key, %phase, "hook created");
-            return Ok(());
-        }
-        let Some(live) = cluster.index.get(key) else {
-            return Ok(());
-        };
-        let (gvk, foreground) = (live.gvk(), PropagationPolicy::Foreground);
+        let live = || cluster.index.get(key);
         match &action.verb {
+            Verb::RunHook(phase) => {
+                let mut hooks = self.hooks.iter().flatten();
+                let found = hooks.find(|hook| {
+                    hook.deletion_phases.contains(phase) && hook.key_at(*phase, &self.run) == *key
+                });
+                let Some(hook) = found else { return Ok(()) };
+                let manifest = hook.manifest_at(*phase, &self.run);
+                let options = AppOptions::of(self.app.spec.sync_policy.as_ref());
+                hooks::run(cluster, &hook.object, &manifest, phase, &options).await
+            }
             Verb::Delete { uid, propagation } => {
+                let Some(live) = live() else { return Ok(()) };
                 let policy = match propagation {
-                    Propagation::Foreground => foreground,
+                    Propagation::Foreground => PropagationPolicy::Foreground,
                     Propagation::Background => PropagationPolicy::Background,
                 };
-                cluster.delete(&gvk, key, uid, policy).await
+                cluster.delete(&live.gvk(), key, uid, policy).await
             }
             Verb::DeleteHook { uid } => {
-                let writer = &cluster.writer;
-                writer
-                    .take_off_finalizer(&gvk, key, finalizer::HOOK)
-                    .await?;
-                cluster.delete(&gvk, key, uid, foreground).await
+                let Some(live) = live() else { return Ok(()) };
+                hooks::delete(cluster, &live.gvk(), key, uid).await
             }
             Verb::ReleaseHook => {
-                let writer = &cluster.writer;
-                writer.take_off_finalizer(&gvk, key, finalizer::HOOK).await
+                let Some(live) = live() else { return Ok(()) };
+                hooks::release(cluster, &live.gvk(), key).await
             }
-            Verb::RunHook(_) => Ok(()),
         }
     }
 
     /// Takes finalizers off; the answer is the Application as it is then, if it is still there.
-    async fn take_off(
-        &self,
-        key: &AppKey,
-        deletion: &Deletion,
-        finalizers: &[&str],
-    ) -> kube::Result<Option<Application>> {
-        let app = &deletion.app;
-        let left: Vec<_> = app
-            .finalizers()
-            .iter()
-            .filter(|set| !finalizers.contains(&set.as_str()))
-            .collect();
-        let patch = json!({"metadata": {
-            "resourceVersion": app.resource_version(), "finalizers": left,
-        }});
-        let kept = self.with_situation(key, deletion, |situation| {
-            shortened(deletion::kept(situation))
-        });
-        tracing::info!(application = %key, ?finalizers, kept, "a part of the deletion is done");
-        let written = self
-            .applications_of(app)
-            .patch(
-                &app.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            )
-            .await;
-        match written {
-            Ok(app) if app.finalizers().is_empty() => Ok(None),
-            Ok(app) => Ok(Some(app)),
-            Err(kube::Error::Api(error)) if error.code == 404 => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Gives an application the finalizers its hooks need, before it delivers anything.
-    pub(super) async fn keep_finalizers(&self, app: &Application, hooks: &[Hook]) {
-        let Some(wanted) = deletion::finalizers(app.finalizers(), hooks) else {
-            return;
-        };
-        let patch = json!({"metadata": {
-            "resourceVersion": app.resource_version(), "finalizers": wanted,
-        }});
-        let written = self
-            .applications_of(app)
-            .patch(
-                &app.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            )
-            .await;
-        if let Err(error) = written {
-            // Somebody changed it meanwhile: the next event brings the newer one.
-            tracing::debug!(error = chain(&error), "finalizers could not be set");
-        }
-    }
-
-    fn applications_of(&self, app: &Application) -> Api<Application> {
-        Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
+    async fn take_off(&self, finalizers: &[&str]) -> kube::Result<Option<Application>> {
+        let left = self.app.finalizers().iter().map(String::as_str);
+        let left = left.filter(|set| !finalizers.contains(set));
+        let kept = self.with_situation(|situation| shortened(deletion::kept(situation)));
+        tracing::info!(application = %self.key, ?finalizers, kept, "a part of the deletion is done");
+        let reporter = &self.controller.reporter;
+        reporter.set_finalizers(&self.app, left).await
     }
 }
 

@@ -11,8 +11,8 @@ use gitops_git::{CommitInfo, GitError, Mirror};
 use gitops_render::{InputSet, SourceTree};
 use jiff::Timestamp;
 
-use crate::applications::AppCache;
-use crate::applications::reconcile::AppState;
+use crate::applications::app_state::AppState;
+use crate::applications::cache::AppCache;
 use crate::repositories::hub::blocking;
 use crate::repositories::trees::CommitTree;
 

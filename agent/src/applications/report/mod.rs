@@ -3,4 +3,3 @@
 pub(crate) mod commits;
 pub(crate) mod notes;
 pub(crate) mod reporter;
-pub(crate) mod results;

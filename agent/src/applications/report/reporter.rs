@@ -1,6 +1,7 @@
 //! What the agent says: the status of an Application and Kubernetes Events.
 //!
-//! The only writer of Applications. A status equal to the one before is not written.
+//! The only writer of Applications: status, finalizers, and what was asked for on them and is done. A
+//! status equal to the one before is not written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,19 @@ use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::report::status::merge_patch;
+use gitops_core::source::revision::short;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder, Reporter as EventReporter};
+use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::applications::reconcile::AppState;
-use crate::applications::{AppCache, short};
+use crate::applications::app_state::AppState;
+use crate::applications::cache::AppCache;
+use crate::cluster::Cluster;
+use crate::events::Events;
+use crate::finalizers;
 use crate::metrics::Metrics;
 
 /// What was asked for on an Application and is done: the agent takes it off.
@@ -38,7 +43,7 @@ pub(crate) struct HandledRequests {
 /// Writes statuses and events.
 pub(crate) struct Reporter {
     client: Client,
-    recorder: Recorder,
+    events: Events,
     permits: Semaphore,
     metrics: Arc<Metrics>,
 }
@@ -46,14 +51,9 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports through this client.
     pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        let reporter = EventReporter {
-            controller: constants::FIELD_MANAGER.into(),
-            instance: std::env::var("HOSTNAME").ok(),
-        };
-        let recorder = Recorder::new(client.clone(), reporter);
         Self {
+            events: Events::new(client.clone(), metrics.clone()),
             client,
-            recorder,
             permits: Semaphore::new(16),
             metrics,
         }
@@ -91,8 +91,7 @@ impl Reporter {
             None if done.is_empty() && !handled.operation => return Ok(()),
             None => {}
         }
-        let api: Api<Application> =
-            Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default());
+        let api = self.applications_of(app);
         let params = PatchParams {
             field_manager: Some(constants::FIELD_MANAGER.into()),
             ..PatchParams::default()
@@ -116,6 +115,7 @@ impl Reporter {
     /// Tells the end of an operation, and on each healed object what was taken back.
     pub(crate) fn operation(
         &self,
+        cluster: &Cluster,
         app: &Application,
         app_state: &AppState,
         operation: &OperationState,
@@ -144,7 +144,7 @@ impl Reporter {
             action: "Sync".into(),
             secondary: None,
         };
-        self.publish(event, app.object_ref(&()));
+        self.events.publish(event, app.object_ref(&()));
         for (key, fields) in healed {
             let described: Vec<_> = fields.iter().map(drift::describe).collect();
             let what = if described.is_empty() {
@@ -164,15 +164,15 @@ impl Reporter {
                 secondary: None,
             };
             tracing::info!(application = app.name_any(), object = %key, what, "healed");
-            let reference = reference(app_state, key);
-            self.publish(event(), reference);
-            self.publish(event(), app.object_ref(&()));
+            cluster.events.publish(event(), reference(app_state, key));
+            self.events.publish(event(), app.object_ref(&()));
         }
     }
 
     /// Tells that an object changed hands, on the object and on the application that has it now.
     pub(crate) fn handed_over(
         &self,
+        cluster: &Cluster,
         app: &Application,
         app_state: &AppState,
         key: &ObjectKey,
@@ -191,22 +191,33 @@ impl Reporter {
             action: "Sync".into(),
             secondary: None,
         };
-        self.publish(event(), reference(app_state, key));
-        self.publish(event(), app.object_ref(&()));
+        cluster.events.publish(event(), reference(app_state, key));
+        self.events.publish(event(), app.object_ref(&()));
     }
 
-    /// Records an event without waiting for it: nothing depends on it.
-    fn publish(&self, event: Event, reference: ObjectReference) {
-        self.metrics.write("event");
-        let recorder = self.recorder.clone();
-        tokio::spawn(async move {
-            if let Err(error) = recorder.publish(&event, &reference).await {
-                tracing::debug!(
-                    error = crate::cluster::write::chain(&error),
-                    "an event could not be recorded"
-                );
-            }
-        });
+    /// Sets the finalizers of an Application, if nobody changed it since it was read. The answer is
+    /// the Application as it is then, `None` when it went with its last finalizer.
+    pub(crate) async fn set_finalizers<'a>(
+        &self,
+        app: &Application,
+        finalizers: impl IntoIterator<Item = &'a str>,
+    ) -> kube::Result<Option<Application>> {
+        let patch = finalizers::patch(app.resource_version().as_deref(), finalizers);
+        let params = PatchParams::default();
+        let api = self.applications_of(app);
+        match api
+            .patch(&app.name_any(), &params, &Patch::Merge(&patch))
+            .await
+        {
+            Ok(app) if app.finalizers().is_empty() => Ok(None),
+            Ok(app) => Ok(Some(app)),
+            Err(kube::Error::Api(error)) if error.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn applications_of(&self, app: &Application) -> Api<Application> {
+        Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
 }
 

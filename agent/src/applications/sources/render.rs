@@ -7,44 +7,44 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitops_api::constants::condition;
-use gitops_api::{Application, ApplicationSource, ApplicationSpec, constants};
+use gitops_api::{Application, ApplicationSource};
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
 use gitops_core::manifest::object::Origin;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::{desired, digest};
 use gitops_core::report::status::Condition;
 use gitops_core::settings::Settings;
-use gitops_git::Mirror;
 use gitops_render::{
     AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
+    SourceType,
 };
 
-use super::dependencies::overlay;
-use crate::applications::cache::{Dependency, RenderedSource, RenderedSources};
-use crate::applications::sources::resolve::ResolvedSource;
-use crate::applications::{AppKey, Controller};
+use crate::app_key::AppKey;
+use crate::applications::condition::{comparison_error, comparison_errors, invalid_setting};
+use crate::applications::sources::dependencies::overlay;
+use crate::applications::sources::rendered::{
+    Dependency, RenderedApp, RenderedSource, RenderedSources,
+};
+use crate::applications::sources::resolved::ResolvedSource;
+use crate::applications::sources::{Sources, dependencies};
+use crate::cluster::discovery::Kinds;
 
-/// What Git says, or why it is not known.
-pub(crate) struct RenderedApp {
-    /// One revision a source, in order; empty when they could not be looked up.
-    pub(crate) revisions: Vec<String>,
-    /// Kind of each source.
-    pub(crate) source_types: Vec<String>,
-    /// The manifests.
-    pub(crate) desired: Arc<DesiredSet>,
-    /// Warnings.
-    pub(crate) conditions: Vec<Condition>,
-    /// The first source in Git: its place, and the history of its repository.
-    pub(crate) git: Option<(usize, Arc<Mirror>)>,
+/// What manifests are rendered for.
+pub(crate) struct RenderTarget<'a> {
+    /// The application's name.
+    pub(crate) key: &'a AppKey,
+    /// Its spec.
+    pub(crate) app: &'a Application,
+    /// What the cluster serves.
+    pub(crate) kinds: Arc<Kinds>,
 }
 
-impl Controller {
+impl Sources {
     /// Renders and prepares what was looked up, unless `last` says that nothing changed; `hard`
     /// renders again in any case.
     pub(crate) async fn render_app(
         &self,
-        key: &AppKey,
-        app: &Application,
+        target: &RenderTarget<'_>,
         found: Vec<ResolvedSource>,
         last: &mut Option<RenderedSources>,
         hard: bool,
@@ -54,9 +54,9 @@ impl Controller {
             .iter()
             .enumerate()
             .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
+        let RenderTarget { key, app, kinds } = target;
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
-        let kinds = self.cluster.discovery.kinds();
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
         let reusable = !hard
             && last.as_ref().is_some_and(|rendered| {
@@ -67,7 +67,7 @@ impl Controller {
         if reusable {
             self.metrics.render("unchanged");
         } else {
-            let rendered = self.render(key, app, found, render_key, cluster).await;
+            let rendered = self.render(target, found, render_key, cluster).await;
             self.metrics.render(if rendered.is_ok() {
                 "rendered"
             } else {
@@ -85,14 +85,19 @@ impl Controller {
         let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
         let conditions = desired.repeated.iter().map(repeated);
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
-        let conditions = conditions.chain(with_ignore_rules.problems.into_iter().map(invalid_rule));
+        let conditions =
+            conditions.chain(with_ignore_rules.problems.into_iter().map(invalid_setting));
         let conditions = conditions.chain(unreadable(&desired.warnings)).collect();
         Ok(RenderedApp {
             revisions,
             source_types: rendered
                 .sources
                 .iter()
-                .map(|s| s.source_type.clone())
+                .map(|source| {
+                    source
+                        .source_type
+                        .map_or_else(String::new, |kind| kind.to_string())
+                })
                 .collect(),
             desired: with_ignore_rules.desired,
             conditions,
@@ -103,8 +108,7 @@ impl Controller {
     /// Renders every source and prepares the manifests.
     pub(crate) async fn render(
         &self,
-        key: &AppKey,
-        app: &Application,
+        target: &RenderTarget<'_>,
         found: Vec<ResolvedSource>,
         render_key: String,
         cluster: String,
@@ -119,12 +123,12 @@ impl Controller {
                 sources.push(RenderedSource {
                     revision: source.revision,
                     inputs: gitops_render::InputSet::default(),
-                    source_type: String::new(),
+                    source_type: None,
                     dependencies: BTreeMap::new(),
                 });
                 continue;
             }
-            let (rendered, dependencies) = self.render_source(key, app, &source, &refs).await?;
+            let (rendered, dependencies) = self.render_source(target, &source, &refs).await?;
             warnings.extend(rendered.warnings);
             manifests.extend(rendered.objects.into_iter().map(|object| Manifest {
                 value: object.value,
@@ -136,11 +140,11 @@ impl Controller {
             sources.push(RenderedSource {
                 revision: source.revision,
                 inputs: rendered.inputs,
-                source_type: format!("{:?}", rendered.source_type),
+                source_type: Some(rendered.source_type),
                 dependencies,
             });
         }
-        let desired = self.prepare(key, app, manifests)?;
+        let desired = self.prepare(target, manifests)?;
         Ok(RenderedSources {
             render_key,
             cluster,
@@ -153,22 +157,22 @@ impl Controller {
 
     fn prepare(
         &self,
-        key: &AppKey,
-        app: &Application,
+        target: &RenderTarget<'_>,
         mut manifests: Vec<Manifest>,
     ) -> Result<DesiredSet, Condition> {
-        let instance = self.instance(key);
-        let kinds = self.cluster.discovery.kinds();
+        let RenderTarget { key, app, kinds } = target;
+        let namespace = &self.configuration.namespace;
+        let instance = key.instance(namespace);
         let settings = self.settings.get();
         let excluded = settings.take_excluded(&mut manifests);
         let context = Context {
             instance: &instance,
             destination_namespace: &app.spec.destination.namespace,
-            managed_by: &self.namespace,
+            managed_by: namespace,
             tracking: Some(&settings.tracking),
         };
         let mut set = desired::prepare(manifests, context, |kind| kinds.scope(kind))
-            .map_err(|problems| invalid_manifests(&problems))?;
+            .map_err(|problems| comparison_errors(&problems))?;
         set.excluded = excluded;
         let metadata = app
             .spec
@@ -193,12 +197,11 @@ impl Controller {
 
     async fn render_source(
         &self,
-        key: &AppKey,
-        app: &Application,
+        target: &RenderTarget<'_>,
         source: &ResolvedSource,
         refs: &BTreeMap<String, Arc<dyn SourceTree>>,
     ) -> Result<(Rendered, BTreeMap<String, Dependency>), Condition> {
-        let kinds = self.cluster.discovery.kinds();
+        let RenderTarget { key, app, kinds } = target;
         let spec: SourceSpec = serde_json::to_value(&source.spec)
             .and_then(serde_json::from_value)
             .map_err(|error| comparison_error(format!("spec.source cannot be read: {error}")))?;
@@ -221,9 +224,7 @@ impl Controller {
         match self.renderer.render(request(source.tree.clone())).await {
             Ok(rendered) => Ok((rendered, BTreeMap::new())),
             Err(RenderError::MissingDependencies { path, message, .. }) => {
-                let mounts = self
-                    .dependencies(app, &source.tree, &path, &message)
-                    .await?;
+                let mounts = dependencies::fetch(self, app, &source.tree, &path, &message).await?;
                 let tree = overlay(source.tree.clone(), &mounts);
                 let rendered = self.renderer.render(request(tree)).await;
                 Ok((
@@ -241,7 +242,7 @@ impl RenderedSources {
     fn depends_on_cluster(&self) -> bool {
         self.sources
             .iter()
-            .any(|source| source.source_type == "Helm")
+            .any(|source| source.source_type == Some(SourceType::Helm))
             || self
                 .desired
                 .objects
@@ -311,37 +312,4 @@ fn unreadable(warnings: &[String]) -> impl Iterator<Item = Condition> {
         .cloned()
         .chain(rest)
         .map(|text| Condition::new(condition::INVALID_SETTING_WARNING, text))
-}
-
-fn invalid_manifests(problems: &[desired::InvalidManifest]) -> Condition {
-    const SHOWN: usize = 5;
-    let mut lines: Vec<_> = problems
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if problems.len() > SHOWN {
-        lines.push(format!("and {} more", problems.len() - SHOWN));
-    }
-    comparison_error(lines.join("; "))
-}
-
-/// A rule about what to ignore that cannot be followed.
-pub(crate) fn invalid_rule(problem: impl Into<String>) -> Condition {
-    Condition::new(condition::INVALID_SETTING_WARNING, problem)
-}
-
-/// A condition of type ComparisonError.
-pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
-    Condition::new(condition::COMPARISON_ERROR, message)
-}
-
-/// Whether a destination is the cluster the agent serves.
-pub(crate) fn is_in_cluster(spec: &ApplicationSpec) -> bool {
-    let destination = &spec.destination;
-    if destination.name.is_empty() {
-        destination.server.trim_end_matches('/') == constants::IN_CLUSTER_SERVER
-    } else {
-        destination.name == constants::IN_CLUSTER_NAME && destination.server.is_empty()
-    }
 }

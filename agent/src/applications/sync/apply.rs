@@ -9,85 +9,81 @@ use gitops_core::settings::ignore;
 use gitops_core::settings::ignore::ObjectRules;
 use serde_json::Value;
 
-use crate::applications::Controller;
-use crate::cluster::inspect;
 use crate::cluster::write::WriteError;
+use crate::cluster::{Cluster, inspect};
 
 /// Attempts while somebody else changes the object between reading and applying it.
 const ATTEMPTS: usize = 5;
 
-impl Controller {
-    /// Applies one object and takes note of the answer. With `RespectIgnoreDifferences` fields
-    /// whose differences are ignored keep their live value.
-    pub(crate) async fn apply(
-        &self,
-        desired: &DesiredObject,
-        exists: bool,
-        options: &AppOptions,
-    ) -> Result<(), WriteError> {
-        let writer = &self.cluster.writer;
-        let record = self.cluster.index.get(&desired.key);
-        // Only an object the agent never applied can have fields to take over.
-        let is_new_here = record
-            .as_ref()
-            .is_some_and(|record| record.owned.is_empty());
-        if exists
-            && is_new_here
-            && options.client_side_apply_migration
-            && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
-        {
-            writer.take_over(&desired.gvk, &live).await?;
-        }
-        let manifest = desired.manifest();
-        let validates = options.validates(desired.options);
-        // Taking an object over must not reset what others were left to decide either.
-        let rules = desired.ignore.as_deref();
-        let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
-        let injected = record.is_some_and(|record| record.injected);
-        let (sent, applied, ignored) = if exists && (respected.is_some() || injected) {
-            self.apply_keeping(desired, &manifest, respected, validates)
-                .await?
-        } else {
-            let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
-            (manifest, applied, Vec::new())
-        };
-        self.cluster.index.observe(&applied);
-        if let Some(live) = LiveObject::observe(&applied, false) {
-            let mutated_by_admission =
-                inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
-            let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
-            let confirmation = confirmation.admitted(mutated_by_admission.into());
-            self.cluster.index.confirm(&desired.key, confirmation);
-        }
-        Ok(())
+/// Applies one object and takes note of the answer. With `RespectIgnoreDifferences` fields
+/// whose differences are ignored keep their live value.
+pub(crate) async fn apply(
+    cluster: &Cluster,
+    desired: &DesiredObject,
+    exists: bool,
+    options: &AppOptions,
+) -> Result<(), WriteError> {
+    let writer = &cluster.writer;
+    let record = cluster.index.get(&desired.key);
+    // Only an object the agent never applied can have fields to take over.
+    let is_new_here = record
+        .as_ref()
+        .is_some_and(|record| record.owned.is_empty());
+    if exists
+        && is_new_here
+        && options.client_side_apply_migration
+        && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
+    {
+        writer.take_over(&desired.gvk, &live).await?;
     }
+    let manifest = desired.manifest();
+    let validates = options.validates(desired.options);
+    // Taking an object over must not reset what others were left to decide either.
+    let rules = desired.ignore.as_deref();
+    let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
+    let injected = record.is_some_and(|record| record.injected);
+    let (sent, applied, ignored) = if exists && (respected.is_some() || injected) {
+        apply_keeping(cluster, desired, &manifest, respected, validates).await?
+    } else {
+        let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
+        (manifest, applied, Vec::new())
+    };
+    cluster.index.observe(&applied);
+    if let Some(live) = LiveObject::observe(&applied, false) {
+        let mutated_by_admission =
+            inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
+        let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
+        let confirmation = confirmation.admitted(mutated_by_admission.into());
+        cluster.index.confirm(&desired.key, confirmation);
+    }
+    Ok(())
+}
 
-    /// Applies the manifest with the live values of ignored fields, and with the entries that
-    /// controllers keep in maps of the object; gives what was sent, the answer, and which ignored
-    /// fields differ from Git.
-    async fn apply_keeping(
-        &self,
-        desired: &DesiredObject,
-        manifest: &Value,
-        rules: Option<&ObjectRules>,
-        validates: bool,
-    ) -> Result<(Value, Value, Vec<String>), WriteError> {
-        let writer = &self.cluster.writer;
-        let mut attempt = 1;
-        loop {
-            let live = writer.get(&desired.gvk, &desired.key).await?;
-            let respected = rules
-                .zip(live.as_ref())
-                .and_then(|(rules, live)| ignore::respected(manifest, live, rules));
-            let (mut sent, ignored) = respected.unwrap_or_else(|| (manifest.clone(), Vec::new()));
-            if let Some(live) = &live {
-                injected::keep(&mut sent, live);
-            }
-            match writer.apply(&desired.gvk, &sent, validates).await {
-                // Somebody was faster: what is live now is to be kept.
-                Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
-                applied => return Ok((sent, applied?, ignored)),
-            }
+/// Applies the manifest with the live values of ignored fields, and with the entries that
+/// controllers keep in maps of the object; gives what was sent, the answer, and which ignored
+/// fields differ from Git.
+async fn apply_keeping(
+    cluster: &Cluster,
+    desired: &DesiredObject,
+    manifest: &Value,
+    rules: Option<&ObjectRules>,
+    validates: bool,
+) -> Result<(Value, Value, Vec<String>), WriteError> {
+    let writer = &cluster.writer;
+    let mut attempt = 1;
+    loop {
+        let live = writer.get(&desired.gvk, &desired.key).await?;
+        let respected = rules
+            .zip(live.as_ref())
+            .and_then(|(rules, live)| ignore::respected(manifest, live, rules));
+        let (mut sent, ignored) = respected.unwrap_or_else(|| (manifest.clone(), Vec::new()));
+        if let Some(live) = &live {
+            injected::keep(&mut sent, live);
+        }
+        match writer.apply(&desired.gvk, &sent, validates).await {
+            // Somebody was faster: what is live now is to be kept.
+            Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
+            applied => return Ok((sent, applied?, ignored)),
         }
     }
 }

@@ -9,136 +9,152 @@ use gitops_api::constants::{annotation, condition};
 use gitops_api::source::NameValue;
 use gitops_core::compare::comparison::State;
 use gitops_core::report::status::{Condition, seconds};
+use gitops_core::source::revision::short;
 use gitops_core::sync::approval;
 use gitops_core::sync::approval::{Approval, Subject};
 use gitops_core::sync::budget::Budget;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::request::Request;
-use crate::applications::reconcile::{AppState, Reconciliation};
-use crate::applications::short;
+use crate::app_key::AppKey;
+use crate::applications::app_state::AppState;
+use crate::applications::context::ReconcileContext;
+use crate::applications::draft::StatusDraft;
+use crate::applications::policy::automated;
+use crate::applications::sync::attempt::last_attempt;
+use crate::applications::sync::request::Request;
 
 /// Name of the entry in `operation.info` that notes a consent.
 const NOTED: &str = "gitops-agent.io/consent";
 
-impl Reconciliation<'_> {
-    /// How much this application prunes unasked.
-    fn budget(&mut self) -> Budget {
-        let Some(text) = self.app.annotations().get(annotation::PRUNE_BUDGET) else {
-            return self.controller.prune_budget;
-        };
-        text.parse().unwrap_or_else(|problem| {
-            let used = self.controller.prune_budget;
-            let message = format!("{}: {problem}; {used} is used", annotation::PRUNE_BUDGET);
-            self.conditions
-                .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
-            used
-        })
-    }
-
-    fn subject(&self) -> Subject<'_> {
-        Subject {
-            namespace: &self.key.namespace,
-            name: &self.key.name,
-        }
-    }
-
-    /// A request with what people said about the prunes it needs. Whoever asks for a sync with
-    /// prune has seen how many there are; `Prune=confirm` asks also then.
-    pub(crate) fn with_approval(&mut self, request: Request, app_state: &AppState) -> Request {
-        if !request.is_automated() {
-            let approval = self.consent_since(request.started());
-            return request.limited(Budget::Unlimited, approval.is_given());
-        }
-        let budget = self.budget();
-        if is_noted(&request.operation) || self.retries_with_consent(app_state) {
-            return request.limited(budget, true);
-        }
-        let request = request.limited(budget, false);
-        if request.is_resumed() || !self.is_agreed(&request, app_state) {
-            return request;
-        }
-        let mut agreed = request.limited(budget, true);
-        let approval = self.app.annotations().get(annotation::DELETION_APPROVED);
-        agreed.operation.info.push(NameValue {
-            name: NOTED.into(),
-            value: approval.cloned().unwrap_or_default(),
-            ..NameValue::default()
-        });
-        agreed
-    }
-
-    /// What is asked about the prunes of automated sync, and whether somebody agreed.
-    pub(crate) fn pending_prune_approval(
-        &mut self,
-        app_state: &AppState,
-    ) -> Option<(Condition, bool)> {
-        // Also when nothing is asked: what nobody can read is said beforehand.
-        let budget = self.budget();
-        let prunes = self.automated().is_some_and(|automated| automated.prune);
-        if !prunes || !app_state.comparison.values().any(State::is_extra) {
-            return None;
-        }
-        let request = Request::automated(&self.app.spec, None, 0).limited(budget, false);
-        let question = question(&request, app_state)?;
-        let since = self.asked_since(&question).unwrap_or_else(Timestamp::now);
-        let approval = self.consent_since(since);
-        let how = approval::how(self.subject(), &approval);
-        let condition = Condition::new(
-            condition::CONFIRMATION_WARNING,
-            format!("{question}; {how}"),
-        );
-        Some((condition, self.is_agreed(&request, app_state)))
-    }
-
-    /// What a requested sync waits for at its end.
-    pub(crate) fn awaits_approval(
-        &self,
-        request: &Request,
-        app_state: &AppState,
-    ) -> Option<String> {
-        let question = question(request, app_state).filter(|_| !request.is_automated())?;
-        let approval = self.consent_since(request.started());
-        Some(format!(
-            "{question}; {}",
-            approval::how(self.subject(), &approval)
-        ))
-    }
-
-    fn is_agreed(&self, request: &Request, app_state: &AppState) -> bool {
-        question(request, app_state)
-            .and_then(|question| self.asked_since(&question))
-            .is_some_and(|since| self.consent_since(since).is_given())
-    }
-
-    fn consent_since(&self, since: Timestamp) -> Approval {
-        // The request may be older than what is known of the Application by now.
-        let current = self.controller.application(self.key);
-        let annotations = current.as_deref().unwrap_or(self.app).annotations();
-        let text = annotations.get(annotation::DELETION_APPROVED);
-        Approval::read(text.map(String::as_str), seconds(since).0)
-    }
-
-    /// When a question was asked that is asked still.
-    fn asked_since(&self, asked: &str) -> Option<Timestamp> {
-        self.previous
+/// How much this application prunes unasked.
+fn budget(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) -> Budget {
+    let Some(text) = context.app.annotations().get(annotation::PRUNE_BUDGET) else {
+        return context.controller.limits.prune_budget;
+    };
+    text.parse().unwrap_or_else(|problem| {
+        let used = context.controller.limits.prune_budget;
+        let message = format!("{}: {problem}; {used} is used", annotation::PRUNE_BUDGET);
+        draft
             .conditions
-            .iter()
-            .filter(|known| known.condition_type == condition::CONFIRMATION_WARNING)
-            .find(|known| approval::question(&known.message) == Some(asked))
-            .and_then(|known| known.last_transition_time.as_ref())
-            .map(|time| time.0)
-    }
+            .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
+        used
+    })
+}
 
-    /// Whether this attempt follows a failed one of the same manifests that had a consent.
-    fn retries_with_consent(&self, app_state: &AppState) -> bool {
-        let failed = self
-            .last_attempt(app_state)
-            .is_some_and(|attempt| !attempt.succeeded);
-        let state = self.previous.operation_state.as_ref();
-        failed && state.is_some_and(|state| is_noted(&state.operation))
+fn subject(key: &AppKey) -> Subject<'_> {
+    Subject {
+        namespace: &key.namespace,
+        name: &key.name,
     }
+}
+
+/// A request with what people said about the prunes it needs. Whoever asks for a sync with
+/// prune has seen how many there are; `Prune=confirm` asks also then.
+pub(crate) fn with_approval(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    request: Request,
+    app_state: &AppState,
+) -> Request {
+    if !request.is_automated() {
+        let approval = approval_since(context, request.started());
+        return request.limited(Budget::Unlimited, approval.is_given());
+    }
+    let budget = budget(context, draft);
+    if is_noted(&request.operation) || retries_with_approval(draft, app_state) {
+        return request.limited(budget, true);
+    }
+    let request = request.limited(budget, false);
+    if request.is_resumed() || !is_agreed(context, draft, &request, app_state) {
+        return request;
+    }
+    let mut agreed = request.limited(budget, true);
+    let approval = context.app.annotations().get(annotation::DELETION_APPROVED);
+    agreed.operation.info.push(NameValue {
+        name: NOTED.into(),
+        value: approval.cloned().unwrap_or_default(),
+        ..NameValue::default()
+    });
+    agreed
+}
+
+/// What is asked about the prunes of automated sync, and whether somebody agreed.
+pub(crate) fn pending_prune_approval(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    app_state: &AppState,
+) -> Option<(Condition, bool)> {
+    // Also when nothing is asked: what nobody can read is said beforehand.
+    let budget = budget(context, draft);
+    let prunes = automated(&context.app.spec).is_some_and(|automated| automated.prune);
+    if !prunes || !app_state.comparison.values().any(State::is_extra) {
+        return None;
+    }
+    let request = Request::automated(&context.app.spec, None, 0).limited(budget, false);
+    let question = question(&request, app_state)?;
+    let since = asked_since(draft, &question).unwrap_or_else(Timestamp::now);
+    let approval = approval_since(context, since);
+    let how = approval::how(subject(context.key), &approval);
+    let condition = Condition::new(
+        condition::CONFIRMATION_WARNING,
+        format!("{question}; {how}"),
+    );
+    Some((condition, is_agreed(context, draft, &request, app_state)))
+}
+
+/// What a requested sync waits for at its end.
+pub(crate) fn awaits_approval(
+    context: &ReconcileContext<'_>,
+    request: &Request,
+    app_state: &AppState,
+) -> Option<String> {
+    let question = question(request, app_state).filter(|_| !request.is_automated())?;
+    let approval = approval_since(context, request.started());
+    Some(format!(
+        "{question}; {}",
+        approval::how(subject(context.key), &approval)
+    ))
+}
+
+fn is_agreed(
+    context: &ReconcileContext<'_>,
+    draft: &StatusDraft<'_>,
+    request: &Request,
+    app_state: &AppState,
+) -> bool {
+    question(request, app_state)
+        .and_then(|question| asked_since(draft, &question))
+        .is_some_and(|since| approval_since(context, since).is_given())
+}
+
+fn approval_since(context: &ReconcileContext<'_>, since: Timestamp) -> Approval {
+    // The request may be older than what is known of the Application by now.
+    let current = context.controller.configuration.application(context.key);
+    let annotations = current.as_deref().unwrap_or(context.app).annotations();
+    let text = annotations.get(annotation::DELETION_APPROVED);
+    Approval::read(text.map(String::as_str), seconds(since).0)
+}
+
+/// When a question was asked that is asked still.
+fn asked_since(draft: &StatusDraft<'_>, asked: &str) -> Option<Timestamp> {
+    draft
+        .previous
+        .conditions
+        .iter()
+        .filter(|known| known.condition_type == condition::CONFIRMATION_WARNING)
+        .find(|known| approval::question(&known.message) == Some(asked))
+        .and_then(|known| known.last_transition_time.as_ref())
+        .map(|time| time.0)
+}
+
+/// Whether this attempt follows a failed one of the same manifests that had a consent.
+fn retries_with_approval(draft: &StatusDraft<'_>, app_state: &AppState) -> bool {
+    let desired = &app_state.wanted.desired;
+    let failed = last_attempt(&draft.previous, &draft.app.spec, desired)
+        .is_some_and(|attempt| !attempt.succeeded);
+    let state = draft.previous.operation_state.as_ref();
+    failed && state.is_some_and(|state| is_noted(&state.operation))
 }
 
 /// What a request asks, with the revision it is about: another one may mean other objects.

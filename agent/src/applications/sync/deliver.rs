@@ -7,74 +7,73 @@ use gitops_core::manifest::options::{AppOptions, Propagation};
 use gitops_core::sync::Outcome;
 use kube::api::PropagationPolicy;
 
-use crate::applications::Controller;
+use crate::applications::sync::apply::apply;
+use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
 
-impl Controller {
-    /// Applies, replaces, or deletes so that the next step creates it. `deleted` says that this
-    /// sync deleted it before: once is enough.
-    pub(crate) async fn apply_action(
-        &self,
-        desired: &DesiredObject,
-        live: Option<&LiveObject>,
-        options: &AppOptions,
-        deleted: bool,
-    ) -> Result<Outcome, WriteError> {
-        let writer = &self.cluster.writer;
-        let live = live.filter(|_| !deleted);
-        let said = live.map(|live| live.options);
-        let delivered = match way(&desired.key, options, desired.options, said) {
-            Way::Merge => self.apply(desired, live.is_some(), options).await,
-            Way::Replace => {
-                if let Some(object) = writer.get(&desired.gvk, &desired.key).await? {
-                    writer.take_over_all(&desired.gvk, &object).await?;
-                }
-                self.apply(desired, true, options).await
+/// Applies, replaces, or deletes so that the next step creates it. `deleted` says that this
+/// sync deleted it before: once is enough.
+pub(crate) async fn apply_action(
+    cluster: &Cluster,
+    desired: &DesiredObject,
+    live: Option<&LiveObject>,
+    options: &AppOptions,
+    deleted: bool,
+) -> Result<Outcome, WriteError> {
+    let writer = &cluster.writer;
+    let live = live.filter(|_| !deleted);
+    let said = live.map(|live| live.options);
+    let delivered = match way(&desired.key, options, desired.options, said) {
+        Way::Merge => apply(cluster, desired, live.is_some(), options).await,
+        Way::Replace => {
+            if let Some(object) = writer.get(&desired.gvk, &desired.key).await? {
+                writer.take_over_all(&desired.gvk, &object).await?;
             }
-            Way::Recreate => {
-                // What cannot be created again is not deleted.
-                let validates = options.validates(desired.options);
-                match writer
-                    .dry_run(&desired.gvk, &desired.manifest(), validates)
-                    .await
-                {
-                    Err(error) if !error.is_immutable() => return Err(error),
-                    _ => return self.remove(desired, live, options).await,
-                }
-            }
-        };
-        match delivered {
-            Err(error)
-                if error.is_immutable()
-                    && live.is_some()
-                    && recreates(&desired.key, options, desired.options, said) =>
+            apply(cluster, desired, true, options).await
+        }
+        Way::Recreate => {
+            // What cannot be created again is not deleted.
+            let validates = options.validates(desired.options);
+            match writer
+                .dry_run(&desired.gvk, &desired.manifest(), validates)
+                .await
             {
-                tracing::info!(object = %desired.key, %error, "deleted to be created again");
-                self.remove(desired, live, options).await
+                Err(error) if !error.is_immutable() => return Err(error),
+                _ => return remove(cluster, desired, live, options).await,
             }
-            delivered => delivered.map(|()| Outcome::Applied),
         }
+    };
+    match delivered {
+        Err(error)
+            if error.is_immutable()
+                && live.is_some()
+                && recreates(&desired.key, options, desired.options, said) =>
+        {
+            tracing::info!(object = %desired.key, %error, "deleted to be created again");
+            remove(cluster, desired, live, options).await
+        }
+        delivered => delivered.map(|()| Outcome::Applied),
     }
+}
 
-    /// Deletes an object that the next step creates again.
-    async fn remove(
-        &self,
-        desired: &DesiredObject,
-        live: Option<&LiveObject>,
-        options: &AppOptions,
-    ) -> Result<Outcome, WriteError> {
-        if let Some(live) = live {
-            self.cluster
-                .delete(
-                    &live.gvk(),
-                    &desired.key,
-                    &live.uid,
-                    propagation(options.propagation),
-                )
-                .await?;
-        }
-        Ok(Outcome::Pruned)
+/// Deletes an object that the next step creates again.
+async fn remove(
+    cluster: &Cluster,
+    desired: &DesiredObject,
+    live: Option<&LiveObject>,
+    options: &AppOptions,
+) -> Result<Outcome, WriteError> {
+    if let Some(live) = live {
+        cluster
+            .delete(
+                &live.gvk(),
+                &desired.key,
+                &live.uid,
+                propagation(options.propagation),
+            )
+            .await?;
     }
+    Ok(Outcome::Pruned)
 }
 
 /// What happens to dependents, in the client's words.

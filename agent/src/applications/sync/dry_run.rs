@@ -9,99 +9,94 @@ use gitops_core::sync::approval::shortened;
 use gitops_core::sync::plan::{Plan, Verb};
 use gitops_core::sync::{Outcome, Record};
 
-use super::request::Request;
-use crate::applications::Controller;
-use crate::applications::reconcile::AppState;
-use crate::applications::report::results::{SyncOutcome, resource_result, success};
+use crate::applications::app_state::AppState;
+use crate::applications::sync::request::Request;
+use crate::applications::sync::results::{SyncOutcome, resource_result, success};
+use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
 
-impl Controller {
-    /// Tells of each object what a sync would do with it, and which ones the API server would
-    /// refuse.
-    pub(crate) async fn dry_run_sync(
-        &self,
-        app_state: &AppState,
-        request: &Request,
-        plan: &Plan,
-        record: &mut Record,
-    ) -> SyncOutcome {
-        let desired = &app_state.wanted.desired;
-        let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-        let answers = join_all(actions.iter().map(async |action| {
-            match (&action.verb, desired.objects.get(&action.key)) {
-                (Verb::Apply, Some(object)) => {
-                    self.would_apply(app_state, request, object, &action.reason)
-                        .await
-                }
-                _ => Ok(format!("would be pruned: {}", action.reason)),
+/// Tells of each object what a sync would do with it, and which ones the API server would
+/// refuse.
+pub(crate) async fn dry_run_sync(
+    cluster: &Cluster,
+    app_state: &AppState,
+    request: &Request,
+    plan: &Plan,
+    record: &mut Record,
+) -> SyncOutcome {
+    let desired = &app_state.wanted.desired;
+    let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
+    let answers = join_all(actions.iter().map(async |action| {
+        match (&action.verb, desired.objects.get(&action.key)) {
+            (Verb::Apply, Some(object)) => {
+                would_apply(cluster, app_state, request, object, &action.reason).await
             }
-        }))
-        .await;
-        let mut refused = Vec::new();
-        for (action, answer) in actions.iter().zip(answers) {
-            let (outcome, status, message) = match answer {
-                Ok(message) => {
-                    let status = match action.verb {
-                        Verb::Apply => ResultCode::Synced,
-                        Verb::Prune { .. } => ResultCode::Pruned,
-                    };
-                    (Outcome::Skipped, status, message)
-                }
-                Err(error) => {
-                    let place = desired.objects.get(&action.key);
-                    let place = place.map(|object| format!(" ({})", object.origin));
-                    let why = format!("{error}{}", place.unwrap_or_default());
-                    refused.push(format!("{}: {why}", action.key));
-                    (Outcome::Failed(why.clone()), ResultCode::SyncFailed, why)
-                }
-            };
-            let result = resource_result(&action.key, app_state, status, message);
-            record.put(outcome, result);
+            _ => Ok(format!("would be pruned: {}", action.reason)),
         }
-        let summary = success(request, plan, record);
-        if refused.is_empty() {
-            SyncOutcome::Succeeded(summary)
-        } else {
-            SyncOutcome::Failed(format!("{summary}; refused: {}", shortened(refused)))
-        }
+    }))
+    .await;
+    let mut refused = Vec::new();
+    for (action, answer) in actions.iter().zip(answers) {
+        let (outcome, status, message) = match answer {
+            Ok(message) => {
+                let status = match action.verb {
+                    Verb::Apply => ResultCode::Synced,
+                    Verb::Prune { .. } => ResultCode::Pruned,
+                };
+                (Outcome::Skipped, status, message)
+            }
+            Err(error) => {
+                let place = desired.objects.get(&action.key);
+                let place = place.map(|object| format!(" ({})", object.origin));
+                let why = format!("{error}{}", place.unwrap_or_default());
+                refused.push(format!("{}: {why}", action.key));
+                (Outcome::Failed(why.clone()), ResultCode::SyncFailed, why)
+            }
+        };
+        let result = resource_result(&action.key, app_state, status, message);
+        record.put(outcome, result);
     }
+    let summary = success(request, plan, record);
+    if refused.is_empty() {
+        SyncOutcome::Succeeded(summary)
+    } else {
+        SyncOutcome::Failed(format!("{summary}; refused: {}", shortened(refused)))
+    }
+}
 
-    async fn would_apply(
-        &self,
-        app_state: &AppState,
-        request: &Request,
-        object: &DesiredObject,
-        reason: &str,
-    ) -> Result<String, WriteError> {
-        let options = &request.options;
-        let live = app_state.live.get(&object.key);
-        let validates = options.validates(object.options);
-        let asked = self
-            .cluster
-            .writer
-            .dry_run(&object.gvk, &object.manifest(), validates)
-            .await;
-        let said = live.map(|live| live.options);
-        match asked {
-            Ok(_) => Ok(format!("would be applied: {reason}")),
-            Err(error)
-                if error.is_immutable()
-                    && recreates(&object.key, options, object.options, said) =>
-            {
-                Ok("would be deleted and created again".into())
-            }
-            Err(error) => match missing_yet(
-                &app_state.wanted.desired,
-                options.create_namespace,
-                &error,
-                object,
-            ) {
-                Some(what) => Ok(format!(
-                    "would be applied: {reason}; the API server cannot check it before {what} exists"
-                )),
-                None => Err(error),
-            },
+async fn would_apply(
+    cluster: &Cluster,
+    app_state: &AppState,
+    request: &Request,
+    object: &DesiredObject,
+    reason: &str,
+) -> Result<String, WriteError> {
+    let options = &request.options;
+    let live = app_state.live.get(&object.key);
+    let validates = options.validates(object.options);
+    let asked = cluster
+        .writer
+        .dry_run(&object.gvk, &object.manifest(), validates)
+        .await;
+    let said = live.map(|live| live.options);
+    match asked {
+        Ok(_) => Ok(format!("would be applied: {reason}")),
+        Err(error)
+            if error.is_immutable() && recreates(&object.key, options, object.options, said) =>
+        {
+            Ok("would be deleted and created again".into())
         }
+        Err(error) => match missing_yet(
+            &app_state.wanted.desired,
+            options.create_namespace,
+            &error,
+            object,
+        ) {
+            Some(what) => Ok(format!(
+                "would be applied: {reason}; the API server cannot check it before {what} exists"
+            )),
+            None => Err(error),
+        },
     }
 }
 

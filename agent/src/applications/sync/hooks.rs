@@ -1,201 +1,116 @@
-//! Hooks of a sync: their objects, what became of them, and the last words of those that failed.
+//! Hooks: their objects, what became of them, and the end of the log of those that failed.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use gitops_api::constants::finalizer;
 use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::hook::{Hook, Run};
-use gitops_core::manifest::object::ObjectKey;
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::mask;
-use gitops_core::report::hook_log;
 use gitops_core::sync::{Action, Outcome};
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{ListParams, LogParams, PropagationPolicy};
-use kube::{Api, ResourceExt};
+use kube::api::PropagationPolicy;
+use serde_json::Value;
 
-use crate::applications::Controller;
-use crate::applications::reconcile::AppState;
+use crate::applications::app_state::AppState;
+use crate::cluster::Cluster;
+use crate::cluster::log_tail::LogTail;
 use crate::cluster::write::WriteError;
 
 /// Longest wait for a log: the failure itself is told in any case.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Controller {
-    /// Looks for the objects of hooks that no watch shows, because somebody else made them.
-    pub(crate) async fn find_hooks(&self, app_state: &AppState, run: &Run) {
-        let (writer, index) = (&self.cluster.writer, &self.cluster.index);
-        for (hook, key) in keys(app_state, run) {
-            if !index.is_unprobed(&key) {
-                continue;
-            }
-            match writer.get(&hook.object.gvk, &key).await {
-                Ok(Some(object)) => {
-                    index.observe(&object);
-                }
-                Ok(None) => index.note_absent(&key),
-                Err(error) => {
-                    tracing::debug!(hook = %key, %error, "a hook cannot be looked up");
-                }
-            }
+/// Looks for the objects of a sync's hooks that no watch shows, because somebody else made them.
+pub(crate) async fn find(cluster: &Cluster, app_state: &AppState, run: &Run) {
+    for (hook, key) in keys(app_state, run) {
+        if !cluster.index.is_unprobed(&key) {
+            continue;
+        }
+        if let Err(error) = cluster.refresh(&hook.object.gvk, &key).await {
+            tracing::debug!(hook = %key, %error, "a hook cannot be looked up");
         }
     }
+}
 
-    /// The live objects of hooks.
-    pub(crate) fn live_hooks(
-        &self,
-        app_state: &AppState,
-        run: &Run,
-    ) -> HashMap<ObjectKey, LiveObject> {
-        keys(app_state, run)
-            .filter_map(|(_, key)| {
-                let live = self.cluster.index.get(&key)?;
-                Some((key, live))
-            })
-            .collect()
-    }
-
-    pub(crate) async fn run_hook(
-        &self,
-        app_state: &AppState,
-        action: &Action,
-        run: &Run,
-        options: &AppOptions,
-    ) -> Result<Outcome, WriteError> {
-        let Some(hook) = find(app_state, action, run) else {
-            return Ok(Outcome::Skipped);
-        };
-        let manifest = hook.manifest(action.phase, run);
-        let created = self
-            .cluster
-            .writer
-            .apply(
-                &hook.object.gvk,
-                &manifest,
-                options.validates(hook.object.options),
-            )
-            .await?;
-        self.cluster.index.observe(&created);
-        tracing::info!(hook = %action.key, phase = %action.phase, "hook created");
-        Ok(Outcome::Running("just created".into()))
-    }
-
-    pub(crate) async fn delete_hook(
-        &self,
-        app_state: &AppState,
-        action: &Action,
-        run: &Run,
-        uid: &str,
-    ) -> Result<(), WriteError> {
-        let Some(hook) = find(app_state, action, run) else {
-            return Ok(());
-        };
-        // One that an agent left behind in the middle of its work would never go.
-        self.release_hook(app_state, action, run).await?;
-        self.cluster
-            .delete(
-                &hook.object.gvk,
-                &action.key,
-                uid,
-                PropagationPolicy::Foreground,
-            )
-            .await
-    }
-
-    pub(crate) async fn release_hook(
-        &self,
-        app_state: &AppState,
-        action: &Action,
-        run: &Run,
-    ) -> Result<(), WriteError> {
-        let Some(hook) = find(app_state, action, run) else {
-            return Ok(());
-        };
-        self.cluster
-            .writer
-            .take_off_finalizer(&hook.object.gvk, &action.key, finalizer::HOOK)
-            .await
-    }
-
-    /// A failure together with the last lines the hook's Pod wrote, masked and shortened.
-    pub(crate) async fn with_logs(&self, key: &ObjectKey, outcome: Outcome) -> Outcome {
-        let Outcome::Failed(why) = outcome else {
-            return outcome;
-        };
-        let log = tokio::time::timeout(PATIENCE, self.log_tail(key)).await;
-        let (told, secrets) = match log {
-            Ok(Ok((told, secrets))) => (told, secrets),
-            Ok(Err(withheld)) => (Some(withheld), vec![]),
-            Err(_) => (None, vec![]),
-        };
-        // What the container itself said when it ended may be in the reason.
-        let why = mask::mask_output(&why, &secrets);
-        Outcome::Failed(match told {
-            Some(told) => format!("{why}; {told}"),
-            None => why,
+/// The live objects of a sync's hooks.
+pub(crate) fn live(
+    cluster: &Cluster,
+    app_state: &AppState,
+    run: &Run,
+) -> HashMap<ObjectKey, LiveObject> {
+    keys(app_state, run)
+        .filter_map(|(_, key)| {
+            let live = cluster.index.get(&key)?;
+            Some((key, live))
         })
-    }
+        .collect()
+}
 
-    /// The end of the log of a hook's Pod, if it has any, and the secrets that the Pod knows; an
-    /// error says why it is kept back.
-    async fn log_tail(&self, key: &ObjectKey) -> Result<(Option<String>, Vec<String>), String> {
-        let Some(pod) = self.pod_of(key).await else {
-            return Ok((None, vec![]));
-        };
-        let reading = hook_log::reading(&serde_json::to_value(&pod).unwrap_or_default());
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &key.namespace);
-        let mut secrets = Vec::new();
-        for (name, optional) in &reading.secrets {
-            match api.get_opt(name).await {
-                Ok(Some(secret)) => {
-                    let secret = serde_json::to_value(&secret).unwrap_or_default();
-                    secrets.extend(hook_log::values(&secret));
-                }
-                Ok(None) if *optional => {}
-                found => {
-                    let why = match found {
-                        Err(kube::Error::Api(error)) => error.message,
-                        Err(error) => error.to_string(),
-                        Ok(_) => "it is gone".into(),
-                    };
-                    return Err(format!(
-                        "its log is not told, because what has to be masked in it is not known: \
-                         Secret {name} cannot be read ({why}); see kubectl logs -n {} {}",
-                        key.namespace,
-                        pod.name_any()
-                    ));
-                }
-            }
-        }
-        let params = LogParams {
-            container: reading.container,
-            tail_lines: Some(hook_log::LINES),
-            limit_bytes: Some(hook_log::BYTES),
-            ..LogParams::default()
-        };
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        let log = pods.logs(&pod.name_any(), &params).await.ok();
-        let told = log.and_then(|log| hook_log::told(&log, &secrets));
-        let told = told.map(|end| format!("its log ends: {end}"));
-        Ok((told, secrets))
+/// Creates the object of a hook. `manifest` is the hook's for this phase and its run.
+pub(crate) async fn run(
+    cluster: &Cluster,
+    hook: &DesiredObject,
+    manifest: &Value,
+    phase: impl Display,
+    options: &AppOptions,
+) -> Result<(), WriteError> {
+    let validates = options.validates(hook.options);
+    let created = cluster.writer.apply(&hook.gvk, manifest, validates).await?;
+    cluster.index.observe(&created);
+    if let Some(key) = ObjectKey::of(&created) {
+        tracing::info!(hook = %key, %phase, "hook created");
     }
+    Ok(())
+}
 
-    /// The Pod a hook is or made last.
-    async fn pod_of(&self, key: &ObjectKey) -> Option<Pod> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        match (key.group.as_str(), key.kind.as_str()) {
-            ("", "Pod") => pods.get_opt(&key.name).await.ok()?,
-            ("batch", "Job") => {
-                let of_job = ListParams::default().labels(&format!("job-name={}", key.name));
-                let found = pods.list(&of_job).await.ok()?.items;
-                found
-                    .into_iter()
-                    .max_by_key(|pod| pod.metadata.creation_timestamp.clone())
-            }
-            _ => None,
-        }
-    }
+/// Deletes the object of a hook, whatever it is in the middle of.
+pub(crate) async fn delete(
+    cluster: &Cluster,
+    gvk: &GroupVersionKind,
+    key: &ObjectKey,
+    uid: &str,
+) -> Result<(), WriteError> {
+    // One that an agent left behind in the middle of its work would never go.
+    release(cluster, gvk, key).await?;
+    let propagation = PropagationPolicy::Foreground;
+    cluster.delete(gvk, key, uid, propagation).await
+}
+
+/// Lets the object of a hook go once it is deleted.
+pub(crate) async fn release(
+    cluster: &Cluster,
+    gvk: &GroupVersionKind,
+    key: &ObjectKey,
+) -> Result<(), WriteError> {
+    cluster
+        .writer
+        .take_off_finalizer(gvk, key, finalizer::HOOK)
+        .await
+}
+
+/// A failure together with the last lines the hook's Pod wrote, masked and shortened.
+pub(crate) async fn with_log_tail(cluster: &Cluster, key: &ObjectKey, outcome: Outcome) -> Outcome {
+    let Outcome::Failed(why) = outcome else {
+        return outcome;
+    };
+    let log = tokio::time::timeout(LOG_TIMEOUT, cluster.log_tail(key)).await;
+    let LogTail { text, secrets } = match log {
+        Ok(Ok(tail)) => tail,
+        Ok(Err(withheld)) => LogTail {
+            text: Some(withheld),
+            secrets: Vec::new(),
+        },
+        Err(_) => LogTail::default(),
+    };
+    // What the container itself said when it ended may be in the reason.
+    let why = mask::mask_output(&why, &secrets);
+    Outcome::Failed(match text {
+        Some(text) => format!("{why}; {text}"),
+        None => why,
+    })
 }
 
 /// Every hook of a sync with the identity of its object, once a phase.
@@ -207,7 +122,12 @@ fn keys<'a>(app_state: &'a AppState, run: &'a Run) -> impl Iterator<Item = (&'a 
     })
 }
 
-fn find<'a>(app_state: &'a AppState, action: &Action, run: &Run) -> Option<&'a Hook> {
+/// The hook an action is about.
+pub(crate) fn of_action<'a>(
+    app_state: &'a AppState,
+    action: &Action,
+    run: &Run,
+) -> Option<&'a Hook> {
     app_state.wanted.desired.hooks.iter().find(|hook| {
         hook.phases.contains(&action.phase) && hook.key_in(action.phase, run) == action.key
     })

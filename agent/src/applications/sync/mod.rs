@@ -2,11 +2,12 @@
 
 pub(crate) mod apply;
 pub(crate) mod approval;
+pub(crate) mod attempt;
 pub(crate) mod deliver;
 pub(crate) mod dry_run;
 pub(crate) mod execute;
-pub(crate) mod handover;
 pub(crate) mod hooks;
 pub(crate) mod operation;
 pub(crate) mod request;
+pub(crate) mod results;
 pub(crate) mod window;

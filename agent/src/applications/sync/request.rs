@@ -17,7 +17,8 @@ use gitops_core::sync::hold;
 use gitops_core::sync::plan::{Plan, Policy, plan};
 use jiff::Timestamp;
 
-use crate::applications::reconcile::AppState;
+use crate::applications::app_state::AppState;
+use crate::applications::policy::allow_empty;
 
 /// Message of an operation that somebody ended.
 pub(crate) const TERMINATED: &str = "operation terminated";
@@ -336,12 +337,4 @@ fn options(spec: &ApplicationSpec, sync: &SyncOperation) -> AppOptions {
     let forced = strategy.apply.or(strategy.hook);
     options.force |= forced.is_some_and(|strategy| strategy.force);
     options
-}
-
-/// Whether an application may lose all its objects because Git holds none.
-pub(crate) fn allow_empty(spec: &ApplicationSpec) -> bool {
-    spec.sync_policy
-        .as_ref()
-        .and_then(|policy| policy.automated.as_ref())
-        .is_some_and(|automated| automated.allow_empty)
 }

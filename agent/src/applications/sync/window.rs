@@ -9,98 +9,107 @@ use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::request::Request;
-use crate::applications::reconcile::Reconciliation;
+use crate::applications::context::ReconcileContext;
+use crate::applications::draft::StatusDraft;
+use crate::applications::policy::is_terminating;
+use crate::applications::requeue::Requeue;
+use crate::applications::sync::request::Request;
 
 /// A sync that may not be now.
 pub(crate) struct BlockedByWindow {
     /// When to ask again; otherwise a change of the project does.
-    pub(crate) again: Option<Duration>,
+    pub(crate) requeue: Requeue,
 }
 
-impl Reconciliation<'_> {
-    /// The windows for this application; `None` when its project has none.
-    fn windows(&self) -> Option<Windows> {
-        let spec = &self.app.spec;
-        let name = spec.effective_project();
-        let project = self.controller.project(name).ok()?;
-        let windows = &project.spec.sync_windows;
-        (!windows.is_empty()).then(|| {
-            Windows::of(
-                name,
-                windows,
-                &self.key.name,
-                &spec.destination,
-                // The database is compiled in: the image has none.
-                |zone| TimeZone::get(zone).ok(),
-            )
-        })
-    }
+/// The windows for this application; `None` when its project has none.
+fn windows(context: &ReconcileContext<'_>) -> Option<Windows> {
+    let spec = &context.app.spec;
+    let name = spec.effective_project();
+    let project = context.controller.configuration.project(name)?;
+    let windows = &project.spec.sync_windows;
+    (!windows.is_empty()).then(|| {
+        Windows::of(
+            name,
+            windows,
+            &context.key.name,
+            &spec.destination,
+            // The database is compiled in: the image has none.
+            |zone| TimeZone::get(zone).ok(),
+        )
+    })
+}
 
-    /// Says what is wrong with the windows for this application.
-    pub(crate) fn note_windows(&mut self) {
-        if let Some(windows) = self.windows() {
-            self.conditions.extend(
-                windows
-                    .problems()
-                    .map(|problem| Condition::new(condition::SYNC_WINDOW_WARNING, problem)),
-            );
-        }
+/// Says what is wrong with the windows for this application.
+pub(crate) fn note(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) {
+    if let Some(windows) = windows(context) {
+        draft.conditions.extend(
+            windows
+                .problems()
+                .map(|problem| Condition::new(condition::SYNC_WINDOW_WARNING, problem)),
+        );
     }
+}
 
-    /// Keeps a sync away that may not be now: an automated one waits, one that a person asks for
-    /// is refused, and one under way is stopped where it is.
-    pub(crate) fn check_window(&mut self, request: &Request) -> Option<BlockedByWindow> {
-        if request.dry_run || self.controller.is_terminating(self.key) {
-            return None;
-        }
-        let asked = if request.is_automated() {
-            Asked::Automatically
-        } else {
-            Asked::ByHand
-        };
-        let now = Timestamp::now();
-        let began = request.is_resumed().then(|| request.started());
-        let Closed {
-            reason,
-            opens,
-            ask_again,
-        } = match self.windows()?.judge(asked, began, now) {
-            Verdict::Open => return None,
-            Verdict::Closed(closed) => closed,
-        };
-        let again = opens
-            .or(ask_again)
-            .map(|moment| Duration::try_from(moment.duration_since(now)).unwrap_or_default());
-        let stopped = request.stopped(&reason);
-        if stopped.is_none() && asked == Asked::ByHand {
-            self.operation = Some(request.refused(&reason, now));
-            // What keeps the automated sync away still does.
-            let told = self.previous.conditions.iter();
-            let told = told.filter(|told| told.condition_type == condition::SYNC_WINDOW_WARNING);
-            self.conditions.extend(
-                told.map(|told| {
-                    Condition::new(condition::SYNC_WINDOW_WARNING, told.message.clone())
-                }),
-            );
-            return Some(BlockedByWindow { again: None });
-        }
-        if stopped.is_some() {
-            self.operation = stopped;
-        }
-        let told = self
-            .previous
-            .conditions
-            .iter()
-            .any(|condition| condition.message == reason);
-        if !told {
-            tracing::info!(application = %self.key, reason, "a sync window is closed");
-        }
-        // What is wrong with a window is said once.
-        self.conditions
-            .retain(|condition| !reason.contains(&condition.message));
-        self.conditions
-            .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
-        Some(BlockedByWindow { again })
+/// Keeps a sync away that may not be now: an automated one waits, one that a person asks for
+/// is refused, and one under way is stopped where it is.
+pub(crate) fn check(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    request: &Request,
+) -> Option<BlockedByWindow> {
+    if request.dry_run || is_terminating(&context.controller.configuration, context.key) {
+        return None;
     }
+    let asked = if request.is_automated() {
+        Asked::Automatically
+    } else {
+        Asked::ByHand
+    };
+    let now = Timestamp::now();
+    let began = request.is_resumed().then(|| request.started());
+    let Closed {
+        reason,
+        opens,
+        ask_again,
+    } = match windows(context)?.judge(asked, began, now) {
+        Verdict::Open => return None,
+        Verdict::Closed(closed) => closed,
+    };
+    let again = opens
+        .or(ask_again)
+        .map(|moment| Duration::try_from(moment.duration_since(now)).unwrap_or_default());
+    let stopped = request.stopped(&reason);
+    if stopped.is_none() && asked == Asked::ByHand {
+        draft.operation = Some(request.refused(&reason, now));
+        // What keeps the automated sync away still does.
+        let told = draft.previous.conditions.iter();
+        let told = told.filter(|told| told.condition_type == condition::SYNC_WINDOW_WARNING);
+        draft.conditions.extend(
+            told.map(|told| Condition::new(condition::SYNC_WINDOW_WARNING, told.message.clone())),
+        );
+        return Some(BlockedByWindow {
+            requeue: Requeue::AwaitChange,
+        });
+    }
+    if stopped.is_some() {
+        draft.operation = stopped;
+    }
+    let told = draft
+        .previous
+        .conditions
+        .iter()
+        .any(|condition| condition.message == reason);
+    if !told {
+        tracing::info!(application = %context.key, reason, "a sync window is closed");
+    }
+    // What is wrong with a window is said once.
+    draft
+        .conditions
+        .retain(|condition| !reason.contains(&condition.message));
+    draft
+        .conditions
+        .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
+    Some(BlockedByWindow {
+        requeue: again.into(),
+    })
 }

@@ -1,26 +1,15 @@
-//! Objects that move from one application to another: who wants them, who has to look again, and
-//! whom to wait for before anything is deleted.
-//!
-//! A commit that moves a manifest is looked at by one application after the other. So that none
-//! prunes what the next one would take over, those that follow the same revision wait for each
-//! other's look at it.
+//! Which revisions of what they follow the applications have observed, and who waits for whom.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use gitops_api::ApplicationSource;
-use gitops_api::constants::annotation;
-use gitops_core::compare::comparison::State;
-use gitops_core::manifest::object::ObjectKey;
-use gitops_core::project::permits_object;
 use gitops_core::source;
-use kube::ResourceExt;
+use parking_lot::Mutex;
 
-use crate::applications::reconcile::{AppState, Reconciliation};
-use crate::applications::{AppKey, Controller, key_of};
+use crate::app_key::AppKey;
 
 /// A repository and what is followed of it.
-type Followed = (String, String);
+pub(crate) type Followed = (String, String);
 
 /// Which revisions each application has looked at.
 #[derive(Default)]
@@ -36,7 +25,7 @@ struct Inner {
 
 impl ObservedRevisions {
     /// Takes note of a look, whatever came of it; returns who waited for nothing else.
-    fn note(&self, key: &AppKey, revisions: BTreeMap<Followed, String>) -> Vec<AppKey> {
+    pub(crate) fn note(&self, key: &AppKey, revisions: BTreeMap<Followed, String>) -> Vec<AppKey> {
         self.with(|inner| {
             inner.revisions.insert(key.clone(), revisions);
             inner.release(key)
@@ -53,7 +42,7 @@ impl ObservedRevisions {
     }
 
     /// Those of `others` that have not looked at these revisions yet, though they follow the same.
-    fn behind(
+    pub(crate) fn behind(
         &self,
         key: &AppKey,
         mine: &BTreeMap<Followed, String>,
@@ -81,7 +70,7 @@ impl ObservedRevisions {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 }
 
@@ -99,7 +88,8 @@ impl Inner {
     }
 }
 
-fn followed(source: &ApplicationSource) -> Option<Followed> {
+/// What a source follows; `None` for a chart, which no commit moves.
+pub(crate) fn followed(source: &ApplicationSource) -> Option<Followed> {
     let in_git = source.chart.is_empty() && !source.repo_url.is_empty();
     in_git.then(|| {
         let url = source::normalise(&source.repo_url);
@@ -107,101 +97,15 @@ fn followed(source: &ApplicationSource) -> Option<Followed> {
     })
 }
 
-fn looked_at(sources: &[ApplicationSource], revisions: &[String]) -> BTreeMap<Followed, String> {
+/// The revisions that were found, by what is followed.
+pub(crate) fn looked_at(
+    sources: &[ApplicationSource],
+    revisions: &[String],
+) -> BTreeMap<Followed, String> {
     let pairs = sources.iter().zip(revisions);
     pairs
         .filter_map(|(source, revision)| Some((followed(source)?, revision.clone())))
         .collect()
-}
-
-impl Controller {
-    /// Another application that wants an object and may have it.
-    pub(crate) fn next_owner(&self, instance: &str, object: &ObjectKey) -> Option<String> {
-        let others = self.cluster.index.other_claimants_of(instance, object);
-        others.into_iter().find(|other| {
-            let Some(app) = self.application(&crate::applications::app_key(other, &self.namespace))
-            else {
-                return false;
-            };
-            let name = app.spec.effective_project();
-            app.metadata.deletion_timestamp.is_none()
-                && self.project(name).is_ok_and(|project| {
-                    permits_object(&project.spec, name, &app.spec.destination, object).is_ok()
-                })
-        })
-    }
-
-    /// Looks at other applications again.
-    pub(crate) fn requeue(&self, instances: BTreeSet<String>) {
-        for instance in instances {
-            self.queue
-                .add(crate::applications::app_key(&instance, &self.namespace));
-        }
-    }
-
-    /// Takes note that an application looked at these revisions, or tried to.
-    pub(crate) fn record_observed(
-        &self,
-        key: &AppKey,
-        sources: &[ApplicationSource],
-        revisions: &[String],
-    ) {
-        for waiting in self
-            .observed_revisions
-            .note(key, looked_at(sources, revisions))
-        {
-            self.queue.add(waiting);
-        }
-    }
-
-    /// Applications that follow the same revisions and have not looked at them yet: one of them
-    /// may want what this one gives up, or give up what this one wants. It is woken when they have.
-    pub(crate) fn unobserved_apps(
-        &self,
-        key: &AppKey,
-        sources: &[ApplicationSource],
-        revisions: &[String],
-    ) -> BTreeSet<AppKey> {
-        let applications = self.configuration.applications.state();
-        let others = applications
-            .iter()
-            .filter(|app| app.metadata.deletion_timestamp.is_none())
-            .filter(|app| {
-                let skipped = app.annotations().get(annotation::SKIP_RECONCILE);
-                skipped.is_none_or(|skipped| skipped != "true")
-            })
-            .map(|app| {
-                let sources = app.spec.effective_sources();
-                (
-                    key_of(app.as_ref()),
-                    sources.iter().filter_map(followed).collect(),
-                )
-            });
-        self.observed_revisions
-            .behind(key, &looked_at(sources, revisions), others)
-    }
-}
-
-impl Reconciliation<'_> {
-    /// Whether objects would change hands, or go, before everybody concerned has looked at the
-    /// commit.
-    pub(crate) fn awaits_handover(&self, app_state: &AppState) -> bool {
-        let concerned = app_state
-            .comparison
-            .values()
-            .any(|state| state.is_extra() || matches!(state, State::OwnedBy(_)));
-        if !concerned {
-            return false;
-        }
-        let sources = self.app.spec.effective_sources();
-        let behind = self
-            .controller
-            .unobserved_apps(self.key, sources, &self.tracked);
-        if !behind.is_empty() {
-            tracing::debug!(application = %self.key, ?behind, "waits for the look of others");
-        }
-        !behind.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use gitops_core::sync::{Action, Outcome, Record};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::applications::reconcile::AppState;
+use crate::applications::app_state::AppState;
 use crate::applications::sync::request::Request;
 
 /// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a

@@ -1,0 +1,33 @@
+//! Conditions that several steps give as the reason why they cannot go on.
+
+use gitops_api::constants::condition;
+use gitops_core::report::status::Condition;
+
+/// What Git holds cannot be found out or compared.
+pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
+    Condition::new(condition::COMPARISON_ERROR, message)
+}
+
+/// The same for many reasons: the first few, and how many there are besides.
+pub(crate) fn comparison_errors(reasons: &[impl ToString]) -> Condition {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> = reasons
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if reasons.len() > SHOWN {
+        shown.push(format!("and {} more", reasons.len() - SHOWN));
+    }
+    comparison_error(shown.join("; "))
+}
+
+/// The Application says something that is not possible or not allowed.
+pub(crate) fn invalid_spec(message: impl Into<String>) -> Condition {
+    Condition::new(condition::INVALID_SPEC_ERROR, message)
+}
+
+/// A setting that is not followed.
+pub(crate) fn invalid_setting(message: impl Into<String>) -> Condition {
+    Condition::new(condition::INVALID_SETTING_WARNING, message)
+}

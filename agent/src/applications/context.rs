@@ -1,0 +1,65 @@
+//! What all work on one application is done with: the application, and the cluster it is delivered
+//! to.
+
+use std::sync::Arc;
+
+use gitops_api::{Application, ApplicationSource};
+use gitops_core::report::status::Condition;
+
+use crate::app_key::AppKey;
+use crate::applications::condition::invalid_spec;
+use crate::applications::controller::Controller;
+use crate::applications::permission;
+use crate::applications::sources::render::RenderTarget;
+use crate::cluster::Cluster;
+
+/// One application in the cluster it is delivered to.
+pub(crate) struct ReconcileContext<'a> {
+    /// The parts of the agent.
+    pub(crate) controller: &'a Controller,
+    /// The cluster of the destination. Nothing that is done for the application reads or changes
+    /// another one.
+    pub(crate) cluster: Arc<Cluster>,
+    /// Which application.
+    pub(crate) key: &'a AppKey,
+    /// The Application as it is now.
+    pub(crate) app: &'a Application,
+    /// Name under which its objects are tracked.
+    pub(crate) instance: String,
+}
+
+impl<'a> ReconcileContext<'a> {
+    /// Checks what can be checked without Git, and finds the cluster.
+    ///
+    /// # Errors
+    /// When the Application is invalid, its project does not allow it, or it is to be delivered to
+    /// a cluster the agent does not know.
+    pub(crate) fn new(
+        controller: &'a Controller,
+        key: &'a AppKey,
+        app: &'a Application,
+        sources: &[ApplicationSource],
+    ) -> Result<Self, Condition> {
+        permission::validate(&controller.configuration, &app.spec, sources)?;
+        let cluster = controller
+            .clusters
+            .of(&app.spec.destination)
+            .map_err(|unknown| invalid_spec(unknown.to_string()))?;
+        Ok(Self {
+            controller,
+            cluster,
+            key,
+            app,
+            instance: controller.configuration.instance(key),
+        })
+    }
+
+    /// What its manifests are rendered for.
+    pub(crate) fn target(&self) -> RenderTarget<'_> {
+        RenderTarget {
+            key: self.key,
+            app: self.app,
+            kinds: self.cluster.discovery.kinds(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What an application may do, by its own spec and by its project. Checked again at every look,
+//! preview and sync.
+
+use std::sync::Arc;
+
+use gitops_api::{AppProject, ApplicationSource, ApplicationSpec};
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::report::status::Condition;
+use gitops_core::{project, source};
+
+use crate::applications::condition::{comparison_errors, invalid_spec};
+use crate::configuration::Configuration;
+
+/// The project of that name.
+pub(crate) fn project(
+    configuration: &Configuration,
+    name: &str,
+) -> Result<Arc<AppProject>, Condition> {
+    configuration.project(name).ok_or_else(|| {
+        invalid_spec(format!(
+            "project {name} does not exist in namespace {}; create the AppProject or change \
+             spec.project",
+            configuration.namespace
+        ))
+    })
+}
+
+/// Checks a spec, and its sources and destination against its project. Whether the destination is
+/// a cluster the agent delivers to is for [`crate::clusters`] to say.
+pub(crate) fn validate(
+    configuration: &Configuration,
+    spec: &ApplicationSpec,
+    sources: &[ApplicationSource],
+) -> Result<(), Condition> {
+    source::validate(spec).map_err(|problems| {
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        invalid_spec(texts.join("; "))
+    })?;
+    let name = spec.effective_project();
+    let project = project(configuration, name)?;
+    for source in sources {
+        project::permits_source(&project.spec, name, &source.repo_url)
+            .map_err(|denial| invalid_spec(denial.to_string()))?;
+    }
+    project::permits_destination(&project.spec, name, &spec.destination)
+        .map_err(|denial| invalid_spec(denial.to_string()))
+}
+
+/// Checks every object against the project before anything is applied.
+pub(crate) fn check_kinds(
+    configuration: &Configuration,
+    spec: &ApplicationSpec,
+    desired: &DesiredSet,
+) -> Result<(), Condition> {
+    let name = spec.effective_project();
+    let project = project(configuration, name)?;
+    let denials: Vec<String> = desired
+        .objects
+        .values()
+        .filter(|object| object.kind_known && !object.implicit)
+        .filter_map(|object| {
+            project::permits_object(&project.spec, name, &spec.destination, &object.key)
+                .err()
+                .map(|denial| format!("{}: {denial}", object.origin))
+        })
+        .collect();
+    if denials.is_empty() {
+        Ok(())
+    } else {
+        Err(comparison_errors(&denials))
+    }
+}

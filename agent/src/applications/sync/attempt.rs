@@ -1,0 +1,40 @@
+//! How the last sync of what is compared now ended.
+
+use gitops_api::{ApplicationSpec, ApplicationStatus};
+use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::sync::autosync::Attempt;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::applications::sync::request::TERMINATED;
+use crate::applications::sync::results::{DESIRED_DIGEST, HOOKS_DIGEST};
+
+/// The last operation, if it was of these manifests and of the sources of now.
+pub(crate) fn last_attempt(
+    previous: &ApplicationStatus,
+    spec: &ApplicationSpec,
+    desired: &DesiredSet,
+) -> Option<Attempt> {
+    let state = previous.operation_state.as_ref()?;
+    let result = state.sync_result.as_ref()?;
+    // A commit that changes nothing for this application is not a new state to try.
+    let digest = |name: &str| result.extra.get(name).and_then(Value::as_str);
+    let mended =
+        !state.phase.is_successful() && digest(HOOKS_DIGEST) != desired.hooks_digest().as_deref();
+    let same = !mended
+        && digest(DESIRED_DIGEST) == Some(&desired.digest())
+        && result.sources == spec.sources
+        && (!spec.sources.is_empty() || result.source == spec.source);
+    if !same || !state.phase.is_completed() {
+        return None;
+    }
+    Some(Attempt {
+        succeeded: state.phase.is_successful(),
+        retries: u32::try_from(state.retry_count).unwrap_or(0),
+        finished: state
+            .finished_at
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        terminated: state.message == TERMINATED,
+    })
+}
