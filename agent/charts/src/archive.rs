@@ -1,7 +1,7 @@
-//! A chart archive unpacked in memory: a tree of files below the chart's folder.
+//! A chart archive unpacked in memory: a tree of files below the chart's directory.
 //!
 //! Decides what an archive may hold, by the rules Helm's own loader has: everything lies in one
-//! top folder, no absolute path, no `..`, no links or devices, and limits on sizes and counts.
+//! top directory, no absolute path, no `..`, no links or devices, and limits on sizes and counts.
 //! Never writes to disk and never looks into a file but `Chart.yaml`, for name and version.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ pub struct ArchiveLimits {
     pub unpacked_bytes: u64,
     /// Size of one file in bytes (Helm: 5 MiB).
     pub file_bytes: u64,
-    /// Entries, folders included.
+    /// Entries, directories included.
     pub entries: usize,
 }
 
@@ -36,7 +36,7 @@ impl Default for ArchiveLimits {
     }
 }
 
-/// One chart version in memory. Paths are relative to the chart's folder, separated by `/`.
+/// One chart version in memory. Paths are relative to the chart's directory, separated by `/`.
 #[derive(Debug)]
 pub struct ChartArchive {
     /// Name, from its `Chart.yaml`.
@@ -47,7 +47,7 @@ pub struct ChartArchive {
     /// a path it identifies a file's content.
     pub digest: String,
     files: BTreeMap<String, Bytes>,
-    folders: BTreeSet<String>,
+    directories: BTreeSet<String>,
 }
 
 /// What is at a path of a chart.
@@ -58,8 +58,8 @@ pub enum ArchiveEntry {
         /// Size in bytes.
         size: u64,
     },
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
 }
 
 impl ChartArchive {
@@ -78,14 +78,14 @@ impl ChartArchive {
         })
     }
 
-    /// What is at `path`; the empty path is the chart's folder.
+    /// What is at `path`; the empty path is the chart's directory.
     pub fn entry(&self, path: &str) -> Option<ArchiveEntry> {
         let path = path.trim_matches('/');
         match self.files.get(path) {
             Some(content) => Some(ArchiveEntry::File {
                 size: content.len() as u64,
             }),
-            None if self.folders.contains(path) => Some(ArchiveEntry::Folder),
+            None if self.directories.contains(path) => Some(ArchiveEntry::Directory),
             None => None,
         }
     }
@@ -95,11 +95,11 @@ impl ChartArchive {
         self.files.get(path.trim_matches('/'))
     }
 
-    /// Names directly in the folder at `path`, sorted, with what they are; `None` when there is no
-    /// such folder.
+    /// Names directly in the directory at `path`, sorted, with what they are; `None` when there is
+    /// no such directory.
     pub fn list(&self, path: &str) -> Option<Vec<(&str, ArchiveEntry)>> {
         let path = path.trim_matches('/');
-        if !self.folders.contains(path) {
+        if !self.directories.contains(path) {
             return None;
         }
         let prefix = if path.is_empty() {
@@ -123,12 +123,12 @@ impl ChartArchive {
                     },
                 )
             });
-        let folders = self.folders.range(prefix.clone()..);
-        let folders = folders.take_while(|full| full.starts_with(&prefix));
-        let folders = folders
+        let directories = self.directories.range(prefix.clone()..);
+        let directories = directories.take_while(|full| full.starts_with(&prefix));
+        let directories = directories
             .filter(|full| direct(full))
-            .map(|full| (&full[prefix.len()..], ArchiveEntry::Folder));
-        let mut names: Vec<_> = files.chain(folders).collect();
+            .map(|full| (&full[prefix.len()..], ArchiveEntry::Directory));
+        let mut names: Vec<_> = files.chain(directories).collect();
         names.sort_unstable_by_key(|(name, _)| *name);
         Some(names)
     }
@@ -160,7 +160,7 @@ fn unpack(packed: &[u8], digest: String, limits: &ArchiveLimits) -> Result<Chart
     let reader = flate2::read::MultiGzDecoder::new(packed).take(inflated);
     let mut archive = tar::Archive::new(reader);
     let mut files = BTreeMap::new();
-    let mut folders = BTreeSet::from([String::new()]);
+    let mut directories = BTreeSet::from([String::new()]);
     let mut total = 0_u64;
     let mut count = 0;
     let broken = |error: std::io::Error| format!("it is damaged: {error}");
@@ -180,24 +180,24 @@ fn unpack(packed: &[u8], digest: String, limits: &ArchiveLimits) -> Result<Chart
                 String::from_utf8_lossy(e.as_bytes())
             )
         })?;
-        let folder = kind.is_dir() || name.ends_with('/');
-        if !folder && !kind.is_file() && !kind.is_contiguous() {
+        let directory = kind.is_dir() || name.ends_with('/');
+        if !directory && !kind.is_file() && !kind.is_contiguous() {
             return Err(format!(
                 "{name:?} is a link or a device; a chart may hold only files"
             ));
         }
-        let Some(path) = path_in_chart(&name, folder)? else {
+        let Some(path) = path_in_chart(&name, directory)? else {
             continue;
         };
         let mut parent = path.as_str();
         while let Some((above, _)) = parent.rsplit_once('/') {
-            if !folders.insert(above.to_owned()) {
+            if !directories.insert(above.to_owned()) {
                 break;
             }
             parent = above;
         }
-        if folder {
-            folders.insert(path);
+        if directory {
+            directories.insert(path);
             continue;
         }
         let size = entry.size();
@@ -221,12 +221,12 @@ fn unpack(packed: &[u8], digest: String, limits: &ArchiveLimits) -> Result<Chart
         }
         files.insert(path, Bytes::from(content));
     }
-    if let Some(path) = files.keys().find(|path| folders.contains(*path)) {
-        return Err(format!("{path:?} is both a file and a folder"));
+    if let Some(path) = files.keys().find(|path| directories.contains(*path)) {
+        return Err(format!("{path:?} is both a file and a directory"));
     }
     let metadata = files
         .get("Chart.yaml")
-        .ok_or("it has no Chart.yaml in its top folder")?;
+        .ok_or("it has no Chart.yaml in its top directory")?;
     let Metadata { name, version } = serde_saphyr::from_slice(metadata)
         .map_err(|error| format!("Chart.yaml: {}", first_line(&error.to_string())))?;
     Ok(ChartArchive {
@@ -234,19 +234,19 @@ fn unpack(packed: &[u8], digest: String, limits: &ArchiveLimits) -> Result<Chart
         version,
         digest,
         files,
-        folders,
+        directories,
     })
 }
 
-/// The path below the archive's top folder; `None` for the top folder itself.
-fn path_in_chart(name: &str, folder: bool) -> Result<Option<String>, String> {
+/// The path below the archive's top directory; `None` for the top directory itself.
+fn path_in_chart(name: &str, directory: bool) -> Result<Option<String>, String> {
     // Archives made on Windows may separate with backslashes.
     let name_read = if name.contains('\\') {
         name.replace('\\', "/")
     } else {
         name.to_owned()
     };
-    let outside = || format!("{name:?} is not below the archive's top folder");
+    let outside = || format!("{name:?} is not below the archive's top directory");
     if name_read.starts_with('/') || name_read.contains('\0') {
         return Err(outside());
     }
@@ -262,7 +262,7 @@ fn path_in_chart(name: &str, folder: bool) -> Result<Option<String>, String> {
         return Err(outside());
     }
     if rest.is_empty() {
-        return if folder { Ok(None) } else { Err(outside()) };
+        return if directory { Ok(None) } else { Err(outside()) };
     }
     Ok(Some(rest.join("/")))
 }
@@ -279,10 +279,10 @@ mod tests {
 
     enum Item<'a> {
         File(&'a str, &'a [u8]),
-        Folder(&'a str),
+        Directory(&'a str),
         Link(&'a str, &'a str),
     }
-    use Item::{File, Folder, Link};
+    use Item::{Directory, File, Link};
 
     const CHART: Item<'_> = File("web/Chart.yaml", b"name: web\nversion: 1.2.3\n");
 
@@ -293,7 +293,7 @@ mod tests {
             let mut header = tar::Header::new_ustar();
             let (name, kind, content): (&str, _, &[u8]) = match item {
                 File(name, content) => (name, tar::EntryType::Regular, content),
-                Folder(name) => (name, tar::EntryType::Directory, b""),
+                Directory(name) => (name, tar::EntryType::Directory, b""),
                 Link(name, target) => {
                     header.set_link_name(target).unwrap();
                     (name, tar::EntryType::Symlink, b"")
@@ -323,13 +323,13 @@ mod tests {
     fn a_chart_becomes_a_tree() {
         let chart = tree(
             &[
-                Folder("web/"),
+                Directory("web/"),
                 CHART,
                 File("web/templates/a.yaml", b"a"),
                 File("web/templates/sub/b.yaml", b"bb"),
                 File("web/templates-old.txt", b""),
                 File("web/charts/db/Chart.yaml", b"name: db"),
-                Folder("web/empty"),
+                Directory("web/empty"),
             ],
             &ArchiveLimits::default(),
         )
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(listed("empty"), Some(vec![]));
         assert_eq!(listed("templates/a.yaml"), None);
         assert_eq!(listed("nowhere"), None);
-        assert_eq!(chart.entry("templates/sub"), Some(ArchiveEntry::Folder));
+        assert_eq!(chart.entry("templates/sub"), Some(ArchiveEntry::Directory));
         assert_eq!(
             chart.entry("templates/sub/b.yaml"),
             Some(ArchiveEntry::File { size: 2 })
@@ -392,7 +392,7 @@ mod tests {
             (&[CHART, Link("web/values.yaml", "/etc/passwd")], "link"),
             (
                 &[CHART, File("web/a", b""), File("web/a/b", b"")],
-                "both a file and a folder",
+                "both a file and a directory",
             ),
             (&[File("web/values.yaml", b"")], "no Chart.yaml"),
             (&[File("web/Chart.yaml", b"name: [")], "Chart.yaml: "),

@@ -1,8 +1,8 @@
-//! Which charts a chart folder needs, and where each is to be had.
+//! Which charts a chart directory needs, and where each is to be had.
 //!
 //! Reads `Chart.yaml` and `Chart.lock` (`requirements.yaml` and `.lock` for `apiVersion: v1`) as
 //! `helm dependency build` does: a lock file must fit, and then decides the versions. Never fetches
-//! and never looks into the `charts` folder itself.
+//! and never looks into the `charts` directory itself.
 
 use gitops_core::source::version::parse_version;
 use serde::Deserialize;
@@ -28,10 +28,10 @@ pub struct ChartDependency {
 /// Where a dependency comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DependencySource {
-    /// No repository is named: it must be in the `charts` folder.
+    /// No repository is named: it must be in the `charts` directory.
     Bundled,
-    /// A folder, relative to the chart's folder (`file://../common`).
-    Folder(String),
+    /// A directory, relative to the chart's directory (`file://../common`).
+    Directory(String),
     /// A chart repository or registry.
     Repository {
         /// URL as written.
@@ -39,7 +39,7 @@ pub enum DependencySource {
         /// Protocol; a registry over plain HTTP is a matter of its repository Secret.
         kind: RepositoryKind,
     },
-    /// It cannot be fetched here. That matters only when the `charts` folder does not have it.
+    /// It cannot be fetched here. That matters only when the `charts` directory does not have it.
     Refused {
         /// Why, and what to write instead.
         reason: String,
@@ -47,10 +47,10 @@ pub enum DependencySource {
 }
 
 impl ChartDependency {
-    /// Whether the `charts` folder, of which these are the entries' names, already has it: as a
-    /// folder, or as `NAME-VERSION.tgz` of any version (Helm does not compare it either).
-    pub fn is_bundled<'a>(&self, charts_folder: impl IntoIterator<Item = &'a str>) -> bool {
-        charts_folder.into_iter().any(|entry| {
+    /// Whether the `charts` directory, of which these are the entries' names, already has it: as a
+    /// directory, or as `NAME-VERSION.tgz` of any version (Helm does not compare it either).
+    pub fn is_bundled<'a>(&self, charts_directory: impl IntoIterator<Item = &'a str>) -> bool {
+        charts_directory.into_iter().any(|entry| {
             let version = entry
                 .strip_suffix(".tgz")
                 .and_then(|stem| stem.strip_prefix(&self.name))
@@ -80,14 +80,14 @@ struct Listed {
     repository: Option<String>,
 }
 
-/// The dependencies of the chart folder that `read` reads files of, by name.
+/// The dependencies of the chart directory that `read` reads files of, by name.
 pub fn chart_dependencies(
     read: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<Vec<ChartDependency>, ChartError> {
     let Some(chart) = read("Chart.yaml") else {
         return Err(invalid(
             "Chart.yaml",
-            "there is none in this folder, so this is no chart",
+            "there is none in this directory, so this is no chart",
         ));
     };
     let metadata: Metadata = parse("Chart.yaml", &chart)?;
@@ -178,7 +178,7 @@ fn source(repository: &str) -> DependencySource {
                 "an absolute file:// path is on someone's machine; write it relative to the chart",
             )
         } else {
-            DependencySource::Folder(path.to_owned())
+            DependencySource::Directory(path.to_owned())
         };
     }
     if repository.starts_with('@') || repository.starts_with("alias:") {
@@ -311,7 +311,7 @@ generated: 2024-01-01T00:00:00Z
         );
         assert_eq!(
             found[2].source,
-            DependencySource::Folder("../common".into())
+            DependencySource::Directory("../common".into())
         );
         assert_eq!(found[3].source, DependencySource::Bundled);
         for refused in &found[4..] {
@@ -390,7 +390,7 @@ generated: 2024-01-01T00:00:00Z
     }
 
     #[test]
-    fn the_charts_folder_may_have_it() {
+    fn the_charts_directory_may_have_it() {
         let dependency = ChartDependency {
             name: "redis".into(),
             version: "1.x".into(),

@@ -1,5 +1,5 @@
-//! From a version to its archive: out of memory, out of the cache folder, or from the repository,
-//! with its digest checked wherever one was announced.
+//! From a version to its archive: out of memory, out of the cache directory, or from the
+//! repository, with its digest checked wherever one was announced.
 //!
 //! Never decides which version; the fetcher has resolved that.
 
@@ -221,7 +221,7 @@ impl ChartFetcher {
     fn slot(&self, key: String) -> Arc<tokio::sync::Mutex<Slot>> {
         let mut archives = self.archives.lock();
         if archives.len() >= MAX_SLOTS {
-            // Held by the map alone: nobody is downloading it or waiting for it.
+            // Held by the map alone: no request is downloading it or waiting for it.
             archives.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         archives.entry(key).or_default().clone()

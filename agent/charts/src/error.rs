@@ -1,7 +1,7 @@
 //! Every way finding, downloading or unpacking a chart can fail.
 //!
 //! Each message names the repository (without credentials), the chart and the version asked for,
-//! says why, and what a person can do. Never carries a password, a token, a URL's query or what a
+//! says why, and what a user can do. Never carries a password, a token, a URL's query or what a
 //! server wrote into its answer.
 
 use std::fmt::Write as _;
@@ -180,7 +180,7 @@ pub enum ChartError {
         reason: String,
     },
 
-    /// `Chart.yaml` or `Chart.lock` of a chart folder cannot be used.
+    /// `Chart.yaml` or `Chart.lock` of a chart directory cannot be used.
     #[error("{file}: {reason}")]
     InvalidDependencies {
         /// `Chart.yaml` or `Chart.lock`.
@@ -189,10 +189,10 @@ pub enum ChartError {
         reason: String,
     },
 
-    /// The folder for downloaded charts cannot be used at all.
-    #[error("chart cache {path}: {reason}; make the folder writable or name another one")]
+    /// The directory for downloaded charts cannot be used at all.
+    #[error("chart cache {path}: {reason}; make the directory writable or name another one")]
     Cache {
-        /// The folder.
+        /// The directory.
         path: String,
         /// What the system said.
         reason: String,
@@ -200,9 +200,9 @@ pub enum ChartError {
 }
 
 impl ChartError {
-    /// Whether asking again later may succeed without anybody changing anything: servers come back,
-    /// time limits and rate limits pass. Wrong credentials, an untrusted certificate, a missing chart
-    /// or version, a damaged index or archive, and settings that cannot be used stay as they are.
+    /// Whether asking again later may succeed without any change: servers come back, time limits
+    /// and rate limits pass. Wrong credentials, an untrusted certificate, a missing chart or
+    /// version, a damaged index or archive, and settings that cannot be used stay as they are.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,

@@ -33,7 +33,7 @@ const SHOWN_VERSIONS: usize = 5;
 /// Where downloads are kept and how much is allowed.
 #[derive(Clone, Debug)]
 pub struct FetcherConfig {
-    /// Folder for indexes and archives; made when missing, may be deleted at any time.
+    /// Directory for indexes and archives; made when missing, may be deleted at any time.
     pub cache_dir: PathBuf,
     /// How long an index, a list of tags or a tag's digest is used without asking again.
     pub max_age: Duration,
@@ -48,7 +48,8 @@ pub struct FetcherConfig {
 }
 
 impl FetcherConfig {
-    /// Defaults for everything but the folder: 30 s, an hour, 64 MiB of index, 512 MiB of archives.
+    /// Defaults for everything but the directory: 30 s, an hour, 64 MiB of index, 512 MiB of
+    /// archives.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
@@ -91,7 +92,7 @@ pub(crate) struct Slot {
 }
 
 impl ChartFetcher {
-    /// Makes a fetcher; fails only when the cache folder cannot be made.
+    /// Makes a fetcher; fails only when the cache directory cannot be made.
     pub fn new(config: FetcherConfig) -> Result<Self, ChartError> {
         let store = Arc::new(Store::open(&config.cache_dir, config.cache_bytes)?);
         Ok(Self {

@@ -3,26 +3,26 @@
 //!
 //! Decides which published version a range means, as Helm decides it; downloads that version with
 //! the repository's own credentials, certificate authority and proxy; verifies its digest; unpacks
-//! it in memory, within limits; and says which charts a chart folder depends on. It never renders
-//! a chart, never writes an archive's files to disk, and never sends a repository's credentials to
-//! another host unless that repository says `passCredentials`.
+//! it in memory, within limits; and says which charts a chart directory depends on. It never
+//! renders a chart, never writes an archive's files to disk, and never sends a repository's
+//! credentials to another host unless that repository says `passCredentials`.
 //!
 //! The protocol of registries is spoken here, with the same HTTP client as for chart repositories,
-//! instead of through a registry client library. Pulling a chart is three requests (manifest,
-//! blob, sometimes a token), while what matters is the edge they share with chart repositories:
-//! one rule for where credentials may go, one for redirects, one for size limits, one per-repository
-//! TLS set-up and one wording of errors. A library has its own of each, most of them not adjustable,
+//! instead of through a registry client library. Pulling a chart is three requests (manifest, blob,
+//! sometimes a token), while what matters is the edge they share with chart repositories: one rule
+//! for where credentials may go, one for redirects, one for size limits, one per-repository TLS
+//! set-up and one wording of errors. A library has its own of each, most of them not adjustable,
 //! and brings another two dozen crates.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`repository`] | what a person configures: URL, kind, credentials, TLS, proxy |
+//! | [`repository`] | what a user configures: URL, kind, credentials, TLS, proxy |
 //! | `version` | what Helm adds to the versions and ranges of gitops-core |
 //! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
 //! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
 //! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
 //! | `http` | requests over gitops-transport, and what a failed one means |
-//! | `store` | the folder with downloaded indexes and archives; always safe to delete |
+//! | `store` | the directory with downloaded indexes and archives; always safe to delete |
 //! | [`archive`] | an archive as a tree in memory |
 //! | [`dependency`] | `Chart.yaml` and `Chart.lock`: the charts a chart needs |
 //! | [`error`] | every way this can fail |

@@ -370,8 +370,8 @@ mod tests {
 
     #[test]
     fn archive_urls_resolve_as_helm_resolves_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(folder.path(), 0).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(directory.path(), 0).unwrap());
         let http = Http::default();
         let endpoint = Endpoint::of(&ChartRepository {
             url: "https://h.example.com/a/b?token=t".into(),

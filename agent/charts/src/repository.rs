@@ -1,4 +1,4 @@
-//! What a person configures about a chart repository, and what follows from it: its base URL
+//! What a user configures about a chart repository, and what follows from it: its base URL
 //! without credentials, its identity for caches, and which hosts its credentials may go to.
 //!
 //! Never connects to anything.
@@ -75,7 +75,7 @@ pub(crate) struct Endpoint {
     pub(crate) query: Option<String>,
     pub(crate) credentials: Option<BasicCredentials>,
     pub(crate) settings: ChartRepository,
-    /// Base URL as people should see it.
+    /// Base URL for messages.
     pub(crate) shown: String,
     /// Digest over everything configured: two repositories with different credentials never share
     /// what they have learnt.

@@ -1,7 +1,7 @@
-//! The folder with downloaded indexes and archives, so that a restart downloads nothing again.
+//! The directory with downloaded indexes and archives, so that a restart downloads nothing again.
 //!
 //! Every file carries or is named by its digest and is checked when read; what does not match is
-//! removed and counts as absent. The folder may be deleted at any time. Nothing here fails a
+//! removed and counts as absent. The directory may be deleted at any time. Nothing here fails a
 //! request: a full or read-only disk only means downloading again. Never decides whether a stored
 //! file is current.
 
@@ -17,7 +17,7 @@ use crate::error::ChartError;
 
 /// Downloads kept between runs.
 pub(crate) struct Store {
-    folder: PathBuf,
+    directory: PathBuf,
     /// Size all archives together may have; the least recently used go first.
     max_bytes: u64,
 }
@@ -44,23 +44,23 @@ struct IndexHeader {
 }
 
 impl Store {
-    /// Opens the folder and makes it where it is missing.
-    pub(crate) fn open(folder: &Path, max_bytes: u64) -> Result<Self, ChartError> {
+    /// Opens the directory and makes it where it is missing.
+    pub(crate) fn open(directory: &Path, max_bytes: u64) -> Result<Self, ChartError> {
         for part in ["archives", "indexes"] {
-            fs::create_dir_all(folder.join(part)).map_err(|error| ChartError::Cache {
-                path: folder.display().to_string(),
+            fs::create_dir_all(directory.join(part)).map_err(|error| ChartError::Cache {
+                path: directory.display().to_string(),
                 reason: error.to_string(),
             })?;
         }
         Ok(Self {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             max_bytes,
         })
     }
 
     /// The archive with this digest that came from this repository.
     ///
-    /// The repository is part of the name so that nobody gets at a private repository's archive by
+    /// The repository is part of the name so that a private repository's archive cannot be had by
     /// publishing its digest elsewhere.
     pub(crate) fn archive(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
         let path = self.archive_path(repository, digest);
@@ -118,17 +118,17 @@ impl Store {
 
     fn archive_path(&self, repository: &str, digest: &str) -> PathBuf {
         let name = hexadecimal_sha256(format!("{repository}\n{digest}").as_bytes());
-        self.folder.join("archives").join(name + ".tgz")
+        self.directory.join("archives").join(name + ".tgz")
     }
 
     fn index_path(&self, url: &str) -> PathBuf {
-        self.folder
+        self.directory
             .join("indexes")
             .join(hexadecimal_sha256(url.as_bytes()))
     }
 
     fn remove_oldest_archives(&self) {
-        let Ok(entries) = fs::read_dir(self.folder.join("archives")) else {
+        let Ok(entries) = fs::read_dir(self.directory.join("archives")) else {
             return;
         };
         let mut archives: Vec<(SystemTime, u64, PathBuf)> = entries
@@ -157,8 +157,10 @@ pub(crate) fn hexadecimal_sha256(bytes: &[u8]) -> String {
 
 /// Writes beside the file and renames, so that a reader never sees half of it.
 fn write(path: &Path, parts: &[&[u8]]) {
-    let Some(folder) = path.parent() else { return };
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+    let Some(directory) = path.parent() else {
+        return;
+    };
+    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
         for part in parts {
             file.write_all(part)?;
         }
@@ -185,8 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1 << 20).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 1 << 20).unwrap();
         let digest = hexadecimal_sha256(b"archive");
         assert_eq!(store.archive("a", &digest), None);
         store.keep_archive("a", &digest, b"archive");
@@ -215,8 +217,8 @@ mod tests {
 
     #[test]
     fn damaged_files_count_as_absent_and_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1 << 20).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 1 << 20).unwrap();
         let digest = hexadecimal_sha256(b"archive");
         store.keep_archive("a", &digest, b"archive");
         store.keep_index("https://a", &Validators::default(), "entries: {}");
@@ -236,8 +238,8 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_archives_go_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 20).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 20).unwrap();
         let archives: [&[u8]; 3] = [b"0123456789", b"abcdefghij", b"ABCDEFGHIJ"];
         let digests = archives.map(hexadecimal_sha256);
         for (age, digest) in [(10, &digests[0]), (20, &digests[1])] {

@@ -1,4 +1,4 @@
-//! How a registry wants to be authorised: its challenge, and the access tokens it was answered
+//! How a registry wants to be authorized: its challenge, and the access tokens it was answered
 //! with, kept until they expire.
 //!
 //! Follows the token authentication of the OCI distribution specification's registries

@@ -1,5 +1,6 @@
-//! What Helm adds to the rules of versions and ranges, which are [`gitops_core::source::version`]'s: nothing
-//! written means any release, and an exact version needs no list to choose from.
+//! What Helm adds to the rules of versions and ranges, which are
+//! [`gitops_core::source::version`]'s: nothing written means any release, and an exact version
+//! needs no list to choose from.
 
 use gitops_core::source::version::{Constraint, ConstraintError, parse_version};
 

@@ -82,18 +82,18 @@ fn with_credentials(mut repository: ChartRepository) -> ChartRepository {
 }
 
 fn fetcher(max_age: Duration) -> (TempDir, ChartFetcher) {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let config = FetcherConfig {
         max_age,
-        ..FetcherConfig::new(folder.path())
+        ..FetcherConfig::new(directory.path())
     };
-    (folder, ChartFetcher::new(config).unwrap())
+    (directory, ChartFetcher::new(config).unwrap())
 }
 
 #[tokio::test]
 async fn resolves_and_fetches() {
     let server = Server::start(registry_double).await;
-    let (_folder, fetcher) = fetcher(Duration::from_mins(10));
+    let (_directory, fetcher) = fetcher(Duration::from_mins(10));
     let repository = at(&server);
     for (range, version) in [
         ("", "1.2.0+build"),
@@ -140,7 +140,7 @@ async fn resolves_and_fetches() {
 #[tokio::test]
 async fn what_is_missing_is_named_with_what_is_there() {
     let server = Server::start(registry_double).await;
-    let (_folder, fetcher) = fetcher(Duration::from_mins(10));
+    let (_directory, fetcher) = fetcher(Duration::from_mins(10));
     let repository = at(&server);
     let shown = format!("oci://{}/charts", server.address);
     assert_eq!(
@@ -206,7 +206,7 @@ async fn tokens_are_fetched_once_with_the_credentials() {
     let token_server = Server::start(|seen| with_tokens(seen, "unused")).await;
     let realm = format!("http://{}/token", token_server.address);
     let server = Server::start(move |seen| with_tokens(seen, &realm)).await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     let repository = with_credentials(at(&server));
     assert_eq!(
         fetcher.resolve(&repository, "web", "1.1").await.as_deref(),
@@ -288,7 +288,7 @@ async fn a_token_the_registry_no_longer_takes_is_replaced() {
         Answer::status(401).with("www-authenticate", format!("Bearer realm=\"{realm}\""))
     })
     .await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     assert_eq!(
         fetcher
             .fetch(&at(&server), "web", "1.0.0")
@@ -310,7 +310,7 @@ async fn basic_challenges_are_answered() {
         }
     })
     .await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     let repository = with_credentials(at(&server));
     assert_eq!(
         fetcher
@@ -344,7 +344,7 @@ async fn blobs_in_a_storage_elsewhere_come_without_the_token() {
         }
     })
     .await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     let repository = with_credentials(at(&server));
     assert_eq!(
         fetcher
@@ -385,7 +385,7 @@ async fn a_moved_tag_is_noticed() {
         })
     })
     .await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     let repository = at(&server);
     assert_eq!(
         fetcher
@@ -409,7 +409,7 @@ async fn a_moved_tag_is_noticed() {
 #[tokio::test]
 async fn something_else_than_a_registry() {
     let server = Server::start(|_| Answer::ok("<html></html>")).await;
-    let (_folder, fetcher) = fetcher(Duration::ZERO);
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
     for version in ["1.0.0", "1.x"] {
         let error = match fetcher.resolve(&at(&server), "web", version).await {
             Ok(version) => fetcher

@@ -15,15 +15,15 @@ use server::{Answer, Server, chart_archive, gzip, sha256};
 use tempfile::TempDir;
 
 fn fresh() -> (TempDir, ChartFetcher) {
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
-    (folder, fetcher)
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
+    (directory, fetcher)
 }
 
 #[tokio::test]
 async fn resolves_and_fetches() {
     let server = Server::start(web_server).await;
-    let (_folder, fetcher) = fresh();
+    let (_directory, fetcher) = fresh();
     let repository = at(&server);
     for (range, version) in [
         ("", "1.1.0"),
@@ -45,7 +45,7 @@ async fn resolves_and_fetches() {
         chart.digest,
         format!("sha256:{}", sha256(&chart_archive("web", "1.1.0")))
     );
-    assert_eq!(chart.entry("templates"), Some(ArchiveEntry::Folder));
+    assert_eq!(chart.entry("templates"), Some(ArchiveEntry::Directory));
     assert_eq!(
         chart.read("values.yaml").unwrap().as_ref(),
         b"replicas: 1\n"
@@ -62,7 +62,7 @@ async fn resolves_and_fetches() {
 #[tokio::test]
 async fn what_is_missing_is_named_with_what_is_there() {
     let server = Server::start(web_server).await;
-    let (_folder, fetcher) = fresh();
+    let (_directory, fetcher) = fresh();
     let repository = at(&server);
     let url = &repository.url;
     let message = |result: Result<String, ChartError>| result.unwrap_err().to_string();
@@ -97,10 +97,10 @@ async fn an_unchanged_index_is_not_sent_again_even_after_a_restart() {
             .with("content-encoding", "gzip")
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let repository = at(&server);
     for _process in 0..2 {
-        let fetcher = fetcher(&folder, Duration::ZERO);
+        let fetcher = fetcher(&directory, Duration::ZERO);
         for _request in 0..2 {
             assert_eq!(
                 fetcher.resolve(&repository, "web", "").await.as_deref(),
@@ -123,14 +123,14 @@ async fn an_unchanged_index_is_not_sent_again_even_after_a_restart() {
 #[tokio::test]
 async fn a_damaged_cache_is_downloaded_again() {
     let server = Server::start(|seen| web_server(seen).with("etag", "\"one\"")).await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let repository = at(&server);
-    fetcher(&folder, Duration::ZERO)
+    fetcher(&directory, Duration::ZERO)
         .fetch(&repository, "web", "1.0.0")
         .await
         .unwrap();
     for part in ["archives", "indexes"] {
-        let kept: Vec<_> = std::fs::read_dir(folder.path().join(part))
+        let kept: Vec<_> = std::fs::read_dir(directory.path().join(part))
             .unwrap()
             .collect();
         assert_eq!(kept.len(), 1, "{part}");
@@ -139,12 +139,12 @@ async fn a_damaged_cache_is_downloaded_again() {
         bytes.truncate(bytes.len() - 3);
         std::fs::write(path, bytes).unwrap();
     }
-    let chart = fetcher(&folder, Duration::ZERO)
+    let chart = fetcher(&directory, Duration::ZERO)
         .fetch(&repository, "web", "1.0.0")
         .await
         .unwrap();
     assert_eq!(chart.version, "1.0.0");
-    let chart = fetcher(&folder, Duration::ZERO)
+    let chart = fetcher(&directory, Duration::ZERO)
         .fetch(&repository, "web", "1.0.0")
         .await
         .unwrap();
@@ -163,7 +163,7 @@ async fn a_damaged_cache_is_downloaded_again() {
 #[tokio::test]
 async fn requests_for_the_same_thing_become_one() {
     let server = Server::start(web_server).await;
-    let (_folder, fetcher) = fresh();
+    let (_directory, fetcher) = fresh();
     let fetcher = Arc::new(fetcher);
     let repository = at(&server);
     let mut tasks = tokio::task::JoinSet::new();
@@ -189,12 +189,12 @@ async fn a_repository_that_is_away_for_a_while() {
     })
     .await;
     let repository = at(&server);
-    let folder = tempfile::tempdir().unwrap();
-    let patient = fetcher(&folder, Duration::ZERO);
+    let directory = tempfile::tempdir().unwrap();
+    let patient = fetcher(&directory, Duration::ZERO);
     let strict = ChartFetcher::new(FetcherConfig {
         max_age: Duration::ZERO,
         stale_for: Duration::ZERO,
-        ..FetcherConfig::new(folder.path())
+        ..FetcherConfig::new(directory.path())
     })
     .unwrap();
     for fetcher in [&patient, &strict] {
@@ -237,7 +237,7 @@ async fn a_newly_published_version_is_found_by_a_hard_refresh() {
         Answer::ok(index(&versions.collect::<Vec<_>>()))
     })
     .await;
-    let (_folder, fetcher) = fresh();
+    let (_directory, fetcher) = fresh();
     let repository = at(&server);
     assert_eq!(
         fetcher.resolve(&repository, "web", "1.x").await.as_deref(),

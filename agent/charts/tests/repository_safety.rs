@@ -35,8 +35,8 @@ async fn credentials_stay_with_the_repository() {
         }
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     let repository = with_credentials(at(&server));
     for version in ["1.0.0", "1.1.0", "1.2.0"] {
         fetcher.fetch(&repository, "web", version).await.unwrap();
@@ -88,8 +88,8 @@ async fn what_was_learnt_with_credentials_is_not_shown_without() {
         }
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     fetcher
         .fetch(&with_credentials(at(&server)), "web", "1.0.0")
         .await
@@ -108,8 +108,8 @@ async fn what_was_learnt_with_credentials_is_not_shown_without() {
 async fn private_authorities_are_trusted_only_when_named() {
     let authority = Authority::new();
     let server = Server::start_tls(&authority, web_server).await;
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     let url = format!("https://{}", server.address);
     let unknown = ChartRepository {
         url,
@@ -164,8 +164,8 @@ async fn redirects_end_and_never_leave_tls() {
         _ => Answer::redirect(to.clone()),
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     for (path, expected) in [
         ("down", "from https to http"),
         ("loop", "more than 10 times"),
@@ -196,8 +196,8 @@ async fn an_archive_must_be_what_the_index_announced() {
         _ => Answer::ok(chart_archive("web", "1.0.0")),
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     for (version, expected) in [
         ("1.0.0", "announced was sha256:0000"),
         ("1.1.0", "404"),
@@ -211,7 +211,7 @@ async fn an_archive_must_be_what_the_index_announced() {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!error.is_temporary());
     }
-    let kept = std::fs::read_dir(folder.path().join("archives"))
+    let kept = std::fs::read_dir(directory.path().join("archives"))
         .unwrap()
         .count();
     assert_eq!(kept, 1, "only what had no digest to contradict");
@@ -227,14 +227,14 @@ async fn sizes_are_limited() {
         web_server(seen)
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let config = FetcherConfig {
         index_bytes: 1 << 20,
         limits: ArchiveLimits {
             packed_bytes: 10,
             ..ArchiveLimits::default()
         },
-        ..FetcherConfig::new(folder.path())
+        ..FetcherConfig::new(directory.path())
     };
     let fetcher = ChartFetcher::new(config).unwrap();
     let repository = at(&server);
@@ -259,8 +259,8 @@ async fn no_server_at_all() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let folder = tempfile::tempdir().unwrap();
-    let fetcher = fetcher(&folder, Duration::from_mins(10));
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::from_mins(10));
     let repository = ChartRepository {
         url: format!("http://someone:hunter2@{address}/charts?token=hunter2"),
         ..ChartRepository::default()

@@ -17,15 +17,15 @@ use serde_json::Value;
 
 use crate::{Answer, Cause};
 
-/// Longest expression.
-const LONGEST: usize = 16 * 1024;
+/// Longest expression, in bytes.
+const MAX_BYTES: usize = 16 * 1024;
 /// Deepest nesting of the parts of an expression.
 const DEEPEST: usize = 100;
 /// Values that all comprehensions of one run may walk and copy together: some 100 MB at worst.
 const WALKED: u64 = 1_000_000;
 /// Stack of the thread that reads an expression before its depth is known.
 const STACK: usize = 64 * 1024 * 1024;
-/// The function that charges for a comprehension; no name a person could write.
+/// The function that charges for a comprehension; no name a user could write.
 const CHARGE: &str = "@charge";
 
 /// A compiled expression.
@@ -41,10 +41,10 @@ const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
 /// Reads an expression.
 pub(crate) fn compile(source: &str) -> Result<Expression, Cause> {
-    if source.len() > LONGEST {
+    if source.len() > MAX_BYTES {
         return Err(Cause::new(
             None,
-            format!("it is longer than {LONGEST} bytes"),
+            format!("it is longer than {MAX_BYTES} bytes"),
         ));
     }
     let text = source.to_owned();

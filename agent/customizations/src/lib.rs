@@ -24,7 +24,7 @@ use serde_json::Value;
 use self::keys::{Language, Written};
 
 /// After so many runs in a row that ran into a limit a rule is not run again.
-const MOST_LIMITS_REACHED: u32 = 10;
+const MAX_LIMITS_REACHED: u32 = 10;
 
 /// The health rules of an installation.
 #[derive(Debug, Default)]
@@ -181,8 +181,8 @@ impl Customizations {
         )
     }
 
-    /// As [`health`](Self::health), for `gitops_core::live::health::assess_with`: an error makes the
-    /// object Unknown, with what went wrong as message (Argo CD, `GetResourceHealth`).
+    /// As [`health`](Self::health), for `gitops_core::live::health::assess_with`: an error makes
+    /// the object Unknown, with what went wrong as message (Argo CD, `GetResourceHealth`).
     pub fn judge(&self, object: &Value) -> Customized {
         match self.health(object) {
             None => Customized::NoRule,
@@ -224,11 +224,11 @@ impl Rule {
 
     fn run(&self, object: &Value) -> Result<Answer, Cause> {
         let code = self.code.as_ref().map_err(Clone::clone)?;
-        if self.limits_reached.load(Ordering::Relaxed) >= MOST_LIMITS_REACHED {
+        if self.limits_reached.load(Ordering::Relaxed) >= MAX_LIMITS_REACHED {
             return Err(Cause::limit(
                 None,
                 format!(
-                    "it ran into its limits {MOST_LIMITS_REACHED} times in a row and is not run \
+                    "it ran into its limits {MAX_LIMITS_REACHED} times in a row and is not run \
                      again until argocd-cm changes"
                 ),
             ));

@@ -88,7 +88,7 @@ impl ApiClient {
         deadline: Instant,
     ) -> Result<Answer, NoAnswer> {
         let client = self.client.clone();
-        // The client blocks; elsewhere it does not keep anybody waiting.
+        // The client blocks; elsewhere it keeps no task waiting.
         let exchange = move || exchange(&client, &request, authorization, deadline);
         let finished = tokio::task::spawn_blocking(exchange).await;
         finished.unwrap_or_else(|error| {

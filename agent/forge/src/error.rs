@@ -31,7 +31,7 @@ pub enum ForgeError {
         web: String,
         /// What happened.
         reason: String,
-        /// Whether it may work later without anybody changing anything.
+        /// Whether it may work later without any change.
         temporary: bool,
     },
     /// The forge says no.
@@ -47,7 +47,7 @@ pub enum ForgeError {
         status: u16,
         /// What it said.
         reason: String,
-        /// What would log in as somebody who may.
+        /// What would log in as a user who may.
         login: String,
         /// What a user can do by hand, and where.
         by_hand: Option<String>,
@@ -65,7 +65,7 @@ pub enum ForgeError {
 }
 
 impl ForgeError {
-    /// Whether asking again later may succeed without anybody changing anything.
+    /// Whether asking again later may succeed without any change.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable { temporary, .. } => *temporary,

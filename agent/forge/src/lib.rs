@@ -58,7 +58,7 @@ pub enum Proposed {
     Opened(PullRequest),
     /// It was open already.
     Existing(PullRequest),
-    /// Nobody is logged in: the page on which a user opens it.
+    /// No token: the page on which a user opens it.
     ByHand(String),
 }
 
@@ -69,7 +69,7 @@ pub enum Registered {
     Added,
     /// It was there already.
     Existing,
-    /// Nobody is logged in: the page on which a user adds it.
+    /// No token: the page on which a user adds it.
     ByHand(String),
 }
 
@@ -130,12 +130,12 @@ impl Forge {
         }))
     }
 
-    /// Whether requests can be made in somebody's name.
+    /// Whether requests can be made in a user's name.
     pub const fn is_logged_in(&self) -> bool {
         self.credential.is_some()
     }
 
-    /// What would log in: shown when nobody is.
+    /// What would log in: shown when no token is there.
     pub fn login_hint(&self) -> String {
         if !is_confidential(&self.remote.web) {
             let web = &self.remote.web;
@@ -169,7 +169,7 @@ impl Forge {
         let request = request::create_pull_request(self.kind, &self.remote, proposal);
         let answer = self.send(&what, request).await?;
         if !(200..300).contains(&answer.status) {
-            // Somebody was faster, perhaps this very command a moment ago.
+            // Another client was faster, perhaps this very command a moment ago.
             if matches!(answer.status, 409 | 422)
                 && let Some(found) = self.find_pull_request(proposal).await?
             {

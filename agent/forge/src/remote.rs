@@ -1,5 +1,5 @@
 //! Reads a Git address: where the forge behind it answers, and what it calls the repository.
-//! Decides nothing about which forge it is, asks nobody.
+//! Decides nothing about which forge it is, sends nothing.
 
 use url::Url;
 

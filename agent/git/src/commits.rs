@@ -1,4 +1,4 @@
-//! What people want to know about one commit. Never changes anything.
+//! What users want to know about one commit. Never changes anything.
 
 use crate::error::GitError;
 use crate::mirror::Mirror;

@@ -1,4 +1,4 @@
-//! Merges the small packs that incremental fetches leave behind, one a fetch, so that a mirror
+//! Merges the small packs that incremental fetches leave behind, one per fetch, so that a mirror
 //! followed for months stays quick to read. Big packs are left alone: each object is copied a few
 //! times in a mirror's life at most. Never drops an object, never contacts a server.
 
@@ -17,15 +17,15 @@ use gix_pack::data::output::{Count, bytes};
 use crate::generation::Generation;
 
 /// Packs a mirror may have before they are merged.
-const MOST_PACKS: usize = 24;
+const MAX_PACKS: usize = 24;
 const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 
 /// Merges packs when there are too many; the lock of the mirror must be held. On an error
 /// everything is as it was.
 pub(crate) fn consolidate(generation: &Generation) -> gix::Result<()> {
-    let folder = generation.path.join("objects/pack");
-    let packs = packs(&folder)?;
-    if packs.len() <= MOST_PACKS {
+    let directory = generation.path.join("objects/pack");
+    let packs = packs(&directory)?;
+    if packs.len() <= MAX_PACKS {
         return Ok(());
     }
     let (kept, merged) = packs.split_at(first_small(&packs));
@@ -33,7 +33,7 @@ pub(crate) fn consolidate(generation: &Generation) -> gix::Result<()> {
     let merged_pack = if counts.is_empty() {
         None
     } else {
-        Some(write(generation, &folder, counts)?)
+        Some(write(generation, &directory, counts)?)
     };
     // Readers that look for an object from here on find it in the new pack.
     reopen(generation)?;
@@ -55,9 +55,9 @@ struct Pack {
     size: u64,
 }
 
-/// The packs in `folder`, biggest first.
-fn packs(folder: &Path) -> gix::Result<Vec<Pack>> {
-    let entries = fs::read_dir(folder).or_raise(|| message("cannot list packs"))?;
+/// The packs in `directory`, biggest first.
+fn packs(directory: &Path) -> gix::Result<Vec<Pack>> {
+    let entries = fs::read_dir(directory).or_raise(|| message("cannot list packs"))?;
     let indices = entries.flatten().map(|entry| entry.path());
     let indices =
         indices.filter(|path| path.extension().is_some_and(|extension| extension == "idx"));
@@ -106,7 +106,7 @@ fn objects_only_in(kept: &[Pack], merged: &[Pack]) -> gix::Result<Vec<Count>> {
 }
 
 /// Writes one pack of these objects, keeping their deltas, and returns the path of its index.
-fn write(generation: &Generation, folder: &Path, counts: Vec<Count>) -> gix::Result<PathBuf> {
+fn write(generation: &Generation, directory: &Path, counts: Vec<Count>) -> gix::Result<PathBuf> {
     let number = counts.len();
     let objects_in_pack =
         u32::try_from(number).or_raise(|| message("too many objects for one pack"))?;
@@ -117,7 +117,7 @@ fn write(generation: &Generation, folder: &Path, counts: Vec<Count>) -> gix::Res
         ..Default::default()
     };
     let entries = iter_from_counts(counts, database, Box::new(Discard), options)?;
-    let mut file = tempfile::tempfile_in(folder).or_raise(|| message("cannot create a pack"))?;
+    let mut file = tempfile::tempfile_in(directory).or_raise(|| message("cannot create a pack"))?;
     let output = BufWriter::new(&mut file);
     let entries = gix::parallel::InOrderIter::from(entries);
     let mut writer = bytes::FromEntriesIter::new(
@@ -135,7 +135,7 @@ fn write(generation: &Generation, folder: &Path, counts: Vec<Count>) -> gix::Res
     file.rewind().or_raise(cannot_write)?;
     let outcome = gix_pack::Bundle::write_to_directory(
         &mut BufReader::new(file),
-        Some(folder),
+        Some(directory),
         &mut Discard,
         &AtomicBool::new(false),
         None::<gix::OdbHandle>,

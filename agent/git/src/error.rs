@@ -154,10 +154,10 @@ pub enum GitError {
         /// What is there.
         found: &'static str,
     },
-    /// The folder of the mirror cannot be read or written.
+    /// The directory of the mirror cannot be read or written.
     #[error("cannot use {}: {reason}; check free space and permissions of the cache volume", .path.display())]
     Storage {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         reason: String,
@@ -165,10 +165,10 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// Whether the same call may succeed later without anybody changing anything: servers come back,
+    /// Whether the same call may succeed later without any change: servers come back,
     /// DNS recovers, time and rate limits pass, a damaged mirror is replaced. Wrong credentials,
-    /// untrusted certificates and host keys, and what does not exist stay as they are until somebody
-    /// changes them.
+    /// untrusted certificates and host keys, and what does not exist stay as they are until they
+    /// are changed.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Corrupt { .. } => true,

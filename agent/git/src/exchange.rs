@@ -31,7 +31,7 @@ pub enum Want {
 
 /// Largest single object accepted, decompressed: what Kubernetes could store of it is a small part
 /// of this.
-const LARGEST_OBJECT: usize = 512 * 1024 * 1024;
+const MAX_OBJECT_BYTES: usize = 512 * 1024 * 1024;
 
 /// What a pack brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,7 +115,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Fetches `wants` and what they need that `generation` does not have yet, into its pack
-    /// folder.
+    /// directory.
     pub(crate) fn fetch(
         mut self,
         generation: &Generation,
@@ -193,20 +193,20 @@ impl<'a> Exchange<'a> {
 
 fn write_pack(
     reader: &mut dyn BufRead,
-    folder: &Path,
+    directory: &Path,
     progress: &mut dyn gix::DynNestedProgress,
     interrupted: &AtomicBool,
     bases: Option<gix::OdbHandle>,
 ) -> gix::Result<gix::odb::pack::bundle::write::Outcome> {
     let options = gix::odb::pack::bundle::write::Options {
         thread_limit: Some(1),
-        alloc_limit_bytes: Some(LARGEST_OBJECT),
+        alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
         ..Default::default()
     };
     let kind = gix::hash::Kind::Sha1;
     gix::odb::pack::Bundle::write_to_directory(
         reader,
-        Some(folder),
+        Some(directory),
         progress,
         interrupted,
         bases,

@@ -1,6 +1,6 @@
-//! The folder of a mirror: one bare repository at a time, each a numbered generation, with a lock
-//! and a file that says which one is current. A damaged generation is never repaired: a new one is
-//! filled beside it, takes its place, and the old one goes when its last reader is done.
+//! The directory of a mirror: one bare repository at a time, each a numbered generation, with a
+//! lock and a file that says which one is current. A damaged generation is never repaired: a new
+//! one is filled beside it, takes its place, and the old one goes when its last reader is done.
 //!
 //! ```text
 //! lock       held while a generation is changed, by whichever process
@@ -26,11 +26,11 @@ use crate::error::GitError;
 const TIPS: &str = "gitops-tips";
 const DAMAGED: &str = "gitops-damaged";
 const URL: &str = "gitops-url";
-/// Most tips remembered: enough for any number of branches people keep, small enough to read at
+/// Most tips remembered: enough for any number of branches users keep, small enough to read at
 /// each fetch.
-const MOST_TIPS: usize = 4096;
+const MAX_TIPS: usize = 4096;
 
-/// The folder a mirror lives in.
+/// The directory a mirror lives in.
 pub(crate) struct Storage {
     directory: PathBuf,
 }
@@ -59,7 +59,7 @@ impl Storage {
             .map_err(|error| GitError::storage(path, &error))
     }
 
-    /// The folder of the generation in use.
+    /// The directory of the generation in use.
     pub(crate) fn current(&self) -> Option<PathBuf> {
         let name = fs::read_to_string(self.directory.join("current")).ok()?;
         generation_number(name.trim())?;
@@ -135,8 +135,8 @@ fn generation_number(name: &str) -> Option<u64> {
 
 /// Removes lock files and unfinished packs: whoever wrote them is gone, since the lock is ours.
 fn sweep_interrupted(generation: &Path) {
-    let files = |folder: &Path| {
-        fs::read_dir(folder)
+    let files = |directory: &Path| {
+        fs::read_dir(directory)
             .into_iter()
             .flatten()
             .flatten()
@@ -174,7 +174,7 @@ fn open_options() -> gix::open::Options {
 /// One bare repository, shared by the mirror and by snapshots.
 pub(crate) struct Generation {
     pub(crate) path: PathBuf,
-    /// Opened anew when packs arrive, since gix sizes its table of packs when opening.
+    /// Reopened when packs arrive, since gix sizes its table of packs when opening.
     repository: RwLock<gix::ThreadSafeRepository>,
     /// Grows with each opening.
     openings: AtomicU64,
@@ -262,7 +262,7 @@ impl Generation {
         let lines: Vec<String> = fetched
             .iter()
             .chain(kept)
-            .take(MOST_TIPS)
+            .take(MAX_TIPS)
             .map(ToString::to_string)
             .collect();
         let path = self.path.join(TIPS);
@@ -314,7 +314,7 @@ impl Generation {
         }
     }
 
-    /// Lets the folder go with its last user.
+    /// Lets the directory go with its last user.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }

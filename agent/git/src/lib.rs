@@ -1,11 +1,11 @@
 //! Bare mirrors of the Git repositories applications are kept in: which refs there are, fetching
 //! objects, reading trees, blobs and history.
 //!
-//! [`Mirror`] owns a folder on disk and everything that talks to the network; [`Snapshot`] reads
-//! one commit and talks to nobody. All calls block: an async caller wraps them in `spawn_blocking`.
-//! The crate never checks files out, never runs anything a repository contains, never writes to a
-//! remote, reads no configuration of the machine's git, and never puts a secret in an error or a
-//! log line. Which revision an application wants is decided in gitops-core.
+//! [`Mirror`] owns a directory on disk and everything that talks to the network; [`Snapshot`] reads
+//! one commit and talks to no server. All calls block: an async caller wraps them in
+//! `spawn_blocking`. The crate never checks files out, never runs anything a repository contains,
+//! never writes to a remote, reads no configuration of the machine's git, and never puts a secret
+//! in an error or a log line. Which revision an application wants is decided in gitops-core.
 
 mod access;
 mod commits;

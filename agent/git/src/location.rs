@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_people_write() {
+    fn urls_users_write() {
         let http = |url: &str| Location::Http(url::Url::parse(url).unwrap());
         let cases = [
             (

@@ -1,6 +1,6 @@
 //! The mirror of one repository: lists refs, fetches what is wanted and not there yet, and replaces
-//! itself when its objects turn out damaged. One fetch at a time for a folder, across threads and
-//! processes; reading never waits. Never decides when to fetch or which revision an application
+//! itself when its objects turn out damaged. One fetch at a time for a directory, across threads
+//! and processes; reading never waits. Never decides when to fetch or which revision an application
 //! wants.
 
 use std::collections::BTreeMap;
@@ -36,16 +36,16 @@ pub struct FetchReport {
     pub bytes: u64,
     /// What each wanted ref points to (the commit, also for annotated tags).
     pub refs: BTreeMap<String, String>,
-    /// Why the mirror was built anew, when it was.
+    /// Why the mirror was recreated, when it was.
     pub recreated: Option<String>,
 }
 
 const HEADS_TAGS_AND_HEAD: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
 impl Mirror {
-    /// Opens the mirror in `directory`, which nothing else may use; creates it, or starts anew when
+    /// Opens the mirror in `directory`, which nothing else may use; creates it, or starts over when
     /// what is there is unusable, of another repository, or shallow although all history is wanted.
-    /// Contacts nobody.
+    /// Contacts no server.
     pub fn open(directory: &Path, access: RepositoryAccess) -> Result<Self, GitError> {
         let server = Server::new(access)?;
         let storage = Storage::open(directory)?;
@@ -57,7 +57,7 @@ impl Mirror {
                     tracing::warn!(
                         repository = server.url(),
                         reason,
-                        "unusable mirror: starting anew"
+                        "unusable mirror: starting over"
                     );
                 }
                 let generation = storage.create(server.url())?;
@@ -94,14 +94,15 @@ impl Mirror {
         self.server.url()
     }
 
-    /// Asks the server for its branches, tags and HEAD. Fetches nothing and waits for nobody.
+    /// Asks the server for its branches, tags and HEAD. Fetches nothing and waits for no other
+    /// fetch.
     pub fn list_refs(&self) -> Result<Refs, GitError> {
         let (_, refs) = Exchange::connect(&self.server)?.list(&HEADS_TAGS_AND_HEAD)?;
         Ok(refs)
     }
 
     /// Makes sure everything in `wants` is in the mirror, asking the server only for what is
-    /// missing. When objects turn out damaged, builds the mirror anew and says so in the report.
+    /// missing. When objects turn out damaged, recreates the mirror and says so in the report.
     pub fn fetch(&self, wants: &[Want]) -> Result<FetchReport, GitError> {
         let _fetching = self.fetching.lock();
         let _lock = self.storage.lock()?;
@@ -118,7 +119,7 @@ impl Mirror {
         tracing::warn!(
             repository = self.url(),
             reason = damage,
-            "damaged mirror: building it anew"
+            "damaged mirror: recreating it"
         );
         let mut report = FetchReport {
             recreated: Some(damage),
@@ -150,7 +151,7 @@ impl Mirror {
         match Self::open_current(&self.storage, &self.server) {
             Ok(current) => self.replace_generation(current),
             Err(reason) => {
-                let reason = reason.unwrap_or_else(|| "its folder is gone".to_owned());
+                let reason = reason.unwrap_or_else(|| "its directory is gone".to_owned());
                 generation.report_damage(self.url(), &reason);
             }
         }
@@ -257,7 +258,7 @@ impl Mirror {
     }
 
     /// The tree of one commit, for reading. Cheap; keeps what it needs even when the mirror is
-    /// built anew meanwhile.
+    /// recreated meanwhile.
     pub fn snapshot(&self, sha: &str) -> Result<Snapshot, GitError> {
         let generation = self.generation();
         let commit = self.existing_commit(&generation, sha)?;

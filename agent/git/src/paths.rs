@@ -18,7 +18,7 @@ pub(crate) fn split(path: &str) -> Result<Vec<&str>, GitError> {
     Ok(names)
 }
 
-/// Follows `path` from the folder `names`, as [`split`] does from the root.
+/// Follows `path` from the directory `names`, as [`split`] does from the root.
 pub(crate) fn append<'a>(names: &mut Vec<&'a str>, path: &'a str) -> Result<(), &'static str> {
     if path.contains('\0') {
         return Err("it contains a NUL character");
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_people_write() {
+    fn paths_users_write() {
         let cases: [(&str, Option<&[&str]>); 14] = [
             ("", Some(&[])),
             (".", Some(&[])),

@@ -7,7 +7,7 @@ use crate::mirror::Mirror;
 
 const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 /// Tags of tags exist; endless chains do not.
-const MOST_TAGS: usize = 8;
+const MAX_TAG_DEPTH: usize = 8;
 
 /// What an id leads to.
 enum Found {
@@ -19,7 +19,7 @@ enum Found {
 }
 
 impl Mirror {
-    /// Those of `ids` that are not here. A commit without its folder listing is damage.
+    /// Those of `ids` that are not here. A commit without its directory listing is damage.
     pub(crate) fn missing(
         &self,
         generation: &Generation,
@@ -35,7 +35,8 @@ impl Mirror {
                     let listing =
                         listing.map_err(|error| self.unreadable(generation, id, &error))?;
                     if listing.is_none() {
-                        let reason = format!("commit {id}: its folder listing {tree} is missing");
+                        let reason =
+                            format!("commit {id}: its directory listing {tree} is missing");
                         return Err(generation.report_damage(self.url(), &reason));
                     }
                 }
@@ -77,7 +78,7 @@ impl Mirror {
     fn find(&self, generation: &Generation, id: gix::ObjectId) -> Result<Option<Found>, GitError> {
         let found = generation.read(|repository| {
             let mut id = id;
-            for _ in 0..MOST_TAGS {
+            for _ in 0..MAX_TAG_DEPTH {
                 let Some(object) = repository.try_find_object(id)? else {
                     return Ok(None);
                 };

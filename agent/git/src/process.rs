@@ -1,6 +1,6 @@
-//! Talks to a Git server through a program's standard input and output (`ssh`, or `git-upload-pack`
-//! for a local repository). Collects what the program prints to its standard error, ends it when it
-//! stays silent too long, and never leaves it behind. Never decides which program to run.
+//! Talks to a Git server through a process's standard input and output (`ssh`, or `git-upload-pack`
+//! for a local repository). Collects what it prints to its standard error, ends it when it
+//! stays silent too long, and never leaves it behind. Never decides which executable to run.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use gitops_transport::Limits;
 use parking_lot::Mutex;
 
-/// How much of a program's messages is kept: the beginning, where the cause is.
-const LONGEST_MESSAGES: usize = 8 * 1024;
+/// How much of a process's messages is kept: the beginning, where the cause is.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
-/// A running program; ended when dropped.
-pub(crate) struct Program {
+/// A running process; ended when dropped.
+pub(crate) struct ChildProcess {
     child: Arc<Mutex<Child>>,
     clock: Arc<Clock>,
     messages: Option<JoinHandle<Vec<u8>>>,
     guard: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// When the program was last heard, and whether it was ended for its silence.
+/// When the process was last heard, and whether it was ended for its silence.
 struct Clock {
     started: Instant,
     last_heard: AtomicU64,
@@ -49,24 +49,24 @@ impl Clock {
     }
 }
 
-/// The program's standard output.
+/// The process's standard output.
 pub(crate) struct Output {
     inner: ChildStdout,
     clock: Arc<Clock>,
 }
 
-/// The program's standard input.
+/// The process's standard input.
 pub(crate) struct Input(ChildStdin);
 
-/// How a program ended.
-pub(crate) struct Ending {
+/// How a process ended.
+pub(crate) struct ExitState {
     /// What it printed to standard error.
     pub(crate) messages: String,
     /// Whether it was ended for silence or for taking too long altogether.
     pub(crate) expired: bool,
 }
 
-impl Program {
+impl ChildProcess {
     /// Starts `command` with its three standard streams piped.
     pub(crate) fn start(mut command: Command, limits: Limits) -> io::Result<(Self, Output, Input)> {
         command
@@ -77,7 +77,7 @@ impl Program {
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
             let _ = child.kill();
-            return Err(io::Error::other("the program's streams are missing"));
+            return Err(io::Error::other("the process's streams are missing"));
         };
         let clock = Arc::new(Clock {
             started: Instant::now(),
@@ -107,14 +107,14 @@ impl Program {
         let watcher = std::thread::Builder::new()
             .name("git-timeout".into())
             .spawn(watch)?;
-        let program = Self {
+        let process = Self {
             child,
             clock: clock.clone(),
             messages: Some(messages),
             guard: Some((done, watcher)),
         };
         Ok((
-            program,
+            process,
             Output {
                 inner: stdout,
                 clock,
@@ -123,11 +123,11 @@ impl Program {
         ))
     }
 
-    /// Ends the program if it still runs, and says what it had to say. Its streams must have been
+    /// Ends the process if it still runs, and says what it had to say. Its streams must have been
     /// dropped.
-    pub(crate) fn finish(mut self) -> Ending {
+    pub(crate) fn finish(mut self) -> ExitState {
         let messages = self.end();
-        Ending {
+        ExitState {
             messages,
             expired: self.clock.expired.load(Ordering::Relaxed),
         }
@@ -137,11 +137,11 @@ impl Program {
         let Some((done, watcher)) = self.guard.take() else {
             return String::new();
         };
-        // A program that has just failed is about to exit by itself, and its messages are complete
+        // A process that has just failed is about to exit by itself, and its messages are complete
         // only then.
-        let patience = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(2);
         while let Ok(None) = self.child.lock().try_wait()
-            && Instant::now() < patience
+            && Instant::now() < deadline
         {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -158,13 +158,13 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// Reads to the end, so that the program never blocks on a full pipe, and keeps the beginning.
+/// Reads to the end, so that the process never blocks on a full pipe, and keeps the beginning.
 fn collect(mut stderr: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut buffer = [0; 4096];
@@ -172,7 +172,7 @@ fn collect(mut stderr: impl Read) -> Vec<u8> {
         match stderr.read(&mut buffer) {
             Ok(0) => return kept,
             Ok(length) => {
-                let room = LONGEST_MESSAGES.saturating_sub(kept.len());
+                let room = MAX_MESSAGE_BYTES.saturating_sub(kept.len());
                 kept.extend_from_slice(&buffer[..length.min(room)]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -210,18 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_collected_without_blocking_the_program() {
+    fn messages_are_collected_without_blocking_the_process() {
         let script = "head -c 100000 /dev/zero | tr '\\0' x >&2; cat; echo second >&2";
-        let (program, mut output, mut input) =
-            Program::start(shell(script), Limits::default()).unwrap();
+        let (process, mut output, mut input) =
+            ChildProcess::start(shell(script), Limits::default()).unwrap();
         input.write_all(b"hello").unwrap();
         drop(input);
         let mut said = String::new();
         output.read_to_string(&mut said).unwrap();
         drop(output);
         assert_eq!(said, "hello");
-        let ending = program.finish();
-        assert_eq!(ending.messages.len(), LONGEST_MESSAGES);
+        let ending = process.finish();
+        assert_eq!(ending.messages.len(), MAX_MESSAGE_BYTES);
         assert!(!ending.expired);
     }
 
@@ -231,12 +231,12 @@ mod tests {
             idle: Duration::from_millis(50),
             ..Limits::default()
         };
-        let (program, mut output, input) =
-            Program::start(shell("echo why >&2; exec sleep 600"), limits).unwrap();
+        let (process, mut output, input) =
+            ChildProcess::start(shell("echo why >&2; exec sleep 600"), limits).unwrap();
         let mut said = Vec::new();
         output.read_to_end(&mut said).unwrap();
         drop((input, output));
-        let ending = program.finish();
+        let ending = process.finish();
         assert!(ending.expired);
         assert_eq!(ending.messages, "why\n");
     }

@@ -6,7 +6,7 @@ use gitops_transport::redact::{one_line, percent_decode, without_user_informatio
 
 use crate::access::{Credentials, RepositoryAccess};
 
-/// Texts shorter than this are not searched for: replacing every "a" helps nobody, and such a
+/// Texts shorter than this are not searched for: replacing every "a" helps no reader, and such a
 /// secret protects nothing.
 const MIN_SECRET: usize = 3;
 /// Longest text taken over from a server or a program, in characters.

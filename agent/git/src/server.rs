@@ -1,4 +1,4 @@
-//! The server of one repository: connects to it over HTTP, ssh or a local program, and says what it
+//! The server of one repository: connects to it over HTTP, ssh or a local process, and says what it
 //! means when an exchange fails. Knows nothing of the Git protocol beyond its complaints.
 
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use crate::failure::{Failure, FailureSlot};
 use crate::generation::chain;
 use crate::http::{self, HttpClient};
 use crate::location::{Location, RemoteUrl};
-use crate::process::Program;
+use crate::process::ChildProcess;
 use crate::redact::Redactor;
 use crate::ssh;
 
@@ -35,7 +35,7 @@ pub(crate) struct Server {
 /// What carries one exchange.
 pub(crate) struct Carrier {
     pub(crate) transport: Box<dyn Transport>,
-    program: Option<Program>,
+    process: Option<ChildProcess>,
     failure: FailureSlot,
     /// Key and known hosts of ssh, which must outlive it.
     _files: Option<tempfile::TempDir>,
@@ -97,7 +97,7 @@ impl Server {
                 ));
                 return Ok(Carrier {
                     transport,
-                    program: None,
+                    process: None,
                     failure,
                     _files: None,
                 });
@@ -121,18 +121,20 @@ impl Server {
             }
             Location::File(path) => {
                 if !path.exists() {
-                    return Err(self.meaning(Failure::NotFound("there is no such folder".into())));
+                    return Err(
+                        self.meaning(Failure::NotFound("there is no such directory".into()))
+                    );
                 }
                 (upload_pack(path), path.to_string_lossy().into_owned(), None)
             }
         };
-        let program = command.get_program().to_string_lossy().into_owned();
-        let started = Program::start(command, self.access.limits).map_err(|error| {
+        let executable = command.get_program().to_string_lossy().into_owned();
+        let started = ChildProcess::start(command, self.access.limits).map_err(|error| {
             self.meaning(Failure::Unreachable(format!(
-                "cannot run `{program}`: {error}; it must be installed"
+                "cannot run `{executable}`: {error}; it must be installed"
             )))
         })?;
-        let (program, output, input) = started;
+        let (process, output, input) = started;
         let transport = StreamTransport::new(
             output,
             input,
@@ -144,24 +146,24 @@ impl Server {
         );
         Ok(Carrier {
             transport: Box::new(transport),
-            program: Some(program),
+            process: Some(process),
             failure,
             _files: files,
         })
     }
 
-    /// What a failed exchange means: the transport's own word, then what the program said, then
+    /// What a failed exchange means: the transport's own word, then what the process said, then
     /// what the protocol layer said.
     pub(crate) fn explain(&self, carrier: Carrier, error: &gix::Error) -> GitError {
         let Carrier {
             transport,
-            program,
+            process,
             failure,
             _files,
         } = carrier;
-        // Closes the program's input and output, so that it ends.
+        // Closes the process's input and output, so that it ends.
         drop(transport);
-        let ending = program.map(Program::finish);
+        let ending = process.map(ChildProcess::finish);
         if let Some(failure) = failure.borrow_mut().take() {
             return self.meaning(failure);
         }

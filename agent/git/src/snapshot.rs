@@ -30,10 +30,10 @@ pub enum Entry {
     Symlink {
         /// Names its content.
         id: ObjectId,
-        /// Where it points to, relative to its folder.
+        /// Where it points to, relative to its directory.
         target: String,
     },
-    /// A folder.
+    /// A directory.
     Tree {
         /// Names everything in it.
         id: ObjectId,
@@ -45,7 +45,7 @@ pub enum Entry {
     },
 }
 
-/// What kind of thing an item of a folder is.
+/// What kind of thing an item of a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemKind {
     /// A file.
@@ -54,13 +54,13 @@ pub enum ItemKind {
     Executable,
     /// A symbolic link.
     Symlink,
-    /// A folder.
+    /// A directory.
     Tree,
     /// Another repository.
     Submodule,
 }
 
-/// One item of a folder.
+/// One item of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Its name; bytes that are not UTF-8 are replaced, and such a file cannot be read by name.
@@ -83,8 +83,8 @@ pub struct Resolved {
     pub links: Vec<(String, ObjectId)>,
 }
 
-/// The tree of one commit. Clones share one cache of folder listings, which goes with the last of
-/// them.
+/// The tree of one commit. Clones share one cache of directory listings, which goes with the last
+/// of them.
 #[derive(Clone)]
 pub struct Snapshot {
     shared: Arc<Shared>,
@@ -99,11 +99,11 @@ struct Shared {
 }
 
 /// Links followed for one path, as Linux.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 /// Largest file that is read: what Kubernetes could take is a hundredth of it.
-const LARGEST_BLOB: u64 = 128 * 1024 * 1024;
+const MAX_BLOB_BYTES: u64 = 128 * 1024 * 1024;
 /// Longest link target; Linux allows as much.
-const LONGEST_TARGET: u64 = 4096;
+const MAX_TARGET_BYTES: u64 = 4096;
 
 impl Snapshot {
     pub(crate) fn new(
@@ -149,8 +149,8 @@ impl Snapshot {
         self.to_entry(mode, id)
     }
 
-    /// Where `path` leads, following links as a file system would: through folders and at its end,
-    /// also absent files. Links out of the repository, absolute ones, and endless chains are
+    /// Where `path` leads, following links as a file system would: through directories and at its
+    /// end, also absent files. Links out of the repository, absolute ones, and endless chains are
     /// errors.
     pub fn resolve(&self, path: &str) -> Result<Resolved, GitError> {
         if path.starts_with('/') {
@@ -213,7 +213,7 @@ impl Snapshot {
                         );
                         return Err(paths::invalid(path, &reason));
                     }
-                    if links.len() == MOST_LINKS {
+                    if links.len() == MAX_LINKS {
                         return Err(paths::invalid(
                             path,
                             "too many symbolic links, one after the other",
@@ -243,13 +243,13 @@ impl Snapshot {
         }
     }
 
-    /// The items of the folder at `path` (the root: an empty path), in the byte order of their
+    /// The items of the directory at `path` (the root: an empty path), in the byte order of their
     /// names.
     pub fn list(&self, path: &str) -> Result<Vec<Item>, GitError> {
         let id = match self.entry(path)? {
             Entry::Tree { id } => id,
             Entry::Absent => return Err(self.absent(path)),
-            other => return Err(self.unexpected(path, "a folder", &other)),
+            other => return Err(self.unexpected(path, "a directory", &other)),
         };
         let tree = self.tree(id)?;
         let items = tree.entries().map(|entry| Item {
@@ -268,7 +268,7 @@ impl Snapshot {
         Ok(items)
     }
 
-    /// The id of the folder at `path`; none when there is no folder.
+    /// The id of the directory at `path`; none when there is no directory.
     pub fn tree_id(&self, path: &str) -> Result<Option<ObjectId>, GitError> {
         let found = self.find(&paths::split(path)?)?;
         Ok(found.and_then(|(mode, id)| (mode == Mode::Tree).then_some(id)))
@@ -276,7 +276,7 @@ impl Snapshot {
 
     /// The content of a blob of this commit by its id.
     pub fn read_blob(&self, id: ObjectId) -> Result<Vec<u8>, GitError> {
-        self.object(id, gix::object::Kind::Blob, LARGEST_BLOB)
+        self.object(id, gix::object::Kind::Blob, MAX_BLOB_BYTES)
     }
 
     fn find(&self, names: &[&str]) -> Result<Option<(Mode, ObjectId)>, GitError> {
@@ -313,7 +313,7 @@ impl Snapshot {
     }
 
     fn link_target(&self, id: ObjectId) -> Result<String, GitError> {
-        let target = self.object(id, gix::object::Kind::Blob, LONGEST_TARGET)?;
+        let target = self.object(id, gix::object::Kind::Blob, MAX_TARGET_BYTES)?;
         Ok(String::from_utf8_lossy(&target).into_owned())
     }
 
@@ -321,9 +321,9 @@ impl Snapshot {
         if let Some(tree) = self.shared.cache.get(&id) {
             return Ok(tree);
         }
-        let data = self.object(id, gix::object::Kind::Tree, LARGEST_BLOB)?;
+        let data = self.object(id, gix::object::Kind::Tree, MAX_BLOB_BYTES)?;
         let tree = Tree::parse(data)
-            .ok_or_else(|| self.damage(&format!("folder listing {id} is malformed")))?;
+            .ok_or_else(|| self.damage(&format!("directory listing {id} is malformed")))?;
         let tree = Arc::new(tree);
         self.shared.cache.put(id, &tree);
         Ok(tree)
@@ -389,7 +389,7 @@ impl Snapshot {
             Entry::Absent => "absent",
             Entry::Blob { .. } => "a file",
             Entry::Symlink { .. } => "a symbolic link",
-            Entry::Tree { .. } => "a folder",
+            Entry::Tree { .. } => "a directory",
             Entry::Submodule { .. } => "a submodule",
         };
         let Shared { url, commit, .. } = &*self.shared;

@@ -1,5 +1,5 @@
 //! Runs `ssh` for one exchange, with this repository's key and known hosts and nothing else: no
-//! agent, no configuration files, no prompts. The key lives in a private temporary folder for as
+//! agent, no configuration files, no prompts. The key lives in a private temporary directory for as
 //! long as the exchange. Also tells from ssh's messages what went wrong.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::access::{Credentials, RepositoryAccess};
 use crate::failure::Failure;
 
-/// The command, and the folder that must live as long as it runs.
+/// The command, and the directory that must live as long as it runs.
 pub(crate) struct Ssh {
     pub(crate) command: Command,
     pub(crate) files: tempfile::TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Destination<'a> {
 
 /// Prepares `ssh host git-upload-pack 'path'`.
 pub(crate) fn prepare(access: &RepositoryAccess, destination: &Destination<'_>) -> io::Result<Ssh> {
-    let files = private_folder()?;
+    let files = private_directory()?;
     let known_hosts = write_private(
         files.path(),
         "known_hosts",
@@ -101,7 +101,7 @@ pub(crate) fn prepare(access: &RepositoryAccess, destination: &Destination<'_>) 
     Ok(Ssh { command, files })
 }
 
-fn private_folder() -> io::Result<tempfile::TempDir> {
+fn private_directory() -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("gitops-ssh-");
     #[cfg(unix)]
@@ -113,8 +113,8 @@ fn private_folder() -> io::Result<tempfile::TempDir> {
 }
 
 /// Writes a file only its owner can read.
-fn write_private(folder: &Path, name: &str, content: &str) -> io::Result<PathBuf> {
-    let path = folder.join(name);
+fn write_private(directory: &Path, name: &str, content: &str) -> io::Result<PathBuf> {
+    let path = directory.join(name);
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -271,11 +271,14 @@ mod tests {
             path: "a b",
         };
         let ssh = prepare(&access, &destination).unwrap();
-        let folder = ssh.files.path().to_owned();
+        let directory = ssh.files.path().to_owned();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&folder.join("key"))), (0o700, 0o600));
         assert_eq!(
-            fs::read_to_string(folder.join("key")).unwrap(),
+            (mode(&directory), mode(&directory.join("key"))),
+            (0o700, 0o600)
+        );
+        assert_eq!(
+            fs::read_to_string(directory.join("key")).unwrap(),
             "-----BEGIN\nabc\n-----END\n"
         );
         let arguments: Vec<_> = ssh
@@ -289,6 +292,6 @@ mod tests {
             ["--", "h", "git-upload-pack 'a b'"]
         );
         drop(ssh);
-        assert!(!folder.exists());
+        assert!(!directory.exists());
     }
 }

@@ -1,6 +1,6 @@
-//! One folder listing of Git, kept as Git stores it with an index of its entries, so that a folder
-//! of ten thousand files costs little more than its bytes and a look-up is a binary search. Never
-//! reads an object by itself.
+//! One directory listing of Git, kept as Git stores it with an index of its entries, so that a
+//! directory of ten thousand files costs little more than its bytes and a look-up is a binary
+//! search. Never reads an object by itself.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -64,7 +64,7 @@ impl Tree {
         parse_entry(&self.data[position as usize..]).map(|(entry, _)| entry)
     }
 
-    /// The entry with this name. Git sorts folders as if their names ended in `/`, hence two
+    /// The entry with this name. Git sorts directories as if their names ended in `/`, hence two
     /// searches.
     pub(crate) fn find(&self, name: &[u8]) -> Option<TreeEntry<'_>> {
         [false, true].into_iter().find_map(|as_tree| {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn finds_every_entry_in_gits_order() {
-        // `a.b` sorts before the folder `a` (as `a/`), which sorts before `a0`.
+        // `a.b` sorts before the directory `a` (as `a/`), which sorts before `a0`.
         let entries = [
             ("100644", "a-b"),
             ("100644", "a.b"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct RendererConfig {
     /// The `gitops-renderer` executable.
-    pub program: PathBuf,
+    pub executable: PathBuf,
     /// Renders at the same time.
     pub max_workers: usize,
     /// Wall-clock time of one render.
@@ -22,9 +22,9 @@ pub struct RendererConfig {
 
 impl RendererConfig {
     /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 64 MiB of manifests, idle for 30 s.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
+    pub fn new(executable: impl Into<PathBuf>) -> Self {
         Self {
-            program: program.into(),
+            executable: executable.into(),
             max_workers: std::thread::available_parallelism().map_or(1, Into::into),
             timeout: Duration::from_mins(1),
             memory_bytes: 1 << 30,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::path::shown;
 use crate::tree::TreeError;
 
-/// A chart that another one depends on and that its `charts/` folder does not have.
+/// A chart that another one depends on and that its `charts/` directory does not have.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 pub struct ChartDependency {
     /// Name in Chart.yaml.
@@ -38,9 +38,9 @@ pub enum RenderError {
         /// Its text.
         target: String,
     },
-    /// The Application's folder does not exist.
+    /// The Application's directory does not exist.
     #[error(
-        "path {} does not exist in revision {revision}; correct spec.source.path or commit the folder",
+        "path {} does not exist in revision {revision}; correct spec.source.path or commit the directory",
         shown(path)
     )]
     PathMissing {
@@ -49,9 +49,9 @@ pub enum RenderError {
         /// The revision rendered.
         revision: String,
     },
-    /// The Application's folder is a file.
+    /// The Application's directory is a file.
     #[error(
-        "path {path} is a file; spec.source.path must name the folder it is in (directory.include can then name the file)"
+        "path {path} is a file; spec.source.path must name the directory it is in (directory.include can then name the file)"
     )]
     PathIsFile {
         /// The Application's path.
@@ -137,10 +137,10 @@ pub enum RenderError {
         detail: String,
     },
     /// The worker cannot be started.
-    #[error("cannot start the render worker {}: {reason}", program.display())]
+    #[error("cannot start the render worker {}: {reason}", executable.display())]
     Unavailable {
-        /// Its program.
-        program: PathBuf,
+        /// Its executable.
+        executable: PathBuf,
         /// Why not.
         reason: String,
     },

@@ -1,5 +1,5 @@
-//! Frames between this process and a worker: header length and body length (four bytes each, big endian), a JSON header,
-//! and raw bytes.
+//! Frames between this process and a worker: header length and body length (four bytes each, big endian), a JSON
+//! header, and raw bytes.
 
 use std::io::{self, Read, Write};
 

@@ -1,6 +1,6 @@
-//! The input set: what a render asked of its trees and what each answer was, so that later commits can be compared without
-//! rendering. A question is recorded as coarsely as it was asked: a look at whether something is a file does not depend on
-//! the file's content, and a listing depends on names and kinds only. It never holds content.
+//! The input set: what a render asked of its trees and what each answer was, so that later commits can be compared
+//! without rendering. A question is recorded as coarsely as it was asked: a look at whether something is a file does
+//! not depend on the file's content, and a listing depends on names and kinds only. It never holds content.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Fact {
     File,
     /// A file with this content id.
     Blob(String),
-    /// A folder, whatever is in it.
+    /// A directory, whatever is in it.
     Directory,
     /// A symbolic link with this text.
     Link(String),
@@ -32,7 +32,7 @@ pub enum Fact {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeInputs {
     entries: BTreeMap<String, Fact>,
-    /// Folder → digest of the names and kinds in it.
+    /// Directory → digest of the names and kinds in it.
     listings: BTreeMap<String, String>,
 }
 
@@ -157,7 +157,7 @@ impl InputSet {
         self.revision
     }
 
-    /// The files read, and those looked for and not found: tree name and path. Folders are not among them.
+    /// The files read, and those looked for and not found: tree name and path. Directories are not among them.
     pub fn paths(&self) -> impl Iterator<Item = (&str, &str)> {
         self.trees.iter().flat_map(|(tree, inputs)| {
             inputs
@@ -168,7 +168,7 @@ impl InputSet {
         })
     }
 
-    /// The folders whose names were listed: tree name and path.
+    /// The directories whose names were listed: tree name and path.
     pub fn listings(&self) -> impl Iterator<Item = (&str, &str)> {
         self.trees.iter().flat_map(|(tree, inputs)| {
             inputs

@@ -1,4 +1,4 @@
-//! A folder on disk as a tree, for rendering what a person is about to commit. `.git` is not part of it.
+//! A directory on disk as a tree, for rendering what a user is about to commit. `.git` is not part of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::tree::{SourceTree, TreeEntry, TreeError, TreeItem};
 
-/// A folder on disk. A file's id is the SHA-256 of its content; a folder's id covers the names and kinds in it.
+/// A directory on disk. A file's id is the SHA-256 of its content; a directory's id covers the names and kinds in it.
 #[derive(Clone, Debug)]
 pub struct LocalDirectory {
     root: PathBuf,
 }
 
 impl LocalDirectory {
-    /// The folder that is the tree's root.
+    /// The directory that is the tree's root.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -97,7 +97,7 @@ fn storage(path: &str, error: &std::io::Error) -> TreeError {
     }
 }
 
-/// Names in a folder with a byte for their kind, sorted.
+/// Names in a directory with a byte for their kind, sorted.
 fn names(place: &Path, path: &str) -> Result<Vec<(String, u8)>, TreeError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(place).map_err(|error| storage(path, &error))? {

@@ -1,4 +1,4 @@
-//! A tree held in memory: unpacked chart archives, manifests handed over by a person, and test fixtures.
+//! A tree held in memory: unpacked chart archives, manifests handed over by a user, and test fixtures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ enum Content {
     Submodule,
 }
 
-/// Files by path; folders exist where a file is below them. Ids are SHA-256 of the content.
+/// Files by path; directories exist where a file is below them. Ids are SHA-256 of the content.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryTree {
     files: BTreeMap<String, Content>,
@@ -60,8 +60,8 @@ impl MemoryTree {
             .map(move |(path, content)| (&path[prefix.len()..], content))
     }
 
-    fn folder_entry(&self, path: &str) -> TreeEntry {
-        let prefix = folder_prefix(path);
+    fn directory_entry(&self, path: &str) -> TreeEntry {
+        let prefix = directory_prefix(path);
         let mut hash = Sha256::new();
         let mut any = path.is_empty();
         for (name, content) in self.below(&prefix) {
@@ -81,7 +81,7 @@ impl MemoryTree {
     }
 }
 
-fn folder_prefix(path: &str) -> String {
+fn directory_prefix(path: &str) -> String {
     if path.is_empty() {
         String::new()
     } else {
@@ -117,7 +117,7 @@ impl SourceTree for MemoryTree {
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
         Ok(match self.files.get(path) {
             Some(content) => entry_of(content),
-            None => self.folder_entry(path),
+            None => self.directory_entry(path),
         })
     }
 
@@ -137,17 +137,17 @@ impl SourceTree for MemoryTree {
                 path: path.to_owned(),
             });
         }
-        let prefix = folder_prefix(path);
+        let prefix = directory_prefix(path);
         let mut items: BTreeMap<String, TreeEntry> = BTreeMap::new();
         for (rest, content) in self.below(&prefix) {
             match rest.split_once('/') {
                 None => {
                     items.insert(rest.to_owned(), entry_of(content));
                 }
-                Some((folder, _)) if !items.contains_key(folder) => {
+                Some((directory, _)) if !items.contains_key(directory) => {
                     items.insert(
-                        folder.to_owned(),
-                        self.folder_entry(&format!("{prefix}{folder}")),
+                        directory.to_owned(),
+                        self.directory_entry(&format!("{prefix}{directory}")),
                     );
                 }
                 Some(_) => {}

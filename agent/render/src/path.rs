@@ -1,5 +1,5 @@
-//! Arithmetic on paths that people wrote: relative to a folder, or to the root with a leading slash, with `.` and `..`.
-//! It works on text only; where links lead is decided when a path is read.
+//! Arithmetic on paths that users wrote: relative to a directory, or to the root with a leading slash, with `.` and
+//! `..`. It works on text only; where links lead is decided when a path is read.
 
 /// A path left the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) fn join(base: &str, path: &str) -> Result<String, Escapes> {
     Ok(names.join("/"))
 }
 
-/// The path as a person should see it.
+/// The path for messages.
 pub(crate) fn shown(path: &str) -> &str {
     if path.is_empty() {
         "the repository's root"

@@ -1,5 +1,5 @@
-//! From a source to a job: where its folder is, what Argo CD's override files change, which kind it is, and its options
-//! with paths resolved and the build environment substituted. It reads a handful of files and renders nothing.
+//! From a source to a job: where its directory is, what Argo CD's override files change, which kind it is, and its
+//! options with paths resolved and the build environment substituted. It reads a handful of files and renders nothing.
 
 use serde_json::Value;
 
@@ -18,8 +18,11 @@ use crate::value_files::Resolver;
 /// Names of kustomization files.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// The application's folder, which must exist.
-pub(crate) fn folder(request: &RenderRequest, trees: &mut Trees) -> Result<String, RenderError> {
+/// The application's directory, which must exist.
+pub(crate) fn source_directory(
+    request: &RenderRequest,
+    trees: &mut Trees,
+) -> Result<String, RenderError> {
     let source = &request.source;
     let written = match &source.spec.path {
         Some(path) if !source.is_chart_archive => path.as_str(),
@@ -44,13 +47,13 @@ pub(crate) fn folder(request: &RenderRequest, trees: &mut Trees) -> Result<Strin
 }
 
 /// Paths of the files that may override the source, in the order they apply.
-pub(crate) fn override_files(folder: &str, app: &AppContext) -> Vec<String> {
+pub(crate) fn override_files(directory: &str, app: &AppContext) -> Vec<String> {
     [
         ".argocd-source.yaml".to_owned(),
         format!(".argocd-source-{}.yaml", app.name),
     ]
     .iter()
-    .filter_map(|name| join(folder, name).ok())
+    .filter_map(|name| join(directory, name).ok())
     .collect()
 }
 
@@ -97,10 +100,10 @@ fn merge_patch(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Which kind a source is: what it says, else what its folder has.
+/// Which kind a source is: what it says, else what its directory has.
 pub(crate) fn detect(
     spec: &SourceSpec,
-    folder: &str,
+    directory: &str,
     trees: &mut Trees,
 ) -> Result<SourceType, RenderError> {
     if spec.plugin.is_some() {
@@ -126,7 +129,7 @@ pub(crate) fn detect(
         }
     }
     let mut has = |name: &str| -> Result<bool, RenderError> {
-        let path = join(folder, name).unwrap_or_default();
+        let path = join(directory, name).unwrap_or_default();
         Ok(matches!(trees.stat(OWN, &path)?, Place::File { .. }))
     };
     if has("Chart.yaml")? {
@@ -145,12 +148,12 @@ pub(crate) fn options(
     kind: SourceType,
     spec: &SourceSpec,
     request: &RenderRequest,
-    folder: &str,
+    directory: &str,
     environment: &Environment,
     trees: &mut Trees,
 ) -> Result<Options, RenderError> {
     Ok(match kind {
-        SourceType::Directory => Options::Directory(directory(
+        SourceType::Directory => Options::Directory(directory_options(
             &spec.directory.clone().unwrap_or_default(),
             environment,
         )),
@@ -162,7 +165,7 @@ pub(crate) fn options(
             let resolver = Resolver {
                 trees,
                 environment,
-                folder,
+                directory,
             };
             Options::Helm(helm(
                 spec.helm.clone().unwrap_or_default(),
@@ -173,7 +176,7 @@ pub(crate) fn options(
     })
 }
 
-fn directory(spec: &DirectorySpec, environment: &Environment) -> DirectoryOptions {
+fn directory_options(spec: &DirectorySpec, environment: &Environment) -> DirectoryOptions {
     DirectoryOptions {
         recurse: spec.recurse,
         include: environment.substitute(&spec.include),
@@ -299,6 +302,6 @@ fn helm(
         } else {
             spec.api_versions
         },
-        shown: files.folder.to_owned(),
+        shown: files.directory.to_owned(),
     })
 }

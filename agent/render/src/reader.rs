@@ -24,7 +24,7 @@ pub(crate) enum Place {
     },
 }
 
-/// One name in a folder and where it leads.
+/// One name in a directory and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) name: String,
@@ -150,7 +150,7 @@ impl Reader {
         }
     }
 
-    /// The names in the folder a path leads to, or where it leads when that is no folder.
+    /// The names in the directory a path leads to, or where it leads when that is no directory.
     pub(crate) fn list(&mut self, path: &str) -> Result<Result<Vec<Listed>, Place>, RenderError> {
         let real = match self.stat(path)? {
             Place::Directory { real } => real,
@@ -185,7 +185,8 @@ impl Reader {
         Ok(Ok(listed))
     }
 
-    /// A link that leads out of the tree is harmless until it is read: it is shown as a file, and reading it is refused.
+    /// A link that leads out of the tree is harmless until it is read: it is shown as a file, and reading it is
+    /// refused.
     fn link_kind(&mut self, path: &str) -> Result<ListedKind, RenderError> {
         match self.stat(path) {
             Ok(Place::File { .. }) | Err(RenderError::SymlinkEscapes { .. }) => {

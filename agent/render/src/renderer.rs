@@ -56,7 +56,8 @@ impl Renderer {
         }
     }
 
-    /// Renders one source. Waits for a free worker; the time limit begins when it is found. Must run in a Tokio runtime.
+    /// Renders one source. Waits for a free worker; the time limit begins when it is found. Must run in a Tokio
+    /// runtime.
     pub async fn render(&self, request: RenderRequest) -> Result<Rendered, RenderError> {
         let spec = &request.source.spec;
         if !request.source.is_chart_archive

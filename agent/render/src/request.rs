@@ -110,6 +110,6 @@ pub struct Rendered {
     pub source_type: SourceType,
     /// Everything that was read.
     pub inputs: InputSet,
-    /// What a person should know although it is no error.
+    /// What a user should know although it is no error.
     pub warnings: Vec<String>,
 }

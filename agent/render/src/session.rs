@@ -27,25 +27,25 @@ pub(crate) fn render(
         config.output_bytes.saturating_mul(INPUT_FACTOR),
     );
     let environment = Environment::new(&request.app, &request.source);
-    let folder = plan::folder(request, &mut trees)?;
+    let directory = plan::source_directory(request, &mut trees)?;
     let mut conversation = Conversation {
         worker,
         trees: &mut trees,
         config,
     };
     let mut spec = request.source.spec.clone();
-    for file in plan::override_files(&folder, &request.app) {
+    for file in plan::override_files(&directory, &request.app) {
         if let Some(content) = conversation.trees.read_if_there("", &file)? {
             let patch = conversation.yaml(&file, &content)?;
             spec = plan::override_source(&spec, &patch, &file)?;
         }
     }
-    let source_type = plan::detect(&spec, &folder, conversation.trees)?;
+    let source_type = plan::detect(&spec, &directory, conversation.trees)?;
     let options = plan::options(
         source_type,
         &spec,
         request,
-        &folder,
+        &directory,
         &environment,
         conversation.trees,
     )?;
@@ -55,7 +55,7 @@ pub(crate) fn render(
             SourceType::Kustomize => "kustomize",
             SourceType::Helm => "helm",
         },
-        path: &folder,
+        path: &directory,
         timeout_millis: millis(config),
         options: Some(options),
     };

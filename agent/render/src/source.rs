@@ -13,7 +13,7 @@ pub struct SourceSpec {
     /// Where the repository or chart repository is; shown and substituted, never fetched here.
     #[serde(rename = "repoURL")]
     pub repo_url: String,
-    /// Folder in the repository.
+    /// Directory in the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Chart name in a chart repository.
@@ -169,7 +169,7 @@ pub struct KustomizeReplica {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DirectorySpec {
-    /// Folders below as well.
+    /// Directories below as well.
     pub recurse: bool,
     /// Glob of files to take.
     #[serde(skip_serializing_if = "String::is_empty")]

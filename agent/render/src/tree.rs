@@ -1,18 +1,19 @@
-//! What the renderer needs of a repository: entries, bytes and listings of one tree, read only. Who implements it decides
-//! where the bytes are (Git objects, a chart archive, a folder on disk); nothing here follows links or judges paths.
+//! What the renderer needs of a repository: entries, bytes and listings of one tree, read only. Who implements it
+//! decides where the bytes are (Git objects, a chart archive, a directory on disk); nothing here follows links or
+//! judges paths.
 
 use std::sync::Arc;
 
 /// Read access to one tree.
 ///
-/// Paths are relative to the tree's root, with `/` between names, no `.`, `..`, or slash at an end; the root is the empty
-/// path. Symbolic links are entries of their own and are never followed: a path that leads through one is absent.
+/// Paths are relative to the tree's root, with `/` between names, no `.`, `..`, or slash at an end; the root is the
+/// empty path. Symbolic links are entries of their own and are never followed: a path that leads through one is absent.
 pub trait SourceTree: Send + Sync {
     /// What is at a path.
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError>;
     /// The bytes of a blob (of a symbolic link: its target).
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError>;
-    /// The entries of a folder, sorted by name.
+    /// The entries of a directory, sorted by name.
     fn list(&self, path: &str) -> Result<Vec<TreeItem>, TreeError>;
 }
 
@@ -30,7 +31,7 @@ pub enum TreeEntry {
         /// Whether the file may be executed.
         executable: bool,
     },
-    /// A folder.
+    /// A directory.
     Tree {
         /// Content id of everything in it.
         id: String,
@@ -39,7 +40,7 @@ pub enum TreeEntry {
     Commit,
 }
 
-/// One entry of a folder.
+/// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeItem {
     /// Name without any slash.
@@ -57,8 +58,8 @@ pub enum TreeError {
         /// Path in the tree.
         path: String,
     },
-    /// A folder was expected.
-    #[error("{path} is not a folder")]
+    /// A directory was expected.
+    #[error("{path} is not a directory")]
     NotADirectory {
         /// Path in the tree.
         path: String,

@@ -1,5 +1,5 @@
-//! The trees of one render, each read through a recording [`Reader`], and a budget for the bytes that are read. This is the
-//! one place a worker's questions and this side's own look-ups go through, so the record is complete.
+//! The trees of one render, each read through a recording [`Reader`], and a budget for the bytes that are read. This is
+//! the one place a worker's questions and this side's own look-ups go through, so the record is complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! Which files `helm.valueFiles` and `helm.fileParameters` mean: relative to the application's folder, from the root with a
-//! leading slash, or `$ref/…` in another source's repository; with globs in value files. Rules and order are Argo CD's: a
-//! glob's files come in lexical order, each file once, and a file that is also named outright keeps the place it is named at.
+//! Which files `helm.valueFiles` and `helm.fileParameters` mean: relative to the application's directory, from the root
+//! with a leading slash, or `$ref/…` in another source's repository; with globs in value files. Rules and order are
+//! Argo CD's: a glob's files come in lexical order, each file once, and a file that is also named outright keeps the
+//! place it is named at.
 
 use globset::GlobBuilder;
 
@@ -11,15 +12,15 @@ use crate::path::join;
 use crate::reader::{ListedKind, Place};
 use crate::trees::{OWN, Trees};
 
-/// Folders deeper than this are not searched by `**`.
+/// Directories deeper than this are not searched by `**`.
 const MAX_DEPTH: usize = 32;
 
 /// Where a value file is looked for.
 pub(crate) struct Resolver<'a> {
     pub(crate) trees: &'a mut Trees,
     pub(crate) environment: &'a Environment,
-    /// The application's folder.
-    pub(crate) folder: &'a str,
+    /// The application's directory.
+    pub(crate) directory: &'a str,
 }
 
 impl Resolver<'_> {
@@ -56,7 +57,7 @@ impl Resolver<'_> {
                 ),
             });
         }
-        let path = join(self.folder, &self.environment.substitute(written)).map_err(escapes)?;
+        let path = join(self.directory, &self.environment.substitute(written)).map_err(escapes)?;
         Ok(FileReference {
             tree: OWN.to_owned(),
             path,
@@ -101,7 +102,7 @@ impl Resolver<'_> {
                 Place::Directory { .. } => {
                     return Err(RenderError::BadRequest {
                         message: format!(
-                            "{FIELD}: {entry} is a folder; name a file in it, or {entry}/*.yaml"
+                            "{FIELD}: {entry} is a directory; name a file in it, or {entry}/*.yaml"
                         ),
                     });
                 }
@@ -136,11 +137,11 @@ impl Resolver<'_> {
             .collect())
     }
 
-    /// Matches one element of a pattern after the other, so that only folders the pattern can reach are listed.
+    /// Matches one element of a pattern after the other, so that only directories the pattern can reach are listed.
     fn descend(
         &mut self,
         tree: &str,
-        folder: &str,
+        directory: &str,
         elements: &[&str],
         depth: usize,
         found: &mut Vec<String>,
@@ -152,10 +153,10 @@ impl Resolver<'_> {
             return Ok(());
         }
         let below = |name: &str| {
-            if folder.is_empty() {
+            if directory.is_empty() {
                 name.to_owned()
             } else {
-                format!("{folder}/{name}")
+                format!("{directory}/{name}")
             }
         };
         if !is_pattern(element) {
@@ -171,9 +172,9 @@ impl Resolver<'_> {
         }
         let any_depth = *element == "**";
         if any_depth {
-            // Zero folders: the rest of the pattern applies here. At the end `**` means every file below.
+            // Zero directories: the rest of the pattern applies here. At the end `**` means every file below.
             let rest = if rest.is_empty() { &["*"] } else { rest };
-            self.descend(tree, folder, rest, depth + 1, found)?;
+            self.descend(tree, directory, rest, depth + 1, found)?;
         }
         let matcher = GlobBuilder::new(element)
             .literal_separator(true)
@@ -182,7 +183,7 @@ impl Resolver<'_> {
                 message: error.kind().to_string(),
             })?
             .compile_matcher();
-        let Ok(listed) = self.trees.list(tree, folder)? else {
+        let Ok(listed) = self.trees.list(tree, directory)? else {
             return Ok(());
         };
         for item in listed {

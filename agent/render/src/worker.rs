@@ -15,7 +15,7 @@ use crate::error::RenderError;
 use crate::frame::{self, PROTOCOL, Received};
 use crate::message::FromWorker;
 
-/// Bytes of standard error that are kept; a Go program says the reason first.
+/// Bytes of standard error that are kept; a Go binary says the reason first.
 const MAX_STDERR: usize = 4096;
 
 /// How long a worker may take to end after its output has.
@@ -99,10 +99,10 @@ impl Worker {
     /// Starts a worker and waits for its first word.
     pub(crate) fn start(config: &RendererConfig, switch: &Switch) -> Result<Self, RenderError> {
         let unavailable = |reason: String| RenderError::Unavailable {
-            program: config.program.clone(),
+            executable: config.executable.clone(),
             reason,
         };
-        let mut child = Command::new(&config.program)
+        let mut child = Command::new(&config.executable)
             .arg("--memory-bytes")
             .arg(config.memory_bytes.to_string())
             .env_clear()

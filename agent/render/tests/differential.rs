@@ -1,8 +1,8 @@
 //! The same fixtures through the render worker and through the `kustomize` and `helm` commands of the same versions,
-//! compared object by object as JSON, in order. Plain folders are compared with what kubectl reads.
+//! compared object by object as JSON, in order. Plain directories are compared with what kubectl reads.
 //!
 //! Cases are in tests/fixtures/render, one file for each subject; `fixture` says how they are written. The commands are
-//! found, or built once into a cache folder, by `tools`.
+//! found, or built once into a cache directory, by `tools`.
 
 // Outside of `#[test]` functions clippy does not know that this is a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]

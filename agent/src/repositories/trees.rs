@@ -93,7 +93,7 @@ impl ChartTree {
                 symlink: None,
                 executable: false,
             },
-            ArchiveEntry::Folder => TreeEntry::Tree { id },
+            ArchiveEntry::Directory => TreeEntry::Tree { id },
         }
     }
 }

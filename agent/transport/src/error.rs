@@ -39,7 +39,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether the same request may succeed later without anybody changing anything: servers come
+    /// Whether the same request may succeed later without any change: servers come
     /// back and DNS recovers, but a certificate, a redirect or a size stays as it is.
     pub const fn is_temporary(self) -> bool {
         match self {
@@ -73,7 +73,7 @@ impl TransportError {
         self
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later without any change.
     pub const fn is_temporary(&self) -> bool {
         self.kind.is_temporary()
     }
@@ -138,7 +138,7 @@ impl TransportError {
     }
 }
 
-/// Settings no client can be made of. Nobody but the one who configured them can do anything.
+/// Settings no client can be made of. Only a change of the settings helps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// The certificate authorities cannot be read.

@@ -26,7 +26,7 @@ impl Proxies {
         };
         let builder = || Matcher::builder().all(settings.url.as_str());
         let invalid = || SettingsError::Proxy(without_user_information(&settings.url));
-        // The matcher ignores what it cannot read; a proxy somebody configured must not be.
+        // The matcher ignores what it cannot read; a configured one must not be.
         let any = Uri::from_static("https://example.com");
         let proxy = builder().build().intercept(&any).ok_or_else(invalid)?;
         proxy_of(&proxy).ok_or_else(invalid)?;

@@ -36,7 +36,7 @@ pub(crate) fn target(
         let reason = "redirects to something that is not an http(s) URL".to_owned();
         return Err(refused(reason));
     };
-    // User information in a Location header would become credentials nobody configured.
+    // User information in a Location header would become credentials no user configured.
     let _ = target.set_username("");
     let _ = target.set_password(None);
     let shown = without_query(&target);

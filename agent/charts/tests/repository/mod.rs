@@ -59,10 +59,10 @@ pub(crate) fn with_credentials(mut repository: ChartRepository) -> ChartReposito
     repository
 }
 
-pub(crate) fn fetcher(folder: &TempDir, max_age: Duration) -> ChartFetcher {
+pub(crate) fn fetcher(directory: &TempDir, max_age: Duration) -> ChartFetcher {
     ChartFetcher::new(FetcherConfig {
         max_age,
-        ..FetcherConfig::new(folder.path())
+        ..FetcherConfig::new(directory.path())
     })
     .unwrap()
 }

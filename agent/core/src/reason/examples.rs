@@ -120,7 +120,7 @@ fn sources() -> Vec<Reason> {
         Reason::PathMissing {
             detail:
                 "path apps/wbe does not exist in revision 91be07a; correct spec.source.path or \
-                     commit the folder"
+                     commit the directory"
                     .into(),
         },
         Reason::RenderFailed {

@@ -31,7 +31,7 @@ const SEARCH_STEPS: u64 = 1_000_000;
 /// Memory of one run, with the object in it.
 const MEMORY: usize = 64 * 1024 * 1024;
 /// Longest time of a run: Argo CD's.
-const LONGEST: Duration = Duration::from_secs(1);
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 const PRELUDE: &str = include_str!("prelude.lua");
 /// The name of the chunk, by which lines are found in messages.
@@ -81,7 +81,7 @@ impl Limits {
         Self {
             instructions: Cell::new(INSTRUCTIONS),
             search_steps: Cell::new(SEARCH_STEPS),
-            deadline: Instant::now() + LONGEST,
+            deadline: Instant::now() + SCRIPT_TIMEOUT,
             reached: RefCell::new(None),
         }
     }
@@ -103,7 +103,7 @@ impl Limits {
             ));
         }
         if Instant::now() > self.deadline {
-            return Err(self.reach(line, format!("it did not end after {LONGEST:?}")));
+            return Err(self.reach(line, format!("it did not end after {SCRIPT_TIMEOUT:?}")));
         }
         Ok(VmState::Continue)
     }

@@ -4,7 +4,7 @@
 //! it busy for years. This one counts its steps. It decides nothing but whether a text matches.
 
 /// Most captures of one pattern, as in Lua.
-const MOST_CAPTURES: usize = 32;
+const MAX_CAPTURES: usize = 32;
 /// Deepest recursion, as in Lua.
 const DEEPEST: usize = 200;
 
@@ -210,7 +210,7 @@ impl Search<'_> {
     }
 
     fn open(&mut self, s: usize, p: usize, length: Length) -> Outcome {
-        if self.captures.len() >= MOST_CAPTURES {
+        if self.captures.len() >= MAX_CAPTURES {
             return Err(PatternError::TooManyCaptures);
         }
         self.captures.push(Capture { start: s, length });

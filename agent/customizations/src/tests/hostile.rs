@@ -220,7 +220,7 @@ fn a_rule_that_always_loops_is_given_up() {
         let outcome = rules.health(&thing(&json!({}))).expect("a rule");
         outcome.expect_err("no verdict").to_string()
     };
-    for _ in 0..MOST_LIMITS_REACHED {
+    for _ in 0..MAX_LIMITS_REACHED {
         assert!(error(&rules).contains("does it loop?"));
     }
     assert!(

@@ -221,7 +221,8 @@ fn shared_between_threads() {
     });
 }
 
-/// Prints what a run costs: `cargo test --release -p gitops-customizations -- --ignored --nocapture`.
+/// Prints what a run costs: `cargo test --release -p gitops-customizations -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_a_run() {

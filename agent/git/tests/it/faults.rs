@@ -1,4 +1,4 @@
-//! Damaged mirrors, servers that go away, folders that cannot be written.
+//! Damaged mirrors, servers that go away, directories that cannot be written.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ fn main_branch() -> [Want; 1] {
 
 /// The bare repository in use.
 fn generation(origin: &Origin) -> PathBuf {
-    let current = fs::read_to_string(origin.mirror_folder().join("current")).unwrap();
-    origin.mirror_folder().join(current)
+    let current = fs::read_to_string(origin.mirror_directory().join("current")).unwrap();
+    origin.mirror_directory().join(current)
 }
 
 fn packs(origin: &Origin, extension: &str) -> Vec<PathBuf> {
@@ -37,7 +37,7 @@ fn overwrite(path: &PathBuf, content: &[u8]) {
 type Damage = (&'static str, fn(&Origin));
 
 #[test]
-fn a_mirror_that_cannot_be_opened_starts_anew() {
+fn a_mirror_that_cannot_be_opened_is_recreated() {
     let damages: [Damage; 4] = [
         ("HEAD", |origin| {
             fs::write(generation(origin).join("HEAD"), "nonsense").unwrap();
@@ -49,7 +49,7 @@ fn a_mirror_that_cannot_be_opened_starts_anew() {
             fs::remove_dir_all(generation(origin).join("objects")).unwrap();
         }),
         ("current", |origin| {
-            fs::write(origin.mirror_folder().join("current"), "../../etc").unwrap();
+            fs::write(origin.mirror_directory().join("current"), "../../etc").unwrap();
         }),
     ];
     for (what, damage) in damages {
@@ -66,7 +66,7 @@ fn a_mirror_that_cannot_be_opened_starts_anew() {
             b"hello\n",
             "{what}"
         );
-        let generations = fs::read_dir(origin.mirror_folder())
+        let generations = fs::read_dir(origin.mirror_directory())
             .unwrap()
             .filter(|e| e.as_ref().unwrap().path().is_dir());
         assert_eq!(
@@ -209,7 +209,7 @@ fn readers_keep_their_generation_while_it_is_replaced() {
 }
 
 #[test]
-fn a_folder_removed_underneath_is_made_again() {
+fn a_directory_removed_underneath_is_made_again() {
     let (origin, first) = Origin::with_one_commit();
     let mirror = origin.open(origin.file_access());
     mirror.fetch(&main_branch()).unwrap();
@@ -226,7 +226,7 @@ fn what_an_interrupted_fetch_leaves_is_swept_up() {
         .open(origin.file_access())
         .fetch(&main_branch())
         .unwrap();
-    let folder = generation(&origin);
+    let directory = generation(&origin);
     let leftovers = [
         "shallow.lock",
         "objects/pack/.tmpAbC",
@@ -234,9 +234,9 @@ fn what_an_interrupted_fetch_leaves_is_swept_up() {
         "objects/pack/pack-1.keep",
     ];
     for name in leftovers {
-        fs::write(folder.join(name), "x").unwrap();
+        fs::write(directory.join(name), "x").unwrap();
     }
-    fs::create_dir(origin.mirror_folder().join("g99")).unwrap();
+    fs::create_dir(origin.mirror_directory().join("g99")).unwrap();
     let access = RepositoryAccess {
         depth: Some(1),
         ..origin.file_access()
@@ -246,8 +246,8 @@ fn what_an_interrupted_fetch_leaves_is_swept_up() {
     let mirror = origin.open(access);
     mirror.fetch(&main_branch()).unwrap();
     assert!(mirror.contains(&first).unwrap());
-    assert!(leftovers.iter().all(|name| !folder.join(name).exists()));
-    assert!(!origin.mirror_folder().join("g99").exists());
+    assert!(leftovers.iter().all(|name| !directory.join(name).exists()));
+    assert!(!origin.mirror_directory().join("g99").exists());
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_connection_cut_in_the_middle_of_a_pack_leaves_the_mirror_usable() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_named() {
+fn a_directory_that_cannot_be_used_is_named() {
     let (origin, _) = Origin::with_one_commit();
     let file = origin.root().join("a-file");
     fs::write(&file, "x").unwrap();

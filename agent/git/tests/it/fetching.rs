@@ -99,7 +99,7 @@ fn later_fetches_bring_only_what_is_new() {
     let changed = origin.commit("one file");
     assert!(!mirror.contains(&changed).unwrap());
     let report = mirror.fetch(&main_branch()).unwrap();
-    // Commit, two folders, the file; folders may come with the bases of their deltas.
+    // Commit, two directories, the file; directories may come with the bases of their deltas.
     assert!((3..=6).contains(&report.objects), "{report:?}");
     assert_eq!(
         mirror
@@ -117,7 +117,7 @@ fn later_fetches_bring_only_what_is_new() {
     assert!(!report.contacted && report.objects == 0, "{report:?}");
     assert!(
         server.take_requests().is_empty(),
-        "nothing was missing, so nobody was asked"
+        "nothing was missing, so no server was asked"
     );
     let report = mirror.fetch(&main_branch()).unwrap();
     assert_eq!((report.contacted, report.bytes), (true, 0));
@@ -201,7 +201,7 @@ fn force_push_and_deleted_branches_do_no_harm() {
     origin.git(&["reset", "--quiet", "--hard", &first]);
     origin.write("app/a.yaml", "a: 3\n");
     let replaced = origin.commit("instead");
-    // A branch goes, and one takes its name as a folder.
+    // A branch goes, and one takes its name as a directory.
     origin.git(&["branch", "-D", "topic/one"]);
     origin.git(&["branch", "topic/one/deeper"]);
     origin.git(&["reflog", "expire", "--expire=now", "--all"]);
@@ -293,7 +293,7 @@ fn shallow_mirrors_stay_shallow_until_all_history_is_wanted() {
 }
 
 #[test]
-fn threads_and_mirrors_of_one_folder_take_turns() {
+fn threads_and_mirrors_of_one_directory_take_turns() {
     let (origin, _) = Origin::with_one_commit();
     for n in 0..50 {
         origin.write(&format!("many/{n}.yaml"), format!("n: {n}\n"));
@@ -305,7 +305,8 @@ fn threads_and_mirrors_of_one_folder_take_turns() {
     let barrier = Arc::new(Barrier::new(threads));
     let workers: Vec<_> = (0..threads)
         .map(|n| {
-            // Half of them as another process would: with a mirror of their own on the same folder.
+            // Half of them as another process would: with a mirror of their own on the same
+            // directory.
             let mirror = if n % 2 == 0 {
                 shared.clone()
             } else {
@@ -339,7 +340,7 @@ fn threads_and_mirrors_of_one_folder_take_turns() {
 }
 
 #[test]
-fn a_folder_used_for_another_url_starts_anew() {
+fn a_directory_used_for_another_url_is_recreated() {
     let (origin, first) = Origin::with_one_commit();
     let mirror = origin.open(origin.file_access());
     mirror.fetch(&main_branch()).unwrap();
@@ -347,7 +348,7 @@ fn a_folder_used_for_another_url_starts_anew() {
     let (other, _) = Origin::with_one_commit();
     other.write("x", "y");
     other.commit("differs");
-    let mirror = Mirror::open(&origin.mirror_folder(), other.file_access()).unwrap();
+    let mirror = Mirror::open(&origin.mirror_directory(), other.file_access()).unwrap();
     assert!(!mirror.contains(&first).unwrap());
 }
 

@@ -20,8 +20,8 @@ fn file(commit: usize) -> String {
 }
 
 fn generation(origin: &Origin) -> PathBuf {
-    let current = std::fs::read_to_string(origin.mirror_folder().join("current")).unwrap();
-    origin.mirror_folder().join(current)
+    let current = std::fs::read_to_string(origin.mirror_directory().join("current")).unwrap();
+    origin.mirror_directory().join(current)
 }
 
 fn count_packs(origin: &Origin) -> usize {

@@ -9,17 +9,17 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::origin::Origin;
 
-/// Everything below `folder`: path to mode, id and content, as `git ls-tree -r` lists it.
+/// Everything below `directory`: path to mode, id and content, as `git ls-tree -r` lists it.
 fn walk(
     snapshot: &Snapshot,
-    folder: &str,
+    directory: &str,
     found: &mut BTreeMap<String, (String, String, Vec<u8>)>,
 ) {
-    for item in snapshot.list(folder).unwrap() {
-        let path = if folder.is_empty() {
+    for item in snapshot.list(directory).unwrap() {
+        let path = if directory.is_empty() {
             item.name.clone()
         } else {
-            format!("{folder}/{}", item.name)
+            format!("{directory}/{}", item.name)
         };
         let mode = match item.kind {
             ItemKind::Blob => "100644",
@@ -70,7 +70,7 @@ fn compare(origin: &Origin, mirror: &Mirror, sha: &str) {
     assert_eq!(ours, theirs);
 }
 
-/// Names that sort in surprising ways, since Git sorts folders as if they ended in `/`.
+/// Names that sort in surprising ways, since Git sorts directories as if they ended in `/`.
 fn path() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "a",
@@ -106,8 +106,8 @@ fn any_tree_reads_as_git_reads_it() {
             for (number, files) in commits.iter().enumerate() {
                 origin.git(&["rm", "-r", "-f", "-q", "--ignore-unmatch", "."]);
                 for (path, content, executable) in files {
-                    // Where a file is in the way of a folder, or the other way round, the first one
-                    // stays.
+                    // Where a file is in the way of a directory, or the other way round, the first
+                    // one stays.
                     let target = origin.work().join(path);
                     let blocked =
                         target.is_dir() || target.ancestors().skip(1).any(std::path::Path::is_file);

@@ -17,9 +17,9 @@ fn free_port() -> u16 {
 
 fn installed(program: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&search).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let found = folders
-        .map(|folder| folder.join(program))
+    let directories = std::env::split_paths(&search).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = directories
+        .map(|directory| directory.join(program))
         .find(|path| path.is_file());
     if found.is_none() {
         eprintln!("skipped: {program} is not installed");
@@ -28,18 +28,18 @@ fn installed(program: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn ssh_to_nobody_says_what_ssh_said() {
+fn ssh_without_a_server_reports_what_ssh_said() {
     if installed("ssh").is_none() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let pem = "-----BEGIN OPENSSH PRIVATE KEY-----\ns3cret\n-----END OPENSSH PRIVATE KEY-----";
     let access = RepositoryAccess {
         url: format!("ssh://git@127.0.0.1:{}/repo.git", free_port()),
         credentials: Credentials::SshKey(pem.into()),
         ..RepositoryAccess::default()
     };
-    let error = Mirror::open(folder.path(), access)
+    let error = Mirror::open(directory.path(), access)
         .unwrap()
         .list_refs()
         .unwrap_err();
@@ -76,21 +76,23 @@ fn key_pair(path: &Path) -> (String, String) {
     (fs::read_to_string(path).unwrap(), public)
 }
 
-fn start_sshd(program: &Path, folder: &Path, authorized: &str) -> Sshd {
-    let (_, host_key) = key_pair(&folder.join("host"));
+fn start_sshd(program: &Path, directory: &Path, authorized: &str) -> Sshd {
+    let (_, host_key) = key_pair(&directory.join("host"));
     let port = free_port();
-    fs::write(folder.join("authorized"), authorized).unwrap();
+    fs::write(directory.join("authorized"), authorized).unwrap();
     let configuration = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\nPidFile none\n\
          UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nAcceptEnv GIT_PROTOCOL\n",
-        folder.display()
+        directory.display()
     );
-    fs::write(folder.join("config"), configuration).unwrap();
+    fs::write(directory.join("config"), configuration).unwrap();
     let mut command = Command::new(program);
-    command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
+    command
+        .args(["-D", "-e", "-f"])
+        .arg(directory.join("config"));
     let child = command
         .stdin(Stdio::null())
-        .stderr(fs::File::create(folder.join("log")).unwrap())
+        .stderr(fs::File::create(directory.join("log")).unwrap())
         .spawn()
         .unwrap();
     let mut server = Sshd {
@@ -103,7 +105,7 @@ fn start_sshd(program: &Path, folder: &Path, authorized: &str) -> Sshd {
         assert!(
             ended.is_none(),
             "{}",
-            fs::read_to_string(folder.join("log")).unwrap()
+            fs::read_to_string(directory.join("log")).unwrap()
         );
         std::thread::yield_now();
     }
@@ -134,8 +136,8 @@ fn fetches_over_ssh_with_its_own_key_and_known_hosts() {
         ..RepositoryAccess::default()
     };
     let list = |access: RepositoryAccess| {
-        let folder = tempfile::tempdir_in(origin.root()).unwrap();
-        Mirror::open(folder.path(), access)
+        let directory = tempfile::tempdir_in(origin.root()).unwrap();
+        Mirror::open(directory.path(), access)
             .unwrap()
             .list_refs()
             .map(|refs| refs.by_name.len())

@@ -10,13 +10,13 @@ use gitops_git::{Mirror, RepositoryAccess};
 /// A bare repository `repo.git` with a work tree beside it, and a place for mirrors; gone when
 /// dropped.
 pub(crate) struct Origin {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Origin {
     pub(crate) fn new() -> Self {
         let origin = Self {
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         fs::create_dir(origin.work()).unwrap();
         origin.git(&["init", "--quiet", "--bare", "--initial-branch=main", "."]);
@@ -33,21 +33,21 @@ impl Origin {
         (origin, sha)
     }
 
-    /// The folder the HTTP server publishes.
+    /// The directory the HTTP server publishes.
     pub(crate) fn root(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     pub(crate) fn bare(&self) -> PathBuf {
-        self.folder.path().join("repo.git")
+        self.directory.path().join("repo.git")
     }
 
     pub(crate) fn work(&self) -> PathBuf {
-        self.folder.path().join("work")
+        self.directory.path().join("work")
     }
 
-    pub(crate) fn mirror_folder(&self) -> PathBuf {
-        self.folder.path().join("mirror")
+    pub(crate) fn mirror_directory(&self) -> PathBuf {
+        self.directory.path().join("mirror")
     }
 
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -79,12 +79,12 @@ impl Origin {
         fs::create_dir_all(&bare).unwrap();
         let mut command = Command::new("git");
         isolate(&mut command);
-        let folder = if arguments[0] == "init" {
+        let directory = if arguments[0] == "init" {
             bare.clone()
         } else {
             self.work()
         };
-        command.current_dir(folder);
+        command.current_dir(directory);
         if arguments[0] != "init" {
             command
                 .env("GIT_DIR", &bare)
@@ -109,7 +109,7 @@ impl Origin {
     }
 
     pub(crate) fn open(&self, access: RepositoryAccess) -> Mirror {
-        Mirror::open(&self.mirror_folder(), access).unwrap()
+        Mirror::open(&self.mirror_directory(), access).unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Paths, links, folders and files of a snapshot.
+//! Paths, links, directories and files of a snapshot.
 
 use gitops_git::{Entry, GitError, ItemKind, Snapshot, Want};
 
@@ -46,7 +46,7 @@ fn name(entry: &Entry) -> &'static str {
         } => "program",
         Entry::Blob { .. } => "file",
         Entry::Symlink { .. } => "link",
-        Entry::Tree { .. } => "folder",
+        Entry::Tree { .. } => "directory",
         Entry::Submodule { .. } => "submodule",
     }
 }
@@ -55,10 +55,10 @@ fn name(entry: &Entry) -> &'static str {
 fn paths_lead_to_entries_without_following_links() {
     let (_origin, snapshot) = varied();
     let cases = [
-        ("", "folder"),
-        (".", "folder"),
-        ("app", "folder"),
-        ("app/", "folder"),
+        ("", "directory"),
+        (".", "directory"),
+        ("app", "directory"),
+        ("app/", "directory"),
         ("./app//base/./deploy.yaml", "file"),
         ("app/overlay/../base/deploy.yaml", "file"),
         ("app/base/deploy.yaml/", "absent"),
@@ -105,19 +105,19 @@ fn links_are_followed_as_a_file_system_does() {
     let (_origin, snapshot) = varied();
     let cases: [(&str, &str, &str, &[&str]); 9] = [
         ("app/base/deploy.yaml", "app/base/deploy.yaml", "file", &[]),
-        ("current", "app/overlay", "folder", &["current"]),
+        ("current", "app/overlay", "directory", &["current"]),
         (
             "current/kustomization.yaml",
             "app/overlay/kustomization.yaml",
             "file",
             &["current"],
         ),
-        ("current/../base", "app/base", "folder", &["current"]),
+        ("current/../base", "app/base", "directory", &["current"]),
         ("app/up/run.sh", "run.sh", "program", &["app/up"]),
         (
             "app/up/app/up/current/",
             "app/overlay",
-            "folder",
+            "directory",
             &["app/up", "app/up", "current"],
         ),
         ("app/file", "app/base/deploy.yaml", "file", &["app/file"]),
@@ -160,7 +160,7 @@ fn links_are_followed_as_a_file_system_does() {
 }
 
 #[test]
-fn files_and_folders_are_read() {
+fn files_and_directories_are_read() {
     let (origin, snapshot) = varied();
     assert_eq!(
         snapshot.read("app/base/deploy.yaml").unwrap(),
@@ -193,7 +193,7 @@ fn files_and_folders_are_read() {
 
     let cases = [
         ("nothing", "does not exist"),
-        ("app", "is a folder"),
+        ("app", "is a directory"),
         ("current", "is a symbolic link"),
         ("vendored", "is a submodule"),
     ];

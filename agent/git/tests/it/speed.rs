@@ -66,7 +66,7 @@ fn measure() {
         mirror.fetch(&[Want::Sha(origin.sha("main"))]).unwrap()
     });
     let (snapshot, _) = timed("snapshot", || mirror.snapshot(&origin.sha("main")).unwrap());
-    timed("one folder, listed and read", || {
+    timed("one directory, listed and read", || {
         for item in snapshot.list("apps/app-0500").unwrap() {
             snapshot.read_blob(item.id).unwrap();
         }

@@ -18,8 +18,8 @@ fn access(url: String) -> RepositoryAccess {
 
 /// Lists refs through a mirror of its own.
 fn list(origin: &Origin, access: RepositoryAccess) -> Result<usize, GitError> {
-    let folder = tempfile::tempdir_in(origin.root()).unwrap();
-    Mirror::open(folder.path(), access)?
+    let directory = tempfile::tempdir_in(origin.root()).unwrap();
+    Mirror::open(directory.path(), access)?
         .list_refs()
         .map(|refs| refs.by_name.len())
 }
@@ -58,7 +58,7 @@ fn basic_and_bearer_credentials() {
     let mirror = origin.open(with("pa:ss/word"));
     mirror.fetch(&[Want::Ref("HEAD".into())]).unwrap();
     assert!(mirror.contains(&first).unwrap());
-    // In the URL, as some people write it.
+    // In the URL, as some users write it.
     let inline = server
         .url("repo.git")
         .replace("http://", "http://ada:pa%3Ass%2Fword@");
@@ -324,7 +324,7 @@ fn credentials_stay_on_redirects_within_the_host() {
 }
 
 #[test]
-fn redirects_to_pages_for_people_are_explained() {
+fn redirects_to_web_pages_are_explained() {
     let (origin, _) = Origin::with_one_commit();
     let login = |_: &Request| {
         Answer::Fixed(

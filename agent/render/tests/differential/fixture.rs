@@ -9,7 +9,7 @@
 //! …
 //!
 //! === replicas of a base are changed
-//! path: overlay                    (folder of the Application; default: the root)
+//! path: overlay                    (directory of the Application; default: the root)
 //! kustomize: {"namePrefix": "a-"}  (or helm, or directory; JSON, goes on in lines that begin with a space)
 //! objects: 2                       (how many the command gives)
 //! -- overlay/kustomization.yaml --
@@ -17,10 +17,11 @@
 //! -- overlay/link.yaml -> ../base/deployment.yaml --
 //! ```
 //!
-//! In place of `objects`, `fails: TEXT` says that both refuse, ours with TEXT in the message; `leaves-out: REASON` that the
-//! command fails where ours gives nothing; `differs: REASON` that the objects are not equal. The last two exist so that
-//! each difference is written down with its reason, and noticed when it goes away. `files: A B` names the files of a plain folder that count, in order; `api-versions: A B` what the
-//! cluster serves. The kind is that of the file's name.
+//! In place of `objects`, `fails: TEXT` says that both refuse, ours with TEXT in the message; `leaves-out: REASON` that
+//! the command fails where ours gives nothing; `differs: REASON` that the objects are not equal. The last two exist so
+//! that each difference is written down with its reason, and noticed when it goes away. `files: A B` names the files of
+//! a plain directory that count, in order; `api-versions: A B` what the cluster serves. The kind is that of the file's
+//! name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,13 +67,13 @@ pub(crate) enum Expected {
     Difference,
 }
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/render")
 }
 
 /// Names of the fixture files.
 pub(crate) fn subjects() -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).unwrap();
+    let entries = std::fs::read_dir(directory()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names
         .filter_map(|name| name.strip_suffix(".txt").map(str::to_owned))
@@ -81,7 +82,7 @@ pub(crate) fn subjects() -> Vec<String> {
 
 /// Cases of one fixture file.
 pub(crate) fn cases(subject: &str) -> Vec<Case> {
-    let path = folder().join(format!("{subject}.txt"));
+    let path = directory().join(format!("{subject}.txt"));
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let kind = match subject.split('_').next() {

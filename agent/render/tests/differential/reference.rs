@@ -1,5 +1,5 @@
-//! What the reference commands make of a case: its files are written to a temporary folder, options of the Application
-//! become `kustomize edit …` or flags of `helm template`, as Argo CD does it.
+//! What the reference commands make of a case: its files are written to a temporary directory, options of the
+//! Application become `kustomize edit …` or flags of `helm template`, as Argo CD does it.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,9 +18,9 @@ pub(crate) const KUBE_VERSION: &str = "v1.36.3";
 
 /// Objects in the order the command gives them, or what it said when it failed.
 pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
-    let folder = tempfile::tempdir().unwrap();
-    // Below a folder of its own, so that `../..` out of the repository leads to nothing.
-    let root = folder.path().join("a/b/repository");
+    let directory = tempfile::tempdir().unwrap();
+    // Below a directory of its own, so that `../..` out of the repository leads to nothing.
+    let root = directory.path().join("a/b/repository");
     std::fs::create_dir_all(&root).unwrap();
     for (path, content) in &case.files {
         let path = root.join(path);
@@ -30,7 +30,7 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
             Content::Link(target) => std::os::unix::fs::symlink(target, path).unwrap(),
         }
     }
-    let manifests = folder.path().join("manifests.yaml");
+    let manifests = directory.path().join("manifests.yaml");
     match case.kind {
         Kind::Directory => {
             let files = case
@@ -55,10 +55,10 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
             let release = case.options["releaseName"].as_str().unwrap_or(RELEASE);
             command.args(["template", release, ".", "--kube-version", KUBE_VERSION]);
             command
-                .args(helm_flags(case, folder.path()))
+                .args(helm_flags(case, directory.path()))
                 .current_dir(root.join(&case.path));
             for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-                command.env(variable, folder.path().join("helm"));
+                command.env(variable, directory.path().join("helm"));
             }
             std::fs::write(&manifests, run(&mut command)?).unwrap();
         }

@@ -1,5 +1,6 @@
-//! The programs of the comparison. Each is taken from its environment variable, else built once with the `go` command into
-//! a folder outside of the source tree, named by its version: `GITOPS_KUSTOMIZE`, `GITOPS_HELM`, `GITOPS_RENDERER`, and
+//! The programs of the comparison. Each is taken from its environment variable, else built once with the `go` command
+//! into a directory outside of the source tree, named by its version: `GITOPS_KUSTOMIZE`, `GITOPS_HELM`,
+//! `GITOPS_RENDERER`, and
 //! `GITOPS_MANIFEST_READER` for tests/fixtures/render/reader.
 //!
 //! Versions are those the worker links, read from its go.mod, so that the two can never drift apart.
@@ -11,7 +12,8 @@ use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
-/// The kustomize command whose release is made from the linked `kustomize/api`: both count their patch releases together.
+/// The kustomize command whose release is made from the linked `kustomize/api`: both count their patch releases
+/// together.
 pub(crate) fn kustomize() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -65,7 +67,7 @@ pub(crate) fn reader() -> &'static Path {
     })
 }
 
-/// The worker; built anew each time, which costs nothing when nothing changed.
+/// The worker; rebuilt each time, which costs nothing when nothing changed.
 pub(crate) fn renderer() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -94,11 +96,11 @@ fn repository() -> PathBuf {
 fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = base
+    let directory = base
         .expect("neither XDG_CACHE_HOME nor HOME is set")
         .join("kubectl-gitops/tools");
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 fn linked_version(module: &str) -> String {
@@ -119,11 +121,11 @@ fn installed(name: &str, package: &str, version: &str, linker_flags: &str) -> Pa
     } else {
         "-release"
     };
-    let folder = cache().join(format!("{name}-{version}{flagged}"));
-    let program = folder.join(name);
+    let directory = cache().join(format!("{name}-{version}{flagged}"));
+    let program = directory.join(name);
     if !program.exists() {
         eprintln!("building {name} {version}, once");
-        let unfinished = unfinished(&folder);
+        let unfinished = unfinished(&directory);
         go(
             &cache(),
             &[
@@ -133,7 +135,7 @@ fn installed(name: &str, package: &str, version: &str, linker_flags: &str) -> Pa
             ],
             Some(&unfinished),
         );
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&directory).unwrap();
         std::fs::rename(unfinished.join(name), &program).unwrap();
         std::fs::remove_dir_all(unfinished).unwrap();
     }
@@ -157,10 +159,10 @@ fn unfinished(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn go(folder: &Path, arguments: &[&str], install_to: Option<&Path>) {
+fn go(directory: &Path, arguments: &[&str], install_to: Option<&Path>) {
     let mut command = Command::new("go");
     command
-        .current_dir(folder)
+        .current_dir(directory)
         .args(arguments)
         .env("CGO_ENABLED", "0");
     if let Some(install_to) = install_to {

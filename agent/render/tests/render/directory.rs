@@ -1,4 +1,4 @@
-//! Folders of plain manifests.
+//! Directories of plain manifests.
 
 use gitops_render::{RenderError, SourceType};
 use serde_json::json;

@@ -241,7 +241,7 @@ async fn a_program_that_is_no_worker_is_named() {
         ("/bin/true", "/bin/true"),
     ] {
         let renderer = Renderer::new(RendererConfig {
-            program: program.into(),
+            executable: program.into(),
             ..config()
         });
         let error = renderer

@@ -321,7 +321,7 @@ async fn a_template_has_no_way_out() {
 }
 
 #[tokio::test]
-async fn a_link_to_a_folder_above_itself_ends() {
+async fn a_link_to_a_directory_above_itself_ends() {
     let mut tree = chart();
     tree.insert_symlink("charts/web/files/loop", "..");
     let error = render(&tree, at("charts/web"))

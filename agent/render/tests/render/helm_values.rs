@@ -163,7 +163,7 @@ async fn what_is_missing_or_outside_is_named() {
         ),
         (
             json!({"valueFiles": ["templates"]}),
-            "templates is a folder",
+            "templates is a directory",
         ),
         (
             json!({"fileParameters": [{"name": "a", "path": "none.txt"}]}),

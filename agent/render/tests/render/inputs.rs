@@ -1,5 +1,5 @@
-//! The recorded inputs are exact: whatever file of a repository is changed, added or removed, an application whose result
-//! may change says so, and the others do not.
+//! The recorded inputs are exact: whatever file of a repository is changed, added or removed, an application whose
+//! result may change says so, and the others do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -179,7 +179,7 @@ async fn a_file_added_or_removed_is_noticed_where_names_matter() {
     let repository = repository();
     let inputs = recorded(&repository).await;
     for (path, expected) in [
-        // Folders whose names were listed.
+        // Directories whose names were listed.
         ("plain/z.yaml", vec!["plain"]),
         ("chart/templates/new.yaml", vec!["chart"]),
         ("values/chart/regions/us.yaml", vec!["chart"]),

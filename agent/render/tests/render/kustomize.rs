@@ -43,7 +43,7 @@ fn object<'a>(rendered: &'a gitops_render::Rendered, kind: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn an_overlay_over_a_base_outside_its_folder() {
+async fn an_overlay_over_a_base_outside_its_directory() {
     let rendered = render(&repository(), at("prod")).await.unwrap();
     assert_eq!(rendered.source_type, SourceType::Kustomize);
     let mut found = names(&rendered);

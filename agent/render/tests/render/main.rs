@@ -1,5 +1,5 @@
-//! The renderer against the real worker: what each kind of source gives, what is refused and how, what is recorded as read,
-//! and that a worker that misbehaves costs one render and nothing else.
+//! The renderer against the real worker: what each kind of source gives, what is refused and how, what is recorded as
+//! read, and that a worker that misbehaves costs one render and nothing else.
 
 // Helpers of tests may panic like tests.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]

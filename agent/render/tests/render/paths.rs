@@ -44,18 +44,18 @@ async fn the_path_of_a_source() {
 }
 
 #[tokio::test]
-async fn a_folder_on_disk_is_a_tree_too() {
-    let folder = tempfile::tempdir().unwrap();
+async fn a_directory_on_disk_is_a_tree_too() {
+    let directory = tempfile::tempdir().unwrap();
     let write = |path: &str, content: &str| {
-        let place = folder.path().join(path);
+        let place = directory.path().join(path);
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::write(place, content).unwrap();
     };
     write("app/s.yaml", SERVICE);
     write(".git/config", "[core]");
-    std::os::unix::fs::symlink("s.yaml", folder.path().join("app/t.yaml")).unwrap();
-    std::os::unix::fs::symlink("app", folder.path().join("linked")).unwrap();
-    let local = LocalDirectory::new(folder.path());
+    std::os::unix::fs::symlink("s.yaml", directory.path().join("app/t.yaml")).unwrap();
+    std::os::unix::fs::symlink("app", directory.path().join("linked")).unwrap();
+    let local = LocalDirectory::new(directory.path());
     assert_eq!(local.entry(".git/config").unwrap(), TreeEntry::Absent);
     assert_eq!(local.entry("linked/s.yaml").unwrap(), TreeEntry::Absent);
     assert_eq!(

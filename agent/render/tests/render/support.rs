@@ -1,4 +1,4 @@
-//! The worker's program, a renderer, and short ways to say what is rendered.
+//! The worker's executable, a renderer, and short ways to say what is rendered.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,14 @@ pub(crate) fn program() -> PathBuf {
             if let Some(given) = std::env::var_os("GITOPS_RENDERER") {
                 return given.into();
             }
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../renderer");
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../renderer");
             let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gitops-renderer");
             let fresh = built.with_extension(std::process::id().to_string());
             let status = Command::new("go")
                 .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
                 .arg(&fresh)
                 .arg(".")
-                .current_dir(folder)
+                .current_dir(directory)
                 .env("CGO_ENABLED", "0")
                 .status()
                 .expect("the go command is needed to build the render worker");

@@ -48,7 +48,7 @@ pub(crate) async fn fetch(
                     dependency.name
                 )));
             }
-            DependencySource::Folder(path) => {
+            DependencySource::Directory(path) => {
                 let path = normalise(&inside(&path)).ok_or_else(|| {
                     comparison_error(format!(
                         "chart dependency {}: {path} leads out of the repository",

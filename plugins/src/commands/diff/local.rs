@@ -230,7 +230,7 @@ fn unsuitable(why: &Unsuitable, folder: &Path, application: &Application) -> Com
 
 fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
     match error {
-        // Its advice is the agent's: commit the folder.
+        // Its advice is the agent's: commit the directory.
         RenderError::PathMissing { path, .. } => failed(&format!(
             "folder {path} does not exist in {}",
             tree.top.display()

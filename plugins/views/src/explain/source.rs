@@ -119,6 +119,7 @@ const PATTERNS: &[Pattern] = &[
         words: &[
             "app path does not exist",
             "` does not exist at",
+            "no such directory",
             "no such folder",
         ],
     },
