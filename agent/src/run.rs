@@ -35,7 +35,7 @@ use crate::settings::CurrentSettings;
 use crate::{applications, configuration, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
-const COALESCE: Duration = Duration::from_millis(20);
+const COALESCE_DELAY: Duration = Duration::from_millis(20);
 
 /// Runs the agent until it is told to stop.
 ///
@@ -288,7 +288,7 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
         let queue = &queue;
         for instance in instances {
             let key = AppKey::of_instance(&instance, &namespace);
-            queue.add_after(key, COALESCE);
+            queue.add_after(key, COALESCE_DELAY);
         }
     })
 }

@@ -10,14 +10,14 @@ pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
 
 /// The same for many reasons: the first few, and how many there are besides.
 pub(crate) fn comparison_errors(reasons: &[impl ToString]) -> Condition {
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     let mut shown: Vec<String> = reasons
         .iter()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .map(ToString::to_string)
         .collect();
-    if reasons.len() > SHOWN {
-        shown.push(format!("and {} more", reasons.len() - SHOWN));
+    if reasons.len() > MAX_SHOWN {
+        shown.push(format!("and {} more", reasons.len() - MAX_SHOWN));
     }
     comparison_error(shown.join("; "))
 }

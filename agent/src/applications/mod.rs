@@ -29,7 +29,7 @@ use crate::applications::controller::Controller;
 use crate::applications::requeue::Requeue;
 
 /// Pause before an application whose reconciliation panicked is worked on again.
-const PANIC_PAUSE: Duration = Duration::from_secs(30);
+const PANIC_DELAY: Duration = Duration::from_secs(30);
 
 /// Works on one application after another, for ever.
 pub(crate) async fn work(controller: Arc<Controller>) {
@@ -44,7 +44,7 @@ pub(crate) async fn work(controller: Arc<Controller>) {
         let task = tokio::spawn(reconcile::reconcile(Arc::clone(&controller), key.clone()));
         let requeue = task.await.unwrap_or_else(|error| {
             tracing::error!(application = %key, %error, "reconciliation broke off");
-            Requeue::After(PANIC_PAUSE)
+            Requeue::After(PANIC_DELAY)
         });
         if let Requeue::After(pause) = requeue {
             queue.add_after(key.clone(), pause);

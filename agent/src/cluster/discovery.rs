@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::watch_backoff::CappedBackoff;
 
 /// A definition is established a moment after it is stored, in several steps.
-const SETTLING: Duration = Duration::from_millis(200);
+const SETTLING_DELAY: Duration = Duration::from_millis(200);
 
 /// A kind in one version, as it is served.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl Discovery {
         loop {
             match events.try_next().await {
                 Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))) => {
-                    while let Ok(Some(_)) = timeout(SETTLING, events.next()).await {}
+                    while let Ok(Some(_)) = timeout(SETTLING_DELAY, events.next()).await {}
                     let before = self.kinds();
                     match self.refresh().await {
                         Ok(()) => on_answer(before.api_versions != self.kinds().api_versions),

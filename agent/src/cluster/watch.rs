@@ -31,7 +31,7 @@ use crate::watch_backoff::CappedBackoff;
 pub(crate) type OnChange = Arc<dyn Fn(BTreeSet<String>) + Send + Sync>;
 
 /// Kinds that are asked about at the same time.
-const QUESTIONS: usize = 16;
+const MAX_CONCURRENT_LISTS: usize = 16;
 
 /// All watches of one cluster.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Watches {
         let kinds = self.discovery.kinds();
         let found: Vec<Option<GroupVersionKind>> = stream::iter(kinds.watchable())
             .map(|gvk| self.if_in_use(gvk))
-            .buffer_unordered(QUESTIONS)
+            .buffer_unordered(MAX_CONCURRENT_LISTS)
             .try_collect()
             .await?;
         self.ensure(found.into_iter().flatten()).await;

@@ -29,7 +29,7 @@ use crate::finalizers;
 use crate::metrics::Metrics;
 
 /// Attempts of one request while the API server asks to slow down or cannot be reached.
-const ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// First pause between attempts, and by how much each further one is longer, unless the API server
 /// asks for more.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -160,7 +160,7 @@ impl Writer {
         };
         let mut known = manifest.clone();
         // A refusal need not name all of them at once.
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(fewer) = undeclared::without(&known, &refused) else {
                 break;
             };
@@ -419,7 +419,7 @@ impl Writer {
                 Error::Service(_) | Error::HyperError(_) => true,
                 _ => false,
             };
-            if !busy || retries + 1 == ATTEMPTS {
+            if !busy || retries + 1 == MAX_ATTEMPTS {
                 return Err(explain(&error, key));
             }
             let asked = match &error {

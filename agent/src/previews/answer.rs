@@ -26,7 +26,7 @@ use crate::applications::sources::resolved::ResolvedSource;
 use crate::repositories::hub::blocking;
 
 /// Most files listed as read, a source.
-const MOST_INPUTS: usize = 5000;
+const MAX_INPUTS: usize = 5000;
 
 /// Answers a question; the error is for people.
 pub(super) async fn preview(
@@ -240,7 +240,7 @@ fn inputs(rendered: &RenderedSources, found: &[ResolvedSource]) -> Vec<PreviewIn
             revision: source.revision.clone(),
             paths: read_paths(rendered, found, place)
                 .into_iter()
-                .take(MOST_INPUTS)
+                .take(MAX_INPUTS)
                 .collect(),
             ..PreviewInputs::default()
         })

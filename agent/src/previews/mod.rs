@@ -32,9 +32,9 @@ use crate::watch_backoff::CappedBackoff;
 /// Previews answered at the same time.
 const WORKERS: usize = 2;
 /// Longest time one answer may take.
-const LONGEST: Duration = Duration::from_mins(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Pause before an answer that could not be written is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Answers Previews until told to stop.
 pub(crate) async fn answer(
@@ -84,7 +84,7 @@ async fn work(client: Client, controller: Arc<Controller>, queue: Arc<Queue<Stri
                     error = format!("{error:#}"),
                     "a Preview could not be answered"
                 );
-                Some(AGAIN)
+                Some(RETRY_DELAY)
             }
             Err(error) => {
                 tracing::error!(preview = name, %error, "answering a Preview broke off");
@@ -136,11 +136,12 @@ async fn handle(
         application = preview.spec.application,
         "answering"
     );
-    let handled = tokio::time::timeout(LONGEST, answer::preview(&controller, &preview.spec)).await;
+    let handled =
+        tokio::time::timeout(ANSWER_TIMEOUT, answer::preview(&controller, &preview.spec)).await;
     let mut status = match handled {
         Ok(Ok(status)) => status,
         Ok(Err(message)) => failed(message),
-        Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
+        Err(_) => failed(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
     };
     status.completed_at = Some(seconds(Timestamp::now()));
     write(&api, &name, &status).await?;

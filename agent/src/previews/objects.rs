@@ -19,7 +19,7 @@ use crate::applications::permission;
 use crate::cluster::write::{WriteError, Writer};
 
 /// Requests under way at the same time for one Preview.
-const INSPECTIONS: usize = 8;
+const MAX_CONCURRENT_INSPECTIONS: usize = 8;
 
 /// What a sync would do with one object.
 type Answer = Result<ObjectPreview, WriteError>;
@@ -78,7 +78,7 @@ pub(super) async fn preview_objects(
             };
             (object, answer)
         })
-        .buffer_unordered(INSPECTIONS)
+        .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()
         .await;
     found.sort_by(|a, b| a.0.cmp(&b.0));

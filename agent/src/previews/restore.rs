@@ -23,11 +23,11 @@ use crate::applications::sources::resolved::ResolvedSource;
 use crate::repositories::hub::blocking;
 
 /// Most files of an application's folder that are compared when it does not render.
-const MOST_FILES: usize = 5000;
+const MAX_FILES: usize = 5000;
 /// Most commits looked through for those that must not be taken back.
-const MOST_COMMITS: usize = 200;
+const MAX_COMMITS: usize = 200;
 /// Longest wait for what another application reads while it is being synced.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CACHE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Trailer of a commit that must not be taken back.
 const IRREVERSIBLE: &str = "Gitops-Irreversible:";
 /// Marker of image automation in files it writes to.
@@ -220,7 +220,7 @@ async fn readers(
             continue;
         }
         let cache = context.controller.caches.of(&other_key);
-        let Ok(cache) = tokio::time::timeout(PATIENCE, cache.lock()).await else {
+        let Ok(cache) = tokio::time::timeout(CACHE_TIMEOUT, cache.lock()).await else {
             unknown.push(other_key.name);
             continue;
         };
@@ -341,7 +341,7 @@ fn files_below(
             };
             match item.entry {
                 TreeEntry::Tree { .. } => waiting.push(path),
-                TreeEntry::Blob { .. } if paths.len() < MOST_FILES => {
+                TreeEntry::Blob { .. } if paths.len() < MAX_FILES => {
                     paths.insert(path);
                 }
                 _ => {}
@@ -391,7 +391,7 @@ fn irreversible(mirror: &Mirror, from: &str, to: &str) -> Result<Vec<(String, St
     let (mut found, mut seen) = (Vec::new(), BTreeSet::from([to.to_owned()]));
     let mut waiting = vec![from.to_owned()];
     while let Some(sha) = waiting.pop() {
-        if seen.len() > MOST_COMMITS || !seen.insert(sha.clone()) {
+        if seen.len() > MAX_COMMITS || !seen.insert(sha.clone()) {
             continue;
         }
         let commit = mirror.commit(&sha)?;

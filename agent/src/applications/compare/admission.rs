@@ -19,7 +19,7 @@ use crate::applications::draft::StatusDraft;
 use crate::applications::requeue::Requeue;
 
 /// Pause between two dry runs of what is overruled, since nothing announces that it no longer is.
-const PAUSE: Duration = Duration::from_mins(5);
+const RECHECK_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Whether it is time to ask again.
 pub(crate) fn is_due(refreshes: bool, cache: &AppCache) -> bool {
@@ -27,7 +27,7 @@ pub(crate) fn is_due(refreshes: bool, cache: &AppCache) -> bool {
     refreshes
         || asked.is_some_and(|asked| {
             let age = Timestamp::now().duration_since(asked);
-            Duration::try_from(age).is_ok_and(|age| age >= PAUSE)
+            Duration::try_from(age).is_ok_and(|age| age >= RECHECK_INTERVAL)
         })
 }
 
@@ -93,5 +93,5 @@ pub(crate) fn note(
             ));
         }
     }
-    Requeue::After(PAUSE)
+    Requeue::After(RECHECK_INTERVAL)
 }

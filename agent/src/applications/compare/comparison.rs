@@ -25,7 +25,7 @@ use crate::applications::sources::rendered::RenderedApp;
 use crate::cluster::{Cluster, inspect};
 
 /// Requests under way at the same time to look up or confirm the objects of one application.
-const INSPECTIONS: usize = 8;
+const MAX_CONCURRENT_INSPECTIONS: usize = 8;
 
 /// Takes note of what an application wants now, checks it against its project, and compares, after
 /// making sure that the index knows what it has to.
@@ -147,7 +147,7 @@ async fn probe(cluster: &Cluster, wanted: &RenderedApp) -> Result<(), Condition>
         .collect();
     let results: Vec<_> = stream::iter(unknown)
         .map(async |object| cluster.probe(&object.gvk, &object.key).await)
-        .buffer_unordered(INSPECTIONS)
+        .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()
         .await;
     for result in results {
@@ -208,7 +208,7 @@ async fn confirm(
                 inspect::confirm(cluster, &object, &options).await,
             )
         })
-        .buffer_unordered(INSPECTIONS)
+        .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()
         .await;
     for (key, verdict) in verdicts {

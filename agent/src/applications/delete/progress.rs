@@ -24,9 +24,9 @@ use crate::applications::sync::hooks;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// What is waited for is said after this time: most deletions are over by then.
-const SAID_AFTER: Duration = Duration::from_secs(5);
+const REPORT_DELAY: Duration = Duration::from_secs(5);
 /// No watch shows objects that the agent never applied; they are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A reason together with what the Pods of failed hooks wrote last.
 pub(super) async fn with_log_tails(
@@ -67,12 +67,12 @@ pub(super) async fn wait(
         .iter()
         .any(|live| live.deleting && live.desired_digest.is_none());
     let requeue = if unseen {
-        Requeue::After(LOOK_AGAIN)
+        Requeue::After(UNWATCHED_INTERVAL)
     } else {
         Requeue::AwaitChange
     };
-    if !blocked && waited < SAID_AFTER {
-        return requeue.or_sooner(Requeue::After(SAID_AFTER.saturating_sub(waited)));
+    if !blocked && waited < REPORT_DELAY {
+        return requeue.or_sooner(Requeue::After(REPORT_DELAY.saturating_sub(waited)));
     }
     let kind = if blocked {
         condition::DELETION_ERROR

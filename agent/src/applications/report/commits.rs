@@ -18,16 +18,16 @@ use crate::repositories::trees::CommitTree;
 
 /// How many commits are looked through for the last one that changed something. One that is
 /// further away is left out rather than searched for at length.
-const LOOKED_THROUGH: usize = 50;
+const MAX_COMMITS: usize = 50;
 /// Longest subject kept.
-const LONGEST_SUBJECT: usize = 120;
+const MAX_SUBJECT: usize = 120;
 
 /// A commit for people.
 pub(crate) fn summary(commit: &CommitInfo) -> CommitSummary {
     CommitSummary {
         revision: commit.sha.clone(),
-        author: commit.author_name.chars().take(LONGEST_SUBJECT).collect(),
-        subject: commit.subject.chars().take(LONGEST_SUBJECT).collect(),
+        author: commit.author_name.chars().take(MAX_SUBJECT).collect(),
+        subject: commit.subject.chars().take(MAX_SUBJECT).collect(),
         time: Timestamp::from_second(commit.time).ok().map(Time),
     }
 }
@@ -126,7 +126,7 @@ fn last_change(
         return Some(before);
     }
     let mut commit = mirror.commit(revision).ok()?;
-    for _ in 0..LOOKED_THROUGH {
+    for _ in 0..MAX_COMMITS {
         let Some(parent) = commit.parents.first().cloned() else {
             return Some(summary(&commit));
         };

@@ -235,11 +235,11 @@ fn reference(app_state: &AppState, key: &ObjectKey) -> ObjectReference {
 
 /// Events hold at most 1024 bytes of text.
 fn limit(text: &str) -> String {
-    const LONGEST: usize = 1000;
-    if text.len() <= LONGEST {
+    const MAX_BYTES: usize = 1000;
+    if text.len() <= MAX_BYTES {
         return text.into();
     }
-    let mut end = LONGEST;
+    let mut end = MAX_BYTES;
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -303,12 +303,12 @@ fn unchanged(rendered: &RenderedSources, found: &[ResolvedSource]) -> bool {
 
 /// Settings of objects nobody can read; a mistake in a template makes many alike.
 fn unreadable(warnings: &[String]) -> impl Iterator<Item = Condition> {
-    const SHOWN: usize = 10;
-    let more = warnings.len().saturating_sub(SHOWN);
+    const MAX_SHOWN: usize = 10;
+    let more = warnings.len().saturating_sub(MAX_SHOWN);
     let rest = (more > 0).then(|| format!("and {more} more settings of objects cannot be read"));
     warnings
         .iter()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .cloned()
         .chain(rest)
         .map(|text| Condition::new(condition::INVALID_SETTING_WARNING, text))

@@ -13,7 +13,7 @@ use crate::cluster::write::WriteError;
 use crate::cluster::{Cluster, inspect};
 
 /// Attempts while somebody else changes the object between reading and applying it.
-const ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Applies one object and takes note of the answer. With `RespectIgnoreDifferences` fields
 /// whose differences are ignored keep their live value.
@@ -82,7 +82,7 @@ async fn apply_keeping(
         }
         match writer.apply(&desired.gvk, &sent, validates).await {
             // Somebody was faster: what is live now is to be kept.
-            Err(WriteError::Refused { code: 409, .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(WriteError::Refused { code: 409, .. }) if attempt < MAX_ATTEMPTS => attempt += 1,
             applied => return Ok((sent, applied?, ignored)),
         }
     }

@@ -39,7 +39,7 @@ use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
 
 /// Longest wait for the API server to serve a kind whose definition was just applied.
-const ESTABLISHED: Duration = Duration::from_secs(30);
+const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How far a sync came.
 pub(crate) struct SyncProgress {
@@ -455,7 +455,7 @@ async fn wait_for_definitions(cluster: &Cluster, app_state: &AppState, actions: 
                 changed.await;
             }
         };
-        if tokio::time::timeout(ESTABLISHED, established)
+        if tokio::time::timeout(ESTABLISHED_TIMEOUT, established)
             .await
             .is_err()
         {
