@@ -1,12 +1,11 @@
 //! argocd-cm as it is now, with the health rules in it compiled. What its keys mean is decided in
-//! core; this module only parses the YAML in them and passes on the latest reading.
+//! core; this module only passes on the latest reading.
 
 use std::sync::Arc;
 
 use gitops_core::settings::Settings;
 use gitops_customizations::Customizations;
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::Value;
 use tokio::sync::watch;
 
 /// The settings of the installation, for everyone who needs them.
@@ -63,7 +62,7 @@ impl SettingsReader {
     /// whether anything changed.
     pub(crate) fn read(&self, config_map: Option<&ConfigMap>) -> bool {
         let data = config_map.and_then(|map| map.data.clone());
-        let (settings, warnings) = Settings::read(&data.unwrap_or_default(), parse);
+        let (settings, warnings) = Settings::read(&data.unwrap_or_default());
         if self.settings.borrow().customizations != settings.customizations {
             let (rules, warnings) = Customizations::new(&settings.customizations);
             self.rules.send_replace(Arc::new(rules));
@@ -86,13 +85,4 @@ impl SettingsReader {
         }
         changed
     }
-}
-
-/// Reads a YAML value the way Kubernetes does.
-fn parse(text: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! {
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod duration;
 pub mod glob;
 pub mod lease;
+pub mod listing;
 pub mod live;
 pub mod manifest;
 pub mod mask;

@@ -8,6 +8,7 @@ mod output;
 use base64::Engine;
 use base64::engine::general_purpose;
 use gitops_api::constants;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 pub use output::mask_output;
@@ -21,6 +22,13 @@ pub const AFTER: &str = "*** (after)";
 
 /// Shortest secret that is looked for in text; shorter ones would hide half of every message.
 const SHORTEST_SECRET: usize = 3;
+
+/// Everything a URL's user part must not hold as it is (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Fields of a Secret that hold values.
 const VALUE_FIELDS: [&str; 2] = ["data", "stringData"];
@@ -156,23 +164,9 @@ fn spellings(secret: &str) -> Vec<String> {
         forms.push(general_purpose::STANDARD.encode(secret));
         forms.push(general_purpose::STANDARD.encode(trimmed));
         forms.push(url::form_urlencoded::byte_serialize(trimmed.as_bytes()).collect());
-        forms.push(percent_encoded(trimmed));
+        forms.push(utf8_percent_encode(trimmed, RESERVED).to_string());
     }
     forms
-}
-
-/// Percent-encoding of everything a URL's user part must not hold (RFC 3986, section 2.3).
-fn percent_encoded(text: &str) -> String {
-    use std::fmt::Write;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 fn mask_urls(text: &str) -> String {

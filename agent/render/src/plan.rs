@@ -69,35 +69,16 @@ pub(crate) fn override_source(
         message: format!("{file}: {error}; it must have the fields of an Application's source"),
     };
     let mut merged = serde_json::to_value(spec).map_err(invalid)?;
-    merge_patch(&mut merged, patch);
+    // An empty file changes nothing.
+    if !patch.is_null() {
+        json_patch::merge(&mut merged, patch);
+    }
     let mut merged = SourceSpec::from_json(merged).map_err(invalid)?;
     merged.repo_url.clone_from(&spec.repo_url);
     merged.path.clone_from(&spec.path);
     merged.chart.clone_from(&spec.chart);
     merged.target_revision.clone_from(&spec.target_revision);
     Ok(merged)
-}
-
-/// RFC 7386.
-fn merge_patch(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        if !patch.is_null() {
-            *target = patch.clone();
-        }
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    if let Value::Object(fields) = target {
-        for (name, value) in patch {
-            if value.is_null() {
-                fields.remove(name);
-            } else {
-                merge_patch(fields.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-    }
 }
 
 /// Which kind a source is: what it says, else what its directory has.

@@ -1,6 +1,7 @@
 //! Conditions that several steps give as the reason why they cannot go on.
 
 use gitops_api::constants::condition;
+use gitops_core::listing;
 use gitops_core::report::status::Condition;
 
 /// What Git holds cannot be found out or compared.
@@ -10,16 +11,7 @@ pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
 
 /// The same for many reasons: the first few, and how many there are besides.
 pub(crate) fn comparison_errors(reasons: &[impl ToString]) -> Condition {
-    const MAX_SHOWN: usize = 5;
-    let mut shown: Vec<String> = reasons
-        .iter()
-        .take(MAX_SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if reasons.len() > MAX_SHOWN {
-        shown.push(format!("and {} more", reasons.len() - MAX_SHOWN));
-    }
-    comparison_error(shown.join("; "))
+    comparison_error(listing::shortened(reasons.iter(), 5, "; "))
 }
 
 /// The Application says something that is not possible or not allowed.

@@ -54,16 +54,7 @@ pub(crate) fn check_kinds(
 ) -> Result<(), Condition> {
     let name = spec.effective_project();
     let project = project(configuration, name)?;
-    let denials: Vec<String> = desired
-        .objects
-        .values()
-        .filter(|object| object.kind_known && !object.implicit)
-        .filter_map(|object| {
-            project::permits_object(&project.spec, name, &spec.destination, &object.key)
-                .err()
-                .map(|denial| format!("{}: {denial}", object.origin))
-        })
-        .collect();
+    let denials = project::denied_objects(&project.spec, name, &spec.destination, desired);
     if denials.is_empty() {
         Ok(())
     } else {

@@ -2,17 +2,16 @@
 //!
 //! Read once at start and again when a CustomResourceDefinition changes; never per request.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use gitops_core::manifest::desired::Scope;
-use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
+use gitops_core::live::discovery::{ServedKind, ServedKinds};
+use gitops_core::manifest::object::{GroupVersionKind, Scope};
 use gitops_transport::chain;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::{ApiResource, PartialObjectMeta};
-use kube::discovery::verbs;
+use kube::discovery::{ApiCapabilities, verbs};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, discovery};
 use parking_lot::RwLock;
@@ -23,55 +22,11 @@ use crate::watch_backoff::CappedBackoff;
 /// A definition is established a moment after it is stored, in several steps.
 const SETTLING_DELAY: Duration = Duration::from_millis(200);
 
-/// A kind in one version, as it is served.
-#[derive(Clone, Debug)]
-pub(crate) struct Served {
-    /// Path segments of its API.
-    pub(crate) resource: ApiResource,
-    /// Whether it can be listed and watched.
-    pub(crate) watchable: bool,
-}
-
-/// What the API server answered at one time.
-#[derive(Debug, Default)]
-pub(crate) struct Kinds {
-    served: HashMap<GroupVersionKind, Served>,
-    scopes: HashMap<GroupKind, Scope>,
-    /// `v1`, `apps/v1`, `apps/v1/Deployment`, …: what charts call API versions. Sorted.
-    pub(crate) api_versions: Arc<[String]>,
-    /// Version of the cluster, such as `v1.36.3`.
-    pub(crate) version: String,
-}
-
-impl Kinds {
-    /// How a kind is served in exactly this version.
-    pub(crate) fn served(&self, gvk: &GroupVersionKind) -> Option<&Served> {
-        self.served.get(gvk)
-    }
-
-    /// Every kind that can be watched, once, in one of its versions.
-    pub(crate) fn watchable(&self) -> Vec<GroupVersionKind> {
-        let mut kinds: BTreeMap<GroupKind, &GroupVersionKind> = BTreeMap::new();
-        for (gvk, served) in &self.served {
-            if served.watchable {
-                let known = kinds.entry(gvk.group_kind()).or_insert(gvk);
-                *known = (*known).max(gvk);
-            }
-        }
-        kinds.into_values().cloned().collect()
-    }
-
-    /// Whether objects of a kind live in namespaces, whatever the version.
-    pub(crate) fn scope(&self, kind: &GroupKind) -> Option<Scope> {
-        self.scopes.get(kind).copied()
-    }
-}
-
 /// The kinds known now, shared.
 #[derive(Clone)]
 pub(crate) struct Discovery {
     client: Client,
-    kinds: Arc<RwLock<Arc<Kinds>>>,
+    kinds: Arc<RwLock<Arc<ServedKinds>>>,
 }
 
 impl Discovery {
@@ -86,7 +41,7 @@ impl Discovery {
     }
 
     /// The kinds known now.
-    pub(crate) fn kinds(&self) -> Arc<Kinds> {
+    pub(crate) fn kinds(&self) -> Arc<ServedKinds> {
         self.kinds.read().clone()
     }
 
@@ -96,41 +51,10 @@ impl Discovery {
             .run_aggregated()
             .await?;
         let version = self.client.apiserver_version().await?.git_version;
-        let mut kinds = Kinds {
-            version,
-            ..Kinds::default()
-        };
-        let mut api_versions = Vec::new();
-        for group in found.groups() {
-            for version in group.versions() {
-                for (resource, capabilities) in group.versioned_resources(version) {
-                    api_versions.push(resource.api_version.clone());
-                    api_versions.push(format!("{}/{}", resource.api_version, resource.kind));
-                    let scope = match capabilities.scope {
-                        discovery::Scope::Namespaced => Scope::Namespaced,
-                        discovery::Scope::Cluster => Scope::Cluster,
-                    };
-                    let gvk = GroupVersionKind {
-                        group: resource.group.clone(),
-                        version: resource.version.clone(),
-                        kind: resource.kind.clone(),
-                    };
-                    let watchable = capabilities.supports_operation(verbs::WATCH)
-                        && capabilities.supports_operation(verbs::LIST);
-                    kinds.scopes.insert(gvk.group_kind(), scope);
-                    kinds.served.insert(
-                        gvk,
-                        Served {
-                            resource,
-                            watchable,
-                        },
-                    );
-                }
-            }
-        }
-        api_versions.sort_unstable();
-        api_versions.dedup();
-        kinds.api_versions = api_versions.into();
+        let groups = found.groups();
+        let versions = groups.flat_map(|group| group.versions().map(move |name| (group, name)));
+        let served = versions.flat_map(|(group, name)| group.versioned_resources(name));
+        let kinds = ServedKinds::new(version, served.map(|(kind, can)| served_kind(kind, &can)));
         *self.kinds.write() = Arc::new(kinds);
         Ok(())
     }
@@ -159,5 +83,33 @@ impl Discovery {
                 Err(error) => tracing::debug!(error = chain(&error), "watch broke"),
             }
         }
+    }
+}
+
+fn served_kind(resource: ApiResource, capabilities: &ApiCapabilities) -> ServedKind {
+    ServedKind {
+        gvk: GroupVersionKind {
+            group: resource.group,
+            version: resource.version,
+            kind: resource.kind,
+        },
+        plural: resource.plural,
+        scope: match capabilities.scope {
+            discovery::Scope::Namespaced => Scope::Namespaced,
+            discovery::Scope::Cluster => Scope::Cluster,
+        },
+        watchable: capabilities.supports_operation(verbs::WATCH)
+            && capabilities.supports_operation(verbs::LIST),
+    }
+}
+
+/// The path segments of a kind's API.
+pub(crate) fn api_resource(served: &ServedKind) -> ApiResource {
+    ApiResource {
+        group: served.gvk.group.clone(),
+        version: served.gvk.version.clone(),
+        api_version: served.gvk.api_version(),
+        kind: served.gvk.kind.clone(),
+        plural: served.plural.clone(),
     }
 }

@@ -38,7 +38,7 @@ struct Inner {
     wants: HashMap<String, HashSet<ObjectKey>>,
     /// How many objects are recorded in each namespace.
     namespaces: HashMap<String, usize>,
-    confirmed: HashMap<ObjectKey, Confirmation>,
+    confirmed: HashMap<ObjectKey, Arc<Confirmation>>,
     /// Objects looked up and not found, which no watch would have shown for lack of a label.
     absent: HashSet<ObjectKey>,
     /// Objects whose kind has another health rule since they were recorded.
@@ -199,7 +199,7 @@ impl Index {
             if let Some(object) = inner.objects.get_mut(key) {
                 object.fields = None;
             }
-            inner.confirmed.insert(key.clone(), confirmation);
+            inner.confirmed.insert(key.clone(), Arc::new(confirmation));
         });
     }
 
@@ -271,28 +271,41 @@ impl Index {
         instance: &str,
         exists: impl Fn(&str) -> bool,
     ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
-        self.read(|inner| {
-            let comparison = comparison::compare(
-                desired,
-                instance,
-                |key| inner.objects.get(key),
-                &self.tracked_in(inner, instance),
-                |key| inner.confirmed.get(key),
-                // As long as it is not known what the other wants, it may want all it has.
-                |other, key| {
-                    exists(other)
-                        && inner
-                            .wants
-                            .get(other)
-                            .is_none_or(|wants| wants.contains(key))
-                },
-            );
-            let live = comparison
-                .keys()
+        // Copied under the lock and judged without it: judging parses manifests.
+        let (tracked, mut live, confirmed, given_up) = self.read(|inner| {
+            let tracked = self.tracked_in(inner, instance);
+            let keys = || desired.objects.keys().chain(&tracked);
+            let live: HashMap<ObjectKey, LiveObject> = keys()
                 .filter_map(|key| Some((key.clone(), inner.objects.get(key)?.clone())))
                 .collect();
-            (comparison, live)
-        })
+            let confirmed: HashMap<&ObjectKey, Arc<Confirmation>> = desired
+                .objects
+                .keys()
+                .filter_map(|key| Some((key, inner.confirmed.get(key)?.clone())))
+                .collect();
+            // As long as it is not known what the other wants, it may want all it has.
+            let given_up: HashSet<ObjectKey> = live
+                .values()
+                .filter(|live| {
+                    let owner = live.tracking.as_ref().map(|tracking| &tracking.instance);
+                    owner
+                        .and_then(|owner| inner.wants.get(owner))
+                        .is_some_and(|wants| !wants.contains(&live.key))
+                })
+                .map(|live| live.key.clone())
+                .collect();
+            (tracked, live, confirmed, given_up)
+        });
+        let comparison = comparison::compare(
+            desired,
+            instance,
+            |key| live.get(key),
+            &tracked,
+            |key| confirmed.get(key).map(AsRef::as_ref),
+            |other, key| exists(other) && !given_up.contains(key),
+        );
+        live.retain(|key, _| comparison.contains_key(key));
+        (comparison, live)
     }
 
     /// Fields of an object that differ from Git and are ignored, as last confirmed.

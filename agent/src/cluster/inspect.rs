@@ -1,11 +1,10 @@
 //! Questions a watch cannot answer: what exactly differs, and who changes on its way in what Git
 //! states?
 
-use gitops_core::compare::comparison::{Confirmation, State};
-use gitops_core::compare::drift;
+use gitops_core::compare::comparison;
+use gitops_core::compare::comparison::State;
 use gitops_core::live::admission;
 use gitops_core::live::admission::MutatedByAdmission;
-use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::object::GroupVersionKind;
 use gitops_core::manifest::options::AppOptions;
@@ -33,33 +32,12 @@ pub(crate) async fn confirm(
     };
     index.observe(&live);
     let applied = applied?;
-    let drift = drift::compare(&live, &applied, desired);
-    if !drift.fields.is_empty() {
-        return Ok((State::Drifted(drift.fields), drift.problems));
+    let confirmed = comparison::confirm(&live, &applied, desired);
+    if let Some(confirmation) = confirmed.confirmation {
+        let mutated = mutated_by_admission(writer, &manifest, &applied, desired).await;
+        index.confirm(&desired.key, confirmation.admitted(mutated.into()));
     }
-    if let Some(record) = LiveObject::observe(&live, true) {
-        // What is ignored need not be held: another one's changes to it then cost no request.
-        let mutated_by_admission = mutated_by_admission(writer, &manifest, &applied, desired).await;
-        let mut expected = manifest;
-        for field in &drift.ignored {
-            field.path.put(&mut expected, None);
-        }
-        if let Some(rules) = &desired.ignore {
-            expected = rules.stripped(&expected);
-        }
-        let confirmation = if record.covers(&expected) {
-            Confirmation::of(&record, desired)
-        } else {
-            Confirmation::only_now(&record, desired)
-        };
-        let ignored = drift.ignored.iter().map(|field| field.path.to_string());
-        let confirmation = confirmation.ignoring(ignored.collect());
-        index.confirm(
-            &desired.key,
-            confirmation.admitted(mutated_by_admission.into()),
-        );
-    }
-    Ok((State::Synced, drift.problems))
+    Ok((confirmed.state, confirmed.problems))
 }
 
 /// What admission made of what was applied, and who may have done it.
@@ -84,7 +62,7 @@ pub(crate) async fn mutated_by_admission(
     ) {
         (Ok(webhooks), Ok(served)) => {
             let gvk = &desired.gvk;
-            let kind = (&*gvk.group, &*gvk.version, &*served.resource.plural);
+            let kind = (&*gvk.group, &*gvk.version, &*served.plural);
             admission::suspects(&webhooks, kind, &desired.key.namespace)
         }
         (Err(error), _) | (_, Err(error)) => {

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::discovery::Discovery;
+use super::discovery::{Discovery, api_resource};
 use super::index::Index;
 use crate::metrics::Metrics;
 use crate::settings::CurrentSettings;
@@ -128,7 +128,7 @@ impl Watches {
         let Some(served) = kinds.served(&gvk) else {
             return Ok(None);
         };
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &served.resource);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &api_resource(served));
         let mut params = ListParams::default().labels(&self.selector).limit(100);
         loop {
             let page = match api.list_metadata(&params).await {
@@ -208,7 +208,8 @@ impl Watches {
                 return (!watch.given_up).then(|| watch.synced.clone());
             }
             let (sender, synced) = watch::channel(false);
-            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &served.resource);
+            let api: Api<DynamicObject> =
+                Api::all_with(self.client.clone(), &api_resource(&served));
             let task = tokio::spawn(self.clone().follow(api, gvk.clone(), sender)).abort_handle();
             running.insert(
                 gvk.group_kind(),

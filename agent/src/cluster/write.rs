@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use gitops_api::constants;
 use gitops_core::backoff;
+use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
-use gitops_core::manifest::undeclared;
+use gitops_core::manifest::undeclared::KnownFields;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
 use gitops_transport::chain;
@@ -23,7 +24,7 @@ use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::discovery::{Discovery, Served};
+use super::discovery::{Discovery, api_resource};
 use crate::error_text::mask_url;
 use crate::finalizers;
 use crate::metrics::Metrics;
@@ -41,9 +42,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum WriteError {
     /// The cluster does not serve the kind.
-    #[error(
-        "the cluster does not serve {0}; install its CustomResourceDefinition or correct apiVersion and kind"
-    )]
+    #[error("{}", refusal::unknown_kind(.0))]
     UnknownKind(GroupVersionKind),
     /// The API server refused; the text says why.
     #[error("{message}")]
@@ -81,9 +80,7 @@ impl WriteError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused { code, message, .. } => {
-                matches!(code, 409 | 429 | 500..=599) && !refusal::blames_the_manifest(message)
-            }
+            Self::Refused { code, message, .. } => refusal::is_transient(*code, message),
             Self::UnknownKind(_) => false,
         }
     }
@@ -154,23 +151,17 @@ impl Writer {
         validates: bool,
         dry_run: bool,
     ) -> Result<Value, WriteError> {
-        let mut refused = match self.patch(gvk, manifest, validates, dry_run).await {
-            Err(WriteError::Refused { message, .. }) if !validates => message,
-            other => return other,
-        };
-        let mut known = manifest.clone();
-        // A refusal need not name all of them at once.
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(fewer) = undeclared::without(&known, &refused) else {
-                break;
-            };
-            known = fewer;
-            refused = match self.patch(gvk, &known, validates, dry_run).await {
-                Err(WriteError::Refused { message, .. }) => message,
-                other => return other,
-            };
+        let mut answer = self.patch(gvk, manifest, validates, dry_run).await;
+        if validates {
+            return answer;
         }
-        self.patch(gvk, &known, validates, dry_run).await
+        let mut known = KnownFields::of(manifest);
+        while let Err(WriteError::Refused { message, .. }) = &answer
+            && let Some(fewer) = known.after(message)
+        {
+            answer = self.patch(gvk, fewer, validates, dry_run).await;
+        }
+        answer
     }
 
     async fn patch(
@@ -364,7 +355,7 @@ impl Writer {
     }
 
     /// How a kind is served now; asks the API server again when it is not known.
-    pub(crate) async fn served(&self, gvk: &GroupVersionKind) -> Result<Served, WriteError> {
+    pub(crate) async fn served(&self, gvk: &GroupVersionKind) -> Result<ServedKind, WriteError> {
         if let Some(served) = self.discovery.kinds().served(gvk) {
             return Ok(served.clone());
         }
@@ -384,11 +375,11 @@ impl Writer {
         gvk: &GroupVersionKind,
         namespace: &str,
     ) -> Result<Api<DynamicObject>, WriteError> {
-        let served = self.served(gvk).await?;
+        let resource = api_resource(&self.served(gvk).await?);
         Ok(if namespace.is_empty() {
-            Api::all_with(self.client.clone(), &served.resource)
+            Api::all_with(self.client.clone(), &resource)
         } else {
-            Api::namespaced_with(self.client.clone(), namespace, &served.resource)
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
         })
     }
 

@@ -9,6 +9,7 @@ use gitops_api::Application;
 use gitops_api::preview::{
     PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
 };
+use gitops_core::compare::pipeline;
 use gitops_core::rollback::warnings;
 use gitops_core::rollback::warnings::Evidence;
 use gitops_core::source;
@@ -93,6 +94,7 @@ pub(super) async fn preview(
     status.digest = rendered.desired.digest();
     status.inputs = inputs(&rendered, &found);
     status.warnings.extend(rendered.warnings.iter().cloned());
+    status.warnings.extend(pipeline::notes(&rendered.desired));
     status.warnings.extend(with_ignore_rules.problems);
     let (objects, counts) = preview_objects(&context, &rendered.desired, spec.objects)
         .await

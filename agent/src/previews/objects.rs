@@ -7,9 +7,9 @@ use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::project;
-use gitops_core::report::preview;
-use gitops_core::report::preview::{Applied, ObjectPreview};
+use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
 use gitops_core::report::status::Condition;
+use gitops_core::report::{preview, refusal};
 use jiff::Timestamp;
 
 use crate::applications::condition::comparison_error;
@@ -41,9 +41,14 @@ pub(super) async fn preview_objects(
     let next_owner =
         |object: &ObjectKey| handover::next_owner(configuration, cluster, instance, object);
     let options = AppOptions::of(spec.sync_policy.as_ref());
-    let brings = |namespace: &str| preview::brings_namespace(spec, desired, namespace);
+    let preview = SyncPreview {
+        spec,
+        desired,
+        whole,
+        now: Timestamp::now(),
+    };
     let judged: Vec<_> = comparison.into_iter().collect();
-    let mut found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
+    let found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
         .map(async |(object, state)| {
             let answer = match (&state, desired.objects.get(&object)) {
                 (State::Extra | State::Extraneous, _) => {
@@ -60,31 +65,21 @@ pub(super) async fn preview_objects(
                         _ => Ok(ObjectPreview::default()),
                     }
                 }
-                (State::Synced, _) => Ok(ObjectPreview {
-                    object: None,
-                    ignored: index.ignored(&object).len(),
-                }),
                 (_, None) => Ok(ObjectPreview::default()),
-                (State::OwnedBy(other), Some(wanted)) => Ok(ObjectPreview {
-                    object: Some(preview::refused(
-                        wanted,
-                        &format!("it is part of application {other} and stays with it"),
-                    )),
-                    ignored: 0,
-                }),
-                (_, Some(wanted)) => {
-                    applied(&cluster.writer, wanted, &options, &brings, whole).await
-                }
+                (_, Some(wanted)) => match preview.without_dry_run(wanted, &state) {
+                    Some(known) => Ok(ObjectPreview {
+                        ignored: index.ignored(&object).len(),
+                        ..known
+                    }),
+                    None => applied(&cluster.writer, &preview, wanted, &options).await,
+                },
             };
             (object, answer)
         })
         .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()
         .await;
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut objects = Vec::new();
-    let mut equal = 0;
-    let mut ignored = 0;
+    let mut answers = Vec::new();
     for (object, answer) in found {
         let answer = match answer {
             Ok(answer) => answer,
@@ -99,23 +94,17 @@ pub(super) async fn preview_objects(
                 ignored: 0,
             },
         };
-        ignored += answer.ignored;
-        match answer.object {
-            None => equal += 1,
-            Some(object) => objects.push(object),
-        }
+        answers.push((object, answer));
     }
-    let counts = preview::counts(&objects, equal, ignored);
-    Ok((objects, counts))
+    Ok(preview::collect(answers))
 }
 
 /// What an apply would make of an object.
 async fn applied(
     writer: &Writer,
+    preview: &SyncPreview<'_>,
     wanted: &DesiredObject,
     options: &AppOptions,
-    brings_namespace: &impl Fn(&str) -> bool,
-    whole: bool,
 ) -> Answer {
     let manifest = wanted.manifest();
     let (live, applied) = tokio::join!(
@@ -127,15 +116,20 @@ async fn applied(
         Err(WriteError::UnknownKind(_)) => None,
         Err(error) => return Err(error),
     };
-    let applied = match &applied {
-        Ok(applied) => Applied::As(applied),
-        Err(error) if live.is_none() && comes_later(error, wanted, brings_namespace) => {
-            Applied::Later
+    let answer = match &applied {
+        Ok(applied) => DryRun::Applied(applied),
+        Err(WriteError::UnknownKind(_)) => DryRun::UnknownKind,
+        Err(WriteError::Refused { code, message, .. })
+            if !refusal::is_transient(*code, message) =>
+        {
+            DryRun::Refused {
+                code: *code,
+                message,
+            }
         }
         Err(error) => return Err(error.clone()),
     };
-    let now = Timestamp::now();
-    Ok(preview::wanted(wanted, live.as_ref(), applied, whole, now))
+    Ok(preview.with_dry_run(wanted, live.as_ref(), answer))
 }
 
 async fn pruned(writer: &Writer, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
@@ -144,19 +138,6 @@ async fn pruned(writer: &Writer, gvk: &GroupVersionKind, key: &ObjectKey, whole:
         object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
         ignored: 0,
     })
-}
-
-/// Whether a refusal only says that something the same sync brings is not there yet: the
-/// namespace, or the kind's definition.
-fn comes_later(
-    error: &WriteError,
-    wanted: &DesiredObject,
-    brings_namespace: &impl Fn(&str) -> bool,
-) -> bool {
-    match error {
-        WriteError::UnknownKind(_) => wanted.kind_known,
-        error => error.is_not_found() && brings_namespace(&wanted.key.namespace),
-    }
 }
 
 /// Keeps an answer within what can be stored: whole objects go first, then objects.

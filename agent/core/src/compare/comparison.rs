@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
+use crate::compare::drift;
 use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
 use crate::live::object::LiveObject;
@@ -147,20 +150,24 @@ pub fn compare<'a>(
         })
         .collect();
     for key in tracked {
-        if let Some(live) = live(key)
-            && !desired.objects.contains_key(key)
-            && owner(live) == Some(instance)
-            && !live.hook
+        if !desired.objects.contains_key(key)
+            && let Some(state) = live(key).and_then(|live| judge_extra(live, instance))
         {
-            let state = if live.ignore_extraneous {
-                State::Extraneous
-            } else {
-                State::Extra
-            };
             comparison.insert(key.clone(), state);
         }
     }
     comparison
+}
+
+/// The state of a live object that is not desired; `None` when it is not this application's.
+pub fn judge_extra(live: &LiveObject, instance: &str) -> Option<State> {
+    if owner(live) != Some(instance) || live.hook {
+        None
+    } else if live.ignore_extraneous {
+        Some(State::Extraneous)
+    } else {
+        Some(State::Extra)
+    }
 }
 
 fn owner(live: &LiveObject) -> Option<&str> {
@@ -215,6 +222,51 @@ pub fn judge(
         State::Synced
     } else {
         State::Unconfirmed
+    }
+}
+
+/// What the API server tells of an object that records cannot judge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confirmed {
+    /// Synced, or drifted in these fields.
+    pub state: State,
+    /// Rules about what to ignore that could not be followed on this object.
+    pub problems: Vec<String>,
+    /// What to remember, so that records can judge from now on; `None` when it drifted.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// Judges a live object by the answer to a dry-run apply of what is desired.
+pub fn confirm(live: &Value, applied: &Value, desired: &DesiredObject) -> Confirmed {
+    let drift = drift::compare(live, applied, desired);
+    if !drift.fields.is_empty() {
+        return Confirmed {
+            state: State::Drifted(drift.fields),
+            problems: drift.problems,
+            confirmation: None,
+        };
+    }
+    let confirmation = LiveObject::observe(live, true).map(|record| {
+        // What is ignored need not be held: another one's changes to it then cost no request.
+        let mut expected = desired.manifest();
+        for field in &drift.ignored {
+            field.path.put(&mut expected, None);
+        }
+        if let Some(rules) = &desired.ignore {
+            expected = rules.stripped(&expected);
+        }
+        let confirmation = if record.covers(&expected) {
+            Confirmation::of(&record, desired)
+        } else {
+            Confirmation::only_now(&record, desired)
+        };
+        let ignored = drift.ignored.iter().map(|field| field.path.to_string());
+        confirmation.ignoring(ignored.collect())
+    });
+    Confirmed {
+        state: State::Synced,
+        problems: drift.problems,
+        confirmation,
     }
 }
 

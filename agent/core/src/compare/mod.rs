@@ -5,3 +5,4 @@ pub mod diff;
 pub mod drift;
 pub mod field;
 pub mod path;
+pub mod pipeline;

@@ -14,7 +14,7 @@ use crate::compare::field::DriftedField;
 use crate::compare::path::{Path, Segment};
 use crate::compare::{diff, drift};
 use crate::manifest::desired::DesiredObject;
-use crate::{duration, mask};
+use crate::{duration, listing, mask};
 
 /// Most fields that are named.
 const NAMED: usize = 3;
@@ -52,12 +52,8 @@ impl From<MutatedByAdmission> for Admission {
 
 impl fmt::Display for MutatedByAdmission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = self.fields.len().saturating_sub(NAMED);
-        let named = &self.fields[..self.fields.len() - more];
-        write!(f, "admission overrules Git: {}", named.join("; "))?;
-        if more > 0 {
-            write!(f, "; and {more} more")?;
-        }
+        let fields = listing::shortened(&self.fields, NAMED, "; ");
+        write!(f, "admission overrules Git: {fields}")?;
         if self.by.is_empty() {
             write!(f, "; look for an admission webhook or policy that does it")?;
         } else {

@@ -1,7 +1,8 @@
-//! What is known of live objects: identity, ownership of fields, health, and what admission and
+//! What is known of the cluster: the kinds it serves; of its objects identity, ownership of fields, health, and what admission and
 //! controllers keep in them.
 
 pub mod admission;
+pub mod discovery;
 pub mod health;
 pub mod injected;
 pub mod object;

@@ -2,8 +2,6 @@
 //!
 //! Used to know without a request that an object needs no apply; not a security boundary.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -30,14 +28,7 @@ pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 fn short_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(8)
-        .fold(String::with_capacity(16), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(&bytes[..8])
 }
 
 /// Writes a tagged, length-prefixed form with sorted keys, because the order of a JSON map carries

@@ -8,8 +8,38 @@ use serde_json::Value;
 /// What the API server says of a field its schema does not have.
 const UNDECLARED: &str = ": field not declared in schema";
 
+/// Most manifests that are tried after the first: a refusal need not name all fields at once.
+const TRIES: usize = 5;
+
+/// A manifest whose unknown fields are left out one refusal after another.
+#[derive(Clone, Debug)]
+pub struct KnownFields {
+    manifest: Value,
+    tries: usize,
+}
+
+impl KnownFields {
+    /// Begins with all fields.
+    pub fn of(manifest: &Value) -> Self {
+        Self {
+            manifest: manifest.clone(),
+            tries: 0,
+        }
+    }
+
+    /// What to try after a refusal; `None` when the refusal stands.
+    pub fn after(&mut self, refusal: &str) -> Option<&Value> {
+        if self.tries == TRIES {
+            return None;
+        }
+        self.tries += 1;
+        self.manifest = without(&self.manifest, refusal)?;
+        Some(&self.manifest)
+    }
+}
+
 /// The manifest without the fields a refusal names; `None` when it names none of them.
-pub fn without(manifest: &Value, refusal: &str) -> Option<Value> {
+fn without(manifest: &Value, refusal: &str) -> Option<Value> {
     let mut manifest = manifest.clone();
     let mut removed = false;
     for (end, _) in refusal.match_indices(UNDECLARED) {
@@ -127,6 +157,20 @@ mod tests {
             None,
             "without progress there is no second try"
         );
+    }
+
+    #[test]
+    fn refusals_are_followed_while_they_name_something_new() {
+        let manifest = json!({"spec": {"a": 1, "b": 2, "c": 3}});
+        let refusal = |field: &str| format!("errors: .spec.{field}: field not declared in schema");
+        let mut known = KnownFields::of(&manifest);
+        assert_eq!(
+            known.after(&refusal("a")),
+            Some(&json!({"spec": {"b": 2, "c": 3}}))
+        );
+        assert_eq!(known.after(&refusal("b")), Some(&json!({"spec": {"c": 3}})));
+        assert_eq!(known.after(&refusal("b")), None);
+        assert_eq!(KnownFields::of(&manifest).after("no"), None);
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use gitops_api::project::{AppProjectSpec, ClusterResourceRule, GroupKindRule};
 use super::denial::{Denial, quoted};
 use super::destinations::permits_destination;
 use crate::glob;
+use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::ObjectKey;
 
 /// Whether an object may be applied, pruned or deleted: its kind, and the namespace it is in.
@@ -54,6 +55,25 @@ pub fn permits_object(
         message: format!("{what}: {}", denial.message),
         ..denial
     })
+}
+
+/// Why a project does not allow a set of objects, one text for each that it does not.
+pub fn denied_objects(
+    spec: &AppProjectSpec,
+    project: &str,
+    destination: &ApplicationDestination,
+    desired: &DesiredSet,
+) -> Vec<String> {
+    desired
+        .objects
+        .values()
+        .filter(|object| object.kind_known && !object.implicit)
+        .filter_map(|object| {
+            permits_object(spec, project, destination, &object.key)
+                .err()
+                .map(|denial| format!("{}: {denial}", object.origin))
+        })
+        .collect()
 }
 
 fn permits_cluster_object(

@@ -16,7 +16,7 @@ use crate::{glob, mask};
 
 pub use self::denial::Denial;
 pub use self::destinations::permits_destination;
-pub use self::kinds::permits_object;
+pub use self::kinds::{denied_objects, permits_object};
 
 /// Whether a repository may be used: some pattern of `sourceRepos` matches and none denies.
 ///

@@ -6,23 +6,31 @@ use gitops_api::preview::{PreviewAction, PreviewCounts, PreviewObject};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::compare::comparison::State;
 use crate::compare::drift;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::AppOptions;
 use crate::mask;
+use crate::report::refusal;
 use crate::report::status::field_drift;
 use crate::sync::plan::Skip;
 
 /// What the API server answered to a dry run of an apply.
 #[derive(Clone, Copy, Debug)]
-pub enum Applied<'a> {
+pub enum DryRun<'a> {
     /// The object as it would be.
-    As(&'a Value),
-    /// It has to be created after something else that the same sync brings: its namespace, or the
-    /// definition of its kind.
-    Later,
+    Applied(&'a Value),
+    /// It does not serve the kind in this version.
+    UnknownKind,
+    /// It refused.
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// Why, in words with advice.
+        message: &'a str,
+    },
 }
 
 /// What a sync would do with an object, and how many differences of it do not count.
@@ -34,53 +42,135 @@ pub struct ObjectPreview {
     pub ignored: usize,
 }
 
-/// What a sync would do with an object that is wanted. `whole` adds the object itself.
-pub fn wanted(
-    object: &DesiredObject,
-    live: Option<&Value>,
-    applied: Applied<'_>,
-    whole: bool,
-    now: Timestamp,
-) -> ObjectPreview {
-    let mut preview = described(&object.key, &object.gvk.version);
-    preview.origin = object.origin.to_string();
-    let mut ignored = 0;
-    match (live, applied) {
-        (Some(live), Applied::As(applied)) => {
-            preview.action = PreviewAction::Change;
-            let drift = drift::compare_in_full(live, applied, object);
-            ignored = drift.ignored.len();
-            preview.fields = drift
-                .fields
-                .iter()
-                .map(|field| field_drift(field, now))
-                .collect();
-            if preview.fields.is_empty() {
-                return ObjectPreview {
-                    object: None,
-                    ignored,
-                };
-            }
+impl From<PreviewObject> for ObjectPreview {
+    fn from(object: PreviewObject) -> Self {
+        Self {
+            object: Some(object),
+            ignored: 0,
         }
-        _ => preview.action = PreviewAction::Create,
     }
-    if whole {
-        let manifest;
-        let merged = match applied {
-            Applied::As(applied) => applied,
-            Applied::Later => {
-                manifest = object.manifest();
-                &manifest
+}
+
+/// What a sync of an application would do, object by object.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncPreview<'a> {
+    /// Its spec.
+    pub spec: &'a ApplicationSpec,
+    /// All that is desired.
+    pub desired: &'a DesiredSet,
+    /// Answer with the objects themselves.
+    pub whole: bool,
+    /// Now: stands in for an unknown time.
+    pub now: Timestamp,
+}
+
+impl SyncPreview<'_> {
+    /// What a sync would do with a desired object of which records tell enough; `None` when a dry
+    /// run has to be asked for.
+    pub fn without_dry_run(&self, object: &DesiredObject, state: &State) -> Option<ObjectPreview> {
+        match state {
+            State::Synced => Some(ObjectPreview::default()),
+            State::OwnedBy(other) => {
+                let why = format!("it is part of application {other} and stays with it");
+                Some(refused(object, &why).into())
             }
+            _ => None,
+        }
+    }
+
+    /// What a sync would do with a desired object, from what is live and the answer to a dry run.
+    pub fn with_dry_run(
+        &self,
+        object: &DesiredObject,
+        live: Option<&Value>,
+        answer: DryRun<'_>,
+    ) -> ObjectPreview {
+        match answer {
+            DryRun::Applied(applied) => self.compared(object, live, applied),
+            // It is created after something else that the same sync brings.
+            _ if live.is_none() && self.comes_later(object, answer) => {
+                self.created(object, &object.manifest()).into()
+            }
+            DryRun::UnknownKind => refused(object, &refusal::unknown_kind(&object.gvk)).into(),
+            DryRun::Refused { message, .. } => refused(object, message).into(),
+        }
+    }
+
+    /// Whether a refusal only says that something the same sync brings is not there yet: the
+    /// namespace, or the kind's definition.
+    fn comes_later(&self, object: &DesiredObject, answer: DryRun<'_>) -> bool {
+        match answer {
+            DryRun::UnknownKind => object.kind_known,
+            DryRun::Refused { code: 404, .. } => {
+                brings_namespace(self.spec, self.desired, &object.key.namespace)
+            }
+            _ => false,
+        }
+    }
+
+    fn compared(
+        &self,
+        object: &DesiredObject,
+        live: Option<&Value>,
+        applied: &Value,
+    ) -> ObjectPreview {
+        let Some(live) = live else {
+            return self.created(object, applied).into();
         };
-        let (live, merged) = drift::for_display(live, Some(merged));
-        preview.live = live.and_then(into_map);
-        preview.merged = merged.and_then(into_map);
+        let drift = drift::compare_in_full(live, applied, object);
+        let ignored = drift.ignored.len();
+        if drift.fields.is_empty() {
+            return ObjectPreview {
+                object: None,
+                ignored,
+            };
+        }
+        let fields = drift.fields.iter();
+        let mut preview = PreviewObject {
+            action: PreviewAction::Change,
+            origin: object.origin.to_string(),
+            fields: fields.map(|field| field_drift(field, self.now)).collect(),
+            ..described(&object.key, &object.gvk.version)
+        };
+        if self.whole {
+            let (live, merged) = drift::for_display(Some(live), Some(applied));
+            preview.live = live.and_then(into_map);
+            preview.merged = merged.and_then(into_map);
+        }
+        ObjectPreview {
+            object: Some(preview),
+            ignored,
+        }
     }
-    ObjectPreview {
-        object: Some(preview),
-        ignored,
+
+    fn created(&self, object: &DesiredObject, merged: &Value) -> PreviewObject {
+        let mut preview = PreviewObject {
+            action: PreviewAction::Create,
+            origin: object.origin.to_string(),
+            ..described(&object.key, &object.gvk.version)
+        };
+        if self.whole {
+            let (_, merged) = drift::for_display(None, Some(merged));
+            preview.merged = merged.and_then(into_map);
+        }
+        preview
     }
+}
+
+/// The objects that are not as they should be, ordered, and how many there are of each sort.
+pub fn collect(
+    answers: impl IntoIterator<Item = (ObjectKey, ObjectPreview)>,
+) -> (Vec<PreviewObject>, PreviewCounts) {
+    let mut answers: Vec<_> = answers.into_iter().collect();
+    answers.sort_by(|a, b| a.0.cmp(&b.0));
+    let ignored = answers.iter().map(|(_, answer)| answer.ignored).sum();
+    let all = answers.len();
+    let objects: Vec<PreviewObject> = answers
+        .into_iter()
+        .filter_map(|(_, answer)| answer.object)
+        .collect();
+    let counts = counts(&objects, all - objects.len(), ignored);
+    (objects, counts)
 }
 
 /// An object that is live and not in Git.
@@ -107,7 +197,7 @@ pub fn refused(object: &DesiredObject, message: &str) -> PreviewObject {
 }
 
 /// Numbers of objects, besides those that are as they should be, and of ignored differences.
-pub fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCounts {
+fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCounts {
     let mut counts = PreviewCounts {
         equal: i64::try_from(equal).unwrap_or(i64::MAX),
         ignored: i64::try_from(ignored).unwrap_or(i64::MAX),
@@ -125,7 +215,7 @@ pub fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> Previe
 }
 
 /// Whether a sync makes a namespace before what lives in it.
-pub fn brings_namespace(spec: &ApplicationSpec, desired: &DesiredSet, namespace: &str) -> bool {
+fn brings_namespace(spec: &ApplicationSpec, desired: &DesiredSet, namespace: &str) -> bool {
     let created = namespace == spec.destination.namespace
         && AppOptions::of(spec.sync_policy.as_ref()).create_namespace;
     let is_it =
@@ -186,18 +276,37 @@ mod tests {
         let set = set(&git);
         let object = set.objects.values().next().unwrap();
         let applied = object.manifest();
-        let of = |live: Option<&Value>, applied: Applied<'_>| {
-            wanted(object, live, applied, true, now).object
+        let spec: ApplicationSpec = serde_json::from_value(json!({
+            "destination": {"namespace": "n"}, "syncPolicy": {"syncOptions": ["CreateNamespace=true"]}
+        }))
+        .unwrap();
+        let preview = SyncPreview {
+            spec: &spec,
+            desired: &set,
+            whole: true,
+            now,
         };
-        assert_eq!(of(Some(&applied), Applied::As(&applied)), None);
+        let of = |live: Option<&Value>, answer: DryRun<'_>| {
+            preview.with_dry_run(object, live, answer).object
+        };
+        assert_eq!(of(Some(&applied), DryRun::Applied(&applied)), None);
 
         let mut live = applied.clone();
         live["data"]["k"] = json!("c3dvcmRmaXNo");
-        let change = of(Some(&live), Applied::As(&applied)).unwrap();
+        let change = of(Some(&live), DryRun::Applied(&applied)).unwrap();
         assert_eq!(change.action, PreviewAction::Change);
         assert_eq!(change.fields[0].path, ".data.k");
         assert_eq!(change.origin, "a.yaml:3");
-        let created = of(None, Applied::Later).unwrap();
+        let missing = DryRun::Refused {
+            code: 404,
+            message: "no such namespace",
+        };
+        assert_eq!(
+            of(Some(&live), missing).unwrap().action,
+            PreviewAction::Refuse,
+            "what lives in it is there"
+        );
+        let created = of(None, missing).unwrap();
         assert_eq!(created.action, PreviewAction::Create);
         assert!(created.merged.is_some() && created.live.is_none());
         let pruned = extra(&object.key, "v1", &live, true);

@@ -1,6 +1,6 @@
 //! An API server's refusal in words: shortened, without secrets, with advice.
 
-use crate::manifest::object::ObjectKey;
+use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::mask;
 
 /// Longest message that is kept, in characters.
@@ -40,6 +40,19 @@ pub fn is_immutable(message: &str) -> bool {
 /// apply cannot read against the schema is answered with 500.
 pub fn blames_the_manifest(message: &str) -> bool {
     message.contains("failed to create typed patch object")
+}
+
+/// Whether asking again later, without a change in Git, may get another answer than this refusal.
+pub fn is_transient(code: u16, message: &str) -> bool {
+    matches!(code, 409 | 429 | 500..=599) && !blames_the_manifest(message)
+}
+
+/// That a cluster does not serve the kind of an object, and what to do.
+pub fn unknown_kind(gvk: &GroupVersionKind) -> String {
+    format!(
+        "the cluster does not serve {gvk}; install its CustomResourceDefinition or correct \
+         apiVersion and kind"
+    )
 }
 
 /// The webhook that refused, as the API server names it before the webhook's own words.

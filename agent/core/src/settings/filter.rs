@@ -5,8 +5,6 @@ use serde::Deserialize;
 
 use super::Settings;
 use crate::glob;
-use crate::manifest::desired::Manifest;
-use crate::manifest::object::{GroupVersionKind, ObjectKey};
 
 /// Kinds of some clusters, by globs; an empty list means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -68,28 +66,6 @@ impl Settings {
     pub fn excludes(&self, group: &str, kind: &str) -> bool {
         let cluster = constants::IN_CLUSTER_SERVER;
         self.resources.excludes(group, kind, cluster)
-    }
-
-    /// Takes out the manifests of kinds that are left alone, and says which they are.
-    pub fn take_excluded(&self, manifests: &mut Vec<Manifest>) -> Vec<String> {
-        let mut left_alone = Vec::new();
-        manifests.retain(|manifest| {
-            let Some(gvk) = GroupVersionKind::of(&manifest.value) else {
-                return true;
-            };
-            let excludes = self.excludes(&gvk.group, &gvk.kind);
-            if excludes {
-                let name = ObjectKey::of(&manifest.value)
-                    .map_or_else(|| gvk.to_string(), |key| key.to_string());
-                left_alone.push(format!(
-                    "{name} ({}) is left alone: resource.exclusions or resource.inclusions of \
-                     argocd-cm, or the agent itself, leave out its kind",
-                    manifest.origin
-                ));
-            }
-            !excludes
-        });
-        left_alone
     }
 }
 

@@ -1,19 +1,17 @@
 //! Settings of the installation: the keys of argocd-cm that the agent follows.
 //!
-//! A bad value never stops the agent: the default stands in and a warning says so. Values that
-//! are YAML are parsed by a function the caller gives, because nothing here knows YAML.
+//! A bad value never stops the agent: the default stands in and a warning says so.
 
 mod filter;
 pub mod ignore;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gitops_api::sync_policy::ResourceIgnoreDifferences;
-use serde_json::Value;
 
 use crate::duration;
-use crate::manifest::object::annotation;
 use crate::manifest::tracking::{Tracking, TrackingMethod};
 use crate::settings::ignore::installation;
 
@@ -101,11 +99,8 @@ pub struct SettingWarning {
 }
 
 impl Settings {
-    /// Reads the data of argocd-cm. `yaml` parses a YAML text; its error is quoted in a warning.
-    pub fn read(
-        data: &BTreeMap<String, String>,
-        yaml: impl Fn(&str) -> Result<Value, String>,
-    ) -> (Self, Vec<SettingWarning>) {
+    /// Reads the data of argocd-cm.
+    pub fn read(data: &BTreeMap<String, String>) -> (Self, Vec<SettingWarning>) {
         let mut reader = Reader {
             data,
             warnings: Vec::new(),
@@ -125,11 +120,11 @@ impl Settings {
             },
             in_cluster_enabled: reader.flag("cluster.inClusterEnabled", true),
             resources: ResourceFilter {
-                exclusions: reader.rules("resource.exclusions", &yaml),
-                inclusions: reader.rules("resource.inclusions", &yaml),
+                exclusions: reader.rules("resource.exclusions"),
+                inclusions: reader.rules("resource.inclusions"),
             },
             sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
-            ignore_differences: reader.ignore_differences(&yaml),
+            ignore_differences: reader.ignore_differences(),
             customizations: data
                 .iter()
                 .filter(|(key, _)| {
@@ -139,14 +134,6 @@ impl Settings {
                 .collect(),
         };
         (settings, reader.warnings)
-    }
-
-    /// Annotations of an object whose values are hidden when it is shown.
-    pub fn hidden_annotations<'a>(&'a self, object: &'a Value) -> impl Iterator<Item = &'a str> {
-        self.sensitive_annotations
-            .iter()
-            .map(String::as_str)
-            .filter(|name| annotation(object, name).is_some())
     }
 }
 
@@ -225,26 +212,19 @@ impl<'a> Reader<'a> {
         tracking
     }
 
-    fn ignore_differences(
-        &mut self,
-        yaml: impl Fn(&str) -> Result<Value, String>,
-    ) -> Vec<ResourceIgnoreDifferences> {
-        let (rules, problems) = installation::read(self.data, yaml);
+    fn ignore_differences(&mut self) -> Vec<ResourceIgnoreDifferences> {
+        let (rules, problems) = installation::read(self.data);
         for (key, problem) in problems {
             self.warn(&key, problem);
         }
         rules
     }
 
-    fn rules(
-        &mut self,
-        key: &str,
-        yaml: impl Fn(&str) -> Result<Value, String>,
-    ) -> Vec<ResourceRule> {
+    fn rules(&mut self, key: &str) -> Vec<ResourceRule> {
         let Some(text) = self.text(key) else {
             return Vec::new();
         };
-        let parsed = yaml(text).and_then(|value| {
+        let parsed = yaml::parse(text).and_then(|value| {
             serde_json::from_value::<Option<Vec<ResourceRule>>>(value).map_err(|error| {
                 format!("{error}; it must be a list of {{apiGroups, kinds, clusters}}")
             })
@@ -261,8 +241,6 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> (Settings, Vec<String>) {
@@ -270,10 +248,7 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        // JSON is YAML enough here.
-        let (settings, warnings) = Settings::read(&data, |text| {
-            serde_json::from_str(text).map_err(|error| error.to_string())
-        });
+        let (settings, warnings) = Settings::read(&data);
         (settings, warnings.iter().map(ToString::to_string).collect())
     }
 
@@ -322,11 +297,7 @@ mod tests {
         );
         assert!(!settings.kustomize_enabled && settings.helm_enabled);
         assert_eq!(settings.helm_values_file_schemes, ["https", "s3"]);
-        let object = json!({"metadata": {"annotations": {"c/d": "x", "e": "y"}}});
-        assert_eq!(
-            settings.hidden_annotations(&object).collect::<Vec<_>>(),
-            ["c/d"]
-        );
+        assert_eq!(settings.sensitive_annotations, ["a/b", "c/d"]);
         assert_eq!(settings.customizations.len(), 1);
     }
 

@@ -10,9 +10,16 @@ mod url;
 mod validation;
 pub mod version;
 
+use gitops_api::ApplicationSource;
+
 pub use self::credentials::{RepositoryEntry, RepositoryKind, SecretText};
 pub use self::repositories::{
     RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
 };
 pub use self::url::{has_dot_segments, host, normalise};
 pub use self::validation::{SpecProblem, validate};
+
+/// Whether a source has no manifests of its own: other sources read its files by its `ref`.
+pub fn only_lends_files(source: &ApplicationSource) -> bool {
+    !source.ref_name.is_empty() && source.path.is_empty() && source.chart.is_empty()
+}

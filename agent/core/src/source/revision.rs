@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::nearest::alike;
 use crate::source::version::Constraint;
 
 const HEADS: &str = "refs/heads/";
@@ -83,7 +84,10 @@ pub fn resolve(
                 Resolution::NeedsShortShaLookup(target.to_ascii_lowercase())
             } else {
                 Resolution::NotFound {
-                    nearest: nearest(refs, target),
+                    nearest: alike(short_name(target), branches_and_tags(refs), SUGGESTIONS)
+                        .into_iter()
+                        .map(Into::into)
+                        .collect(),
                 }
             }
         })
@@ -156,49 +160,6 @@ fn is_abbreviated_commit_id(text: &str) -> bool {
 fn branches_and_tags(refs: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
     refs.keys()
         .filter_map(|name| name.strip_prefix(HEADS).or_else(|| name.strip_prefix(TAGS)))
-}
-
-/// Names within a few edits of `target`, or that contain it or are contained in it.
-fn nearest(refs: &BTreeMap<String, String>, target: &str) -> Vec<String> {
-    let wanted = short_name(target).to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(2);
-    let mut ranked: Vec<(usize, &str)> = branches_and_tags(refs)
-        .filter_map(|name| {
-            let lower = name.to_lowercase();
-            let contained = wanted.len() >= 3
-                && (lower.contains(&wanted) || (lower.len() >= 3 && wanted.contains(&lower)));
-            let distance = distance(&lower, &wanted, limit);
-            distance
-                .or_else(|| contained.then_some(limit + 1))
-                .map(|distance| (distance, name))
-        })
-        .collect();
-    ranked.sort_unstable();
-    ranked.dedup();
-    ranked
-        .into_iter()
-        .take(SUGGESTIONS)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}
-
-/// Edits between two texts; `None` when there are more than `limit`.
-fn distance(left: &str, right: &str, limit: usize) -> Option<usize> {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    if left.len().abs_diff(right.len()) > limit {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().filter(|edits| *edits <= limit)
 }
 
 #[cfg(test)]

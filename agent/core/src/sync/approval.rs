@@ -7,6 +7,8 @@ use gitops_api::constants::annotation;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::listing;
+
 /// What the annotation says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Approval {
@@ -86,13 +88,7 @@ pub fn question(message: &str) -> Option<&str> {
 
 /// The first few of many, and how many there are besides.
 pub fn shortened<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    const SHOWN: usize = 5;
-    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    let shown = all[..all.len().min(SHOWN)].join(", ");
-    match all.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    listing::shortened(items, 5, ", ")
 }
 
 #[cfg(test)]

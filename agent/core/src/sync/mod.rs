@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use gitops_api::SyncPhase;
 
 use crate::compare::comparison::Comparison;
+use crate::listing;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::hook::{Hook, Run};
@@ -432,10 +433,5 @@ fn summary(failures: &[String]) -> String {
 
 /// The first few of a list, and how many there are besides.
 fn listed(texts: &[String], between: &str) -> String {
-    const SHOWN: usize = 3;
-    let shown = texts[..texts.len().min(SHOWN)].join(between);
-    match texts.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown}{between}and {more} more"),
-    }
+    listing::shortened(texts, 3, between)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gitops_api::Application;
+use gitops_core::compare::pipeline::RuleSource;
 use gitops_core::settings::Settings;
-use gitops_core::settings::ignore::RuleSource;
 
 use crate::applications::sources::rendered::{RenderedSources, WithIgnoreRules};
 
@@ -30,10 +30,10 @@ impl RenderedSources {
         {
             return with_ignore_rules.clone();
         }
-        let (compiled, problems) = source.compile();
+        let (desired, problems) = source.apply(self.desired.as_ref().clone());
         let with_ignore_rules = WithIgnoreRules {
             source,
-            desired: Arc::new(self.desired.as_ref().clone().ignoring(&compiled)),
+            desired: Arc::new(desired),
             problems,
         };
         self.with_ignore_rules = Some(with_ignore_rules.clone());

@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use gitops_api::constants::condition;
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
+use gitops_core::compare::pipeline;
+use gitops_core::compare::pipeline::Pipeline;
+use gitops_core::live::discovery::ServedKinds;
+use gitops_core::manifest::desired::{DesiredSet, Manifest};
+use gitops_core::manifest::digest;
 use gitops_core::manifest::object::Origin;
 use gitops_core::manifest::options::AppOptions;
-use gitops_core::manifest::{desired, digest};
 use gitops_core::report::status::Condition;
 use gitops_core::settings::Settings;
+use gitops_core::source::only_lends_files;
 use gitops_render::{
     AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
     SourceType,
@@ -27,7 +31,6 @@ use crate::applications::sources::rendered::{
 };
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::applications::sources::{Sources, dependencies};
-use crate::cluster::discovery::Kinds;
 
 /// What manifests are rendered for.
 pub(crate) struct RenderTarget<'a> {
@@ -36,7 +39,7 @@ pub(crate) struct RenderTarget<'a> {
     /// Its spec.
     pub(crate) app: &'a Application,
     /// What the cluster serves.
-    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) kinds: Arc<ServedKinds>,
 }
 
 impl Sources {
@@ -87,7 +90,10 @@ impl Sources {
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
         let conditions =
             conditions.chain(with_ignore_rules.problems.into_iter().map(invalid_setting));
-        let conditions = conditions.chain(unreadable(&desired.warnings)).collect();
+        let unreadable = pipeline::unreadable_settings(desired);
+        let conditions = conditions
+            .chain(unreadable.into_iter().map(invalid_setting))
+            .collect();
         Ok(RenderedApp {
             revisions,
             source_types: rendered
@@ -118,8 +124,7 @@ impl Sources {
         let mut sources = Vec::new();
         let mut warnings = Vec::new();
         for source in found {
-            if !source.spec.ref_name.is_empty() && source.spec.path.is_empty() && !source.is_chart()
-            {
+            if only_lends_files(&source.spec) {
                 sources.push(RenderedSource {
                     revision: source.revision,
                     inputs: gitops_render::InputSet::default(),
@@ -158,41 +163,17 @@ impl Sources {
     fn prepare(
         &self,
         target: &RenderTarget<'_>,
-        mut manifests: Vec<Manifest>,
+        manifests: Vec<Manifest>,
     ) -> Result<DesiredSet, Condition> {
-        let RenderTarget { key, app, kinds } = target;
-        let namespace = &self.configuration.namespace;
-        let instance = key.instance(namespace);
-        let settings = self.settings.get();
-        let excluded = settings.take_excluded(&mut manifests);
-        let context = Context {
-            instance: &instance,
-            destination_namespace: &app.spec.destination.namespace,
-            managed_by: namespace,
-            tracking: Some(&settings.tracking),
+        let pipeline = Pipeline {
+            application: target.app,
+            controller_namespace: &self.configuration.namespace,
+            settings: &self.settings.get(),
+            kinds: &target.kinds,
         };
-        let mut set = desired::prepare(manifests, context, |kind| kinds.scope(kind))
-            .map_err(|problems| comparison_errors(&problems))?;
-        set.excluded = excluded;
-        let metadata = app
-            .spec
-            .sync_policy
-            .as_ref()
-            .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
-            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
-        if let Some(metadata) = metadata {
-            let namespace = desired::managed_namespace(
-                &app.spec.destination.namespace,
-                &metadata.labels,
-                &metadata.annotations,
-                context,
-            );
-            // A Namespace among the manifests says more than the option does.
-            set.objects
-                .entry(namespace.key.clone())
-                .or_insert_with(|| Arc::new(namespace));
-        }
-        Ok(set)
+        pipeline
+            .prepare(manifests)
+            .map_err(|problems| comparison_errors(&problems))
     }
 
     async fn render_source(
@@ -299,17 +280,4 @@ fn unchanged(rendered: &RenderedSources, found: &[ResolvedSource]) -> bool {
                 .unchanged(tree.as_ref(), &refs)
                 .unwrap_or(false)
         })
-}
-
-/// Settings of objects nobody can read; a mistake in a template makes many alike.
-fn unreadable(warnings: &[String]) -> impl Iterator<Item = Condition> {
-    const MAX_SHOWN: usize = 10;
-    let more = warnings.len().saturating_sub(MAX_SHOWN);
-    let rest = (more > 0).then(|| format!("and {more} more settings of objects cannot be read"));
-    warnings
-        .iter()
-        .take(MAX_SHOWN)
-        .cloned()
-        .chain(rest)
-        .map(|text| Condition::new(condition::INVALID_SETTING_WARNING, text))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitops_charts::ChartArchive;
+use gitops_core::compare::pipeline::RuleSource;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::report::status::Condition;
-use gitops_core::settings::ignore::RuleSource;
 use gitops_git::Mirror;
 use gitops_render::{InputSet, SourceType};
 

@@ -3,6 +3,7 @@
 use gitops_api::{HealthStatusCode, constants};
 
 use super::Health;
+use crate::listing;
 use crate::manifest::object::ObjectKey;
 
 /// Most objects that a message names.
@@ -77,16 +78,10 @@ fn caused_by(culprits: &[(&ObjectKey, &str)]) -> String {
     if culprits.is_empty() {
         return String::new();
     }
-    let named: Vec<String> = culprits
+    let named = culprits
         .iter()
-        .take(NAMED)
-        .map(|(key, said)| format!("{}{}", name(key), reason(said)))
-        .collect();
-    let mut message = format!("{BEGINNING}{}", named.join(", "));
-    if let Some(more) = culprits.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        message = format!("{message} and {more} more");
-    }
-    message
+        .map(|(key, said)| format!("{}{}", name(key), reason(said)));
+    format!("{BEGINNING}{}", listing::shortened(named, NAMED, ", "))
 }
 
 /// What an object says, in brackets, in one line, and not too long.

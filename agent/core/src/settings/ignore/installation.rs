@@ -1,6 +1,6 @@
 //! What the installation says about differences that do not count: keys of argocd-cm.
 //!
-//! Only reads. YAML is parsed by a function the caller gives.
+//! Only reads.
 //! Source: <https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/#system-level-configuration>.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use serde_json::Value;
 
 use super::IgnoreRules;
+use crate::settings::yaml;
 
 /// The old key, under which everything about a kind is one entry.
 const ALL_IN_ONE: &str = "resource.customizations";
@@ -23,7 +24,6 @@ type Problem = (String, String);
 /// The rules of the installation, and what of them cannot be used.
 pub(crate) fn read(
     data: &BTreeMap<String, String>,
-    yaml: impl Fn(&str) -> Result<Value, String>,
 ) -> (Vec<ResourceIgnoreDifferences>, Vec<Problem>) {
     let mut rules = Vec::new();
     let mut problems = Vec::new();
@@ -57,9 +57,9 @@ pub(crate) fn read(
             "all" => ("*", "*"),
             target => target.split_once('_').unwrap_or(("", target)),
         };
-        add(key, group, kind, parsed(text, &yaml));
+        add(key, group, kind, parsed(text));
     }
-    let kinds = match data.get(ALL_IN_ONE).map(|text| yaml(text)) {
+    let kinds = match data.get(ALL_IN_ONE).map(|text| yaml::parse(text)) {
         Some(Ok(Value::Object(kinds))) => kinds,
         _ => serde_json::Map::new(),
     };
@@ -69,13 +69,13 @@ pub(crate) fn read(
         };
         // It is YAML within YAML.
         let fields = match fields {
-            Value::String(text) => parsed(text, &yaml),
+            Value::String(text) => parsed(text),
             fields => fields.clone(),
         };
         let (group, kind) = target.split_once('/').unwrap_or(("", &target));
         add(ALL_IN_ONE, group, kind, fields);
     }
-    let options = data.get(COMPARE_OPTIONS).map(|text| yaml(text));
+    let options = data.get(COMPARE_OPTIONS).map(|text| yaml::parse(text));
     match options {
         Some(Ok(options)) if options["ignoreAggregatedRoles"] == true => {
             rules.push(ResourceIgnoreDifferences {
@@ -92,8 +92,8 @@ pub(crate) fn read(
 }
 
 /// What cannot be parsed stays a text, which is then refused with the key's name.
-fn parsed(text: &str, yaml: impl Fn(&str) -> Result<Value, String>) -> Value {
-    yaml(text).unwrap_or_else(Value::String)
+fn parsed(text: &str) -> Value {
+    yaml::parse(text).unwrap_or_else(Value::String)
 }
 
 fn with_kind(mut fields: Value, kind: &str) -> Value {
@@ -114,10 +114,7 @@ mod tests {
             let text = value.as_str().map_or_else(|| value.to_string(), Into::into);
             ((*key).to_owned(), text)
         });
-        // JSON is YAML enough here.
-        let (rules, problems) = read(&data.collect(), |text| {
-            serde_json::from_str(text).map_err(|error| error.to_string())
-        });
+        let (rules, problems) = read(&data.collect());
         let rules = rules.iter().map(|rule| serde_json::to_value(rule).unwrap());
         (rules.collect(), problems)
     }

@@ -5,7 +5,6 @@
 //! what is applied. Never decides whether something differs: `drift` does.
 //! Source: <https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/>.
 
-mod application;
 pub(crate) mod installation;
 mod jq;
 mod pointer;
@@ -25,7 +24,6 @@ use crate::live::ownership;
 use crate::manifest::digest;
 use crate::manifest::object::ObjectKey;
 
-pub use self::application::RuleSource;
 pub use self::respect::respected;
 
 /// Rules, compiled.
@@ -120,6 +118,11 @@ impl IgnoreRules {
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Adds the rules of others.
+    pub fn extend(&mut self, others: Self) {
+        self.rules.extend(others.rules);
     }
 
     /// The rules for an object; `None` when there are none. Group and kind are globs; name and
