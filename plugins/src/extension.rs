@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
-use gitops_kit::suggest;
 
 /// Begin of the names of programs that belong to the suite.
 pub const PREFIX: &str = "kubectl-gitops-";
@@ -118,7 +118,7 @@ fn unknown(name: &str, commands: &[String], path: &OsStr) -> CommandError {
         .iter()
         .map(String::as_str)
         .chain(extensions.iter().map(|(name, _)| name.as_str()));
-    let near = suggest::nearest(name, names);
+    let near = alike(name, names, 3);
     if near.is_empty() {
         error.hint("list the commands with: kubectl gitops --help")
     } else {

@@ -18,7 +18,6 @@ pub mod paint;
 pub mod progress;
 #[cfg(feature = "terminal")]
 pub mod prompt;
-pub mod suggest;
 #[cfg(feature = "terminal")]
 pub mod table;
 #[cfg(feature = "terminal")]

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use gitops_api::Application;
 use gitops_api::constants::DEFAULT_NAMESPACE;
+use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::terminal::{ColourChoice, View};
-use gitops_kit::{prompt, suggest, text};
+use gitops_kit::{prompt, text};
 use gitops_views::status::application::Summary;
 use jiff::Timestamp;
 use kube::api::{Api, ListParams};
@@ -296,11 +297,12 @@ fn not_found(name: &str, places: &[String], all: &[(String, String)]) -> Command
         ));
     }
     let here = |namespace: &String| places.is_empty() || places.contains(namespace);
-    let near = suggest::nearest(
+    let near = alike(
         name,
         all.iter()
             .filter(|(namespace, _)| here(namespace))
             .map(|(_, name)| name.as_str()),
+        3,
     );
     if !near.is_empty() {
         return error.hint(format!("did you mean {}?", near.join(" or ")));

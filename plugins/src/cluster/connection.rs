@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::Args;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use gitops_kit::suggest;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 

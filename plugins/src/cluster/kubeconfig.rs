@@ -5,8 +5,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use gitops_kit::suggest;
 use kube::config::{Kubeconfig, KubeconfigError};
 
 /// What to do about a kubeconfig that is not as it should be.
@@ -92,7 +92,7 @@ pub fn context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String,
         CommandErrorKind::NotFound,
         format!("the kubeconfig has no context {context:?}"),
     );
-    let near = suggest::nearest(&context, names());
+    let near = alike(&context, names(), 3);
     Err(if near.is_empty() {
         error.hint("list them with: kubectl config get-contexts")
     } else {
@@ -130,7 +130,7 @@ pub fn check_parts(
             CommandErrorKind::NotFound,
             format!("the kubeconfig has no {kind} {wanted:?}"),
         );
-        let near = suggest::nearest(wanted, known.iter().copied());
+        let near = alike(wanted, known.iter().copied(), 3);
         return Err(if near.is_empty() {
             error.hint(HINT)
         } else {

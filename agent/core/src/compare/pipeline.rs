@@ -16,6 +16,7 @@ use crate::manifest::desired::{Context, DesiredSet, InvalidManifest, Manifest};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::AppOptions;
 use crate::manifest::{desired, tracking};
+use crate::report::status::identity;
 use crate::settings::Settings;
 use crate::settings::ignore::IgnoreRules;
 
@@ -122,6 +123,19 @@ pub fn notes(set: &DesiredSet) -> impl Iterator<Item = String> {
     let unreadable = unreadable_settings(set);
     let said = set.repeated.iter().chain(&set.excluded).cloned();
     said.chain(unreadable)
+}
+
+/// Whether another Application may still want an object, as far as its status tells: what it does
+/// not list it has given up, and as long as it lists nothing it may want all it has.
+pub fn may_want(application: &Application, key: &ObjectKey) -> bool {
+    let resources = application.status.as_ref().map(|status| &status.resources);
+    resources
+        .filter(|resources| !resources.is_empty())
+        .is_none_or(|resources| {
+            resources
+                .iter()
+                .any(|resource| !resource.requires_pruning && identity(resource).1 == *key)
+        })
 }
 
 /// Takes out the manifests of kinds that are left alone, and says which they are.

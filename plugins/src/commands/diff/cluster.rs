@@ -1,27 +1,30 @@
-//! The cluster as the person sees it: which kinds it serves, and what it answers to dry runs of
+//! The cluster as the user sees it: which kinds it serves, and what it answers to dry runs of
 //! what Git holds. Every request that could write is a dry run.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use futures::{StreamExt, stream};
-use gitops_api::Application;
 use gitops_api::constants::FIELD_MANAGER;
 use gitops_api::preview::{PreviewCounts, PreviewObject};
-use gitops_core::manifest::desired::{DesiredObject, DesiredSet, Scope};
-use gitops_core::manifest::object::{GroupKind, GroupVersionKind, ObjectKey};
+use gitops_api::{AppProject, Application};
+use gitops_core::compare::pipeline::Pipeline;
+use gitops_core::compare::{comparison, pipeline};
+use gitops_core::live::discovery::{ServedKind, ServedKinds};
+use gitops_core::live::object::LiveObject;
+use gitops_core::manifest::desired::{DesiredObject, Scope};
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::tracking;
-use gitops_core::report::preview;
-use gitops_core::report::preview::Applied;
+use gitops_core::manifest::undeclared::KnownFields;
+use gitops_core::project;
+use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
 use gitops_core::report::refusal::Refusal;
 use gitops_core::report::status::identity;
+use gitops_core::report::{preview, refusal};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, Status};
-use kube::discovery::{self, Discovery};
+use kube::discovery::{self, ApiCapabilities, Discovery, verbs};
 use serde_json::Value;
 
 use crate::cluster::connection::Connection;
@@ -32,113 +35,72 @@ use crate::commands::diff::place;
 const REQUESTS: usize = 8;
 
 /// Which kinds the cluster serves.
-pub(super) struct Cluster {
-    served: HashMap<GroupVersionKind, ApiResource>,
-    scopes: HashMap<GroupKind, Scope>,
-    /// `v1`, `apps/v1`, `apps/v1/Deployment`, …: what charts call API versions. Sorted.
-    pub(super) api_versions: Arc<[String]>,
-    /// Version of the cluster, such as `v1.36.3`.
-    pub(super) version: String,
+pub(super) async fn served_kinds(connection: &Connection) -> Result<ServedKinds, CommandError> {
+    const WHAT: &str = "ask the cluster which kinds it serves";
+    let client = &connection.client;
+    let found = connection.ask(WHAT, Discovery::new(client.clone()).run_aggregated());
+    let version = connection.ask(WHAT, client.apiserver_version());
+    let (found, version) = tokio::try_join!(found, version)?;
+    let groups = found.groups();
+    let versions = groups.flat_map(|group| group.versions().map(move |name| (group, name)));
+    let served = versions.flat_map(|(group, name)| group.versioned_resources(name));
+    let served = served.map(|(kind, can)| served_kind(kind, &can));
+    Ok(ServedKinds::new(version.git_version, served))
 }
 
-impl Cluster {
-    /// Asks the cluster.
-    pub(super) async fn of(connection: &Connection) -> Result<Self, CommandError> {
-        const WHAT: &str = "ask the cluster which kinds it serves";
-        let client = &connection.client;
-        let found = connection.ask(WHAT, Discovery::new(client.clone()).run_aggregated());
-        let version = connection.ask(WHAT, client.apiserver_version());
-        let (found, version) = tokio::try_join!(found, version)?;
-        let mut cluster = Self {
-            served: HashMap::new(),
-            scopes: HashMap::new(),
-            api_versions: Arc::default(),
-            version: version.git_version,
-        };
-        let mut api_versions = Vec::new();
-        for group in found.groups() {
-            for version in group.versions() {
-                for (resource, capabilities) in group.versioned_resources(version) {
-                    api_versions.push(resource.api_version.clone());
-                    api_versions.push(format!("{}/{}", resource.api_version, resource.kind));
-                    let scope = match capabilities.scope {
-                        discovery::Scope::Namespaced => Scope::Namespaced,
-                        discovery::Scope::Cluster => Scope::Cluster,
-                    };
-                    let kind = GroupVersionKind {
-                        group: resource.group.clone(),
-                        version: resource.version.clone(),
-                        kind: resource.kind.clone(),
-                    };
-                    cluster.scopes.insert(kind.group_kind(), scope);
-                    cluster.served.insert(kind, resource);
-                }
-            }
-        }
-        api_versions.sort_unstable();
-        api_versions.dedup();
-        cluster.api_versions = api_versions.into();
-        Ok(cluster)
-    }
-
-    /// Whether objects of a kind live in namespaces.
-    pub(super) fn scope(&self, kind: &GroupKind) -> Option<Scope> {
-        self.scopes.get(kind).copied()
-    }
-
-    /// `None`: the cluster does not serve the kind in this version.
-    fn api(
-        &self,
-        connection: &Connection,
-        kind: &GroupVersionKind,
-        namespace: &str,
-    ) -> Option<Api<DynamicObject>> {
-        let resource = self.served.get(kind)?;
-        let client = connection.client.clone();
-        Some(if namespace.is_empty() {
-            Api::all_with(client, resource)
-        } else {
-            Api::namespaced_with(client, namespace, resource)
-        })
+fn served_kind(resource: ApiResource, capabilities: &ApiCapabilities) -> ServedKind {
+    ServedKind {
+        gvk: GroupVersionKind {
+            group: resource.group,
+            version: resource.version,
+            kind: resource.kind,
+        },
+        plural: resource.plural,
+        scope: match capabilities.scope {
+            discovery::Scope::Namespaced => Scope::Namespaced,
+            discovery::Scope::Cluster => Scope::Cluster,
+        },
+        watchable: capabilities.supports_operation(verbs::WATCH)
+            && capabilities.supports_operation(verbs::LIST),
     }
 }
 
 /// What is compared with what.
 pub(super) struct Comparison<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) cluster: &'a Cluster,
-    pub(super) application: &'a Application,
-    pub(super) desired: &'a DesiredSet,
-    /// Answer with whole objects.
-    pub(super) whole: bool,
+    pub(super) pipeline: Pipeline<'a>,
+    /// The Application's project, where it may be read.
+    pub(super) project: Option<&'a AppProject>,
+    /// What is desired.
+    pub(super) preview: SyncPreview<'a>,
 }
 
 /// What came of one object.
 enum Answer {
-    Equal,
-    Differs(Box<PreviewObject>),
-    /// The same, with differences that are ignored: how many.
-    Ignoring(Box<Self>, usize),
-    /// The person may not look.
+    Compared(Box<ObjectPreview>),
+    /// The user may not look.
     Forbidden(String),
+}
+
+impl From<ObjectPreview> for Answer {
+    fn from(preview: ObjectPreview) -> Self {
+        Self::Compared(Box::new(preview))
+    }
 }
 
 impl Comparison<'_> {
     /// Asks about every object.
     pub(super) async fn run(&self) -> Result<(Vec<PreviewObject>, PreviewCounts), CommandError> {
-        let wanted = self
-            .desired
-            .objects
-            .values()
-            .map(|object| Ask::Wanted(object));
+        let desired = self.preview.desired.objects.values();
+        let desired = desired.map(|object| Ask::Desired(object));
         let extra = self
             .leftovers()
             .into_iter()
             .map(|(kind, key)| Ask::Extra(kind, key));
-        let mut answers: Vec<(ObjectKey, Result<Answer, CommandError>)> =
-            stream::iter(wanted.chain(extra))
+        let answers: Vec<(ObjectKey, Result<Answer, CommandError>)> =
+            stream::iter(desired.chain(extra))
                 .map(async |ask| match ask {
-                    Ask::Wanted(object) => (object.key.clone(), self.wanted(object).await),
+                    Ask::Desired(object) => (object.key.clone(), self.desired(object).await),
                     Ask::Extra(kind, key) => {
                         let answer = self.extra(&kind, &key).await;
                         (key, answer)
@@ -147,108 +109,135 @@ impl Comparison<'_> {
                 .buffer_unordered(REQUESTS)
                 .collect()
                 .await;
-        answers.sort_by(|a, b| a.0.cmp(&b.0));
         let all = answers.len();
-        let (mut objects, mut equal, mut forbidden) = (Vec::new(), 0, Vec::new());
-        let mut ignored = 0;
-        for (_, answer) in answers {
-            let answer = match answer? {
-                Answer::Ignoring(answer, count) => {
-                    ignored += count;
-                    *answer
-                }
-                answer => answer,
-            };
-            match answer {
-                Answer::Equal | Answer::Ignoring(..) => equal += 1,
-                Answer::Differs(object) => objects.push(*object),
+        let (mut compared, mut forbidden) = (Vec::new(), Vec::new());
+        for (key, answer) in answers {
+            match answer? {
+                Answer::Compared(preview) => compared.push((key, *preview)),
                 Answer::Forbidden(why) => forbidden.push(why),
             }
         }
         if let Some(first) = forbidden.first() {
             return Err(self.forbidden(forbidden.len(), all, first));
         }
-        let counts = preview::counts(&objects, equal, ignored);
-        Ok((objects, counts))
+        Ok(preview::collect(compared))
     }
 
-    /// What the agent last listed and the working tree no longer holds.
+    /// What the agent last listed and the working tree no longer holds. What the project does not
+    /// allow, and what the settings leave alone, is not this Application's to prune.
     fn leftovers(&self) -> Vec<(GroupVersionKind, ObjectKey)> {
-        let resources = self
-            .application
-            .status
-            .iter()
-            .flat_map(|status| &status.resources);
-        resources
+        let spec = self.preview.spec;
+        let permits = |key: &ObjectKey| {
+            self.project.is_none_or(|project| {
+                let name = spec.effective_project();
+                project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+            })
+        };
+        let status = self.pipeline.application.status.iter();
+        status
+            .flat_map(|status| &status.resources)
             .filter(|resource| !resource.hook)
             .map(identity)
-            .filter(|(_, key)| !self.desired.objects.contains_key(key))
+            .filter(|(_, key)| !self.preview.desired.objects.contains_key(key))
+            .filter(|(_, key)| !self.pipeline.settings.excludes(&key.group, &key.kind))
+            .filter(|(_, key)| permits(key))
             .collect()
     }
 
-    async fn wanted(&self, object: &DesiredObject) -> Result<Answer, CommandError> {
-        let brings = || {
-            preview::brings_namespace(&self.application.spec, self.desired, &object.key.namespace)
+    async fn desired(&self, object: &DesiredObject) -> Result<Answer, CommandError> {
+        let Some(api) = self.api(&object.gvk, &object.key.namespace) else {
+            let answer = DryRun::UnknownKind;
+            return Ok(self.preview.with_dry_run(object, None, answer).into());
         };
-        let refused =
-            |message: &str| Ok(Answer::Differs(Box::new(preview::refused(object, message))));
-        let Some(api) = self
-            .cluster
-            .api(self.connection, &object.gvk, &object.key.namespace)
-        else {
-            if object.kind_known {
-                return Ok(self.judged(object, None, Applied::Later));
-            }
-            return refused(&format!(
-                "the cluster does not serve {}; install its CustomResourceDefinition or correct \
-                 apiVersion and kind",
-                object.gvk
-            ));
-        };
-        let manifest = object.manifest();
-        let params = PatchParams {
-            dry_run: true,
-            force: true,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            field_validation: Some(ValidationDirective::Strict),
-        };
-        let patch = Patch::Apply(&manifest);
-        let (live, applied) = tokio::join!(
-            self.connection.wait(api.get_opt(&object.key.name)),
-            self.connection
-                .wait(api.patch(&object.key.name, &params, &patch))
-        );
-        let live = match live? {
+        let live = match self.connection.wait(api.get_opt(&object.key.name)).await? {
             Ok(live) => live.map(|live| value(&live)),
             Err(error) => return self.not_read(error),
         };
-        match applied? {
-            Ok(applied) => {
-                let applied = value(&applied);
-                Ok(self.judged(object, live.as_ref(), Applied::As(&applied)))
+        if let Some(record) = live
+            .as_ref()
+            .and_then(|live| LiveObject::observe(live, true))
+        {
+            let instance = self.pipeline.instance();
+            let held = self.is_held_by_another(&record, &instance).await?;
+            let state = comparison::judge(object, &instance, Some(&record), None, |_, _| held);
+            if let Some(known) = self.preview.without_dry_run(object, &state) {
+                return Ok(known.into());
             }
-            Err(kube::Error::Api(status)) => {
-                if is_forbidden(&status) {
-                    Ok(Answer::Forbidden(text::one_line(&status.message)))
-                } else if status.code == 404 && live.is_none() && brings() {
-                    Ok(self.judged(object, None, Applied::Later))
-                } else if status.code == 429 || status.code >= 500 {
-                    self.not_read(kube::Error::Api(status))
-                } else {
-                    refused(&refusal(&status, &object.key))
-                }
+        }
+        let answer = self.dry_run(&api, object).await?;
+        let preview = |answer: DryRun<'_>| {
+            let preview = self.preview.with_dry_run(object, live.as_ref(), answer);
+            Ok(preview.into())
+        };
+        match answer {
+            Ok(applied) => preview(DryRun::Applied(&applied)),
+            Err(kube::Error::Api(status))
+                if !is_forbidden(&status)
+                    && !refusal::is_transient(status.code, &status.message) =>
+            {
+                preview(DryRun::Refused {
+                    code: status.code,
+                    message: &refusal_text(&status, &object.key),
+                })
             }
             Err(error) => self.not_read(error),
         }
     }
 
-    fn judged(&self, object: &DesiredObject, live: Option<&Value>, applied: Applied<'_>) -> Answer {
-        let wanted = preview::wanted(object, live, applied, self.whole, Timestamp::now());
-        let answer = match wanted.object {
-            None => Answer::Equal,
-            Some(differs) => Answer::Differs(Box::new(differs)),
+    /// What an apply would make of an object, as the agent would write it.
+    async fn dry_run(
+        &self,
+        api: &Api<DynamicObject>,
+        object: &DesiredObject,
+    ) -> Result<Result<Value, kube::Error>, CommandError> {
+        let options = AppOptions::of(self.preview.spec.sync_policy.as_ref());
+        let validates = options.validates(object.options);
+        let params = PatchParams {
+            dry_run: true,
+            force: true,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_validation: Some(if validates {
+                ValidationDirective::Strict
+            } else {
+                ValidationDirective::Ignore
+            }),
         };
-        Answer::Ignoring(Box::new(answer), wanted.ignored)
+        let send = async |manifest: &Value| {
+            let patch = Patch::Apply(manifest);
+            let answer = api.patch(&object.key.name, &params, &patch);
+            self.connection.wait(answer).await
+        };
+        let manifest = object.manifest();
+        let mut answer = send(&manifest).await?;
+        if !validates {
+            let mut known = KnownFields::of(&manifest);
+            while let Err(kube::Error::Api(status)) = &answer
+                && let Some(fewer) = known.after(&status.message)
+            {
+                answer = send(fewer).await?;
+            }
+        }
+        Ok(answer.map(|applied| value(&applied)))
+    }
+
+    /// Whether another Application has an object and may still want it. One that may not be looked
+    /// at may.
+    async fn is_held_by_another(
+        &self,
+        record: &LiveObject,
+        instance: &str,
+    ) -> Result<bool, CommandError> {
+        let owner = record.tracking.as_ref().map(|id| id.instance.as_str());
+        let Some(other) = owner.filter(|owner| *owner != instance) else {
+            return Ok(false);
+        };
+        let (namespace, name) = tracking::application_of(other, self.pipeline.controller_namespace);
+        let api: Api<Application> = Api::namespaced(self.connection.client.clone(), namespace);
+        Ok(match self.connection.wait(api.get_opt(name)).await? {
+            Ok(Some(application)) => pipeline::may_want(&application, &record.key),
+            Ok(None) => false,
+            Err(_) => true,
+        })
     }
 
     /// An object the Application no longer holds, if it is still there and still the Application's.
@@ -257,25 +246,40 @@ impl Comparison<'_> {
         kind: &GroupVersionKind,
         key: &ObjectKey,
     ) -> Result<Answer, CommandError> {
-        let Some(api) = self.cluster.api(self.connection, kind, &key.namespace) else {
-            return Ok(Answer::Equal);
+        let nothing = || Ok(ObjectPreview::default().into());
+        let Some(api) = self.api(kind, &key.namespace) else {
+            return nothing();
         };
         let live = match self.connection.wait(api.get_opt(&key.name)).await? {
             Ok(Some(live)) => value(&live),
-            Ok(None) => return Ok(Answer::Equal),
+            Ok(None) => return nothing(),
             Err(error) => return self.not_read(error),
         };
-        if !self.is_ours(&live) {
-            return Ok(Answer::Equal);
+        let instance = self.pipeline.instance();
+        let is_extra = LiveObject::observe(&live, false)
+            .is_some_and(|record| comparison::judge_extra(&record, &instance).is_some());
+        if !is_extra {
+            return nothing();
         }
-        let object = preview::extra(key, &kind.version, &live, self.whole);
-        Ok(Answer::Differs(Box::new(object)))
+        let pruned = preview::extra(key, &kind.version, &live, self.preview.whole);
+        Ok(ObjectPreview::from(pruned).into())
     }
 
-    fn is_ours(&self, live: &Value) -> bool {
-        let (namespace, name) = place(self.application);
-        tracking::owner(live).is_some_and(|owner| {
-            tracking::application_of(&owner.instance, namespace) == (namespace, name)
+    /// `None`: the cluster does not serve the kind in this version.
+    fn api(&self, kind: &GroupVersionKind, namespace: &str) -> Option<Api<DynamicObject>> {
+        let served = self.pipeline.kinds.served(kind)?;
+        let resource = ApiResource {
+            group: kind.group.clone(),
+            version: kind.version.clone(),
+            api_version: kind.api_version(),
+            kind: kind.kind.clone(),
+            plural: served.plural.clone(),
+        };
+        let client = self.connection.client.clone();
+        Some(if namespace.is_empty() {
+            Api::all_with(client, &resource)
+        } else {
+            Api::namespaced_with(client, namespace, &resource)
         })
     }
 
@@ -294,7 +298,7 @@ impl Comparison<'_> {
     }
 
     fn forbidden(&self, count: usize, all: usize, first: &str) -> CommandError {
-        let (namespace, name) = place(self.application);
+        let (namespace, name) = place(self.pipeline.application);
         CommandError::new(
             CommandErrorKind::Forbidden,
             format!(
@@ -310,7 +314,7 @@ impl Comparison<'_> {
 }
 
 enum Ask<'a> {
-    Wanted(&'a DesiredObject),
+    Desired(&'a DesiredObject),
     Extra(GroupVersionKind, ObjectKey),
 }
 
@@ -326,7 +330,7 @@ fn is_forbidden(status: &Status) -> bool {
         && status.message.contains(" resource ")
 }
 
-fn refusal(status: &Status, key: &ObjectKey) -> String {
+fn refusal_text(status: &Status, key: &ObjectKey) -> String {
     let fields: Vec<&str> = status
         .details
         .iter()

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use gitops_api::preview::{PreviewPhase, PreviewStatus};
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::manifest::desired::{Context, DesiredSet, Manifest};
+use gitops_core::compare::pipeline;
+use gitops_core::compare::pipeline::Pipeline;
+use gitops_core::live::discovery::ServedKinds;
+use gitops_core::manifest::desired::Manifest;
 use gitops_core::manifest::object::Origin;
-use gitops_core::manifest::options::AppOptions;
-use gitops_core::manifest::{desired, tracking};
-use gitops_core::settings::Settings;
+use gitops_core::report::preview::SyncPreview;
+use gitops_core::source::only_lends_files;
+use gitops_core::{listing, project};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
@@ -19,18 +22,20 @@ use gitops_render::{
     AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
     SourceRequest, SourceSpec, SourceTree,
 };
+use jiff::Timestamp;
 
 use crate::cluster::connection::Connection;
-use crate::commands::diff::cluster::{Cluster, Comparison};
+use crate::commands::diff::cluster::Comparison;
+use crate::commands::diff::installation::Installation;
 use crate::commands::diff::suitable::Unsuitable;
-use crate::commands::diff::{place, suitable};
+use crate::commands::diff::{cluster, place, suitable};
 use crate::git::WorkingTree;
 
 /// Names the worker's program where it is not beside this one.
 const VARIABLE: &str = "GITOPS_RENDERER";
 /// Its program.
 const PROGRAM: &str = "gitops-renderer";
-/// Most bad manifests told at a time.
+/// Most objects named that the project does not allow.
 const MOST_PROBLEMS: usize = 5;
 
 /// Renders and compares. Returns the answer and the Git side in words.
@@ -44,41 +49,75 @@ pub(super) async fn compare(
     let sources = application.spec.effective_sources();
     let program = renderer()?;
     let tree = WorkingTree::of(folder).await?;
-    local::check(sources, &tree, |url| tree.is_of(url))
+    suitable::check(sources, &tree, |url| tree.is_of(url))
         .map_err(|why| unsuitable(&why, folder, application))?;
     progress.begin("asking the cluster for its kinds");
-    let cluster = Cluster::of(connection).await?;
+    let namespace = agent_namespace(application);
+    let (kinds, installation) = tokio::try_join!(
+        cluster::served_kinds(connection),
+        Installation::read(connection, namespace, application),
+    )?;
     progress.update("rendering");
+    let pipeline = Pipeline {
+        application,
+        controller_namespace: namespace,
+        settings: &installation.settings,
+        kinds: &kinds,
+    };
     let renderer = Renderer::new(RendererConfig::new(program));
-    let (desired, warnings) = render(&renderer, application, sources, &tree, &cluster).await?;
+    let (manifests, rendered) = render(&renderer, application, sources, &tree, &kinds).await?;
+    let (desired, rules) = pipeline
+        .desired(manifests)
+        .map_err(|problems| failed(&text::one_line(&pipeline::describe(&problems))))?;
+    let spec = &application.spec;
+    if let Some(project) = &installation.project {
+        let name = spec.effective_project();
+        let denied = project::denied_objects(&project.spec, name, &spec.destination, &desired);
+        if !denied.is_empty() {
+            let denied = listing::shortened(denied, MOST_PROBLEMS, "; ");
+            return Err(failed(&text::one_line(&denied)));
+        }
+    }
     progress.update("comparing with the cluster");
     let comparison = Comparison {
         connection,
-        cluster: &cluster,
-        application,
-        desired: &desired,
-        whole,
+        pipeline,
+        project: installation.project.as_ref(),
+        preview: SyncPreview {
+            spec,
+            desired: &desired,
+            whole,
+            now: Timestamp::now(),
+        },
     };
     let (objects, counts) = comparison.run().await?;
+    let notes = pipeline::notes(&desired);
     let answer = PreviewStatus {
         phase: PreviewPhase::Succeeded,
         revisions: tree.commit.iter().cloned().collect(),
         digest: desired.digest(),
         counts: Some(counts),
         objects,
-        warnings: desired.repeated.into_iter().chain(warnings).collect(),
+        warnings: installation
+            .warnings
+            .into_iter()
+            .chain(rendered)
+            .chain(notes)
+            .chain(rules)
+            .collect(),
         ..PreviewStatus::default()
     };
-    Ok((answer, local::side(&folder.display().to_string(), &tree)))
+    Ok((answer, suitable::side(&folder.display().to_string(), &tree)))
 }
 
+/// The manifests of all sources, and what the renderer says besides.
 async fn render(
     renderer: &Renderer,
     application: &Application,
     sources: &[ApplicationSource],
     tree: &WorkingTree,
-    cluster: &Cluster,
-) -> Result<(DesiredSet, Vec<String>), CommandError> {
+    kinds: &ServedKinds,
+) -> Result<(Vec<Manifest>, Vec<String>), CommandError> {
     let files: Arc<dyn SourceTree> = Arc::new(LocalDirectory::new(&tree.top));
     let refs: BTreeMap<String, Arc<dyn SourceTree>> = sources
         .iter()
@@ -86,10 +125,13 @@ async fn render(
         .map(|source| (source.ref_name.clone(), Arc::clone(&files)))
         .collect();
     let spec = &application.spec;
-    let (namespace, name) = place(application);
+    let (_, name) = place(application);
     let mut manifests = Vec::new();
     let mut warnings = Vec::new();
     for source in sources {
+        if only_lends_files(source) {
+            continue;
+        }
         let source_spec: SourceSpec = serde_json::to_value(source)
             .and_then(serde_json::from_value)
             .map_err(|error| failed(&format!("a source cannot be read: {error}")))?;
@@ -98,8 +140,8 @@ async fn render(
                 name: name.to_owned(),
                 destination_namespace: spec.destination.namespace.clone(),
                 project: spec.effective_project().to_owned(),
-                kube_version: cluster.version.clone(),
-                api_versions: Arc::clone(&cluster.api_versions),
+                kube_version: kinds.version.clone(),
+                api_versions: Arc::clone(&kinds.api_versions),
             },
             source: SourceRequest {
                 spec: source_spec,
@@ -122,35 +164,7 @@ async fn render(
             },
         }));
     }
-    let agent = agent_namespace(application);
-    let instance = tracking::instance_name(namespace, name, agent);
-    let context = Context {
-        instance: &instance,
-        destination_namespace: &spec.destination.namespace,
-        managed_by: agent,
-        tracking: None,
-    };
-    let mut set = desired::prepare(manifests, context, |kind| cluster.scope(kind))
-        .map_err(|problems| invalid(&problems))?;
-    let metadata = spec
-        .sync_policy
-        .as_ref()
-        .filter(|policy| AppOptions::of(Some(policy)).create_namespace)
-        .and_then(|policy| policy.managed_namespace_metadata.as_ref());
-    if let Some(metadata) = metadata {
-        let namespace = desired::managed_namespace(
-            &spec.destination.namespace,
-            &metadata.labels,
-            &metadata.annotations,
-            context,
-        );
-        set.objects
-            .entry(namespace.key.clone())
-            .or_insert_with(|| Arc::new(namespace));
-    }
-    let (rules, problems) = RuleSource::of(application, &Settings::default()).compile();
-    warnings.extend(problems);
-    Ok((set.ignoring(&rules), warnings))
+    Ok((manifests, warnings))
 }
 
 /// Namespace of the agent, by which it marks objects.
@@ -240,16 +254,4 @@ fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
             .hint("or push a branch and ask the agent, which fetches them: --revision BRANCH"),
         error => failed(&text::one_line(&error.to_string())),
     }
-}
-
-fn invalid(problems: &[desired::InvalidManifest]) -> CommandError {
-    let mut lines: Vec<String> = problems
-        .iter()
-        .take(MOST_PROBLEMS)
-        .map(|problem| text::one_line(&problem.to_string()))
-        .collect();
-    if problems.len() > MOST_PROBLEMS {
-        lines.push(format!("and {} more", problems.len() - MOST_PROBLEMS));
-    }
-    failed(&lines.join("; "))
 }

@@ -29,6 +29,7 @@ mod cluster;
 pub mod document;
 pub mod external;
 mod external_program;
+mod installation;
 mod local;
 pub mod screen;
 pub mod suitable;

@@ -3,8 +3,8 @@
 use gitops_api::operation::{Operation, OperationInitiator, SyncOperation, SyncOperationResource};
 use gitops_api::source::NameValue;
 use gitops_api::{Application, ResourceStatus};
+use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use gitops_kit::suggest;
 
 /// Name of the note by which a request is recognised in the answer.
 const NOTE: &str = "kubectl-gitops-request";
@@ -120,7 +120,7 @@ fn unknown(
         .iter()
         .map(|resource| format!("{}/{}", resource.kind, resource.name))
         .collect();
-    let near = suggest::nearest(&selector.given, names.iter().map(String::as_str));
+    let near = alike(&selector.given, names.iter().map(String::as_str), 3);
     if near.is_empty() {
         error.hint(format!("list them with: kubectl gitops status {name}"))
     } else {
