@@ -10,7 +10,7 @@ pub(crate) fn comparison_error(message: impl Into<String>) -> Condition {
 }
 
 /// The same for many reasons: the first few, and how many there are besides.
-pub(crate) fn comparison_errors(reasons: &[impl ToString]) -> Condition {
+pub(crate) fn comparison_errors(reasons: &[impl std::fmt::Display]) -> Condition {
     comparison_error(listing::shortened(reasons.iter(), 5, "; "))
 }
 
