@@ -55,7 +55,7 @@ pub(super) async fn find_objects(
             found.map_err(|error| error.to_string())?;
         }
     }
-    tracing::debug!(application = app.name_any(), "deleting");
+    tracing::debug!(application = %AppKey::of(app), "deleting");
     Ok(())
 }
 

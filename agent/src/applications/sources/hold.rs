@@ -7,8 +7,8 @@ use gitops_api::constants::{annotation, condition};
 use gitops_core::report::status::Condition;
 use gitops_core::sync::hold;
 use jiff::Timestamp;
-use kube::ResourceExt;
 
+use crate::app_key::AppKey;
 use crate::applications::draft::{HoldState, StatusDraft};
 use crate::applications::sources::rendered::RenderedApp;
 
@@ -42,7 +42,7 @@ pub(crate) fn held(
             Some(sources)
         }
         hold::Verdict::Ended(why) => {
-            tracing::info!(application = app.name_any(), why, "a hold ends");
+            tracing::info!(application = %AppKey::of(app), why, "a hold ends");
             draft.hold = HoldState::Ended;
             None
         }
