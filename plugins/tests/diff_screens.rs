@@ -1,4 +1,4 @@
-//! The screens of `diff`, kept as snapshots: wide and narrow, plain and coloured.
+//! The screens of `diff`, kept as snapshots: wide and narrow, plain and colored.
 
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 const PIPE: View = View {
     width: None,
-    colour: false,
+    color: false,
     unicode: true,
     interactive: false,
 };
 const TERMINAL: View = View {
     width: Some(100),
-    colour: false,
+    color: false,
     unicode: true,
     interactive: true,
 };
@@ -29,7 +29,7 @@ const ASCII: View = View {
     ..TERMINAL
 };
 const COLOUR: View = View {
-    colour: true,
+    color: true,
     ..TERMINAL
 };
 
@@ -118,7 +118,7 @@ fn differences() {
     insta::assert_snapshot!("diff_terminal", at(&TERMINAL));
     insta::assert_snapshot!("diff_narrow", at(&NARROW));
     insta::assert_snapshot!("diff_ascii", at(&ASCII));
-    insta::assert_snapshot!("diff_colour", at(&COLOUR));
+    insta::assert_snapshot!("diff_color", at(&COLOUR));
     insta::assert_snapshot!(
         "diff_whole",
         shown(&everything, |diff| diff.whole = true, &TERMINAL)

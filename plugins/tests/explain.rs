@@ -24,7 +24,7 @@ const GOOD: &str = "4c1d88e0c2f5e1d4b3a29687f0e1d2c3b4a59687";
 
 const TERMINAL: View = View {
     width: Some(100),
-    colour: false,
+    color: false,
     unicode: true,
     interactive: true,
 };

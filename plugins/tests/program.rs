@@ -6,8 +6,18 @@ use std::path::PathBuf;
 
 use assert_cmd::Command;
 
+/// The program under a name: its own, or that of one command.
 fn command(name: &str) -> Command {
-    let mut command = Command::cargo_bin(name).unwrap();
+    let program = assert_cmd::cargo::cargo_bin("kubectl-gitops");
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bin");
+    std::fs::create_dir_all(&directory).unwrap();
+    let link = directory.join(name);
+    // Tests run side by side and make the same links.
+    match std::os::unix::fs::symlink(&program, &link) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
+        _ => {}
+    }
+    let mut command = Command::new(link);
     command
         .env_clear()
         .env("HOME", env!("CARGO_TARGET_TMPDIR"))

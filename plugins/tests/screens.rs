@@ -1,4 +1,4 @@
-//! The screens of `status`, kept as snapshots: wide and narrow, plain and coloured.
+//! The screens of `status`, kept as snapshots: wide and narrow, plain and colored.
 
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
@@ -15,13 +15,13 @@ const COMMIT: &str = "91be07a0c2f5e1d4b3a29687f0e1d2c3b4a59687";
 
 const PIPE: View = View {
     width: None,
-    colour: false,
+    color: false,
     unicode: true,
     interactive: false,
 };
 const TERMINAL: View = View {
     width: Some(100),
-    colour: false,
+    color: false,
     unicode: true,
     interactive: true,
 };
@@ -34,7 +34,7 @@ const ASCII: View = View {
     ..TERMINAL
 };
 const COLOUR: View = View {
-    colour: true,
+    color: true,
     ..TERMINAL
 };
 
@@ -229,7 +229,7 @@ fn lists() {
     insta::assert_snapshot!("list_terminal", listed(&all(), |_| {}, TERMINAL));
     insta::assert_snapshot!("list_narrow", listed(&all(), |_| {}, NARROW));
     insta::assert_snapshot!("list_ascii", listed(&all(), |_| {}, ASCII));
-    insta::assert_snapshot!("list_colour", listed(&all(), |_| {}, COLOUR));
+    insta::assert_snapshot!("list_color", listed(&all(), |_| {}, COLOUR));
     insta::assert_snapshot!(
         "list_wide_all_namespaces",
         listed(
@@ -270,7 +270,7 @@ fn details() {
     );
     insta::assert_snapshot!("detail_degraded", detailed(&degraded(), TERMINAL));
     insta::assert_snapshot!("detail_failed", detailed(&failed(), TERMINAL));
-    insta::assert_snapshot!("detail_failed_colour", detailed(&failed(), COLOUR));
+    insta::assert_snapshot!("detail_failed_color", detailed(&failed(), COLOUR));
     insta::assert_snapshot!("detail_broken", detailed(&broken(), TERMINAL));
     insta::assert_snapshot!("detail_new", detailed(&new(), TERMINAL));
 }

@@ -52,7 +52,7 @@ fn app(more: &Value) -> Application {
 fn view(width: Option<usize>) -> View {
     View {
         width,
-        colour: false,
+        color: false,
         unicode: false,
         interactive: false,
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::exit::{CommandError, CommandErrorKind};
 use crate::jsonpath::Template;
-use crate::terminal::ColourChoice;
+use crate::terminal::ColorChoice;
 
 /// Flags of commands that print something.
 #[derive(Args, Clone, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct OutputArgs {
     #[arg(long)]
     pub no_headers: bool,
 
-    /// When to use colour
+    /// When to use color
     #[arg(
         long,
         value_enum,
@@ -37,13 +37,13 @@ pub struct OutputArgs {
         value_name = "WHEN",
         hide_default_value = true
     )]
-    pub color: ColourChoice,
+    pub color: ColorChoice,
 }
 
 /// The flag of commands that only tell how they get on.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ColourArgs {
-    /// When to use colour
+pub struct ColorArgs {
+    /// When to use color
     #[arg(
         long = "color",
         value_enum,
@@ -51,7 +51,7 @@ pub struct ColourArgs {
         value_name = "WHEN",
         hide_default_value = true
     )]
-    pub color: ColourChoice,
+    pub color: ColorChoice,
 }
 
 /// Form of the output.

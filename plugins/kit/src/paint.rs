@@ -1,4 +1,4 @@
-//! What colours mean. Four only, so that they stay readable on any background.
+//! What colors mean. Four only, so that they stay readable on any background.
 
 #[cfg(feature = "terminal")]
 use owo_colors::OwoColorize;
@@ -23,9 +23,9 @@ pub enum Style {
 
 #[cfg(feature = "terminal")]
 impl Style {
-    /// The text in this style; unchanged without colour.
-    pub fn apply(self, text: &str, colour: bool) -> String {
-        if !colour || text.is_empty() {
+    /// The text in this style; unchanged without color.
+    pub fn apply(self, text: &str, color: bool) -> String {
+        if !color || text.is_empty() {
             return text.to_owned();
         }
         match self {
@@ -38,11 +38,11 @@ impl Style {
         }
     }
 
-    /// The part of a styled text that matters; unchanged without colour.
-    pub fn emphasise(self, text: &str, colour: bool) -> String {
-        if !colour || text.is_empty() {
+    /// The part of a styled text that matters; unchanged without color.
+    pub fn emphasize(self, text: &str, color: bool) -> String {
+        if !color || text.is_empty() {
             return text.to_owned();
         }
-        self.apply(&text.reversed().to_string(), colour)
+        self.apply(&text.reversed().to_string(), color)
     }
 }

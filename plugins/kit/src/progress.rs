@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::paint::Style;
-use crate::terminal::{ColourChoice, View};
+use crate::terminal::{ColorChoice, View};
 use crate::text;
 
 /// How often the line of the step under way is drawn.
@@ -88,10 +88,10 @@ struct Step {
 
 impl Progress {
     /// On standard error.
-    pub fn new(colour: ColourChoice) -> Self {
+    pub fn new(color: ColorChoice) -> Self {
         Self::to(
             Box::new(std::io::stderr()),
-            View::of_stderr(colour),
+            View::of_stderr(color),
             stderr_width,
         )
     }
@@ -100,7 +100,7 @@ impl Progress {
     pub fn silent() -> Self {
         let view = View {
             width: None,
-            colour: false,
+            color: false,
             unicode: false,
             interactive: false,
         };
@@ -317,7 +317,7 @@ impl State {
 fn line(mark: Mark, what: &str, now: Option<Timestamp>, view: &View) -> String {
     let (sign, style) = mark.sign(view.unicode);
     let time = now.map_or(String::new(), |now| now.strftime("%H:%M:%SZ ").to_string());
-    format!("{time}{} {what}", style.apply(sign, view.colour))
+    format!("{time}{} {what}", style.apply(sign, view.color))
 }
 
 /// The line of the step under way; never wider than the terminal, or it could not be cleared.
@@ -345,9 +345,9 @@ fn live_line(step: &str, seconds: u64, frame: usize, view: &View) -> String {
     let left = columns.saturating_sub(3 + text::width(&time));
     format!(
         "{} {}{}",
-        Style::Warn.apply(&sign, view.colour),
+        Style::Warn.apply(&sign, view.color),
         text::cut(step, left, view.unicode),
-        Style::Dim.apply(&time, view.colour)
+        Style::Dim.apply(&time, view.color)
     )
 }
 
@@ -387,7 +387,7 @@ mod tests {
     fn view(interactive: bool, unicode: bool) -> View {
         View {
             width: None,
-            colour: false,
+            color: false,
             unicode,
             interactive,
         }

@@ -97,7 +97,7 @@ pub async fn pick(
         .iter()
         .map(|item| text::cut(&text::one_line(item), columns, view.unicode))
         .collect();
-    let colorful = view.colour && view.unicode;
+    let colorful = view.color && view.unicode;
     let chosen = ask(move |terminal| {
         let theme: &dyn Theme = if colorful {
             &ColorfulTheme::default()

@@ -135,7 +135,7 @@ fn line(output: &mut String, cells: &[Cell], widths: &[Option<usize>], view: &Vi
     for (index, (cell, width)) in shown.iter().take(last_text + 1).enumerate() {
         let text = text::cut(&cell.text, (*width).min(left), view.unicode);
         let used = text::width(&text);
-        output.push_str(&cell.style.apply(&text, view.colour));
+        output.push_str(&cell.style.apply(&text, view.color));
         left = left.saturating_sub(width + GAP);
         if index < last_text && left > 0 {
             output.extend(std::iter::repeat_n(' ', width.saturating_sub(used) + GAP));
@@ -189,7 +189,7 @@ mod tests {
             .collect();
         let view = View {
             width,
-            colour: false,
+            color: false,
             unicode: false,
             interactive: false,
         };

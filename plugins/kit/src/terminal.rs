@@ -1,11 +1,11 @@
-//! What the output goes to: its width, whether it shows colour and more than ASCII.
+//! What the output goes to: its width, whether it shows color and more than ASCII.
 
-use anstream::ColorChoice;
+use anstream::ColorChoice as StreamChoice;
 use clap::ValueEnum;
 
-/// When to use colour.
+/// When to use color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColourChoice {
+pub enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set or TERM is dumb.
     #[default]
     Auto,
@@ -20,8 +20,8 @@ pub enum ColourChoice {
 pub struct View {
     /// Columns; `None` does not cut anything.
     pub width: Option<usize>,
-    /// Use colour.
-    pub colour: bool,
+    /// Use color.
+    pub color: bool,
     /// Use lines and signs beyond ASCII.
     pub unicode: bool,
     /// Somebody is looking: sum up, and say what to do next. Otherwise only the data.
@@ -30,19 +30,19 @@ pub struct View {
 
 impl View {
     /// What standard output is.
-    pub fn of_stdout(choice: ColourChoice) -> Self {
+    pub fn of_stdout(choice: ColorChoice) -> Self {
         Self::of(&std::io::stdout(), choice)
     }
 
     /// What standard error is.
-    pub fn of_stderr(choice: ColourChoice) -> Self {
+    pub fn of_stderr(choice: ColorChoice) -> Self {
         Self::of(&std::io::stderr(), choice)
     }
 
     #[cfg(unix)]
     fn of<S: std::io::IsTerminal + anstream::stream::RawStream + std::os::fd::AsFd>(
         stream: &S,
-        choice: ColourChoice,
+        choice: ColorChoice,
     ) -> Self {
         Self::with(stream, choice, terminal_size::terminal_size_of(stream))
     }
@@ -50,21 +50,21 @@ impl View {
     #[cfg(windows)]
     fn of<S: std::io::IsTerminal + anstream::stream::RawStream + std::os::windows::io::AsHandle>(
         stream: &S,
-        choice: ColourChoice,
+        choice: ColorChoice,
     ) -> Self {
         Self::with(stream, choice, terminal_size::terminal_size_of(stream))
     }
 
     fn with<S: std::io::IsTerminal + anstream::stream::RawStream>(
         stream: &S,
-        choice: ColourChoice,
+        choice: ColorChoice,
         size: Option<(terminal_size::Width, terminal_size::Height)>,
     ) -> Self {
         let interactive = std::io::IsTerminal::is_terminal(stream);
-        let colour = match choice {
-            ColourChoice::Always => true,
-            ColourChoice::Never => false,
-            ColourChoice::Auto => anstream::AutoStream::choice(stream) != ColorChoice::Never,
+        let color = match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => anstream::AutoStream::choice(stream) != StreamChoice::Never,
         };
         let width = size
             .filter(|_| interactive)
@@ -72,7 +72,7 @@ impl View {
             .filter(|columns| *columns > 0);
         Self {
             width,
-            colour,
+            color,
             unicode: locale_is_utf8(|name| std::env::var(name).ok()),
             interactive,
         }

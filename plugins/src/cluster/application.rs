@@ -10,7 +10,7 @@ use gitops_api::Application;
 use gitops_api::constants::DEFAULT_NAMESPACE;
 use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use gitops_kit::terminal::{ColourChoice, View};
+use gitops_kit::terminal::{ColorChoice, View};
 use gitops_kit::{prompt, text};
 use gitops_views::status::application::Summary;
 use jiff::Timestamp;
@@ -100,7 +100,7 @@ pub async fn given_or_picked(
         let none = none_found(Some(&namespace), None, connection);
         return Err(CommandError::new(CommandErrorKind::NotFound, none.await));
     }
-    let view = View::of_stderr(ColourChoice::Auto);
+    let view = View::of_stderr(ColorChoice::Auto);
     let now = Timestamp::now();
     let mut rows: Vec<Summary> = applications
         .iter()

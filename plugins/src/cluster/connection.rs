@@ -161,7 +161,7 @@ impl ConnectionArgs {
         {
             let names = kubeconfig::names(&kubeconfig);
             if !names.is_empty() {
-                let view = View::of_stderr(ColourChoice::Auto);
+                let view = View::of_stderr(ColorChoice::Auto);
                 let place = prompt::pick("Which context?", &names, 0, &view).await?;
                 let picked = Self {
                     context: Some(names[place].clone()),

@@ -5,7 +5,7 @@ use gitops_api::Application;
 use gitops_api::constants::annotation;
 use gitops_core::sync::approval;
 use gitops_kit::exit::{CommandError, ExitStatus};
-use gitops_kit::output::ColourArgs;
+use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ pub struct ApproveArgs {
     pub yes: bool,
 
     #[command(flatten)]
-    pub colour: ColourArgs,
+    pub color: ColorArgs,
 }
 
 /// What the agent asks about an application; each question once.
@@ -100,7 +100,7 @@ pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus,
     let name = application::given_or_picked(given, !args.yes, &flags, &connection).await?;
     let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color.color);
     let questions = questions(&application);
     if questions.is_empty() {
         progress.done(&format!("{name}: nothing waits for a consent"));

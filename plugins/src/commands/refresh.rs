@@ -7,7 +7,7 @@ use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
-use gitops_kit::output::ColourArgs;
+use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
 use kube::Api;
@@ -43,7 +43,7 @@ pub struct RefreshArgs {
     pub timeout: Duration,
 
     #[command(flatten)]
-    pub colour: ColourArgs,
+    pub color: ColorArgs,
 }
 
 /// Runs the command.
@@ -80,7 +80,7 @@ pub async fn run(args: RefreshArgs, flags: ConnectionArgs) -> Result<ExitStatus,
             )
             .await?;
     }
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color.color);
     let started = std::time::Instant::now();
     let mut worst = ExitStatus::Success;
     for (namespace, name) in &applications {

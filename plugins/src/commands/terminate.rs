@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use gitops_api::{Application, OperationPhase};
 use gitops_kit::exit::{CommandError, ExitStatus};
-use gitops_kit::output::ColourArgs;
+use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
 use kube::Api;
@@ -38,7 +38,7 @@ pub struct TerminateArgs {
     pub timeout: Duration,
 
     #[command(flatten)]
-    pub colour: ColourArgs,
+    pub color: ColorArgs,
 }
 
 /// What there is to do.
@@ -68,7 +68,7 @@ pub async fn run(args: TerminateArgs, flags: ConnectionArgs) -> Result<ExitStatu
     let mut application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color.color);
     for _ in 0..ATTEMPTS {
         let (patch, said) = match task(&application) {
             Task::Nothing => {

@@ -7,7 +7,7 @@ use clap::Args;
 use gitops_api::Application;
 use gitops_api::preview::PreviewSpec;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
-use gitops_kit::output::ColourArgs;
+use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
 use jiff::Timestamp;
@@ -57,7 +57,7 @@ pub struct WaitArgs {
     pub timeout: Duration,
 
     #[command(flatten)]
-    pub colour: ColourArgs,
+    pub color: ColorArgs,
 }
 
 /// Runs the command.
@@ -67,7 +67,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let name = application::given_or_picked(given, true, &flags, &connection).await?;
     let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color.color);
     let mut memory = Memory::new(Timestamp::now());
     let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
     let mut ancestry = None;

@@ -2,7 +2,7 @@
 
 use gitops_kit::text;
 
-/// The text without user information in URLs and without authorisation headers.
+/// The text without user information in URLs and without authorization headers.
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

@@ -141,9 +141,9 @@ impl Person {
         file
     }
 
-    /// Puts a program of the suite on PATH, such as `kubectl-gitops-status`.
+    /// Puts the suite on PATH, also under the name of one command, such as `kubectl-gitops-status`.
     pub fn installs(&self, program: &str) {
-        self.link(program, &Environment::get().programs.join(program));
+        self.link(program, &Environment::get().programs.join("kubectl-gitops"));
     }
 
     /// Takes a program off PATH.

@@ -11,7 +11,7 @@ use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::print;
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
-use gitops_kit::terminal::{ColourChoice, View};
+use gitops_kit::terminal::{ColorChoice, View};
 
 use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::bootstrap::access::Offer;
@@ -132,7 +132,7 @@ pub struct BootstrapArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 
-    /// When to use colour
+    /// When to use color
     #[arg(
         long,
         value_enum,
@@ -140,7 +140,7 @@ pub struct BootstrapArgs {
         value_name = "WHEN",
         hide_default_value = true
     )]
-    pub color: ColourChoice,
+    pub color: ColorChoice,
 }
 
 /// Runs the command.

@@ -137,7 +137,7 @@ struct Screen<'a> {
 
 impl Screen<'_> {
     fn title(&mut self, title: &str) {
-        let title = Style::Bold.apply(title, self.view.colour);
+        let title = Style::Bold.apply(title, self.view.color);
         let _ = writeln!(self.text, "{title}");
     }
 
@@ -147,7 +147,7 @@ impl Screen<'_> {
         self.heading = heading;
         let indent = " ".repeat(text.len() - text.trim_start().len());
         let text = indent + &text::one_line(text);
-        let text = style.apply(&text, self.view.colour);
+        let text = style.apply(&text, self.view.color);
         let _ = writeln!(self.text, "  {shown:<8} {text}");
     }
 
@@ -268,7 +268,7 @@ mod tests {
 
     const VIEW: View = View {
         width: None,
-        colour: false,
+        color: false,
         unicode: false,
         interactive: true,
     };

@@ -24,7 +24,7 @@ pub fn of(namespace: &str, name: &str, answer: &PreviewStatus) -> Value {
     set("application", json!({"namespace": namespace, "name": name}));
     set("different", diff::is_different(answer).into());
     set("revisions", answer.revisions.clone().into());
-    // These are the API's own shapes; serialising them cannot fail.
+    // These are the API's own shapes; serializing them cannot fail.
     set("counts", json!(diff::counts(answer)));
     set("objects", json!(answer.objects));
     set("cautions", json!(answer.cautions));

@@ -158,7 +158,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn styled(&mut self, indent: &str, style: Style, line: &str) {
         self.text.push_str(indent);
-        self.text.push_str(&style.apply(line, self.view.colour));
+        self.text.push_str(&style.apply(line, self.view.color));
         self.text.push('\n');
     }
 
@@ -213,11 +213,11 @@ impl Page<'_> {
 
     /// `~ Deployment team-a/web          apps/web/deploy.yaml:9`
     fn heading(&mut self, sign: &str, style: Style, name: &str, beside: &str) {
-        let colour = self.view.colour;
+        let color = self.view.color;
         let left = 2 + text::width(name);
-        self.text.push_str(&style.apply(sign, colour));
+        self.text.push_str(&style.apply(sign, color));
         self.text.push(' ');
-        self.text.push_str(&Style::Bold.apply(name, colour));
+        self.text.push_str(&Style::Bold.apply(name, color));
         let beside_width = text::width(beside);
         let (gap, own_line) = match self.view.width {
             None => (2, false),
@@ -274,7 +274,7 @@ impl Page<'_> {
     }
 
     fn line(&mut self, line: &Line, who: &str) {
-        let colour = self.view.colour;
+        let color = self.view.color;
         let (sign, style) = match line.side {
             Side::Live => ("-", Style::Bad),
             Side::Git => ("+", Style::Good),
@@ -292,7 +292,7 @@ impl Page<'_> {
             self.styled("", style, &format!("{dots} {gap}"));
             return;
         }
-        self.text.push_str(&style.apply(sign, colour));
+        self.text.push_str(&style.apply(sign, color));
         let mut width = 5;
         for (index, piece) in line.pieces.iter().enumerate() {
             if index == 0 && !piece.text.is_empty() {
@@ -301,9 +301,9 @@ impl Page<'_> {
             }
             width += text::width(&piece.text);
             self.text.push_str(&if piece.differs {
-                style.emphasise(&piece.text, colour)
+                style.emphasize(&piece.text, color)
             } else {
-                style.apply(&piece.text, colour)
+                style.apply(&piece.text, color)
             });
         }
         if who.is_empty() {

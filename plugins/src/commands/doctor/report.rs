@@ -104,11 +104,11 @@ pub fn screen(checks: &[Check], view: &View) -> String {
             for line in lines {
                 let start = first.take().unwrap_or_else(|| " ".repeat(indent));
                 output.push_str(&start);
-                output.push_str(&style.apply(&line, view.colour));
+                output.push_str(&style.apply(&line, view.color));
                 output.push('\n');
             }
         };
-        let start = format!("{} {head}  ", style.apply(sign, view.colour));
+        let start = format!("{} {head}  ", style.apply(sign, view.color));
         beneath(&check.text, Style::Plain, Some(start));
         if let Some(fix) = &check.fix {
             beneath(&format!("fix: {fix}"), Style::Bold, None);
@@ -176,7 +176,7 @@ mod tests {
     fn each_check_is_a_line_with_its_fix() {
         let view = View {
             width: None,
-            colour: false,
+            color: false,
             unicode: false,
             interactive: false,
         };

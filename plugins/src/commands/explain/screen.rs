@@ -93,7 +93,7 @@ impl Lines<'_> {
     /// A command is never broken, so that it can be copied; what it does stands beside it, or
     /// beneath where there is no room.
     fn next(&mut self, before: &str, widest: usize, command: &str, why: &str) {
-        let colour = self.view.colour;
+        let color = self.view.color;
         let padding = " ".repeat(widest.saturating_sub(text::width(command)) + 2);
         let used = text::width(before) + text::width(command) + text::width(&padding);
         let fits = self
@@ -101,10 +101,10 @@ impl Lines<'_> {
             .width
             .is_none_or(|width| used + text::width(why) <= width);
         self.output.push_str(before);
-        self.output.push_str(&Style::Bold.apply(command, colour));
+        self.output.push_str(&Style::Bold.apply(command, color));
         if fits {
             self.output.push_str(&padding);
-            self.output.push_str(&Style::Dim.apply(why, colour));
+            self.output.push_str(&Style::Dim.apply(why, color));
             self.output.push('\n');
         } else {
             self.output.push('\n');
@@ -130,7 +130,7 @@ impl Lines<'_> {
             } else {
                 self.output.push_str(&" ".repeat(text::width(before)));
             }
-            self.output.push_str(&style.apply(piece, self.view.colour));
+            self.output.push_str(&style.apply(piece, self.view.color));
             self.output.push('\n');
         }
     }

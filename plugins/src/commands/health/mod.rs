@@ -11,7 +11,7 @@ use gitops_customizations::Customizations;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::print;
-use gitops_kit::terminal::{ColourChoice, View};
+use gitops_kit::terminal::{ColorChoice, View};
 use gitops_kit::text::one_line;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -66,7 +66,7 @@ pub struct HealthArgs {
     #[arg(long)]
     pub no_headers: bool,
 
-    /// When to use colour
+    /// When to use color
     #[arg(
         long,
         value_enum,
@@ -74,7 +74,7 @@ pub struct HealthArgs {
         value_name = "WHEN",
         hide_default_value = true
     )]
-    pub color: ColourChoice,
+    pub color: ColorChoice,
 }
 
 /// Form of the output.

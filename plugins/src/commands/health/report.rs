@@ -169,7 +169,7 @@ mod tests {
     fn people_get_a_table_and_a_sum() {
         let mut view = View {
             width: None,
-            colour: false,
+            color: false,
             unicode: false,
             interactive: false,
         };

@@ -24,7 +24,7 @@ pub fn of(history: &History) -> Value {
     let entries: Vec<Value> = history.entries.iter().map(of_entry).collect();
     document.insert("deployments".into(), entries.into());
     if !history.heals.is_empty() {
-        // The API's own shape; serialising it cannot fail.
+        // The API's own shape; serializing it cannot fail.
         let heals = serde_json::to_value(&history.heals).unwrap_or_default();
         document.insert("heals".into(), heals);
     }
@@ -48,7 +48,7 @@ fn of_entry(entry: &Entry) -> Value {
     set_time(&mut value, "liveSince", entry.live_since);
     value.insert("revisions".into(), entry.revisions.clone().into());
     if let Some(commit) = &entry.commit {
-        // The API's own shape; serialising it cannot fail.
+        // The API's own shape; serializing it cannot fail.
         let commit = serde_json::to_value(commit).unwrap_or_default();
         value.insert("commit".into(), commit);
     }

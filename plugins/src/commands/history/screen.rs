@@ -63,7 +63,7 @@ pub fn screen(history: &History, form: &Form, view: &View) -> String {
             |width| text::cut(&next, width, view.unicode),
         );
         output.push('\n');
-        output.push_str(&Style::Dim.apply(&next, view.colour));
+        output.push_str(&Style::Dim.apply(&next, view.color));
         output.push('\n');
     }
     output
@@ -111,7 +111,7 @@ fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
     let lines = text::wrap(&words, view.width.unwrap_or(usize::MAX));
     let lines: Vec<String> = lines
         .iter()
-        .map(|line| style.apply(line, view.colour))
+        .map(|line| style.apply(line, view.color))
         .collect();
     lines.join("\n") + "\n"
 }

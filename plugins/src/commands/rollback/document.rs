@@ -93,7 +93,7 @@ fn plan_value(plan: &Plan) -> Value {
         },
         "cluster": {
             "name": plan.cluster,
-            // These are the API's own shapes; serialising them cannot fail.
+            // These are the API's own shapes; serializing them cannot fail.
             "counts": json!(plan.counts),
             "objects": json!(plan.objects),
             "truncated": plan.truncated,

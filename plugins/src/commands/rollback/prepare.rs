@@ -163,11 +163,11 @@ impl Session {
         restore: PreviewRestore,
     ) -> Result<Prepared, CommandError> {
         let repository = self.open(&restore.repo_url).await?;
-        let mut tip = self.fetch(&repository, &restore.branch).await?;
-        if tip != restore.from {
-            // The agent saw another commit than was fetched before it was asked.
-            tip = self.fetch_again(&repository, &restore.branch).await?;
-        }
+        // What was fetched before the agent answered may be older than what it saw.
+        let tip = match self.fetched_tip(&repository, &restore.branch) {
+            Some(tip) if tip == restore.from => tip,
+            _ => self.fetch(&repository, &restore.branch).await?,
+        };
         repository.fetch_commit(&restore.to).await?;
         let files = plan::files(&restore);
         let reads = read_paths(&answer, &restore);

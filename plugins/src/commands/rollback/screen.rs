@@ -94,7 +94,7 @@ impl Page<'_> {
             };
             let room = self.room(text::width(&head) + 1);
             let note = text::cut(&note, room, self.view.unicode);
-            let line = format!("{head} {}", style.apply(&note, self.view.colour));
+            let line = format!("{head} {}", style.apply(&note, self.view.color));
             self.text.push_str(line.trim_end());
             self.text.push('\n');
         }
@@ -283,7 +283,7 @@ impl Page<'_> {
     }
 
     fn styled(&mut self, style: Style, line: &str) {
-        self.text.push_str(&style.apply(line, self.view.colour));
+        self.text.push_str(&style.apply(line, self.view.color));
         self.text.push('\n');
     }
 
@@ -314,7 +314,7 @@ impl Page<'_> {
     fn item(&mut self, sign: &str, style: Style, line: &str) {
         let room = self.room(LABEL + 4);
         let line = text::cut(line, room, self.view.unicode);
-        let sign = style.apply(sign, self.view.colour);
+        let sign = style.apply(sign, self.view.color);
         let line = format!("{}{sign} {line}", " ".repeat(LABEL + 2));
         self.text.push_str(line.trim_end());
         self.text.push('\n');
@@ -476,7 +476,7 @@ mod tests {
     fn view(width: Option<usize>, unicode: bool) -> View {
         View {
             width,
-            colour: false,
+            color: false,
             unicode,
             interactive: width.is_some(),
         }

@@ -62,6 +62,9 @@ impl Session {
         } else {
             follows
         };
+        if let Some(tip) = self.fetched_tip(&repository, &branch) {
+            return Ok((repository, tip));
+        }
         match self.fetch(&repository, &branch).await {
             Ok(tip) => Ok((repository, tip)),
             Err(GitError::Missing(_)) => Err(pinned(application, "another revision")),
@@ -69,24 +72,16 @@ impl Session {
         }
     }
 
-    /// The commit a branch is at. Fetched once for a plan.
-    pub(super) async fn fetch(
-        &mut self,
-        repository: &Repository,
-        branch: &str,
-    ) -> Result<String, GitError> {
-        let known = self
-            .fetched
-            .iter()
-            .find(|(url, known, _)| url == repository.url() && known == branch);
-        if let Some((_, _, tip)) = known {
-            return Ok(tip.clone());
-        }
-        self.fetch_again(repository, branch).await
+    /// The commit a branch was at when it was fetched for this plan.
+    pub(super) fn fetched_tip(&self, repository: &Repository, branch: &str) -> Option<String> {
+        let mut fetched = self.fetched.iter();
+        fetched
+            .find(|(url, known, _)| url == repository.url() && known == branch)
+            .map(|(_, _, tip)| tip.clone())
     }
 
     /// The commit a branch is at now.
-    pub(super) async fn fetch_again(
+    pub(super) async fn fetch(
         &mut self,
         repository: &Repository,
         branch: &str,

@@ -72,7 +72,7 @@ fn item(application: &Application, complete: bool, now: Timestamp) -> Value {
         );
     }
     if complete && let Some(status) = status {
-        // These are the API's own shapes; serialising them cannot fail.
+        // These are the API's own shapes; serializing them cannot fail.
         set(
             "resources",
             serde_json::to_value(&status.resources).unwrap_or_default(),

@@ -57,7 +57,7 @@ pub fn screen(list: &List, view: &View) -> String {
         };
         let next = format!("Details: kubectl gitops status {}{namespace}", worst.name);
         output.push('\n');
-        output.push_str(&Style::Dim.apply(&cut(&next, view), view.colour));
+        output.push_str(&Style::Dim.apply(&cut(&next, view), view.color));
         output.push('\n');
     }
     output
@@ -212,7 +212,7 @@ fn summary(list: &List, view: &View) -> String {
     }
     parts
         .iter()
-        .map(|(text, style)| style.apply(text, view.colour))
+        .map(|(text, style)| style.apply(text, view.color))
         .collect::<Vec<_>>()
         .join(separator)
 }

@@ -28,7 +28,7 @@ impl Page {
             } else {
                 left - text::width(&piece)
             };
-            self.output.push_str(&style.apply(&piece, self.view.colour));
+            self.output.push_str(&style.apply(&piece, self.view.color));
         }
         self.output
             .truncate(self.output.trim_end_matches(' ').len());

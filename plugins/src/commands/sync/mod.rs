@@ -7,7 +7,7 @@ use clap::Args;
 use gitops_api::Application;
 use gitops_api::operation::Operation;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
-use gitops_kit::output::{ColourArgs, print};
+use gitops_kit::output::{ColorArgs, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
 use gitops_kit::terminal::View;
@@ -91,7 +91,7 @@ pub struct SyncArgs {
     pub timeout: Duration,
 
     #[command(flatten)]
-    pub colour: ColourArgs,
+    pub color: ColorArgs,
 }
 
 /// Runs the command.
@@ -104,7 +104,7 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         dry_run: args.dry_run,
         only: args.resources.clone(),
     };
-    let view = View::of_stdout(args.colour.color);
+    let view = View::of_stdout(args.color.color);
     let mut requests = Vec::new();
     for application in applications {
         check(&application)?;
@@ -123,7 +123,7 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     }
 
     let user = user(&connection).await;
-    let mut progress = Progress::new(args.colour.color);
+    let mut progress = Progress::new(args.color.color);
     let mut asked = Vec::new();
     for (application, resources, plan) in requests {
         let id = request_id();

@@ -6,7 +6,7 @@ use gitops_api::{Application, ResourceStatus};
 use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 
-/// Name of the note by which a request is recognised in the answer.
+/// Name of the note by which a request is recognized in the answer.
 const NOTE: &str = "kubectl-gitops-request";
 
 /// What is wanted of a sync.
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_recognised() {
+    fn a_request_is_recognized() {
         let operation = request(&Wish::default(), Vec::new(), "ana", "7");
         assert!(is(&operation, "7") && !is(&operation, "8"));
         assert!(!is(&Operation::default(), "7"));

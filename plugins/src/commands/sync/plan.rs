@@ -158,7 +158,7 @@ pub fn screen(plan: &Plan, now: Timestamp, view: &View) -> String {
         for (piece, style) in pieces {
             let piece = text::cut(piece, left, view.unicode);
             left = left.saturating_sub(text::width(&piece));
-            output.push_str(&style.apply(&piece, view.colour));
+            output.push_str(&style.apply(&piece, view.color));
         }
         output.push('\n');
     };

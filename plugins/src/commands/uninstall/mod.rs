@@ -9,7 +9,7 @@ use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::print;
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
-use gitops_kit::terminal::{ColourChoice, View};
+use gitops_kit::terminal::{ColorChoice, View};
 
 use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::bootstrap::cluster::Cluster;
@@ -66,7 +66,7 @@ pub struct UninstallArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 
-    /// When to use colour
+    /// When to use color
     #[arg(
         long,
         value_enum,
@@ -74,7 +74,7 @@ pub struct UninstallArgs {
         value_name = "WHEN",
         hide_default_value = true
     )]
-    pub color: ColourChoice,
+    pub color: ColorChoice,
 }
 
 /// Runs the command.

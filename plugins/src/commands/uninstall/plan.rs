@@ -73,11 +73,11 @@ pub fn has_finalizers(object: &Value) -> bool {
 
 /// The plan for people.
 pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
-    let mut lines = vec![Style::Bold.apply("Plan (nothing changed yet)", view.colour)];
+    let mut lines = vec![Style::Bold.apply("Plan (nothing changed yet)", view.color)];
     let mut line = |sign: &str, style: Style, text: String| {
         lines.push(format!(
             "  {}",
-            style.apply(&format!("{sign} {text}"), view.colour)
+            style.apply(&format!("{sign} {text}"), view.color)
         ));
     };
     let count = found.applications.len();
@@ -197,7 +197,7 @@ mod tests {
         };
         let view = View {
             width: None,
-            colour: false,
+            color: false,
             unicode: false,
             interactive: true,
         };

@@ -423,7 +423,7 @@ mod tests {
                 "RenderFailed",
             ),
             (
-                "execution error at (web/templates/a.tpl:3:4): no colour",
+                "execution error at (web/templates/a.tpl:3:4): no color",
                 "RenderFailed",
             ),
             (
