@@ -21,7 +21,7 @@ pub const VARIABLE: &str = "KUBECTL_GITOPS_COMPLETE";
 /// First argument when kubectl's shim asks.
 pub const WORD: &str = "__complete";
 /// Longest wait for names in the cluster.
-const BUDGET: Duration = Duration::from_secs(1);
+const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
 /// Tells kubectl not to offer files.
 const NO_FILES: &str = ":4";
 
@@ -164,7 +164,7 @@ fn from_cluster(kind: Kind, flags: &ConnectionArgs) -> Vec<String> {
         return Vec::new();
     };
     let asked = runtime.block_on(async {
-        tokio::time::timeout(BUDGET, async {
+        tokio::time::timeout(NAMES_TIMEOUT, async {
             let connection = flags.connect().await.ok()?;
             Some(names(kind, flags, &connection).await)
         })
@@ -212,9 +212,9 @@ pub fn is_shim(content: &[u8]) -> bool {
     content.contains(WORD) && content.contains("kubectl-gitops")
 }
 
-/// Whether a folder is on PATH.
-pub fn is_on_path(folder: &std::path::Path, path: &OsStr) -> bool {
-    std::env::split_paths(path).any(|entry| entry == folder)
+/// Whether a directory is on PATH.
+pub fn is_on_path(directory: &std::path::Path, path: &OsStr) -> bool {
+    std::env::split_paths(path).any(|entry| entry == directory)
 }
 
 #[cfg(test)]

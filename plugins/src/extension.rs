@@ -70,15 +70,15 @@ fn find(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
         std::env::consts::EXE_SUFFIX
     );
     std::env::split_paths(path)
-        .map(|folder| folder.join(&file))
+        .map(|directory| directory.join(&file))
         .find(|program| is_executable(program))
 }
 
 /// Names of the extensions on a PATH, and where they are, in the order of PATH.
 pub fn all(path: &OsStr) -> Vec<(String, PathBuf)> {
     let mut found: Vec<(String, PathBuf)> = Vec::new();
-    for folder in std::env::split_paths(path) {
-        let Ok(entries) = std::fs::read_dir(folder) else {
+    for directory in std::env::split_paths(path) {
+        let Ok(entries) = std::fs::read_dir(directory) else {
             continue;
         };
         let mut here: Vec<(String, PathBuf)> = entries

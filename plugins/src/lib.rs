@@ -1,4 +1,4 @@
-//! The `kubectl gitops` suite: one program, a folder per command.
+//! The `kubectl gitops` suite: one program, a directory per command.
 //!
 //! Commands talk to the Kubernetes API only, with the user's own kubeconfig and rights. What is
 //! shown are models of `gitops-views`, drawn by pure functions (`screen`); commands fetch, call them

@@ -1,4 +1,4 @@
-//! Reading, committing and pushing with the person's own git, against real repositories.
+//! Reading, committing and pushing with the user's own git, against real repositories.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn to<'a>(branch: &'a str, expected: &'a str) -> Target<'a> {
     }
 }
 
-/// Everything of a clone that a person works on.
+/// Everything of a clone that a user works on.
 fn state_of(clone: &Path) -> String {
     let ask = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -89,7 +89,7 @@ async fn files_are_edited_and_nothing_else() {
         Some("main")
     );
 
-    // A folder becomes a file, a file becomes a folder, another is deleted.
+    // A directory becomes a file, a file becomes a directory, another is deleted.
     let delete = |path: &str| Edit {
         path: path.into(),
         entry: None,
@@ -159,7 +159,7 @@ async fn a_clone_is_left_as_it_is() {
         scratch.commit("other", &[("y", Some(state))]);
         let before = state_of(&clone);
 
-        let repository = Repository::find(&scratch.workplace(&name), &scratch.url(), None)
+        let repository = Repository::find(&scratch.work_dir(&name), &scratch.url(), None)
             .await
             .unwrap()
             .unwrap();
@@ -244,13 +244,13 @@ async fn bare_clones_and_linked_worktrees_are_used() {
         &["worktree", "add", "-q", "../linked", "-b", "linked"],
     );
     std::fs::create_dir_all(scratch.path("clone/deep/er")).unwrap();
-    for folder in ["bare", "linked", "clone/deep/er"] {
-        let workplace = scratch.workplace(folder);
-        let repository = Repository::find(&workplace, &scratch.url(), None)
+    for directory in ["bare", "linked", "clone/deep/er"] {
+        let work_dir = scratch.work_dir(directory);
+        let repository = Repository::find(&work_dir, &scratch.url(), None)
             .await
             .unwrap()
             .unwrap();
-        let edit = new_file(&repository, "x", folder.as_bytes()).await;
+        let edit = new_file(&repository, "x", directory.as_bytes()).await;
         assert_eq!(repository.fetch_branch("main").await.unwrap(), tip);
         commit(&repository, &tip, &[edit]).await;
     }
@@ -259,15 +259,15 @@ async fn bare_clones_and_linked_worktrees_are_used() {
 #[tokio::test]
 async fn other_repositories_are_not_mistaken() {
     let scratch = Scratch::new();
-    let workplace = scratch.workplace("clone");
+    let work_dir = scratch.work_dir("clone");
     let elsewhere = "https://git.invalid/acme/fleet";
     assert!(
-        Repository::find(&workplace, elsewhere, None)
+        Repository::find(&work_dir, elsewhere, None)
             .await
             .unwrap()
             .is_none()
     );
-    let nowhere = scratch.workplace(".");
+    let nowhere = scratch.work_dir(".");
     assert!(
         Repository::find(&nowhere, elsewhere, None)
             .await
@@ -278,21 +278,21 @@ async fn other_repositories_are_not_mistaken() {
         &scratch.path("clone"),
         &["remote", "add", "up", "git@git.invalid:acme/fleet.git"],
     );
-    let found = Repository::find(&workplace, elsewhere, None)
+    let found = Repository::find(&work_dir, elsewhere, None)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(found.remote(), "up");
-    let named = Repository::find(&workplace, elsewhere, Some("origin"))
+    let named = Repository::find(&work_dir, elsewhere, Some("origin"))
         .await
         .unwrap()
         .unwrap();
     assert_eq!(named.remote(), "origin");
-    let error = Repository::find(&workplace, elsewhere, Some("none"))
+    let error = Repository::find(&work_dir, elsewhere, Some("none"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("origin, up"), "{error}");
-    let error = Repository::cached(&workplace, "ext::sh -c true")
+    let error = Repository::cached(&work_dir, "ext::sh -c true")
         .await
         .unwrap_err();
     assert!(matches!(error, GitError::Address(_)));
@@ -306,8 +306,8 @@ async fn shallow_and_partial_clones_get_a_private_copy() {
     for (name, option) in [("shallow", "--depth=1"), ("partial", "--filter=blob:none")] {
         let clone = scratch.clone_as(name, &[option]);
         let before = state_of(&clone);
-        let workplace = scratch.workplace(name);
-        let repository = Repository::find(&workplace, &scratch.url(), None)
+        let work_dir = scratch.work_dir(name);
+        let repository = Repository::find(&work_dir, &scratch.url(), None)
             .await
             .unwrap()
             .unwrap();

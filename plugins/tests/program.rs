@@ -1,4 +1,4 @@
-//! The programs as people run them: help, usage errors, a cluster that is not there.
+//! The programs as users run them: help, usage errors, a cluster that is not there.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
@@ -179,13 +179,13 @@ fn the_server_named_by_a_flag_is_asked() {
 #[test]
 fn unknown_commands_are_extensions_on_the_path() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("extensions");
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("kubectl-gitops-fancy_report");
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("extensions");
+    std::fs::create_dir_all(&directory).unwrap();
+    let program = directory.join("kubectl-gitops-fancy_report");
     std::fs::write(&program, "#!/bin/sh\nprintf '%s ' \"$@\"; exit 7\n").unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let output = command("kubectl-gitops")
-        .env("PATH", &folder)
+        .env("PATH", &directory)
         .args(["-n", "a", "fancy-report", "web", "-o", "json"])
         .output()
         .unwrap();
@@ -193,7 +193,7 @@ fn unknown_commands_are_extensions_on_the_path() {
     assert_eq!(output.status.code(), Some(7), "{said}");
     assert_eq!(said, "-n a web -o json ");
     let output = command("kubectl-gitops")
-        .env("PATH", &folder)
+        .env("PATH", &directory)
         .arg("fancy-raport")
         .output()
         .unwrap();

@@ -1,5 +1,5 @@
-//! Restoring files over random histories: with merges, renames, files that become folders and
-//! folders that become files, shared bases. The files of the set are the target's afterwards, all
+//! Restoring files over random histories: with merges, renames, files that become directories and
+//! directories that become files, shared bases. The files of the set are the target's afterwards, all
 //! others are the branch's, whoever pushes meanwhile.
 
 #![allow(clippy::unwrap_used)]
@@ -185,7 +185,7 @@ async fn files_of(repository: &Repository, commit: &str) -> BTreeMap<String, Vec
 
 /// Whether a path belongs to the application that is rolled back.
 fn is_in_set(path: &str, with_base: bool) -> bool {
-    let within = |folder: &str| path == folder || path.starts_with(&format!("{folder}/"));
+    let within = |directory: &str| path == directory || path.starts_with(&format!("{directory}/"));
     within("apps/web") || (with_base && within("base"))
 }
 

@@ -8,7 +8,7 @@ use gitops_kit::progress::Mark;
 use gitops_kit::terminal::View;
 use jiff::Timestamp;
 use kubectl_gitops::cluster::follow::Verdict;
-use kubectl_gitops::commands::sync::operation::{Selector, Wish};
+use kubectl_gitops::commands::sync::operation::{Selector, SyncRequest};
 use kubectl_gitops::commands::sync::plan::Plan;
 use kubectl_gitops::commands::sync::{operation, plan, verdict};
 use serde_json::{Value, json};
@@ -58,23 +58,23 @@ fn view(width: Option<usize>) -> View {
     }
 }
 
-fn shown(wish: &Wish, width: Option<usize>) -> String {
-    let plan = Plan::of(&app(&json!({})), wish, now(), false);
+fn shown(request: &SyncRequest, width: Option<usize>) -> String {
+    let plan = Plan::of(&app(&json!({})), request, now(), false);
     plan::screen(&plan, now(), &view(width))
 }
 
 #[test]
 fn the_plan_names_every_object_and_what_becomes_of_it() {
-    insta::assert_snapshot!(shown(&Wish::default(), None), @r"
+    insta::assert_snapshot!(shown(&SyncRequest::default(), None), @r"
     web: sync to main at 91be07a
       ~ Deployment/web  .spec.replicas 5 != 3 by kubectl-edit 12m ago (+1 more)
       + ConfigMap/env   not in the cluster
         ConfigMap/old   no longer in Git; stays without --prune
       1 to create, 1 to change, 1 to leave that Git no longer has, compared 12s ago
     ");
-    let prune = Wish {
+    let prune = SyncRequest {
         prune: true,
-        ..Wish::default()
+        ..SyncRequest::default()
     };
     insta::assert_snapshot!(shown(&prune, Some(40)), @r"
     web: sync to main at 91be07a
@@ -92,19 +92,19 @@ fn the_plan_names_every_object_and_what_becomes_of_it() {
 
 #[test]
 fn a_selection_and_another_revision_have_their_own_plans() {
-    let one = Wish {
+    let one = SyncRequest {
         only: vec![Selector::parse("ConfigMap/env").unwrap()],
-        ..Wish::default()
+        ..SyncRequest::default()
     };
     insta::assert_snapshot!(shown(&one, None), @r"
     web: sync to main at 91be07a
       + ConfigMap/env  not in the cluster
       1 to create, compared 12s ago
     ");
-    let other = Wish {
+    let other = SyncRequest {
         revision: Some("v1.4.2".into()),
         prune: true,
-        ..Wish::default()
+        ..SyncRequest::default()
     };
     insta::assert_snapshot!(shown(&other, None), @r"
     web: sync to v1.4.2
@@ -115,7 +115,7 @@ fn a_selection_and_another_revision_have_their_own_plans() {
 /// The Application with an operation of this id in its status.
 fn operated(id: &str, phase: &str, more: &Value) -> Application {
     let mut state = json!({
-        "operation": operation::request(&Wish::default(), Vec::new(), "ana", id),
+        "operation": operation::request(&SyncRequest::default(), Vec::new(), "ana", id),
         "phase": phase,
         "startedAt": "2026-11-21T11:59:00Z",
     });
@@ -135,7 +135,7 @@ fn judged(app: &Application) -> Verdict {
 
 #[test]
 fn a_sync_is_followed_from_request_to_health() {
-    let pending = operation::request(&Wish::default(), Vec::new(), "ana", "7");
+    let pending = operation::request(&SyncRequest::default(), Vec::new(), "ana", "7");
     let asked = app(&json!({"operation": pending}));
     assert_eq!(
         judged(&asked),
@@ -192,7 +192,7 @@ fn what_was_pruned_may_take_a_moment_to_go() {
 
 #[test]
 fn somebody_elses_sync_is_not_taken_for_ones_own() {
-    let other = operation::request(&Wish::default(), Vec::new(), "bob", "8");
+    let other = operation::request(&SyncRequest::default(), Vec::new(), "bob", "8");
     let is_failed = |app: &Application| matches!(judged(app), Verdict::Failed(_, ExitStatus::No));
     assert!(is_failed(&app(&json!({"operation": other}))));
     assert!(is_failed(&operated("8", "Succeeded", &json!({}))));

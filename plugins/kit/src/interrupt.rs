@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::exit::{CommandError, ExitStatus};
 
 /// Longest time that is spent on taking away what was left.
-const TIDY: Duration = Duration::from_secs(3);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -66,7 +66,7 @@ pub async fn run(
     let result = until_told(command).await;
     let left = LEFT.take();
     if !left.is_empty() {
-        let tidy = tokio::time::timeout(TIDY, futures::future::join_all(left));
+        let tidy = tokio::time::timeout(CLEANUP_TIMEOUT, futures::future::join_all(left));
         tokio::select! {
             // Best effort: nobody waits for the result, and agents tidy up too.
             _ = tidy => {}

@@ -27,7 +27,7 @@ struct Path {
 }
 
 impl Template {
-    /// Reads a template; the error is for people.
+    /// Reads a template; the error is for users.
     pub fn parse(template: &str) -> Result<Self, String> {
         if template.is_empty() {
             return Err("a template is missing, such as jsonpath='{.applications[*].name}'".into());

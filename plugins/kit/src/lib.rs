@@ -1,4 +1,4 @@
-//! What every command needs to speak to people, to pipes and to scripts: words, colors, tables,
+//! What every command needs to speak to users, to pipes and to scripts: words, colors, tables,
 //! progress, questions, output forms and exit codes.
 //!
 //! Knows no Kubernetes, no Git and no Application. Without the feature `terminal` only the words

@@ -57,10 +57,10 @@ pub struct ColorArgs {
 /// Form of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Form {
-    /// For people.
+    /// For users.
     #[default]
     Table,
-    /// For people, with more columns.
+    /// For users, with more columns.
     Wide,
     /// A JSON document.
     Json,
@@ -73,7 +73,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether it is for people: lines and columns.
+    /// Whether it is for users: lines and columns.
     pub fn is_table(&self) -> bool {
         matches!(self, Self::Table | Self::Wide)
     }

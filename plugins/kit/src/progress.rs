@@ -32,7 +32,7 @@ pub enum Mark {
     Done,
     /// Failed.
     Failed,
-    /// Something people should know.
+    /// Something users should know.
     Warning,
     /// Something worth saying.
     Info,

@@ -127,13 +127,13 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// A revision people recognize: seven characters of a commit, a version or tag as it is.
+/// A revision users recognize: seven characters of a commit, a version or tag as it is.
 pub fn short_revision(revision: &str) -> &str {
     let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_commit { &revision[..7] } else { revision }
 }
 
-/// A JSON text as people write it: strings without quotes where that is clear.
+/// A JSON text as users write it: strings without quotes where that is clear.
 pub fn plain_json(json: &str) -> String {
     match serde_json::from_str::<String>(json) {
         Ok(text) if !text.is_empty() && !text.contains(char::is_whitespace) => one_line(&text),

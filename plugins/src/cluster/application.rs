@@ -218,7 +218,7 @@ pub async fn list(
     }
 }
 
-/// Namespaces and names of all Applications the person may see.
+/// Namespaces and names of all Applications the user may see.
 pub async fn everywhere(connection: &Connection) -> Result<Vec<(String, String)>, kube::Error> {
     identities(Api::all(connection.client.clone()), connection).await
 }

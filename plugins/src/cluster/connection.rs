@@ -1,4 +1,4 @@
-//! kubectl's flags that choose a cluster and a person, and the client they make.
+//! kubectl's flags that choose a cluster and a user, and the client they make.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -97,7 +97,7 @@ pub struct ConnectionArgs {
 /// A client, and which cluster it talks to.
 #[derive(Clone)]
 pub struct Connection {
-    /// Client with the person's rights.
+    /// Client with the user's rights.
     pub client: Client,
     /// Which cluster it is.
     pub endpoint: Endpoint,
@@ -207,9 +207,9 @@ impl ConnectionArgs {
             }
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        // A person waits: say at once that the server is busy or gone.
+        // A user waits: say at once that the server is busy or gone.
         config.default_retry = false;
-        self.override_person(&mut config)?;
+        self.override_user(&mut config)?;
         self.override_server(&mut config)?;
         // Compressing takes the server longer than sending within one machine.
         config.disable_compression |= is_loopback(config.cluster_url.host());
@@ -234,19 +234,19 @@ impl ConnectionArgs {
     }
 
     /// Who asks, where flags say otherwise than the kubeconfig.
-    fn override_person(&self, config: &mut Config) -> Result<(), CommandError> {
-        let person = &mut config.auth_info;
+    fn override_user(&self, config: &mut Config) -> Result<(), CommandError> {
+        let auth = &mut config.auth_info;
         if let Some(user) = &self.impersonate {
-            person.impersonate = Some(user.clone());
+            auth.impersonate = Some(user.clone());
         }
         if !self.impersonate_groups.is_empty() {
-            person.impersonate_groups = Some(self.impersonate_groups.clone());
+            auth.impersonate_groups = Some(self.impersonate_groups.clone());
         }
         if let Some(uid) = &self.impersonate_uid {
-            person.impersonate_uid = Some(uid.clone());
+            auth.impersonate_uid = Some(uid.clone());
         }
-        if person.impersonate.is_none()
-            && (person.impersonate_groups.is_some() || person.impersonate_uid.is_some())
+        if auth.impersonate.is_none()
+            && (auth.impersonate_groups.is_some() || auth.impersonate_uid.is_some())
         {
             return Err(CommandError::new(
                 CommandErrorKind::Usage,
@@ -256,10 +256,10 @@ impl ConnectionArgs {
         match (&self.client_certificate, &self.client_key) {
             (None, None) => {}
             (Some(certificate), Some(key)) => {
-                person.client_certificate = Some(readable(certificate)?);
-                person.client_certificate_data = None;
-                person.client_key = Some(readable(key)?);
-                person.client_key_data = None;
+                auth.client_certificate = Some(readable(certificate)?);
+                auth.client_certificate_data = None;
+                auth.client_key = Some(readable(key)?);
+                auth.client_key_data = None;
             }
             _ => {
                 return Err(CommandError::new(

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about the Application; the caller's judge does. What is decided here: what
 //! ends the waiting from outside (time, Ctrl-C, deletion, a refusal of the API server) and what
-//! people are told meanwhile.
+//! users are told meanwhile.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::cluster::failure;
 /// How often the agent's Lease is read, and a judge whose verdict may depend on time asked again.
 const PULSE: Duration = Duration::from_secs(5);
 /// How long the API server may be out of reach before it is said.
-const PATIENCE: Duration = Duration::from_secs(3);
+const OUT_OF_REACH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a judge says about an Application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub async fn follow_step(
                 Some(Err(error)) => {
                     let since = *out_of_reach.get_or_insert_with(Instant::now);
                     refusal(error, connection)?;
-                    if since.elapsed() >= PATIENCE {
+                    if since.elapsed() >= OUT_OF_REACH_TIMEOUT {
                         progress.warn(&format!(
                             "the API server at {} cannot be reached; trying again",
                             connection.endpoint.server

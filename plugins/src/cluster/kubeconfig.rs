@@ -101,7 +101,7 @@ pub fn context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String,
 }
 
 /// The cluster and the user in use are in the kubeconfig. Who is not would be nobody: the
-/// cluster would complain about an anonymous person.
+/// cluster would complain about an anonymous user.
 pub fn check_parts(
     kubeconfig: &Kubeconfig,
     context: &str,

@@ -1,5 +1,5 @@
 //! Asking the agent what the cluster would look like: a Preview is created, watched until it is
-//! answered, and deleted again, also when the person does not wait for the answer.
+//! answered, and deleted again, also when the user does not wait for the answer.
 //!
 //! Decides when to give up and what to say then. What is asked, and what the answer means, is the
 //! business of the commands; nothing but the Preview itself is ever written.
@@ -25,11 +25,11 @@ use crate::cluster::failure;
 /// Who creates the question, for the cluster's audit log.
 const FIELD_MANAGER: &str = "kubectl-gitops";
 /// After this long without a sign of the agent its Lease is looked at.
-const NOTICE: Duration = Duration::from_secs(5);
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without a sign of an agent that lives, it cannot know the question.
-const LONGEST_NOTICE: Duration = Duration::from_secs(30);
+const MAX_NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for an answer when nobody says otherwise.
-pub const DEFAULT_PATIENCE: Duration = Duration::from_mins(2);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One question.
 #[derive(Clone, Debug)]
@@ -41,17 +41,17 @@ pub struct Question {
     /// What is asked.
     pub spec: PreviewSpec,
     /// Longest wait for the answer; zero waits without end.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Question {
-    /// A question with the usual patience.
+    /// A question with the usual timeout.
     pub fn new(name: &'static str, namespace: impl Into<String>, spec: PreviewSpec) -> Self {
         Self {
             name,
             namespace: namespace.into(),
             spec,
-            patience: DEFAULT_PATIENCE,
+            timeout: DEFAULT_TIMEOUT,
         }
     }
 }
@@ -189,7 +189,7 @@ async fn wait(
     let mut agent = None;
     loop {
         let pause = next_look(
-            question.patience,
+            question.timeout,
             started.elapsed(),
             noticed,
             agent.is_some(),
@@ -219,10 +219,10 @@ async fn wait(
             Err(_) => {}
         }
         let waited = started.elapsed();
-        if !question.patience.is_zero() && waited >= question.patience {
+        if !question.timeout.is_zero() && waited >= question.timeout {
             return Err(no_answer(question, waited, noticed));
         }
-        if noticed || waited < NOTICE {
+        if noticed || waited < NOTICE_TIMEOUT {
             continue;
         }
         if agent.is_none() {
@@ -234,7 +234,7 @@ async fn wait(
             progress("the agent has taken no notice yet: is it busy, or older than this command?");
             agent = Some(found);
         }
-        if waited >= LONGEST_NOTICE
+        if waited >= MAX_NOTICE_TIMEOUT
             && let Some(found) = &agent
         {
             return Err(nobody(question, found, Timestamp::now()));
@@ -244,18 +244,18 @@ async fn wait(
 
 /// How long to wait before something has to be decided; `None`: for ever.
 fn next_look(
-    patience: Duration,
+    timeout: Duration,
     waited: Duration,
     noticed: bool,
     lease_read: bool,
 ) -> Option<Duration> {
-    let end = (!patience.is_zero()).then_some(patience);
+    let end = (!timeout.is_zero()).then_some(timeout);
     let notice = if noticed {
         None
     } else if lease_read {
-        Some(LONGEST_NOTICE)
+        Some(MAX_NOTICE_TIMEOUT)
     } else {
-        Some(NOTICE)
+        Some(NOTICE_TIMEOUT)
     };
     let next = [end, notice].into_iter().flatten().min()?;
     Some(next.saturating_sub(waited).max(Duration::from_millis(1)))
@@ -406,11 +406,11 @@ mod tests {
             // Time is up: decide at once.
             (seconds(10), 11, true, false, Some(Duration::from_millis(1))),
         ];
-        for (patience, waited, noticed, lease_read, expected) in table {
+        for (timeout, waited, noticed, lease_read, expected) in table {
             assert_eq!(
-                next_look(patience, seconds(waited), noticed, lease_read),
+                next_look(timeout, seconds(waited), noticed, lease_read),
                 expected,
-                "{patience:?} {waited}"
+                "{timeout:?} {waited}"
             );
         }
     }

@@ -17,7 +17,7 @@ use crate::cluster::application;
 use crate::cluster::connection::ConnectionArgs;
 use crate::commands::sync::state;
 
-/// Agree to deletions that wait for a person
+/// Agree to deletions that wait for a user
 ///
 /// The agent asks before it deletes objects with the option Delete=confirm or Prune=confirm, and
 /// before a prune that is larger than the application's budget. This shows what it asks, and says

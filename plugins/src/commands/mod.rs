@@ -1,4 +1,4 @@
-//! The commands, and the command line they make together. Each is one file or one folder: `mod.rs`
+//! The commands, and the command line they make together. Each is one file or one directory: `mod.rs`
 //! has its flags and runs it, `screen` and `document` say how its answer looks; what it reads and
 //! decides has files named by step. The doc comment of its arguments is its help.
 

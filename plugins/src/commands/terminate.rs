@@ -18,7 +18,7 @@ use crate::cluster::{application, failure};
 use crate::commands::sync::{state, verdict};
 
 /// How often the change is written again when the Application was changed in between.
-const ATTEMPTS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// End the sync that is under way
 ///
@@ -69,7 +69,7 @@ pub async fn run(args: TerminateArgs, flags: ConnectionArgs) -> Result<ExitStatu
     let (namespace, name) = state::name(&application);
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     let mut progress = Progress::new(args.color.color);
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let (patch, said) = match task(&application) {
             Task::Nothing => {
                 progress.done(&format!("{name}: nothing is under way"));

@@ -16,9 +16,9 @@ use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::follow::{Followed, Verdict, follow_step};
 use crate::cluster::preview::Question;
 use crate::cluster::{application, preview};
-use crate::commands::sync::goal::{Containment, Goal, Judgement, Memory, judge};
+use crate::commands::sync::goal::{Containment, Goal, Judgement, WaitState, judge};
 use crate::commands::sync::state;
-use crate::git::{GitError, Repository, Workplace, is_object_id};
+use crate::git::{GitError, Repository, WorkDir, is_object_id};
 
 /// Wait until it is live: for pipelines
 ///
@@ -68,7 +68,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let mut progress = Progress::new(args.color.color);
-    let mut memory = Memory::new(Timestamp::now());
+    let mut wait_state = WaitState::new(Timestamp::now());
     let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
     let mut ancestry = None;
     let mut goal = Goal {
@@ -97,7 +97,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
             &connection,
             &followed,
             &mut progress,
-            |seen, _| match judge(seen, &goal, &mut memory, Timestamp::now()) {
+            |seen, _| match judge(seen, &goal, &mut wait_state, Timestamp::now()) {
                 Judgement::Verdict(verdict) => verdict,
                 Judgement::Ask(revision) => {
                     question = Some(revision);
@@ -124,12 +124,12 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
                     &mut progress,
                 )
                 .await;
-            memory.note(revision, answer, Timestamp::now());
+            wait_state.note(revision, answer, Timestamp::now());
         }
     }
 }
 
-/// Which commits contain the one that is waited for: asked of the clone the person stands in, if
+/// Which commits contain the one that is waited for: asked of the clone the user stands in, if
 /// it knows both, else of the agent.
 struct Ancestry {
     commit: String,
@@ -236,7 +236,7 @@ impl Ancestry {
             },
         );
         if !patience.is_zero() {
-            question.patience = question.patience.min(patience);
+            question.timeout = question.timeout.min(patience);
         }
         let asking = preview::ask(connection, question, |what| {
             progress.update(&format!("{name}: {what}"));
@@ -262,12 +262,12 @@ impl Ancestry {
     }
 }
 
-/// The clone the person stands in, if it is one of the Application's repository and knows its
+/// The clone the user stands in, if it is one of the Application's repository and knows its
 /// history.
 async fn clone_of(application: &Application) -> Option<Repository> {
-    let workplace = Workplace::current().ok()?;
+    let work_dir = WorkDir::current().ok()?;
     for source in application.spec.effective_sources() {
-        let found = Repository::find(&workplace, &source.repo_url, None).await;
+        let found = Repository::find(&work_dir, &source.repo_url, None).await;
         if let Ok(Some(found)) = found
             && found.is_clone()
         {

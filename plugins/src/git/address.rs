@@ -3,7 +3,7 @@
 
 use gitops_core::source::{host, normalise};
 
-/// Whether two addresses mean one repository. People often clone over ssh what the agent reads
+/// Whether two addresses mean one repository. Users often clone over ssh what the agent reads
 /// over https: host and path decide, unless the scheme is the same and so must be the rest.
 pub fn same_repository(one: &str, other: &str) -> bool {
     let (one, other) = (normalise(one), normalise(other));

@@ -41,7 +41,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Makes a commit as the person, signed when they sign their commits, and returns its id.
+    /// Makes a commit as the user, signed when they sign their commits, and returns its id.
     /// Nothing refers to it: it disappears by itself unless it is pushed.
     pub async fn commit(&self, new: &NewCommit<'_>) -> Result<String, GitError> {
         self.check_identity().await?;
@@ -73,17 +73,17 @@ impl Repository {
         base: Option<&str>,
         edits: &[Edit],
     ) -> Result<String, GitError> {
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix("kubectl-gitops-")
             .tempdir()
             .map_err(|error| GitError::Failed {
-                what: "make a temporary folder".to_owned(),
+                what: "make a temporary directory".to_owned(),
                 reason: error.to_string(),
             })?;
         let git: Git = self
             .git
             .clone()
-            .variable("GIT_INDEX_FILE", folder.path().join("index"));
+            .variable("GIT_INDEX_FILE", directory.path().join("index"));
         if let Some(base) = base {
             let what = format!("read the files of commit {base}");
             git.done(&["read-tree", base], &[], &what).await?;
@@ -107,7 +107,7 @@ impl Repository {
     }
 }
 
-/// What `update-index --index-info` reads: deletions first, because a file may become a folder.
+/// What `update-index --index-info` reads: deletions first, because a file may become a directory.
 fn index_info(edits: &[Edit], id_length: usize) -> Vec<u8> {
     let mut input = Vec::new();
     let nothing = "0".repeat(if id_length == 64 { 64 } else { 40 });

@@ -13,7 +13,7 @@ pub enum GitError {
     Address(String),
     /// Nobody is configured as author.
     NoIdentity(String),
-    /// The server does not accept the person's credentials, or hides the repository from them.
+    /// The server does not accept the user's credentials, or hides the repository from them.
     Denied {
         /// Repository.
         url: String,
@@ -57,7 +57,7 @@ impl GitError {
     }
 }
 
-/// Whether a text of git says that the server refused the person.
+/// Whether a text of git says that the server refused the user.
 fn is_denied(reason: &str) -> bool {
     let reason = reason.to_lowercase();
     [

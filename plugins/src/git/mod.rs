@@ -1,7 +1,7 @@
-//! The person's own `git`: reading, committing and pushing without touching what they work on.
+//! The user's own `git`: reading, committing and pushing without touching what they work on.
 //!
 //! Everything runs through the `git` program, so that credential helpers, ssh agents, proxies,
-//! hooks, identity and signing are the person's. Of a clone only its object database is written,
+//! hooks, identity and signing are the user's. Of a clone only its object database is written,
 //! and references below `refs/gitops/`: never its working tree, index, HEAD or branches. Nothing
 //! here ever overwrites a commit on a server: a push is a fast-forward or it is refused.
 
@@ -22,7 +22,7 @@ pub use error::GitError;
 pub use objects::{Change, CommitInfo, Entry};
 pub use push::{Pushed, Target};
 pub use redact::redact;
-pub use repository::{Place, Repository, Workplace};
+pub use repository::{Place, Repository, WorkDir};
 pub use working_tree::WorkingTree;
 
 /// Whether a text is a full object id.

@@ -10,7 +10,7 @@ use crate::git::program::LOCAL;
 use crate::git::repository::Repository;
 
 /// Largest file that is read whole.
-const LARGEST_FILE: usize = 64 << 20;
+const MAX_FILE_BYTES: usize = 64 << 20;
 
 /// A file of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -171,10 +171,13 @@ impl Repository {
     pub async fn content(&self, id: &str) -> Result<Vec<u8>, GitError> {
         let what = format!("read the file {id}");
         let size = self.git.text(&["cat-file", "-s", id], &what).await?;
-        if size.parse().map_or(true, |size: usize| size > LARGEST_FILE) {
+        if size
+            .parse()
+            .map_or(true, |size: usize| size > MAX_FILE_BYTES)
+        {
             return Err(GitError::Failed {
                 what,
-                reason: format!("it is larger than {} MiB", LARGEST_FILE >> 20),
+                reason: format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20),
             });
         }
         self.git.done(&["cat-file", "blob", id], &[], &what).await

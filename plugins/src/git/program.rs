@@ -17,7 +17,7 @@ use crate::git::redact;
 pub(super) const LOCAL: Duration = Duration::from_mins(2);
 /// Longest wait for a question to a server.
 pub(super) const ASK: Duration = Duration::from_mins(2);
-/// Longest wait for a transfer; slow networks and hooks of the person's count too.
+/// Longest wait for a transfer; slow networks and hooks of the user's count too.
 pub(super) const TRANSFER: Duration = Duration::from_mins(20);
 
 /// Variables that would make git work on another repository than the one meant, set for instance
@@ -36,7 +36,7 @@ const FOREIGN: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
-/// Settings of a person that would write elsewhere, or run more than was asked for.
+/// Settings of a user that would write elsewhere, or run more than was asked for.
 const QUIET: [(&str, &str); 8] = [
     ("core.splitIndex", "false"),
     ("core.fsmonitor", "false"),
@@ -51,21 +51,21 @@ const QUIET: [(&str, &str); 8] = [
 /// How git is run.
 #[derive(Clone, Debug)]
 pub(super) struct Git {
-    /// Folder it runs in.
-    folder: PathBuf,
+    /// Directory it runs in.
+    directory: PathBuf,
     /// Settings that are not in a configuration file.
     settings: Vec<(String, String)>,
-    /// A person can answer questions.
+    /// A user can answer questions.
     interactive: bool,
     /// Variables besides those of this process.
     variables: Vec<(OsString, OsString)>,
 }
 
 impl Git {
-    /// Git in a folder.
-    pub(super) fn in_folder(folder: &Path) -> Self {
+    /// Git in a directory.
+    pub(super) fn in_directory(directory: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             settings: QUIET
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -89,7 +89,7 @@ impl Git {
         self
     }
 
-    /// Without anybody to answer, ssh must not ask either; unless the person chose another ssh.
+    /// Without anybody to answer, ssh must not ask either; unless the user chose another ssh.
     pub(super) async fn unattended(self) -> Result<Self, GitError> {
         let chosen = ["GIT_SSH", "GIT_SSH_COMMAND"]
             .iter()
@@ -185,7 +185,7 @@ impl Git {
         let mut command = Command::new("git");
         command
             .args(arguments)
-            .current_dir(&self.folder)
+            .current_dir(&self.directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -193,7 +193,7 @@ impl Git {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        // Messages in English, because they are read here; the encoding stays the person's.
+        // Messages in English, because they are read here; the encoding stays the user's.
         if let Some(locale) = std::env::var_os("LC_ALL") {
             command.env("LC_CTYPE", &locale).env_remove("LC_ALL");
         }

@@ -1,4 +1,4 @@
-//! Where the person's git works: the clone in the current directory, or a private copy.
+//! Where the user's git works: the clone in the current directory, or a private copy.
 
 use std::fmt::Write;
 use std::fs::File;
@@ -23,47 +23,47 @@ const BORROWED: [&str; 8] = [
     "http.",
     "core.sshcommand",
 ];
-/// Attempts at a fetch that another git of the same person is in the way of.
+/// Attempts at a fetch that another git of the same user is in the way of.
 const FETCHES: usize = 5;
 
-/// Where the person is, and where private copies may be kept.
+/// Where the user is, and where private copies may be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Workplace {
+pub struct WorkDir {
     /// Current directory.
-    pub folder: PathBuf,
-    /// Folder for private copies.
+    pub directory: PathBuf,
+    /// Directory for private copies.
     pub cache: PathBuf,
 }
 
-impl Workplace {
-    /// The workplace of this process: `$GITOPS_CACHE_DIR`, or the person's folder for caches.
+impl WorkDir {
+    /// The work_dir of this process: `$GITOPS_CACHE_DIR`, or the user's directory for caches.
     pub fn current() -> Result<Self, GitError> {
         let failed = |what: &str, reason: String| GitError::Failed {
             what: what.to_owned(),
             reason,
         };
-        let folder = std::env::current_dir()
+        let directory = std::env::current_dir()
             .map_err(|error| failed("find the current directory", error.to_string()))?;
         let cache = std::env::var_os("GITOPS_CACHE_DIR")
             .filter(|value| !value.is_empty())
-            .map(|value| folder.join(value))
+            .map(|value| directory.join(value))
             .or_else(|| dirs::cache_dir().map(|caches| caches.join("kubectl-gitops")))
             .ok_or_else(|| {
                 failed(
-                    "find a folder for caches",
+                    "find a directory for caches",
                     "neither $GITOPS_CACHE_DIR nor $HOME says where it could be".to_owned(),
                 )
             })?;
-        Ok(Self { folder, cache })
+        Ok(Self { directory, cache })
     }
 }
 
 /// Where objects are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The clone the person is in.
+    /// The clone the user is in.
     Clone(PathBuf),
-    /// A bare copy among the person's cached files.
+    /// A bare copy among the user's cached files.
     Cache(PathBuf),
 }
 
@@ -81,25 +81,25 @@ impl Repository {
     /// The clone in the current directory if it is one of the repository, otherwise a private
     /// copy. `remote` names the remote to use whatever its address is.
     pub async fn open(
-        workplace: &Workplace,
+        work_dir: &WorkDir,
         repo_url: &str,
         remote: Option<&str>,
     ) -> Result<Self, GitError> {
-        match Self::find(workplace, repo_url, remote).await? {
+        match Self::find(work_dir, repo_url, remote).await? {
             Some(found) => Ok(found),
-            None => Self::cached(workplace, repo_url).await,
+            None => Self::cached(work_dir, repo_url).await,
         }
     }
 
-    /// The clone that a folder is in, if one of its remotes is the repository. A shallow or partial
+    /// The clone that a directory is in, if one of its remotes is the repository. A shallow or partial
     /// clone lends its address and settings to a private copy, because it lacks history.
     pub async fn find(
-        workplace: &Workplace,
+        work_dir: &WorkDir,
         repo_url: &str,
         remote: Option<&str>,
     ) -> Result<Option<Self>, GitError> {
-        let folder = workplace.folder.as_path();
-        let git = Git::in_folder(folder);
+        let directory = work_dir.directory.as_path();
+        let git = Git::in_directory(directory);
         let found = git
             .run(
                 &["rev-parse", "--is-shallow-repository", "--absolute-git-dir"],
@@ -112,7 +112,7 @@ impl Repository {
                 None => Ok(None),
                 Some(name) => Err(GitError::Missing(format!(
                     "{} is in no clone of a Git repository that could have a remote {name:?}: {}",
-                    folder.display(),
+                    directory.display(),
                     said(&found)
                 ))),
             };
@@ -130,7 +130,7 @@ impl Repository {
             None
         };
         if let Some(kind) = kind {
-            let mut copy = Self::copy_in(&workplace.cache, &url, &settings_of(&git).await?).await?;
+            let mut copy = Self::copy_in(&work_dir.cache, &url, &settings_of(&git).await?).await?;
             let place = copy.place().display().to_string();
             copy.note = Some(format!(
                 "the clone in this directory is {kind} and lacks history: a private copy is used ({place})"
@@ -146,30 +146,30 @@ impl Repository {
         }))
     }
 
-    /// A private copy below the folder for caches.
-    pub async fn cached(workplace: &Workplace, repo_url: &str) -> Result<Self, GitError> {
+    /// A private copy below the directory for caches.
+    pub async fn cached(work_dir: &WorkDir, repo_url: &str) -> Result<Self, GitError> {
         if !is_remote(repo_url) {
             return Err(GitError::Address(redact(repo_url)));
         }
-        Self::copy_in(&workplace.cache, repo_url, &[]).await
+        Self::copy_in(&work_dir.cache, repo_url, &[]).await
     }
 
-    /// A private copy below a folder. The address stays out of its files: it may hold a password.
+    /// A private copy below a directory. The address stays out of its files: it may hold a password.
     async fn copy_in(
         cache: &Path,
         url: &str,
         settings: &[(String, String)],
     ) -> Result<Self, GitError> {
-        let folder = cache.join("repositories").join(folder_name(url));
+        let directory = cache.join("repositories").join(directory_name(url));
         let unusable = |error: std::io::Error| GitError::Failed {
-            what: format!("use the folder {}", folder.display()),
+            what: format!("use the directory {}", directory.display()),
             reason: error.to_string(),
         };
-        std::fs::create_dir_all(&folder).map_err(unusable)?;
-        only_for_owner(&folder).map_err(unusable)?;
-        let lock = lock(&folder).map_err(unusable)?;
-        let plain = Git::in_folder(&folder);
-        let copy = folder.join("repository");
+        std::fs::create_dir_all(&directory).map_err(unusable)?;
+        only_for_owner(&directory).map_err(unusable)?;
+        let lock = lock(&directory).map_err(unusable)?;
+        let plain = Git::in_directory(&directory);
+        let copy = directory.join("repository");
         if !copy.join("HEAD").is_file() || !copy.join("objects").is_dir() {
             let path = copy.to_string_lossy();
             plain
@@ -190,7 +190,7 @@ impl Repository {
                 .await?;
         }
         drop(lock);
-        let mut git = Git::in_folder(&copy)
+        let mut git = Git::in_directory(&copy)
             .variable("GIT_DIR", copy.as_os_str())
             .setting("remote.origin.url", url);
         for (key, value) in settings {
@@ -205,14 +205,14 @@ impl Repository {
         })
     }
 
-    /// Folder of the clone's or copy's objects.
+    /// Directory of the clone's or copy's objects.
     pub fn place(&self) -> &Path {
         match &self.place {
             Place::Clone(path) | Place::Cache(path) => path,
         }
     }
 
-    /// Whether it is the clone the person is in.
+    /// Whether it is the clone the user is in.
     pub fn is_clone(&self) -> bool {
         matches!(self.place, Place::Clone(_))
     }
@@ -227,7 +227,7 @@ impl Repository {
         &self.remote
     }
 
-    /// What the person should know about the choice of place.
+    /// What the user should know about the choice of place.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -303,7 +303,7 @@ impl Repository {
 
     async fn fetch(&self, refspec: &str, what: &str) -> Result<(), GitError> {
         let _lock = match &self.place {
-            Place::Cache(path) => path.parent().and_then(|folder| lock(folder).ok()),
+            Place::Cache(path) => path.parent().and_then(|directory| lock(directory).ok()),
             Place::Clone(_) => None,
         };
         let mut last = String::new();
@@ -338,7 +338,7 @@ impl Repository {
             {
                 return Err(GitError::Missing(format!("{} has no {what}", self.url)));
             }
-            // Another git of the same person was faster with the same reference.
+            // Another git of the same user was faster with the same reference.
             if !lower.contains("cannot lock ref") && !lower.contains("unable to update local ref") {
                 break;
             }
@@ -438,8 +438,8 @@ async fn settings_of(git: &Git) -> Result<Vec<(String, String)>, GitError> {
         .collect())
 }
 
-/// Name of a copy's folder: readable, and different for different repositories.
-fn folder_name(url: &str) -> String {
+/// Name of a copy's directory: readable, and different for different repositories.
+fn directory_name(url: &str) -> String {
     let clean = redact(url);
     let last = clean
         .trim_end_matches('/')
@@ -462,21 +462,21 @@ fn folder_name(url: &str) -> String {
 }
 
 /// Waits until no other process changes a copy; ends when the file is dropped.
-fn lock(folder: &Path) -> std::io::Result<File> {
+fn lock(directory: &Path) -> std::io::Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(folder.join("lock"))?;
+        .open(directory.join("lock"))?;
     file.lock()?;
     Ok(file)
 }
 
 #[cfg(unix)]
-fn only_for_owner(folder: &Path) -> std::io::Result<()> {
+fn only_for_owner(directory: &Path) -> std::io::Result<()> {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 #[cfg(not(unix))]

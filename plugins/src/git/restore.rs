@@ -26,7 +26,7 @@ impl Repository {
         } else {
             self.files(commit, &[]).await?
         };
-        // A path that is a folder there lists what is in it.
+        // A path that is a directory there lists what is in it.
         files.retain(|path, _| wanted.contains(path.as_str()));
         Ok(files)
     }
@@ -44,7 +44,7 @@ impl Repository {
     }
 
     /// The tree of a commit with the edits, made sure to differ in them and in nothing else: a file
-    /// that comes back where there is a folder now would take the folder away.
+    /// that comes back where there is a directory now would take the directory away.
     pub async fn checked_tree(&self, tip: &str, edits: &[Edit]) -> Result<String, GitError> {
         let tree = self.edited_tree(Some(tip), edits).await?;
         let wanted: BTreeMap<&str, Option<&Entry>> = edits
@@ -54,7 +54,7 @@ impl Repository {
         for change in self.changes(tip, &tree).await? {
             if wanted.get(change.path.as_str()) != Some(&change.after.as_ref()) {
                 return Err(GitError::Missing(format!(
-                    "{} is in the way: a file that has to come back is a folder now, or the other \
+                    "{} is in the way: a file that has to come back is a directory now, or the other \
                      way round",
                     change.path
                 )));
@@ -74,13 +74,13 @@ impl Repository {
             what: "merge a file".to_owned(),
             reason: error.to_string(),
         };
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix("kubectl-gitops-")
             .tempdir()
             .map_err(failed)?;
         let mut paths = Vec::new();
         for (name, content) in [("ours", ours), ("base", base), ("theirs", theirs)] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             std::fs::write(&path, content).map_err(failed)?;
             paths.push(path.to_string_lossy().into_owned());
         }
@@ -153,8 +153,8 @@ impl Repository {
         Ok(String::from_utf8_lossy(&patch).into_owned())
     }
 
-    /// Name of the person, as commits will have it.
-    pub async fn person(&self) -> Option<String> {
+    /// Name of the user, as commits will have it.
+    pub async fn user(&self) -> Option<String> {
         let ident = self
             .git
             .text(&["var", "GIT_AUTHOR_IDENT"], "read the identity")

@@ -1,4 +1,4 @@
-//! A folder somebody works in: where the top of its working tree is, which repositories it is a
+//! A directory somebody works in: where the top of its working tree is, which repositories it is a
 //! clone of, and which commit it stands on. Only ever reads.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::git::error::GitError;
 use crate::git::program::{Git, LOCAL, said};
 use crate::git::same_repository;
 
-/// The working tree a folder belongs to.
+/// The working tree a directory belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkingTree {
     /// Its top.
@@ -23,15 +23,15 @@ pub struct WorkingTree {
 }
 
 impl WorkingTree {
-    /// Looks at the folder's working tree.
-    pub async fn of(folder: &Path) -> Result<Self, GitError> {
-        if !folder.is_dir() {
+    /// Looks at the directory's working tree.
+    pub async fn of(directory: &Path) -> Result<Self, GitError> {
+        if !directory.is_dir() {
             return Err(GitError::Missing(format!(
-                "{} is not a folder",
-                folder.display()
+                "{} is not a directory",
+                directory.display()
             )));
         }
-        let git = Git::in_folder(folder);
+        let git = Git::in_directory(directory);
         let found = git
             .run(&["rev-parse", "--show-toplevel"], &[], LOCAL)
             .await?;
@@ -41,11 +41,11 @@ impl WorkingTree {
         if !found.status.success() || top.is_empty() {
             return Err(GitError::Missing(format!(
                 "{} is not in a working tree of a Git repository: {}",
-                folder.display(),
+                directory.display(),
                 said(&found)
             )));
         }
-        let git = Git::in_folder(Path::new(&top));
+        let git = Git::in_directory(Path::new(&top));
         let configured = git
             .run(
                 &["config", "--get-regexp", r"^remote\..*\.(push)?url$"],

@@ -1,27 +1,27 @@
-//! A server's bare repository and clones of it, in a temporary folder.
+//! A server's bare repository and clones of it, in a temporary directory.
 
 #![allow(dead_code)] // each test program uses some of it
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kubectl_gitops::git::{Repository, Workplace};
+use kubectl_gitops::git::{Repository, WorkDir};
 use tempfile::TempDir;
 
 /// A bare repository and a clone that pushes to it.
 pub(crate) struct Scratch {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Scratch {
     /// An empty repository with its clone.
     pub(crate) fn new() -> Self {
         let scratch = Self {
-            folder: TempDir::with_prefix("kubectl-gitops-test-").unwrap(),
+            directory: TempDir::with_prefix("kubectl-gitops-test-").unwrap(),
         };
         let server = scratch.server();
         git(
-            scratch.folder.path(),
+            scratch.directory.path(),
             &["init", "-q", "--bare", "-b", "main", "server.git"],
         );
         for (key, value) in [
@@ -37,7 +37,7 @@ impl Scratch {
 
     /// The server's repository.
     pub(crate) fn server(&self) -> PathBuf {
-        self.folder.path().join("server.git")
+        self.directory.path().join("server.git")
     }
 
     /// Its address.
@@ -45,9 +45,9 @@ impl Scratch {
         format!("file://{}", self.server().display())
     }
 
-    /// A folder of the scratch: `clone` is the first clone.
+    /// A directory of the scratch: `clone` is the first clone.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// Makes a clone.
@@ -56,7 +56,7 @@ impl Scratch {
         let mut arguments = vec!["clone", "-q"];
         arguments.extend(options);
         arguments.extend([url.as_str(), name]);
-        git(self.folder.path(), &arguments);
+        git(self.directory.path(), &arguments);
         let clone = self.path(name);
         for (key, value) in [
             ("user.name", "Ana Diaz"),
@@ -69,17 +69,17 @@ impl Scratch {
         clone
     }
 
-    /// The workplace in a folder of the scratch.
-    pub(crate) fn workplace(&self, folder: &str) -> Workplace {
-        Workplace {
-            folder: self.path(folder),
+    /// The work_dir in a directory of the scratch.
+    pub(crate) fn work_dir(&self, directory: &str) -> WorkDir {
+        WorkDir {
+            directory: self.path(directory),
             cache: self.path("cache"),
         }
     }
 
-    /// The repository as the person in the first clone has it.
+    /// The repository as the user in the first clone has it.
     pub(crate) async fn repository(&self) -> Repository {
-        Repository::find(&self.workplace("clone"), &self.url(), None)
+        Repository::find(&self.work_dir("clone"), &self.url(), None)
             .await
             .unwrap()
             .unwrap()
@@ -106,10 +106,10 @@ impl Scratch {
 }
 
 /// Runs git, which has to succeed; returns what it printed.
-pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_EDITOR", "true")
         .output()

@@ -64,8 +64,8 @@ pub struct Entry {
 pub enum By {
     /// The agent itself.
     Agent,
-    /// A person or a client.
-    Person(String),
+    /// A user or a client.
+    User(String),
     /// Not recorded.
     Unknown,
 }
@@ -184,7 +184,7 @@ fn by(automated: bool, username: &str) -> By {
     } else if username.is_empty() {
         By::Unknown
     } else {
-        By::Person(text::one_line(username))
+        By::User(text::one_line(username))
     }
 }
 

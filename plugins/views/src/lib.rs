@@ -1,4 +1,4 @@
-//! What people are shown of an Application, as data: pure functions from API objects to models.
+//! What users are shown of an Application, as data: pure functions from API objects to models.
 //!
 //! Draws nothing and reads nothing: no terminal, no flags, no git, no cluster. The commands draw
 //! these models on a terminal; any other front end draws the same ones. Time is a parameter.

@@ -1,5 +1,5 @@
 //! How the agent will read the repository: without credentials, with those it has, with a token,
-//! with a key. Decides which, and tries it with git, without the person's own credentials.
+//! with a key. Decides which, and tries it with git, without the user's own credentials.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \
                       \"$GITOPS_GIT_USERNAME\" \"$GITOPS_GIT_PASSWORD\"; }; f";
 
-/// What the person offers.
+/// What the user offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
     /// `--deploy-key`.
@@ -153,7 +153,7 @@ fn usage(message: &str) -> CommandError {
 }
 
 /// Lists a repository's branches as a stranger would, with what is given and nothing of the
-/// person's; the error is what git said.
+/// user's; the error is what git said.
 pub async fn try_reading(url: &str, access: &Access, key: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new("git");
     command

@@ -26,7 +26,7 @@ use crate::commands::bootstrap::{
     take_over,
 };
 use crate::forge;
-use crate::git::{Repository, Target, Workplace};
+use crate::git::{Repository, Target, WorkDir};
 
 /// Oldest Kubernetes that is known to do: server-side apply as the agent uses it.
 const OLDEST: (u32, u32) = (1, 29);
@@ -43,7 +43,7 @@ pub struct Ready {
     pub installation: Installation,
     /// Objects the cluster lacks or has otherwise.
     pub objects: Vec<Value>,
-    /// What people see.
+    /// What users see.
     pub plan: Plan,
     /// The commit, not pushed yet.
     pub commit: Option<String>,
@@ -56,7 +56,7 @@ pub struct Ready {
     /// The forge.
     pub forge: Option<Forge>,
     /// Controllers of Argo CD to stop.
-    pub rivals: Vec<Controller>,
+    pub conflicting_controllers: Vec<Controller>,
     /// Argo CD's own definitions, settings: used as they are.
     pub left: Vec<String>,
 }
@@ -87,18 +87,27 @@ pub async fn check(
         )
         .hint(format!("one serves a cluster: go on with --namespace {other}, or remove it with: kubectl gitops uninstall -n {other}")));
     }
-    let rivals: Vec<&Controller> = controllers.rivals(namespace);
-    let take_over = if rivals.is_empty() {
+    let conflicting_controllers: Vec<&Controller> = controllers.conflicting_controllers(namespace);
+    let take_over = if conflicting_controllers.is_empty() {
         None
     } else {
         let applications = applications(connection, namespace).await?;
         if !options.adopt {
-            return Err(take_over::refuse(&rivals, namespace, applications.len()));
+            return Err(take_over::refuse(
+                &conflicting_controllers,
+                namespace,
+                applications.len(),
+            ));
         }
         let sets = application_sets(connection, namespace).await;
-        Some(take_over::plan(&rivals, &applications, sets)?)
+        Some(take_over::plan(
+            &conflicting_controllers,
+            &applications,
+            sets,
+        )?)
     };
-    let rivals: Vec<Controller> = rivals.into_iter().cloned().collect();
+    let conflicting_controllers: Vec<Controller> =
+        conflicting_controllers.into_iter().cloned().collect();
     match controllers.argo_version(namespace) {
         Some(version) => progress.warn(&format!("found Argo CD {version} in {namespace}")),
         None => progress.clear(),
@@ -106,7 +115,7 @@ pub async fn check(
     let mut notes = take_over::notes(&controllers, namespace);
 
     progress.begin("reading the repository");
-    let repository = Repository::open(&Workplace::current()?, &url, None).await?;
+    let repository = Repository::open(&WorkDir::current()?, &url, None).await?;
     if let Some(note) = repository.note() {
         progress.info(note);
     }
@@ -229,7 +238,7 @@ pub async fn check(
         secret: secret_value
             .as_ref()
             .map(|secret| (shown(secret), readable.access.shown())),
-        folder: layout.folder().to_owned(),
+        directory: layout.directory().to_owned(),
         root_changes,
         beside: if root_changes { beside } else { Vec::new() },
         notes,
@@ -246,12 +255,12 @@ pub async fn check(
         secret: secret_value,
         deploy_key: readable.deploy_key,
         forge,
-        rivals,
+        conflicting_controllers,
         left,
     })
 }
 
-/// Reachable, new enough, and the person may do what is needed.
+/// Reachable, new enough, and the user may do what is needed.
 async fn cluster_itself(
     options: &BootstrapOptions,
     url: &str,
@@ -455,7 +464,7 @@ fn message(layout: &Layout, installation: &Installation, tip: &Tip) -> String {
     };
     format!(
         "{verb} gitops-agent {version} in {}\n\nMade by kubectl gitops bootstrap.\n",
-        layout.folder()
+        layout.directory()
     )
 }
 

@@ -23,7 +23,7 @@ const PAGE: u32 = 500;
 /// Objects compared at the same time.
 const CONCURRENT: usize = 8;
 
-/// A cluster and the person's rights in it.
+/// A cluster and the user's rights in it.
 #[derive(Clone, Copy)]
 pub struct Cluster<'a> {
     /// Connection.

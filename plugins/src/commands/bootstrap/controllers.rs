@@ -124,7 +124,7 @@ pub struct Controllers {
 
 impl Controllers {
     /// Running controllers of Argo CD that would deliver or make Applications of a namespace.
-    pub fn rivals(&self, namespace: &str) -> Vec<&Controller> {
+    pub fn conflicting_controllers(&self, namespace: &str) -> Vec<&Controller> {
         self.all
             .iter()
             .filter(|controller| {
@@ -302,7 +302,11 @@ mod tests {
             reach: vec![("argocd".into(), "team-*, infra".into())],
         };
         for (namespace, expected) in [("argocd", 1), ("team-a", 1), ("infra", 1), ("gitops", 0)] {
-            assert_eq!(controllers.rivals(namespace).len(), expected, "{namespace}");
+            assert_eq!(
+                controllers.conflicting_controllers(namespace).len(),
+                expected,
+                "{namespace}"
+            );
         }
         assert_eq!(controllers.argo_version("argocd"), Some("v3.4.1"));
         assert_eq!(
@@ -312,7 +316,7 @@ mod tests {
             1
         );
         controllers.all[0].replicas = 0;
-        assert!(controllers.rivals("argocd").is_empty());
+        assert!(controllers.conflicting_controllers("argocd").is_empty());
         assert!(controllers.stopped("argocd").is_empty());
         controllers.all[0].replicas_before = Some(2);
         assert_eq!(controllers.stopped("argocd").len(), 1);

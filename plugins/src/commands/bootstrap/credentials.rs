@@ -1,5 +1,5 @@
 //! Finds the credentials with which the agent will read the repository, and tries them as far as
-//! that can be done from here. Writes nothing but a key in a temporary folder.
+//! that can be done from here. Writes nothing but a key in a temporary directory.
 
 use gitops_forge::DeployKey;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
@@ -40,10 +40,10 @@ pub async fn find(
     let open = !access::is_ssh(url) && access::try_reading(url, &Access::Open, None).await.is_ok();
     let name = existing.as_ref().map(|(name, _)| name.as_str());
     let access = access::decide(url, &options.offer, name, open)?;
-    let folder = TempDir::new().map_err(|error| {
+    let directory = TempDir::new().map_err(|error| {
         CommandError::new(
             CommandErrorKind::Io,
-            format!("cannot make a temporary folder: {error}"),
+            format!("cannot make a temporary directory: {error}"),
         )
     })?;
     let title = format!(
@@ -51,7 +51,7 @@ pub async fn find(
         cluster.connection.endpoint.context, options.namespace
     );
     let private = match (&access, existing) {
-        (Access::NewKey, _) => Some(secret::make_key(folder.path(), &title).await?),
+        (Access::NewKey, _) => Some(secret::make_key(directory.path(), &title).await?),
         (Access::Key(key), _) => Some(key.clone()),
         (Access::Existing(_), Some((_, key))) => key,
         _ => None,
@@ -64,8 +64,8 @@ pub async fn find(
                 .map_err(|why| cannot_read("the token given", &why))?;
         }
         (_, Some(private)) => {
-            let public_key = secret::public_key(folder.path(), private).await?;
-            let key = folder.path().join("key");
+            let public_key = secret::public_key(directory.path(), private).await?;
+            let key = directory.path().join("key");
             let new = access == Access::NewKey;
             if new || access::try_reading(url, &access, Some(&key)).await.is_err() {
                 if matches!(access, Access::Key(_)) && !options.offer.deploy_key {

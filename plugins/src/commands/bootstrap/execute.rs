@@ -41,7 +41,7 @@ pub struct Manner {
 pub enum Outcome {
     /// The agent delivers itself.
     Done(ExitStatus),
-    /// A pull request waits for people.
+    /// A pull request waits for users.
     Proposed(String),
 }
 
@@ -54,7 +54,7 @@ pub async fn execute(
 ) -> Result<Outcome, CommandError> {
     let cluster = Cluster { connection };
     let (commit, proposed) = deliver(&mut ready, progress).await?;
-    for rival in &ready.rivals {
+    for rival in &ready.conflicting_controllers {
         progress.begin(&format!("stopping {}", rival.shown()));
         let object = take_over::object(rival);
         cluster.merge(&object, &take_over::stop(rival)).await?;
@@ -183,7 +183,7 @@ async fn propose(
         body: format!(
             "Puts gitops-agent under the control of Git, in `{}`.\n\nThe agent is in the cluster and follows `{}`: it \
              delivers these files as soon as they are merged.\n",
-            ready.layout.folder(),
+            ready.layout.directory(),
             ready.layout.branch
         ),
     };

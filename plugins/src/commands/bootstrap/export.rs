@@ -1,4 +1,4 @@
-//! Writes the files into a folder of this machine, for those who commit them themselves.
+//! Writes the files into a directory of this machine, for those who commit them themselves.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 
-/// Plans and writes; returns what was planned. Files that people changed are kept.
+/// Plans and writes; returns what was planned. Files that users changed are kept.
 pub fn export(
     directory: &Path,
     layout: &Layout,
@@ -32,8 +32,8 @@ pub fn export(
     let files = layout.plan(&existing, install)?;
     for file in files.iter().filter(|file| file.is_written()) {
         let target = directory.join(&file.path);
-        let folder = target.parent().unwrap_or(directory);
-        std::fs::create_dir_all(folder)
+        let directory = target.parent().unwrap_or(directory);
+        std::fs::create_dir_all(directory)
             .and_then(|()| std::fs::write(&target, &file.text))
             .map_err(|error| failed("write", directory, &file.path, &error))?;
     }
@@ -55,16 +55,16 @@ mod tests {
 
     #[test]
     fn files_are_written_once_and_never_over_those_of_people() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new("clusters/prod", "https://h/a/b", "main", "argocd").unwrap();
         let install = "# gitops-agent, written by x\n";
-        let first = export(folder.path(), &layout, install).unwrap();
+        let first = export(directory.path(), &layout, install).unwrap();
         assert!(first.iter().all(|file| file.change == Change::Create));
-        let again = export(folder.path(), &layout, install).unwrap();
+        let again = export(directory.path(), &layout, install).unwrap();
         assert!(again.iter().all(|file| file.change == Change::Same));
-        let root = folder.path().join("clusters/prod/root.yaml");
+        let root = directory.path().join("clusters/prod/root.yaml");
         std::fs::write(&root, "mine\n").unwrap();
-        let error = export(folder.path(), &layout, install).unwrap_err();
+        let error = export(directory.path(), &layout, install).unwrap_err();
         assert_eq!(error.status(), ExitStatus::Refused);
         assert_eq!(std::fs::read_to_string(root).unwrap(), "mine\n");
     }

@@ -25,7 +25,7 @@ pub async fn lines(
     match text(&installation.objects) {
         Some(own) if secret::knows(&own, host) => Ok(String::new()),
         Some(_) => {
-            // What Git has is kept, or each person's list would make a commit of its own.
+            // What Git has is kept, or each user's list would make a commit of its own.
             if let Some(lines) = text(earlier).map(|known| naming(&known, host))
                 && !lines.is_empty()
             {

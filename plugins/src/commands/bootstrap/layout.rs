@@ -1,5 +1,5 @@
 //! The files in Git: what each is called, what it says, and what may happen to one that is there
-//! already. Pure; never replaces a file that people wrote.
+//! already. Pure; never replaces a file that users wrote.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use crate::commands::bootstrap::manifests;
 use crate::git;
 
-/// Name of the Application that delivers the folder.
+/// Name of the Application that delivers the directory.
 pub const ROOT: &str = "root";
-/// Name of the Application that delivers the agent, and of its folder.
+/// Name of the Application that delivers the agent, and of its directory.
 pub const AGENT: &str = "gitops-agent";
 
 /// Where an installation is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Folder in the repository; empty: its top.
-    folder: String,
+    /// Directory in the repository; empty: its top.
+    directory: String,
     /// Address of the repository, as the agent reads it.
     pub url: String,
     /// Branch.
@@ -38,7 +38,7 @@ pub enum Change {
     Replace,
     /// It is as it should be.
     Same,
-    /// People changed it in a way that works.
+    /// Users changed it in a way that works.
     Keep,
 }
 
@@ -70,7 +70,7 @@ pub struct Beside {
 }
 
 impl Layout {
-    /// A folder given by a person.
+    /// A directory given by a user.
     pub fn new(path: &str, url: &str, branch: &str, namespace: &str) -> Result<Self, CommandError> {
         let mut parts = Vec::new();
         for part in path.split('/') {
@@ -88,28 +88,28 @@ impl Layout {
             return Err(bad_path(path));
         }
         Ok(Self {
-            folder: parts.join("/"),
+            directory: parts.join("/"),
             url: url.to_owned(),
             branch: branch.to_owned(),
             namespace: namespace.to_owned(),
         })
     }
 
-    /// Folder in the repository, `.` for its top.
-    pub fn folder(&self) -> &str {
-        if self.folder.is_empty() {
+    /// Directory in the repository, `.` for its top.
+    pub fn directory(&self) -> &str {
+        if self.directory.is_empty() {
             "."
         } else {
-            &self.folder
+            &self.directory
         }
     }
 
-    /// Path of a file below the folder.
+    /// Path of a file below the directory.
     pub fn file(&self, name: &str) -> String {
-        if self.folder.is_empty() {
+        if self.directory.is_empty() {
             name.to_owned()
         } else {
-            format!("{}/{name}", self.folder)
+            format!("{}/{name}", self.directory)
         }
     }
 
@@ -123,8 +123,8 @@ impl Layout {
         self.file("gitops-agent.yaml")
     }
 
-    /// Folder of the agent's manifests.
-    pub fn agent_folder(&self) -> String {
+    /// Directory of the agent's manifests.
+    pub fn agent_directory(&self) -> String {
         self.file(AGENT)
     }
 
@@ -133,26 +133,26 @@ impl Layout {
         self.file("gitops-agent/install.yaml")
     }
 
-    /// Path of the kustomization, which is the people's.
+    /// Path of the kustomization, which is the users'.
     pub fn kustomization_file(&self) -> String {
         self.file("gitops-agent/kustomization.yaml")
     }
 
-    /// Whether a path is beneath the folder.
+    /// Whether a path is beneath the directory.
     pub fn holds(&self, path: &str) -> bool {
-        self.folder.is_empty()
+        self.directory.is_empty()
             || path
-                .strip_prefix(&self.folder)
+                .strip_prefix(&self.directory)
                 .is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// Whether the root Application reads a file: those of the folder itself, that could hold
+    /// Whether the root Application reads a file: those of the directory itself, that could hold
     /// manifests.
     pub fn is_delivered(&self, path: &str) -> bool {
-        let below = if self.folder.is_empty() {
+        let below = if self.directory.is_empty() {
             Some(path)
         } else {
-            path.strip_prefix(&self.folder)
+            path.strip_prefix(&self.directory)
                 .and_then(|rest| rest.strip_prefix('/'))
         };
         below.is_some_and(|name| {
@@ -163,9 +163,9 @@ impl Layout {
         })
     }
 
-    /// The Application that delivers the folder, itself included.
+    /// The Application that delivers the directory, itself included.
     pub fn root(&self) -> Value {
-        let mut root = self.application(ROOT, self.folder(), true);
+        let mut root = self.application(ROOT, self.directory(), true);
         // It would wait for its own health otherwise.
         root["metadata"]["annotations"]["argocd.argoproj.io/ignore-healthcheck"] = json!("true");
         root
@@ -174,7 +174,7 @@ impl Layout {
     /// The Application that delivers the agent.
     pub fn agent(&self) -> Value {
         // An object that is missing in Git is told, not deleted: the agent would delete itself.
-        self.application(AGENT, &self.agent_folder(), false)
+        self.application(AGENT, &self.agent_directory(), false)
     }
 
     fn application(&self, name: &str, path: &str, prune: bool) -> Value {
@@ -202,10 +202,10 @@ impl Layout {
         install: &str,
     ) -> Result<Vec<PlannedFile>, CommandError> {
         let root = "\
-# Delivers every manifest of this folder, not of folders below it: put your Applications here.
+# Delivers every manifest of this directory, not of directories below it: put your Applications here.
 ";
         let agent = "\
-# Delivers the agent itself: what is changed in its folder is rolled out by the agent.
+# Delivers the agent itself: what is changed in its directory is rolled out by the agent.
 ";
         let kustomization = "\
 # How the agent is installed here. Your changes go here, as patches: install.yaml is written anew
@@ -221,7 +221,7 @@ resources:
                 Some(found) if *found == text => Change::Same,
                 Some(found) => judge(found).map_err(|why| {
                     CommandError::new(CommandErrorKind::Refused, format!("{path} exists: {why}"))
-                        .hint("move it out of the way, or choose another folder with --path")
+                        .hint("move it out of the way, or choose another directory with --path")
                 })?,
             };
             let text = match (change, existing.get(&path)) {
@@ -273,7 +273,7 @@ resources:
             ) {
                 return Err(self.cannot_be_root(
                     path,
-                    "it makes the folder something else than a list of manifests",
+                    "it makes the directory something else than a list of manifests",
                 ));
             }
             if name.ends_with(".jsonnet") {
@@ -309,23 +309,23 @@ resources:
         CommandError::new(
             CommandErrorKind::Refused,
             format!(
-                "the folder {} cannot be delivered as it is: {path}: {why}",
-                self.folder()
+                "the directory {} cannot be delivered as it is: {path}: {why}",
+                self.directory()
             ),
         )
-        .hint("choose a folder for Applications only with --path, such as clusters/prod")
+        .hint("choose a directory for Applications only with --path, such as clusters/prod")
     }
 }
 
 fn bad_path(path: &str) -> CommandError {
     CommandError::new(
         CommandErrorKind::Usage,
-        format!("--path {path:?} is not a folder within a repository"),
+        format!("--path {path:?} is not a directory within a repository"),
     )
     .hint("for example: --path clusters/prod")
 }
 
-/// Whether a file that people changed is still the Application it has to be.
+/// Whether a file that users changed is still the Application it has to be.
 fn same_application(found: &str, wanted: &Value) -> Result<Change, String> {
     let objects = manifests::parse(found).map_err(|error| error.message)?;
     let [object] = objects.as_slice() else {

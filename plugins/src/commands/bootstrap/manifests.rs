@@ -13,7 +13,7 @@ const INSTALL: &str = include_str!("../../../manifests/install.yaml");
 pub const NAME: &str = "gitops-agent";
 /// Label that says whose an object is.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
-/// Begins the file; people should not edit it.
+/// Begins the file; users should not edit it.
 const HEADING: &str = "\
 # gitops-agent, written by `kubectl gitops bootstrap`, which writes it anew at an upgrade.
 # Put changes of your own into kustomization.yaml, as patches.

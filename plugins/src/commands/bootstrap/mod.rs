@@ -45,13 +45,13 @@ pub mod verdict;
 mod waiting;
 
 /// Longest token read.
-const LONGEST_TOKEN: u64 = 64 * 1024;
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// Install the agent and put it under the control of Git, with one commit
 ///
 /// Checks everything first (cluster, permissions, other GitOps controllers, read and write access to
 /// the repository, files that are there), shows the plan and asks. Then pushes one commit to the
-/// folder DIR, applies the agent, gives it credentials if the repository needs them, and waits until
+/// directory DIR, applies the agent, gives it credentials if the repository needs them, and waits until
 /// the agent delivers itself from that commit. Put your Applications into DIR: the Application root
 /// delivers every manifest there.
 ///
@@ -71,7 +71,7 @@ pub struct BootstrapArgs {
     #[arg(long, value_name = "URL")]
     pub repo: String,
 
-    /// Folder of this cluster in the repository, such as clusters/prod
+    /// Directory of this cluster in the repository, such as clusters/prod
     #[arg(long, value_name = "DIR")]
     pub path: String,
 
@@ -91,8 +91,8 @@ pub struct BootstrapArgs {
     #[arg(long)]
     pub show: bool,
 
-    /// Write the files into this folder and do nothing else; asks no cluster and no server
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["dry_run", "pr", "adopt"])]
+    /// Write the files into this directory and do nothing else; asks no cluster and no server
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "pr", "adopt"])]
     pub export: Option<PathBuf>,
 
     /// Open a pull request instead of pushing to the branch
@@ -166,7 +166,7 @@ pub async fn run(
         offer: offer(&args)?,
         forge: args.forge.clone(),
     };
-    // Said before anything is asked: a bad folder is a matter of this command line alone.
+    // Said before anything is asked: a bad directory is a matter of this command line alone.
     Layout::new(&options.path, &options.url, "main", &options.namespace)?;
     let view = View::of_stdout(args.color);
     let connection = connection.connect_or_pick(!args.yes).await?;
@@ -215,7 +215,7 @@ async fn confirm(args: &BootstrapArgs, ready: &Ready) -> Result<(), CommandError
     };
     if !args.show && ready.plan.commits() && !args.yes && prompt::can_ask() {
         Progress::new(args.color)
-            .info("see the files with --show, write them only with --export FOLDER");
+            .info("see the files with --show, write them only with --export DIR");
     }
     prompt::confirm(question, args.yes, "--yes").await
 }
@@ -227,7 +227,7 @@ fn next(ready: &Ready) -> String {
     };
     format!(
         "put Applications into {} and push; watch them with: kubectl gitops status -w{namespace}",
-        ready.layout.folder()
+        ready.layout.directory()
     )
 }
 
@@ -244,7 +244,7 @@ fn offer(args: &BootstrapArgs) -> Result<Offer, CommandError> {
             }
             let mut token = String::new();
             stdin
-                .take(LONGEST_TOKEN)
+                .take(MAX_TOKEN_BYTES)
                 .read_to_string(&mut token)
                 .map_err(|error| usage(format!("cannot read the token: {error}")))?;
             let token = token.trim().to_owned();

@@ -8,7 +8,7 @@ use crate::commands::bootstrap::image::Image;
 pub struct BootstrapOptions {
     /// Address of the repository.
     pub url: String,
-    /// Folder.
+    /// Directory.
     pub path: String,
     /// Branch; `None`: the one the server shows first.
     pub branch: Option<String>,

@@ -1,4 +1,4 @@
-//! What the person must be allowed to do for an installation, asked of the cluster beforehand.
+//! What the user must be allowed to do for an installation, asked of the cluster beforehand.
 
 use futures::StreamExt;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};

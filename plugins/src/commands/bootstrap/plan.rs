@@ -61,8 +61,8 @@ pub struct Plan {
     pub by_agent: bool,
     /// The Secret that is written, and with what.
     pub secret: Option<(String, String)>,
-    /// Folder of the root Application.
-    pub folder: String,
+    /// Directory of the root Application.
+    pub directory: String,
     /// The root Application is not as it should be.
     pub root_changes: bool,
     /// Files beside the root that it delivers from now on.
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// The plan for people. `show`: with the text of the files.
+/// The plan for users. `show`: with the text of the files.
 pub fn screen(plan: &Plan, view: &View, show: bool) -> String {
     let mut out = Screen {
         text: String::new(),
@@ -110,7 +110,7 @@ pub fn screen(plan: &Plan, view: &View, show: bool) -> String {
         out.line("secret", Style::Good, &format!("+ {name}: {with}"));
     }
     if plan.root_changes {
-        let text = format!("+ Application root: delivers {}", plan.folder);
+        let text = format!("+ Application root: delivers {}", plan.directory);
         out.line("then", Style::Good, &text);
     }
     for beside in &plan.beside {
@@ -308,7 +308,7 @@ mod tests {
                 "Secret argocd/repo-fleet-1a2b".into(),
                 "a new deploy key, read-only".into(),
             )),
-            folder: "clusters/prod".into(),
+            directory: "clusters/prod".into(),
             root_changes: true,
             beside: vec![Beside {
                 path: "clusters/prod/web.yaml".into(),
@@ -333,7 +333,7 @@ mod tests {
             url: "https://github.com/acme/fleet".into(),
             proposal: Some(("gitops/bootstrap-1a2b3c4d".into(), "pull request")),
             by_agent: true,
-            folder: "clusters/prod".into(),
+            directory: "clusters/prod".into(),
             ..Plan::default()
         };
         let nothing = Plan {

@@ -114,9 +114,9 @@ pub fn existing(url: &str, secrets: &[Secret]) -> Option<(String, Option<String>
     repository.or_else(prefix).and_then(found)
 }
 
-/// Makes a key pair in a folder only the person may enter; returns the private key.
-pub async fn make_key(folder: &Path, comment: &str) -> Result<String, CommandError> {
-    let file = folder.join("key");
+/// Makes a key pair in a directory only the user may enter; returns the private key.
+pub async fn make_key(directory: &Path, comment: &str) -> Result<String, CommandError> {
+    let file = directory.join("key");
     let failed = |why: String| {
         CommandError::new(
             CommandErrorKind::Io,
@@ -140,8 +140,8 @@ pub async fn make_key(folder: &Path, comment: &str) -> Result<String, CommandErr
 }
 
 /// Writes a private key where ssh accepts it, and returns its public key.
-pub async fn public_key(folder: &Path, private: &str) -> Result<String, CommandError> {
-    let file = folder.join("key");
+pub async fn public_key(directory: &Path, private: &str) -> Result<String, CommandError> {
+    let file = directory.join("key");
     let failed = |why: String| {
         CommandError::new(
             CommandErrorKind::Usage,
@@ -200,7 +200,7 @@ pub fn knows(known_hosts: &str, host: &str) -> bool {
         .any(|names| names.split(',').any(|name| name.eq_ignore_ascii_case(host)))
 }
 
-/// What the person's own ssh knows of a server, as lines of known_hosts.
+/// What the user's own ssh knows of a server, as lines of known_hosts.
 pub async fn known_to_person(host: &str) -> Option<String> {
     let output = Command::new("ssh-keygen")
         .args(["-F", host])
@@ -213,7 +213,7 @@ pub async fn known_to_person(host: &str) -> Option<String> {
         .lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
         .map(|line| {
-            // People hash the names in their own file; here the name is no secret.
+            // Users hash the names in their own file; here the name is no secret.
             match line.split_once(' ') {
                 Some((names, rest)) if names.starts_with('|') => format!("{host} {rest}"),
                 _ => line.to_owned(),
@@ -315,8 +315,8 @@ mod tests {
 
     #[tokio::test]
     async fn keys_are_made_and_read_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let private = make_key(folder.path(), "gitops-agent").await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let private = make_key(directory.path(), "gitops-agent").await.unwrap();
         assert!(private.contains("PRIVATE KEY"));
         let other = tempfile::tempdir().unwrap();
         let public = public_key(other.path(), &private).await.unwrap();

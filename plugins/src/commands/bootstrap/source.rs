@@ -30,7 +30,7 @@ pub async fn branch(repository: &Repository, given: Option<&str>) -> Result<Stri
         .unwrap_or_else(|| "main".to_owned()))
 }
 
-/// Reads a branch. `given`: the person named it, so it has to be there unless all is empty.
+/// Reads a branch. `given`: the user named it, so it has to be there unless all is empty.
 pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, CommandError> {
     if repository.tip(&layout.branch).await?.is_none() {
         let shown = repository.default_branch().await?;
@@ -45,7 +45,7 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
     }
     let commit = repository.fetch_branch(&layout.branch).await?;
     let mut above = String::new();
-    for part in layout.agent_folder().split('/') {
+    for part in layout.agent_directory().split('/') {
         if !above.is_empty() {
             above.push('/');
         }
@@ -53,18 +53,18 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
         if repository.file(&commit, &above).await?.is_some() {
             return Err(CommandError::new(
                 CommandErrorKind::Refused,
-                format!("{above} is a file in {}, not a folder", repository.url()),
+                format!("{above} is a file in {}, not a directory", repository.url()),
             )
-            .hint("choose another folder with --path"));
+            .hint("choose another directory with --path"));
         }
     }
-    let folders = match layout.folder() {
+    let directories = match layout.directory() {
         "." => vec![],
-        folder => vec![folder],
+        directory => vec![directory],
     };
     let own = [layout.install_file(), layout.kustomization_file()];
     let mut files = BTreeMap::new();
-    for (path, Entry { mode, id }) in repository.files(&commit, &folders).await? {
+    for (path, Entry { mode, id }) in repository.files(&commit, &directories).await? {
         let is_own = own.contains(&path);
         if !is_own && !layout.is_delivered(&path) {
             continue;
@@ -75,7 +75,7 @@ pub async fn read(repository: &Repository, layout: &Layout) -> Result<Tip, Comma
                     CommandErrorKind::Refused,
                     format!("{path} is a link or a submodule in {}", repository.url()),
                 )
-                .hint("choose another folder with --path"));
+                .hint("choose another directory with --path"));
             }
             continue;
         }

@@ -13,8 +13,12 @@ use crate::commands::bootstrap::plan::TakeOver;
 const SHOWN: usize = 4;
 
 /// Refuses to run two controllers on the same Applications.
-pub fn refuse(rivals: &[&Controller], namespace: &str, applications: usize) -> CommandError {
-    let names: Vec<String> = rivals
+pub fn refuse(
+    conflicting_controllers: &[&Controller],
+    namespace: &str,
+    applications: usize,
+) -> CommandError {
+    let names: Vec<String> = conflicting_controllers
         .iter()
         .map(|rival| format!("{} in {}", rival.shown(), rival.namespace))
         .collect();
@@ -34,11 +38,14 @@ pub fn refuse(rivals: &[&Controller], namespace: &str, applications: usize) -> C
 
 /// The plan of the hand-over; refuses what would start Argo CD again.
 pub fn plan(
-    rivals: &[&Controller],
+    conflicting_controllers: &[&Controller],
     applications: &[Application],
     application_sets: usize,
 ) -> Result<TakeOver, CommandError> {
-    if let Some(application) = applications.iter().find(|app| delivers_any(app, rivals)) {
+    if let Some(application) = applications
+        .iter()
+        .find(|app| delivers_any(app, conflicting_controllers))
+    {
         let name = text::one_line(application.metadata.name.as_deref().unwrap_or_default());
         return Err(CommandError::new(
             CommandErrorKind::Refused,
@@ -77,7 +84,10 @@ pub fn plan(
         ));
     }
     Ok(TakeOver {
-        stopped: rivals.iter().map(|rival| (*rival).clone()).collect(),
+        stopped: conflicting_controllers
+            .iter()
+            .map(|rival| (*rival).clone())
+            .collect(),
         applications: applications.len(),
         concerns,
     })

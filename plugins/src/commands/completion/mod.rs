@@ -36,7 +36,7 @@ pub struct CompletionArgs {
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
 
-    /// With kubectl: write the program to this folder [default: ~/.local/bin]
+    /// With kubectl: write the program to this directory [default: ~/.local/bin]
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub install: Option<Option<PathBuf>>,
 }
@@ -63,7 +63,7 @@ pub async fn run(args: CompletionArgs, _: ConnectionArgs) -> Result<ExitStatus, 
         Shell::Kubectl => {
             match args.install {
                 None => print(&completion::shim(PROGRAM))?,
-                Some(folder) => install(folder)?,
+                Some(directory) => install(directory)?,
             }
             return Ok(ExitStatus::Success);
         }
@@ -98,18 +98,18 @@ pub async fn run(args: CompletionArgs, _: ConnectionArgs) -> Result<ExitStatus, 
 
 /// Writes the program kubectl asks, and one for each program of the suite that is installed by
 /// itself: kubectl asks about those separately.
-fn install(folder: Option<PathBuf>) -> Result<(), CommandError> {
-    let folder = match folder {
-        Some(folder) => folder,
+fn install(directory: Option<PathBuf>) -> Result<(), CommandError> {
+    let directory = match directory {
+        Some(directory) => directory,
         None => std::env::home_dir()
             .map(|home| home.join(".local").join("bin"))
             .ok_or_else(|| {
-                CommandError::new(CommandErrorKind::Io, "there is no home folder")
-                    .hint("name a folder: --install DIR")
+                CommandError::new(CommandErrorKind::Io, "there is no home directory")
+                    .hint("name a directory: --install DIR")
             })?,
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+    std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
     let own = commands::names();
     let mut programs = vec![PROGRAM.to_owned()];
     for (name, _) in extension::all(&path) {
@@ -119,14 +119,14 @@ fn install(folder: Option<PathBuf>) -> Result<(), CommandError> {
         }
     }
     for program in &programs {
-        let file = folder.join(completion::shim_name(program));
+        let file = directory.join(completion::shim_name(program));
         write(&file, &completion::shim(program))?;
         print(&format!("{}\n", file.display()))?;
     }
-    if !completion::is_on_path(&folder, &path) {
+    if !completion::is_on_path(&directory, &path) {
         notice::warn(&format!(
             "{} is not on PATH: kubectl will not find what is in it",
-            folder.display()
+            directory.display()
         ));
     }
     Ok(())
@@ -139,7 +139,7 @@ fn write(file: &Path, text: &str) -> Result<(), CommandError> {
                 CommandErrorKind::Refused,
                 format!("{} is something else; it was left as it is", file.display()),
             )
-            .hint("remove it, or name another folder"));
+            .hint("remove it, or name another directory"));
         }
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(unwritable(file, &error));

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The variable.
 pub const VARIABLE: &str = "KUBECTL_EXTERNAL_DIFF";
 
-/// A program and what follows the two folders on its command line. `None`: none is set.
+/// A program and what follows the two directories on its command line. `None`: none is set.
 pub fn program(variable: Option<&str>) -> Option<(String, Vec<String>)> {
     let variable = variable.filter(|value| !value.is_empty())?;
     let mut words = variable.split(' ');

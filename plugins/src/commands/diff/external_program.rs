@@ -1,4 +1,4 @@
-//! Another program that compares: two folders are filled for it, and emptied afterwards on
+//! Another program that compares: two directories are filled for it, and emptied afterwards on
 //! whatever way this ends. Decides nothing about differences: the program does.
 
 use std::fs;
@@ -42,8 +42,8 @@ pub(super) async fn run(
             answer.truncated
         ));
     }
-    let live = folder("LIVE-", answer, |object| object.live.as_ref())?;
-    let merged = folder("MERGED-", answer, |object| object.merged.as_ref())?;
+    let live = directory("LIVE-", answer, |object| object.live.as_ref())?;
+    let merged = directory("MERGED-", answer, |object| object.merged.as_ref())?;
     let ended = Command::new(program)
         .arg(live.path())
         .arg(merged.path())
@@ -71,8 +71,8 @@ pub(super) async fn run(
     }
 }
 
-/// A folder only this person can read, removed when it is dropped.
-fn folder(
+/// A directory only this user can read, removed when it is dropped.
+fn directory(
     prefix: &str,
     answer: &PreviewStatus,
     side: impl Fn(&PreviewObject) -> Option<&Map<String, Value>>,
@@ -80,20 +80,20 @@ fn folder(
     let failed = |what: &str, why: String| {
         CommandError::new(CommandErrorKind::Io, format!("cannot write {what}: {why}"))
     };
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix(prefix)
         .tempdir()
-        .map_err(|error| failed("a temporary folder", error.to_string()))?;
+        .map_err(|error| failed("a temporary directory", error.to_string()))?;
     for object in &answer.objects {
         if let Some(object_side) = side(object) {
             let name = external::file_name(object);
-            write(folder.path(), &name, object_side).map_err(|why| failed(&name, why))?;
+            write(directory.path(), &name, object_side).map_err(|why| failed(&name, why))?;
         }
     }
-    Ok(folder)
+    Ok(directory)
 }
 
-fn write(folder: &Path, name: &str, object: &Map<String, Value>) -> Result<(), String> {
+fn write(directory: &Path, name: &str, object: &Map<String, Value>) -> Result<(), String> {
     let content = external::content(object)?;
-    fs::write(folder.join(name), content).map_err(|error| error.to_string())
+    fs::write(directory.join(name), content).map_err(|error| error.to_string())
 }

@@ -1,5 +1,5 @@
 //! `diff --local`: a working tree rendered by the same worker as the agent's, and applied to the
-//! cluster as a dry run under the person's own rights. Writes nothing anywhere.
+//! cluster as a dry run under the user's own rights. Writes nothing anywhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,11 +36,11 @@ const VARIABLE: &str = "GITOPS_RENDERER";
 /// Its program.
 const PROGRAM: &str = "gitops-renderer";
 /// Most objects named that the project does not allow.
-const MOST_PROBLEMS: usize = 5;
+const MAX_PROBLEMS: usize = 5;
 
 /// Renders and compares. Returns the answer and the Git side in words.
 pub(super) async fn compare(
-    folder: &Path,
+    directory: &Path,
     application: &Application,
     connection: &Connection,
     whole: bool,
@@ -48,9 +48,9 @@ pub(super) async fn compare(
 ) -> Result<(PreviewStatus, String), CommandError> {
     let sources = application.spec.effective_sources();
     let program = renderer()?;
-    let tree = WorkingTree::of(folder).await?;
+    let tree = WorkingTree::of(directory).await?;
     suitable::check(sources, &tree, |url| tree.is_of(url))
-        .map_err(|why| unsuitable(&why, folder, application))?;
+        .map_err(|why| unsuitable(&why, directory, application))?;
     progress.begin("asking the cluster for its kinds");
     let namespace = agent_namespace(application);
     let (kinds, installation) = tokio::try_join!(
@@ -74,7 +74,7 @@ pub(super) async fn compare(
         let name = spec.effective_project();
         let denied = project::denied_objects(&project.spec, name, &spec.destination, &desired);
         if !denied.is_empty() {
-            let denied = listing::shortened(denied, MOST_PROBLEMS, "; ");
+            let denied = listing::shortened(denied, MAX_PROBLEMS, "; ");
             return Err(failed(&text::one_line(&denied)));
         }
     }
@@ -107,7 +107,7 @@ pub(super) async fn compare(
             .collect(),
         ..PreviewStatus::default()
     };
-    Ok((answer, suitable::side(&folder.display().to_string(), &tree)))
+    Ok((answer, suitable::side(&directory.display().to_string(), &tree)))
 }
 
 /// The manifests of all sources, and what the renderer says besides.
@@ -181,7 +181,7 @@ fn agent_namespace(application: &Application) -> &str {
 fn renderer() -> Result<PathBuf, CommandError> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         let named = PathBuf::from(named);
-        // The worker is started in another folder.
+        // The worker is started in another directory.
         return std::path::absolute(&named)
             .ok()
             .filter(|path| path.is_file())
@@ -204,7 +204,7 @@ fn no_renderer(where_: &str) -> CommandError {
         format!("there is no render worker ({PROGRAM}): {where_}"),
     )
     .hint(format!(
-        "it comes with kubectl gitops in one archive: keep both in one folder, or set {VARIABLE}"
+        "it comes with kubectl gitops in one archive: keep both in one directory, or set {VARIABLE}"
     ))
     .hint("what is pushed is compared without it: kubectl gitops diff APP --revision BRANCH")
 }
@@ -213,7 +213,7 @@ fn failed(message: &str) -> CommandError {
     CommandError::new(CommandErrorKind::Usage, message)
 }
 
-fn unsuitable(why: &Unsuitable, folder: &Path, application: &Application) -> CommandError {
+fn unsuitable(why: &Unsuitable, directory: &Path, application: &Application) -> CommandError {
     let (_, name) = place(application);
     match why {
         Unsuitable::OtherRepository { wanted, remotes } => {
@@ -225,15 +225,15 @@ fn unsuitable(why: &Unsuitable, folder: &Path, application: &Application) -> Com
             failed(&format!(
                 "{} is no clone of a repository Application {name} is made from: it has {remotes}, \
                  the Application {}",
-                folder.display(),
+                directory.display(),
                 wanted.join(", ")
             ))
-            .hint("name a folder of the right clone with --local DIR")
+            .hint("name a directory of the right clone with --local DIR")
         }
         Unsuitable::Elsewhere { number, what } => failed(&format!(
             "source {number} of Application {name} is {what}, which is not in {}: only what is in \
              one clone can be rendered here",
-            folder.display()
+            directory.display()
         ))
         .hint(format!(
             "push a branch and ask the agent, which has access: kubectl gitops diff {name} \
@@ -246,7 +246,7 @@ fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
     match error {
         // Its advice is the agent's: commit the directory.
         RenderError::PathMissing { path, .. } => failed(&format!(
-            "folder {path} does not exist in {}",
+            "directory {path} does not exist in {}",
             tree.top.display()
         )),
         RenderError::MissingDependencies { message, .. } => failed(&text::one_line(message))

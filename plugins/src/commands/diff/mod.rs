@@ -64,7 +64,7 @@ pub struct DiffArgs {
     #[arg(short, long, value_name = "REVISION", value_parser = revision)]
     pub revision: Vec<String>,
 
-    /// A folder of your own clone instead: what its files would change, committed or not, compared
+    /// A directory of your own clone instead: what its files would change, committed or not, compared
     /// with your own rights
     #[arg(long, value_name = "DIR", conflicts_with_all = ["revision", "timeout"])]
     pub local: Option<PathBuf>,
@@ -151,9 +151,9 @@ async fn ask(
 ) -> Result<Compared, CommandError> {
     let (namespace, name) = place(application);
     let mut progress = progress(args);
-    if let Some(folder) = &args.local {
+    if let Some(directory) = &args.local {
         let (answer, git) =
-            local::compare(folder, application, connection, whole, &mut progress).await?;
+            local::compare(directory, application, connection, whole, &mut progress).await?;
         return Ok(Compared {
             git,
             answer,
@@ -170,7 +170,7 @@ async fn ask(
         several => spec.revisions = several.to_vec(),
     }
     let mut question = Question::new("diff-", namespace, spec);
-    question.patience = args.timeout.unwrap_or(preview::DEFAULT_PATIENCE);
+    question.timeout = args.timeout.unwrap_or(preview::DEFAULT_TIMEOUT);
     let answer = preview::ask(connection, question, |step| progress.update(step)).await?;
     drop(progress);
     let next = args.revision.is_empty().then(|| {
@@ -193,7 +193,7 @@ async fn ask(
     })
 }
 
-/// What is waited for is said to people; a log is not told of things that take a second.
+/// What is waited for is said to users; a log is not told of things that take a second.
 fn progress(args: &DiffArgs) -> Progress {
     if View::of_stderr(args.output.color).interactive {
         Progress::new(args.output.color)

@@ -32,7 +32,7 @@ pub struct Diff<'a> {
     pub whole: bool,
     /// Say what is compared, and sum up.
     pub headings: bool,
-    /// The command that would bring it about, for people at a terminal.
+    /// The command that would bring it about, for users at a terminal.
     pub next: Option<&'a str>,
     /// Now.
     pub now: Timestamp,

@@ -67,7 +67,7 @@ pub fn check(
 }
 
 /// The Git side: `working tree ./shop (topic@91be07a, 2 files changed)`.
-pub fn side(folder: &str, tree: &WorkingTree) -> String {
+pub fn side(directory: &str, tree: &WorkingTree) -> String {
     let branch = tree.branch.as_deref().map(text::one_line);
     let commit = tree.commit.as_deref().map(text::short_revision);
     let at = match (branch, commit) {
@@ -81,7 +81,7 @@ pub fn side(folder: &str, tree: &WorkingTree) -> String {
         1 => "1 file changed".to_owned(),
         count => format!("{count} files changed"),
     };
-    format!("working tree {} ({at}{changed})", text::one_line(folder))
+    format!("working tree {} ({at}{changed})", text::one_line(directory))
 }
 
 fn shown(url: &str) -> String {

@@ -34,7 +34,7 @@ pub mod rights;
 /// Name of Argo CD's controller.
 const ARGO_CD: &str = "argocd-application-controller";
 /// Longest wait for a program to say its version.
-const PATIENCE: Duration = Duration::from_secs(2);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Check what the commands need: cluster, definitions, agent, rights, versions
 ///
@@ -361,7 +361,10 @@ async fn version_of(program: &Path) -> Option<String> {
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?;
+    let output = tokio::time::timeout(VERSION_TIMEOUT, asked)
+        .await
+        .ok()?
+        .ok()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = said.split_whitespace().last()?;
     Some(text::one_line(version))

@@ -1,4 +1,4 @@
-//! What each command asks of the API server, and what it means when a person may not.
+//! What each command asks of the API server, and what it means when a user may not.
 
 use crate::commands::doctor::report::{Check, State};
 
@@ -62,7 +62,7 @@ pub const NEEDS: &[Need] = &[
     },
 ];
 
-/// Judges what a person may. `allowed`: the rights that were asked about, and the answers.
+/// Judges what a user may. `allowed`: the rights that were asked about, and the answers.
 pub fn check(namespace: &str, allowed: &[(Right, bool)]) -> Vec<Check> {
     let may = |right: &Right| {
         allowed

@@ -1,4 +1,4 @@
-//! What people call a kind (`deploy`, `pods`, `certificate.cert-manager.io`) to what the API calls
+//! What users call a kind (`deploy`, `pods`, `certificate.cert-manager.io`) to what the API calls
 //! it. Kinds of Kubernetes are known; for others the cluster is asked.
 
 use kube::core::{ApiResource, GroupVersionKind};
@@ -6,7 +6,7 @@ use kube::discovery::{Discovery, Scope};
 
 use crate::cluster::connection::Connection;
 
-/// Kinds of Kubernetes people ask about, with the names kubectl knows them by.
+/// Kinds of Kubernetes users ask about, with the names kubectl knows them by.
 const KNOWN: &[(&str, &str, &[&str])] = &[
     ("v1", "Pod", &["po"]),
     ("v1", "Service", &["svc"]),

@@ -1,4 +1,4 @@
-//! The explanation for people: the verdict, then each cause with what shows it and what to type.
+//! The explanation for users: the verdict, then each cause with what shows it and what to type.
 
 use gitops_kit::paint::Style;
 use gitops_kit::terminal::View;

@@ -22,7 +22,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Manifest>, CommandError> {
         CommandError::new(CommandErrorKind::Usage, format!("{file}:{line}: {problem}"))
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // What a cluster says of all its objects is larger than a person's file, and no attack.
+    // What a cluster says of all its objects is larger than a user's file, and no attack.
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {

@@ -1,4 +1,4 @@
-//! `health`: judges manifests with the rules of the agent, without a cluster, so that people can
+//! `health`: judges manifests with the rules of the agent, without a cluster, so that users can
 //! test their own rules and CI can look at what a cluster said.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub mod manifests;
 pub mod report;
 
 /// Most that is read of a file or of standard input.
-const MOST_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Judge the health of objects in files, with the agent's rules and your own
 ///
@@ -46,7 +46,7 @@ const MOST_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct HealthArgs {
-    /// File of manifests, a folder of them, or - for standard input; may be repeated
+    /// File of manifests, a directory of them, or - for standard input; may be repeated
     #[arg(short, long, value_name = "FILE", required = true)]
     pub filename: Vec<String>,
 
@@ -80,7 +80,7 @@ pub struct HealthArgs {
 /// Form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// For people.
+    /// For users.
     #[default]
     Table,
     /// One JSON document a line.
@@ -176,7 +176,7 @@ fn settings(file: &str) -> Result<BTreeMap<String, String>, CommandError> {
     data.collect()
 }
 
-/// Objects of a file, of a folder's files, or of standard input.
+/// Objects of a file, of a directory's files, or of standard input.
 fn read(source: &str) -> Result<Vec<Manifest>, CommandError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         CommandError::new(CommandErrorKind::Io, format!("cannot read {what}: {error}"))
@@ -209,8 +209,8 @@ fn read(source: &str) -> Result<Vec<Manifest>, CommandError> {
 
 fn limited(reader: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
-    reader.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
+    reader.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(std::io::Error::other("more than 256 MiB"));
     }
     Ok(text)

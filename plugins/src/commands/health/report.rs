@@ -1,4 +1,4 @@
-//! Verdicts as lines for people and as one JSON document a line.
+//! Verdicts as lines for users and as one JSON document a line.
 
 use gitops_api::HealthStatusCode;
 use gitops_core::live::health::Health;

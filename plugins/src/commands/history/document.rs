@@ -80,7 +80,7 @@ fn set_by(value: &mut Map<String, Value>, by: &By) {
         By::Agent => {
             value.insert("automated".into(), true.into());
         }
-        By::Person(name) => {
+        By::User(name) => {
             value.insert("by".into(), name.clone().into());
         }
         By::Unknown => {}

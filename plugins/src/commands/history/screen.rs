@@ -94,7 +94,7 @@ fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
     });
     let by = match &attempt.by {
         By::Agent => ", by the agent".to_owned(),
-        By::Person(name) => format!(", by {name}"),
+        By::User(name) => format!(", by {name}"),
         By::Unknown => String::new(),
     };
     let message = if attempt.message.is_empty() {
@@ -277,7 +277,7 @@ fn heal_row(heal: &HealRecord, now: Timestamp, view: &View) -> Vec<Cell> {
     ]
 }
 
-/// Near and short for people, whole and in UTC for programs.
+/// Near and short for users, whole and in UTC for programs.
 fn time(time: Option<Timestamp>, form: &Form, view: &View) -> String {
     let Some(time) = time else {
         return "-".into();
@@ -319,7 +319,7 @@ fn revision(revisions: &[String], form: &Form) -> String {
 fn by(by: &By) -> String {
     match by {
         By::Agent => "auto".into(),
-        By::Person(name) => name.clone(),
+        By::User(name) => name.clone(),
         By::Unknown => "-".into(),
     }
 }

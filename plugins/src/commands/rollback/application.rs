@@ -118,7 +118,7 @@ fn is_oci(source: &ApplicationSource) -> bool {
     source.repo_url.trim_start().starts_with("oci://")
 }
 
-/// What of the Application itself was different at an earlier delivery, for people: restoring
+/// What of the Application itself was different at an earlier delivery, for users: restoring
 /// files does not change it back.
 pub fn changed_settings(application: &Application, entry: &RevisionHistory) -> Vec<String> {
     let then: Vec<&ApplicationSource> = if entry.sources.is_empty() {
@@ -153,7 +153,7 @@ pub fn changed_settings(application: &Application, entry: &RevisionHistory) -> V
                     then.target_revision, now.target_revision
                 )
             } else if then.path != now.path || then.chart != now.chart {
-                format!("its folder or chart was {}{}", then.path, then.chart)
+                format!("its directory or chart was {}{}", then.path, then.chart)
             } else if *then != now {
                 "its options (helm, kustomize, directory or plugin) were different".to_owned()
             } else {

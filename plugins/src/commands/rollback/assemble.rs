@@ -101,7 +101,7 @@ impl Session {
             because = format!("{because} (history {})", entry.id);
         }
         let sources = application.spec.effective_sources();
-        let folders: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+        let directories: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
         let delivery = if self.args.pr {
             Delivery::PullRequest(message::branch_name(&self.name, &restore.to, &request.kind))
         } else {
@@ -130,7 +130,7 @@ impl Session {
             digest: answer.digest.clone(),
             exact: (!matches!(request.kind, Kind::Revert(_))).then_some(restore.exact),
             inexact_because: one_line(&restore.inexact_because),
-            cautions: gates::cautions(answer, &folders),
+            cautions: gates::cautions(answer, &directories),
             notes,
             delivery,
             hold: self.args.now,

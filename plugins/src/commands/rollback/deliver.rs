@@ -183,7 +183,7 @@ impl Session {
     /// Asks the agent to deliver the good revision at once.
     async fn hold(&mut self, ready: &RollbackReady) -> Result<(), CommandError> {
         let plan = &ready.plan;
-        let by = match ready.repository.person().await {
+        let by = match ready.repository.user_name().await {
             Some(name) => name,
             None => std::env::var("USER").unwrap_or_default(),
         };

@@ -1,4 +1,4 @@
-//! What the commit says, for people and for the next rollback.
+//! What the commit says, for users and for the next rollback.
 
 use gitops_kit::text::{one_line, short_revision};
 use gitops_views::rollback::gates::Gate;
@@ -21,9 +21,9 @@ pub const ALLOWED: &str = "Gitops-Rollback-Allowed";
 pub const UNDO_OF: &str = "Gitops-Rollback-Undo-Of";
 
 /// Most commits named as undone.
-const MOST_UNDONE: usize = 50;
+const MAX_UNDONE: usize = 50;
 /// Most characters of the subject's path.
-const LONGEST_PATH: usize = 60;
+const MAX_PATH_CHARACTERS: usize = 60;
 
 /// A commit's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Message<'a> {
     pub namespace: &'a str,
     /// Name of the Application.
     pub application: &'a str,
-    /// The Application's folder.
+    /// The Application's directory.
     pub path: &'a str,
     /// Commit it follows.
     pub from: &'a str,
@@ -46,7 +46,7 @@ pub struct Message<'a> {
     pub files: usize,
     /// Digest of the result.
     pub digest: &'a str,
-    /// Why, as the person said.
+    /// Why, as the user said.
     pub reason: Option<&'a str>,
     /// Commits whose changes are taken back, newest first.
     pub undoes: &'a [String],
@@ -61,7 +61,7 @@ impl Message<'_> {
         let path = one_line(self.path);
         let path = match path.trim_matches('/') {
             "" | "." => "all files",
-            path if path.chars().count() > LONGEST_PATH => "its files",
+            path if path.chars().count() > MAX_PATH_CHARACTERS => "its files",
             path => path,
         };
         match self.kind {
@@ -87,7 +87,7 @@ impl Message<'_> {
         }
     }
 
-    /// The whole message. What comes from people or the cluster is on one line each, so that it
+    /// The whole message. What comes from users or the cluster is on one line each, so that it
     /// cannot pretend to be a trailer.
     pub fn text(&self) -> String {
         let files = if self.files == 1 {
@@ -123,7 +123,7 @@ impl Message<'_> {
         if let Kind::Undo(commit) = self.kind {
             trailer(UNDO_OF, commit);
         }
-        for commit in self.undoes.iter().take(MOST_UNDONE) {
+        for commit in self.undoes.iter().take(MAX_UNDONE) {
             trailer(UNDOES, commit);
         }
         for gate in self.allowed {

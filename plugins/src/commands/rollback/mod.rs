@@ -24,7 +24,7 @@ use crate::commands::rollback::document::Done;
 use crate::commands::rollback::prepare::{Prepared, RollbackReady};
 use crate::commands::rollback::session::{Mode, Session};
 use crate::commands::rollback::{document, masked, screen};
-use crate::git::Workplace;
+use crate::git::WorkDir;
 
 pub mod application;
 mod assemble;
@@ -44,9 +44,9 @@ pub mod three_way;
 mod wait;
 
 /// Attempts to be faster than others who push to the same branch.
-const TRIES: usize = 10;
+const MAX_ATTEMPTS: usize = 10;
 /// Longest wait until live when nobody says otherwise.
-const PATIENCE: Duration = Duration::from_mins(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Go back to what worked: through Git, with one new commit
 ///
@@ -192,7 +192,7 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
         )
         .hint("name the deployment with --to; what there was: kubectl gitops history APP"));
     }
-    let workplace = Workplace::current()?;
+    let work_dir = WorkDir::current()?;
     let connection = flags.connect_or_pick(!args.yes).await?;
     let given = args.application.as_deref();
     let name = application::given_or_picked(given, !args.yes, &flags, &connection).await?;
@@ -212,7 +212,7 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
         connection,
         namespace: application.metadata.namespace.clone().unwrap_or_default(),
         name: application.metadata.name.clone().unwrap_or_default(),
-        workplace,
+        work_dir,
         mode,
         repositories: Vec::new(),
         fetched: Vec::new(),
@@ -220,7 +220,7 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
     // Read once more only when the branch moved.
     let mut application = Some(application);
     let mut shown: Option<serde_json::Value> = None;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let current = match application.take() {
             Some(found) => found,
             None => {
@@ -260,12 +260,12 @@ pub async fn run(args: RollbackArgs, flags: ConnectionArgs) -> Result<ExitStatus
     }
     Err(CommandError::new(
         CommandErrorKind::Conflict,
-        format!("others pushed to the branch {TRIES} times while the commit was made"),
+        format!("others pushed to the branch {MAX_ATTEMPTS} times while the commit was made"),
     )
     .hint("run it again, or propose it with --pr"))
 }
 
-/// On a terminal or for people everything is told; programs that read a document get only it.
+/// On a terminal or for users everything is told; programs that read a document get only it.
 fn progress(args: &RollbackArgs) -> Progress {
     if args.output.form.is_table() || View::of_stderr(args.output.color).interactive {
         Progress::new(args.output.color)

@@ -41,7 +41,7 @@ pub(super) struct RollbackReady {
     /// Tree of the commit to be made.
     pub(super) tree: String,
     pub(super) edits: Vec<Edit>,
-    /// The Application's folder.
+    /// The Application's directory.
     pub(super) path: String,
     /// Place of the source that changes.
     pub(super) source: usize,

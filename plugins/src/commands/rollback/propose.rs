@@ -13,7 +13,7 @@ use crate::forge;
 use crate::git::{NewCommit, Pushed, Repository, Target};
 
 /// Attempts to be faster than another run for the same branch.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 impl Session {
     /// Pushes the commit to the branch `onto` and opens a pull request.
@@ -49,7 +49,7 @@ impl Session {
         message: &str,
     ) -> Result<String, CommandError> {
         let repository = &ready.repository;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let existing = match repository.tip(head).await? {
                 Some(_) => Some(repository.fetch_branch(head).await?),
                 None => None,

@@ -15,7 +15,7 @@ use crate::commands::rollback::three_way::Step;
 use crate::git::{Edit, Entry, Repository};
 
 /// Largest sum of contents that is asked about: an object of the API server must hold it.
-const LARGEST_QUESTION: usize = 700 << 10;
+const MAX_QUESTION_BYTES: usize = 700 << 10;
 
 /// What taking back means.
 pub(super) enum Reverted {
@@ -210,7 +210,7 @@ pub(super) async fn question(
                 .is_some_and(|entry| entry.mode == "120000"),
         });
     }
-    if size > LARGEST_QUESTION {
+    if size > MAX_QUESTION_BYTES {
         return Err(CommandError::new(
             CommandErrorKind::Refused,
             "the files are too large to ask the agent about",

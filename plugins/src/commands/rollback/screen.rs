@@ -1,4 +1,4 @@
-//! The plan as people read it before they agree.
+//! The plan as users read it before they agree.
 
 use gitops_api::preview::{PreviewAction, PreviewObject};
 use gitops_kit::paint::Style;
@@ -11,9 +11,9 @@ use jiff::Timestamp;
 /// Columns of the names of the plan's parts.
 const LABEL: usize = 9;
 /// Files and objects shown of each sort; all are in the document.
-const MOST: usize = 25;
+const MAX_OBJECTS: usize = 25;
 /// Fields shown of an object.
-const MOST_FIELDS: usize = 6;
+const MAX_FIELDS: usize = 6;
 /// Columns of one value of a field.
 const VALUE: usize = 48;
 
@@ -125,7 +125,7 @@ impl Page<'_> {
             others => line.extend(["; ", &others.to_string(), " other commits since stay"]),
         }
         self.part("git", &line, Style::Plain);
-        for file in changed.iter().take(MOST) {
+        for file in changed.iter().take(MAX_OBJECTS) {
             let (sign, style) = if file.delete {
                 ("-", Style::Bad)
             } else {
@@ -140,7 +140,7 @@ impl Page<'_> {
         }
         self.more(changed.len(), "files");
         let left: Vec<&FileChange> = git.left().collect();
-        for file in left.iter().take(MOST) {
+        for file in left.iter().take(MAX_OBJECTS) {
             let line = format!(
                 "{}  left as it is: {} too (--include-shared)",
                 one_line(&file.path),
@@ -170,7 +170,7 @@ impl Page<'_> {
             ]);
         }
         self.part("cluster", &line, Style::Plain);
-        for object in plan.objects.iter().take(MOST) {
+        for object in plan.objects.iter().take(MAX_OBJECTS) {
             self.object(object);
         }
         let hidden = usize::try_from(plan.truncated).unwrap_or(0) + plan.objects.len();
@@ -200,12 +200,12 @@ impl Page<'_> {
             }
             fields => {
                 self.item(sign, style, &format!("{name}{note}"));
-                for field in fields.iter().take(MOST_FIELDS) {
+                for field in fields.iter().take(MAX_FIELDS) {
                     let field = self.field(field, columns(2));
                     self.item(" ", Style::Plain, &format!("  {field}"));
                 }
-                if fields.len() > MOST_FIELDS {
-                    let more = format!("  and {} more", count(fields.len() - MOST_FIELDS, "field"));
+                if fields.len() > MAX_FIELDS {
+                    let more = format!("  and {} more", count(fields.len() - MAX_FIELDS, "field"));
                     self.item(" ", Style::Dim, &more);
                 }
             }
@@ -272,8 +272,8 @@ impl Page<'_> {
     }
 
     fn more(&mut self, all: usize, what: &str) {
-        if all > MOST {
-            let line = format!("and {} more {what} (-o json shows all)", all - MOST);
+        if all > MAX_OBJECTS {
+            let line = format!("and {} more {what} (-o json shows all)", all - MAX_OBJECTS);
             self.item(" ", Style::Dim, &line);
         }
     }

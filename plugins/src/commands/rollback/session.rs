@@ -14,7 +14,7 @@ use crate::cluster::preview::{PreviewError, Question};
 use crate::commands::rollback::RollbackArgs;
 use crate::commands::rollback::application::pinned;
 use crate::commands::rollback::message::{UNDO_OF, app_line};
-use crate::git::{CommitInfo, GitError, Repository, Workplace};
+use crate::git::{CommitInfo, GitError, Repository, WorkDir};
 
 /// What kind of rollback was asked for.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub(super) progress: Progress,
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) workplace: Workplace,
+    pub(super) work_dir: WorkDir,
     pub(super) mode: Mode,
     /// Opened so far, by address.
     pub(super) repositories: Vec<(String, Repository)>,
@@ -115,7 +115,7 @@ impl Session {
         if let Some((_, open)) = self.repositories.iter().find(|(known, _)| *known == key) {
             return Ok(open.clone());
         }
-        let opened = Repository::open(&self.workplace, url, self.args.remote.as_deref()).await?;
+        let opened = Repository::open(&self.work_dir, url, self.args.remote.as_deref()).await?;
         if let Some(note) = opened.note() {
             self.progress.info(note);
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cluster::follow;
 use crate::cluster::follow::{Followed, Verdict};
-use crate::commands::rollback::PATIENCE;
+use crate::commands::rollback::DEFAULT_TIMEOUT;
 use crate::commands::rollback::deliver::Delivery;
 use crate::commands::rollback::outcome::{Goal, Stage, stage};
 use crate::commands::rollback::prepare::RollbackReady;
@@ -90,7 +90,7 @@ impl Session {
         what: &str,
     ) -> Result<ExitStatus, CommandError> {
         let timeout = match self.args.timeout {
-            None => Some(PATIENCE),
+            None => Some(DEFAULT_TIMEOUT),
             Some(Duration::ZERO) => None,
             set => set,
         };

@@ -44,7 +44,7 @@ pub enum Containment {
 
 /// What has to be remembered between judgements.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct WaitState {
     /// Begin of the wait.
     pub started: Timestamp,
     degraded_since: Option<Timestamp>,
@@ -54,7 +54,7 @@ pub struct Memory {
     unknown_since: Option<Timestamp>,
 }
 
-impl Memory {
+impl WaitState {
     /// Nothing is known yet.
     pub fn new(started: Timestamp) -> Self {
         Self {
@@ -91,28 +91,29 @@ pub enum Judgement {
 pub fn judge(
     application: &Application,
     goal: &Goal,
-    memory: &mut Memory,
+    wait_state: &mut WaitState,
     now: Timestamp,
 ) -> Judgement {
     let (_, name) = state::name(application);
     let verdict = match &goal.commit {
-        None => settled(application, goal, memory, now),
+        None => settled(application, goal, wait_state, now),
         Some(commit) => {
-            let live = match contain(&state::live(application), commit, memory, now) {
+            let live = match contain(&state::live(application), commit, wait_state, now) {
                 Ok(found) => found,
                 Err(ask) => return Judgement::Ask(ask),
             };
             if live {
-                settled(application, goal, memory, now)
+                settled(application, goal, wait_state, now)
             } else {
-                let compared = match contain(&state::compared(application), commit, memory, now) {
+                let compared = match contain(&state::compared(application), commit, wait_state, now)
+                {
                     Ok(found) => found,
                     Err(ask) => return Judgement::Ask(ask),
                 };
                 if compared {
-                    on_its_way(application, commit, memory, now)
+                    on_its_way(application, commit, wait_state, now)
                 } else {
-                    not_seen(application, commit, memory, now)
+                    not_seen(application, commit, wait_state, now)
                 }
             }
         }
@@ -129,7 +130,7 @@ pub fn judge(
 fn contain(
     revisions: &[&str],
     commit: &str,
-    memory: &Memory,
+    wait_state: &WaitState,
     now: Timestamp,
 ) -> Result<bool, String> {
     if revisions.iter().any(|revision| is_same(revision, commit)) {
@@ -140,7 +141,7 @@ fn contain(
         .iter()
         .filter(|revision| crate::git::is_object_id(revision));
     for revision in commits {
-        match memory.known.get(*revision) {
+        match wait_state.known.get(*revision) {
             Some((Containment::Yes, _)) => return Ok(true),
             Some((Containment::No, _)) => {}
             Some((Containment::Unknown(_), asked))
@@ -164,7 +165,12 @@ fn failed(text: impl Into<String>) -> Verdict {
 }
 
 /// The commit, or no particular one, is live: whether everything else is as wanted.
-fn settled(application: &Application, goal: &Goal, memory: &mut Memory, now: Timestamp) -> Verdict {
+fn settled(
+    application: &Application,
+    goal: &Goal,
+    wait_state: &mut WaitState,
+    now: Timestamp,
+) -> Verdict {
     if let Some(condition) = state::blocked(application) {
         return failed(text::one_line(&condition.message));
     }
@@ -175,7 +181,7 @@ fn settled(application: &Application, goal: &Goal, memory: &mut Memory, now: Tim
         return out_of_sync(application, busy, now);
     }
     if health != HealthStatusCode::Degraded || busy.is_some() {
-        memory.degraded_since = None;
+        wait_state.degraded_since = None;
     }
     let why = || {
         state::unhealthy(application, health)
@@ -185,7 +191,7 @@ fn settled(application: &Application, goal: &Goal, memory: &mut Memory, now: Tim
         match health {
             HealthStatusCode::Healthy | HealthStatusCode::Suspended => {}
             HealthStatusCode::Degraded if busy.is_none() => {
-                let since = *memory.degraded_since.get_or_insert(now);
+                let since = *wait_state.degraded_since.get_or_insert(now);
                 if now.as_second() - since.as_second() >= verdict::DEGRADED_SECONDS {
                     return failed(why());
                 }
@@ -243,7 +249,12 @@ fn doing(application: &Application) -> String {
 }
 
 /// The agent has seen the commit; it is not live yet.
-fn on_its_way(application: &Application, commit: &str, memory: &Memory, now: Timestamp) -> Verdict {
+fn on_its_way(
+    application: &Application,
+    commit: &str,
+    wait_state: &WaitState,
+    now: Timestamp,
+) -> Verdict {
     let short = text::short_revision(commit);
     if let Some(condition) = state::blocked(application) {
         return failed(text::one_line(&condition.message));
@@ -258,7 +269,7 @@ fn on_its_way(application: &Application, commit: &str, memory: &Memory, now: Tim
     {
         let mut revisions: Vec<&str> = result.revisions.iter().map(String::as_str).collect();
         revisions.push(&result.revision);
-        if contain(&revisions, commit, memory, now) == Ok(true) {
+        if contain(&revisions, commit, wait_state, now) == Ok(true) {
             return failed(format!(
                 "sync of {} failed: {}",
                 state::spell(&revisions).trim(),
@@ -280,7 +291,7 @@ fn on_its_way(application: &Application, commit: &str, memory: &Memory, now: Tim
 fn not_seen(
     application: &Application,
     commit: &str,
-    memory: &mut Memory,
+    wait_state: &mut WaitState,
     now: Timestamp,
 ) -> Verdict {
     let short = text::short_revision(commit);
@@ -293,29 +304,32 @@ fn not_seen(
         return failed(reason);
     }
     if let Some(condition) = state::blocked(application) {
-        let since = *memory.blocked_since.get_or_insert(now);
+        let since = *wait_state.blocked_since.get_or_insert(now);
         let is_new = condition
             .last_transition_time
             .as_ref()
-            .is_some_and(|began| began.0 > memory.started);
+            .is_some_and(|began| began.0 > wait_state.started);
         let message = text::one_line(&condition.message);
         if is_new || now.as_second() - since.as_second() >= STALE_SECONDS {
             return failed(message);
         }
         return Verdict::Wait(format!("cannot be compared: {message}"));
     }
-    memory.blocked_since = None;
+    wait_state.blocked_since = None;
     let live = state::spell(&state::live(application));
     let live = if live.is_empty() {
         "nothing is live".to_owned()
     } else {
         format!("live is {live}")
     };
-    let unknown = memory.known.values().find_map(|(found, _)| match found {
-        Containment::Unknown(why) => Some(why.as_str()),
-        _ => None,
-    });
-    match (unknown, memory.unknown_since) {
+    let unknown = wait_state
+        .known
+        .values()
+        .find_map(|(found, _)| match found {
+            Containment::Unknown(why) => Some(why.as_str()),
+            _ => None,
+        });
+    match (unknown, wait_state.unknown_since) {
         (Some(why), Some(since)) if now.as_second() - since.as_second() >= STALE_SECONDS => failed(
             format!("{live}, and whether it contains {short} is not known: {why}"),
         ),

@@ -49,8 +49,8 @@ fn goal(commit: Option<&str>) -> Goal {
 }
 
 /// `wait …`, `done …`, `failed …` or `ask …`.
-fn said(application: &Application, goal: &Goal, memory: &mut Memory, now: i64) -> String {
-    match judge(application, goal, memory, at(now)) {
+fn said(application: &Application, goal: &Goal, wait_state: &mut WaitState, now: i64) -> String {
+    match judge(application, goal, wait_state, at(now)) {
         Judgement::Ask(revision) => format!("ask {revision}"),
         Judgement::Verdict(Verdict::Wait(text)) => format!("wait {text}"),
         Judgement::Verdict(Verdict::Done(text)) => format!("done {text}"),
@@ -63,9 +63,9 @@ fn said(application: &Application, goal: &Goal, memory: &mut Memory, now: i64) -
 }
 
 fn first(application: &Application, commit: Option<&str>) -> String {
-    let mut memory = Memory::new(at(0));
-    memory.note(OLD.into(), Containment::No, at(0));
-    said(application, &goal(commit), &mut memory, 1)
+    let mut wait_state = WaitState::new(at(0));
+    wait_state.note(OLD.into(), Containment::No, at(0));
+    said(application, &goal(commit), &mut wait_state, 1)
 }
 
 #[test]
@@ -135,12 +135,15 @@ fn a_commit_is_waited_for_until_it_or_a_later_one_is_live() {
         "done web: Synced, Healthy at 2222222"
     );
     let later = app(true, status("Synced", NEXT, "Healthy"));
-    let mut memory = Memory::new(at(0));
+    let mut wait_state = WaitState::new(at(0));
     let goal = goal(Some(NEW));
-    assert_eq!(said(&later, &goal, &mut memory, 1), format!("ask {NEXT}"));
-    memory.note(NEXT.into(), Containment::Yes, at(1));
     assert_eq!(
-        said(&later, &goal, &mut memory, 1),
+        said(&later, &goal, &mut wait_state, 1),
+        format!("ask {NEXT}")
+    );
+    wait_state.note(NEXT.into(), Containment::Yes, at(1));
+    assert_eq!(
+        said(&later, &goal, &mut wait_state, 1),
         "done web: Synced, Healthy at 3333333, which contains 2222222"
     );
 }
@@ -206,17 +209,20 @@ fn errors_older_than_the_commit_get_time_to_pass() {
             ),
         )
     };
-    let mut memory = Memory::new(at(0));
-    memory.note(OLD.into(), Containment::No, at(0));
+    let mut wait_state = WaitState::new(at(0));
+    wait_state.note(OLD.into(), Containment::No, at(0));
     let goal = goal(Some(NEW));
     let old = broken(-500);
     assert_eq!(
-        said(&old, &goal, &mut memory, 1),
+        said(&old, &goal, &mut wait_state, 1),
         "wait web: cannot be compared: a.yaml:3"
     );
-    assert_eq!(said(&old, &goal, &mut memory, 62), "failed web: a.yaml:3");
     assert_eq!(
-        said(&broken(5), &goal, &mut memory, 6),
+        said(&old, &goal, &mut wait_state, 62),
+        "failed web: a.yaml:3"
+    );
+    assert_eq!(
+        said(&broken(5), &goal, &mut wait_state, 6),
         "failed web: a.yaml:3"
     );
 }
@@ -234,24 +240,24 @@ fn degraded_counts_when_it_lasts() {
         ),
     );
     let healthy = app(true, status("Synced", NEW, "Healthy"));
-    let mut memory = Memory::new(at(0));
+    let mut wait_state = WaitState::new(at(0));
     let goal = goal(Some(NEW));
     let text = "web: Degraded: Deployment/api: image cannot be pulled";
     assert_eq!(
-        said(&degraded, &goal, &mut memory, 1),
+        said(&degraded, &goal, &mut wait_state, 1),
         format!("wait {text}")
     );
     assert_eq!(
-        said(&degraded, &goal, &mut memory, 8),
+        said(&degraded, &goal, &mut wait_state, 8),
         format!("wait {text}")
     );
-    assert!(said(&healthy, &goal, &mut memory, 9).starts_with("done"));
+    assert!(said(&healthy, &goal, &mut wait_state, 9).starts_with("done"));
     assert_eq!(
-        said(&degraded, &goal, &mut memory, 12),
+        said(&degraded, &goal, &mut wait_state, 12),
         format!("wait {text}")
     );
     assert_eq!(
-        said(&degraded, &goal, &mut memory, 22),
+        said(&degraded, &goal, &mut wait_state, 22),
         format!("failed {text}")
     );
 }
@@ -259,14 +265,14 @@ fn degraded_counts_when_it_lasts() {
 #[test]
 fn what_is_not_known_is_asked_again_and_not_for_ever() {
     let application = app(true, status("Synced", NEXT, "Healthy"));
-    let mut memory = Memory::new(at(0));
+    let mut wait_state = WaitState::new(at(0));
     let goal = goal(Some(NEW));
     let mut asked = 0;
     for now in 0..=59 {
-        let said = said(&application, &goal, &mut memory, now);
+        let said = said(&application, &goal, &mut wait_state, now);
         if said.starts_with("ask") {
             asked += 1;
-            memory.note(
+            wait_state.note(
                 NEXT.into(),
                 Containment::Unknown("no such commit".into()),
                 at(now),
@@ -279,12 +285,14 @@ fn what_is_not_known_is_asked_again_and_not_for_ever() {
         }
     }
     assert_eq!(asked, 6);
-    memory.note(
+    wait_state.note(
         NEXT.into(),
         Containment::Unknown("no such commit".into()),
         at(60),
     );
-    assert!(said(&application, &goal, &mut memory, 61).starts_with("failed web: live is 3333333"));
+    assert!(
+        said(&application, &goal, &mut wait_state, 61).starts_with("failed web: live is 3333333")
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::follow::{Followed, follow};
 use crate::cluster::{application, failure};
-use crate::commands::sync::operation::{Selector, Wish};
+use crate::commands::sync::operation::{Selector, SyncRequest};
 use crate::commands::sync::plan::Plan;
 use crate::commands::sync::{operation, plan, state, verdict};
 
@@ -31,7 +31,7 @@ pub mod state;
 pub mod verdict;
 
 /// How often a request is written again when the Application was changed in between.
-const ATTEMPTS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// Make the cluster what Git says, now
 ///
@@ -98,7 +98,7 @@ pub struct SyncArgs {
 pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     let connection = flags.connect_or_pick(!args.yes).await?;
     let applications = chosen(&args, &flags, &connection).await?;
-    let wish = Wish {
+    let request = SyncRequest {
         revision: args.revision.clone(),
         prune: args.prune,
         dry_run: args.dry_run,
@@ -108,15 +108,15 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let mut requests = Vec::new();
     for application in applications {
         check(&application)?;
-        let resources = wish.resources(&application)?;
+        let resources = request.resources(&application)?;
         let now = Timestamp::now();
-        let plan = Plan::of(&application, &wish, now, view.unicode);
+        let plan = Plan::of(&application, &request, now, view.unicode);
         print(&plan::screen(&plan, now, &view))?;
         requests.push((application, resources, plan));
     }
-    if !wish.dry_run {
+    if !request.dry_run {
         for (_, _, plan) in &requests {
-            if let Some(question) = question(plan, &wish) {
+            if let Some(question) = question(plan, &request) {
                 prompt::confirm(&question, args.yes, "--yes").await?;
             }
         }
@@ -127,8 +127,8 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let mut asked = Vec::new();
     for (application, resources, plan) in requests {
         let id = request_id();
-        let operation = operation::request(&wish, resources, &user, &id);
-        write(&connection, &application, &operation, &plan, &wish).await?;
+        let operation = operation::request(&request, resources, &user, &id);
+        write(&connection, &application, &operation, &plan, &request).await?;
         let (namespace, name) = state::name(&application);
         asked.push((namespace.to_owned(), name.to_owned(), id));
     }
@@ -163,7 +163,7 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
                 }
             }
             let now = Timestamp::now();
-            verdict::of_sync(seen, id, wish.dry_run, &mut degraded_since, now)
+            verdict::of_sync(seen, id, request.dry_run, &mut degraded_since, now)
         })
         .await?;
         match ended {
@@ -239,8 +239,8 @@ fn check(application: &Application) -> Result<(), CommandError> {
 }
 
 /// What is asked before something is deleted.
-fn question(plan: &Plan, wish: &Wish) -> Option<String> {
-    if !wish.prune {
+fn question(plan: &Plan, request: &SyncRequest) -> Option<String> {
+    if !request.prune {
         None
     } else if plan.unknown {
         Some(format!(
@@ -258,12 +258,12 @@ async fn write(
     application: &Application,
     operation: &Operation,
     shown: &Plan,
-    wish: &Wish,
+    request: &SyncRequest,
 ) -> Result<(), CommandError> {
     let (namespace, name) = state::name(application);
     let api: Api<Application> = Api::namespaced(connection.client.clone(), namespace);
     let mut version = application.metadata.resource_version.clone();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let patch = json!({
             "metadata": {"resourceVersion": version},
             "operation": operation,
@@ -285,7 +285,7 @@ async fn write(
         }
         let current = application::get(namespace, name, connection).await?;
         check(&current)?;
-        let plan = Plan::of(&current, wish, Timestamp::now(), false);
+        let plan = Plan::of(&current, request, Timestamp::now(), false);
         if plan.pruned() != shown.pruned() || plan.to != shown.to {
             return Err(CommandError::new(
                 CommandErrorKind::Refused,

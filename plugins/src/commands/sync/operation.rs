@@ -11,7 +11,7 @@ const NOTE: &str = "kubectl-gitops-request";
 
 /// What is wanted of a sync.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct SyncRequest {
     /// Revision instead of the tracked one.
     pub revision: Option<String>,
     /// Delete what is no longer in Git.
@@ -70,7 +70,7 @@ impl Selector {
     }
 }
 
-impl Wish {
+impl SyncRequest {
     /// Whether an object is to be synced.
     pub fn includes(&self, resource: &ResourceStatus) -> bool {
         self.only.is_empty() || self.only.iter().any(|selector| selector.matches(resource))
@@ -130,16 +130,16 @@ fn unknown(
 
 /// The request. `id` tells it from others.
 pub fn request(
-    wish: &Wish,
+    request: &SyncRequest,
     resources: Vec<SyncOperationResource>,
     user: &str,
     id: &str,
 ) -> Operation {
     Operation {
         sync: Some(SyncOperation {
-            revision: wish.revision.clone().unwrap_or_default(),
-            prune: wish.prune,
-            dry_run: wish.dry_run,
+            revision: request.revision.clone().unwrap_or_default(),
+            prune: request.prune,
+            dry_run: request.dry_run,
             resources,
             ..SyncOperation::default()
         }),
@@ -213,22 +213,24 @@ mod tests {
             "status": {"resources": [{"kind": "Deployment", "name": "web", "group": "apps"}]},
         }))
         .unwrap();
-        let wish = |given: &str| Wish {
+        let request = |given: &str| SyncRequest {
             only: vec![Selector::parse(given).unwrap()],
-            ..Wish::default()
+            ..SyncRequest::default()
         };
-        let found = wish("deployment/web").resources(&application).unwrap();
+        let found = request("deployment/web").resources(&application).unwrap();
         assert_eq!(
             (found[0].group.as_str(), found[0].kind.as_str()),
             ("apps", "Deployment")
         );
-        let error = wish("Deployment/wep").resources(&application).unwrap_err();
+        let error = request("Deployment/wep")
+            .resources(&application)
+            .unwrap_err();
         assert_eq!(error.hints, ["did you mean Deployment/web?"]);
     }
 
     #[test]
     fn a_request_is_recognized() {
-        let operation = request(&Wish::default(), Vec::new(), "ana", "7");
+        let operation = request(&SyncRequest::default(), Vec::new(), "ana", "7");
         assert!(is(&operation, "7") && !is(&operation, "8"));
         assert!(!is(&Operation::default(), "7"));
         let json = serde_json::to_value(&operation).unwrap();

@@ -7,7 +7,7 @@ use gitops_kit::text;
 use gitops_views::status::drift;
 use jiff::Timestamp;
 
-use crate::commands::sync::operation::Wish;
+use crate::commands::sync::operation::SyncRequest;
 use crate::commands::sync::state;
 
 /// What a sync does with one object.
@@ -51,15 +51,20 @@ pub struct Planned {
 
 impl Plan {
     /// Plans a sync.
-    pub fn of(application: &Application, wish: &Wish, now: Timestamp, unicode: bool) -> Self {
+    pub fn of(
+        application: &Application,
+        request: &SyncRequest,
+        now: Timestamp,
+        unicode: bool,
+    ) -> Self {
         let status = application.status.as_ref();
         let compared = state::compared(application);
-        let unknown = wish.revision.as_deref().is_some_and(|wanted| {
+        let unknown = request.revision.as_deref().is_some_and(|wanted| {
             compared
                 .first()
                 .is_none_or(|found| !found.starts_with(wanted))
         });
-        let to = match (&wish.revision, compared.as_slice()) {
+        let to = match (&request.revision, compared.as_slice()) {
             (Some(revision), _) => text::one_line(text::short_revision(revision)),
             (None, []) => "what Git says".to_owned(),
             (None, found) => {
@@ -74,8 +79,8 @@ impl Plan {
         let objects = status
             .iter()
             .flat_map(|status| &status.resources)
-            .filter(|resource| !resource.hook && wish.includes(resource))
-            .filter_map(|resource| planned(resource, wish.prune, now, unicode))
+            .filter(|resource| !resource.hook && request.includes(resource))
+            .filter_map(|resource| planned(resource, request.prune, now, unicode))
             .collect();
         Self {
             name: text::one_line(state::name(application).1),

@@ -68,7 +68,7 @@ pub fn live(application: &Application) -> Vec<&str> {
     }
 }
 
-/// Revisions as people read them: `91be07a`, `91be07a 1.2.3`.
+/// Revisions as users read them: `91be07a`, `91be07a 1.2.3`.
 pub fn spell(revisions: &[&str]) -> String {
     let short: Vec<String> = revisions
         .iter()

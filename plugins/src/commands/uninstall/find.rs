@@ -12,7 +12,7 @@ use crate::commands::bootstrap::secret::{CREATED_BY, CREATOR};
 use crate::commands::uninstall::plan::Found;
 use crate::git;
 
-/// Kinds that stay: people have settings and credentials of their own there.
+/// Kinds that stay: users have settings and credentials of their own there.
 const STAYING: [&str; 3] = ["CustomResourceDefinition", "Namespace", "ConfigMap"];
 
 /// Finds it.

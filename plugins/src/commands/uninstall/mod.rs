@@ -14,7 +14,7 @@ use gitops_kit::terminal::{ColorChoice, View};
 use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::bootstrap::cluster::Cluster;
 use crate::commands::bootstrap::permissions;
-use crate::commands::uninstall::plan::{Wish, left, screen};
+use crate::commands::uninstall::plan::{UninstallOptions, left, screen};
 use crate::commands::uninstall::{find, remove};
 
 pub mod find;
@@ -90,7 +90,7 @@ pub async fn run(
     let cluster = Cluster {
         connection: &connection,
     };
-    let wish = Wish {
+    let options = UninstallOptions {
         applications: args.delete_applications || args.delete_workloads,
         workloads: args.delete_workloads,
         definitions: args.delete_crds,
@@ -98,11 +98,11 @@ pub async fn run(
     };
     let mut progress = Progress::new(args.color);
     progress.begin("looking for the agent");
-    let rules = permissions::to_uninstall(&namespace, wish.definitions);
+    let rules = permissions::to_uninstall(&namespace, options.definitions);
     permissions::check(&connection, &rules).await?;
     let found = find::find(cluster, &namespace).await?;
     progress.clear();
-    if found.is_empty(&wish) {
+    if found.is_empty(&options) {
         let elsewhere = cluster.controllers().await?;
         let elsewhere = elsewhere.elsewhere(
             crate::commands::bootstrap::controllers::Role::Agent,
@@ -117,7 +117,7 @@ pub async fn run(
             None => error.hint("nothing to remove; see what runs: kubectl get deployments -A"),
         });
     }
-    print(&screen(&found, &wish, &View::of_stdout(args.color)))?;
+    print(&screen(&found, &options, &View::of_stdout(args.color)))?;
     if args.dry_run {
         return Ok(ExitStatus::Success);
     }
@@ -133,13 +133,13 @@ pub async fn run(
     Box::pin(remove::remove(
         cluster,
         &found,
-        &wish,
+        &options,
         args.timeout,
         &mut progress,
     ))
     .await?;
     progress.done("the agent is removed");
-    for line in left(&found, &wish) {
+    for line in left(&found, &options) {
         progress.info(&line);
     }
     Ok(ExitStatus::Success)

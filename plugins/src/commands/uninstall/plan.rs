@@ -12,7 +12,7 @@ use crate::commands::bootstrap::controllers::Controller;
 
 /// What else is removed, or started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct UninstallOptions {
     /// The Applications.
     pub applications: bool,
     /// What the Applications delivered.
@@ -40,20 +40,20 @@ pub struct Found {
     pub secrets: Vec<Value>,
     /// Controllers that `--adopt` stopped.
     pub stopped: Vec<Controller>,
-    /// Where the agent was delivered from: repository and folder.
+    /// Where the agent was delivered from: repository and directory.
     pub source: Option<(String, String)>,
 }
 
 impl Found {
     /// Whether there is nothing to remove.
-    pub fn is_empty(&self, wish: &Wish) -> bool {
+    pub fn is_empty(&self, options: &UninstallOptions) -> bool {
         let nothing = |asked: bool, there: bool| !asked || !there;
         self.objects.is_empty()
             && self.own.is_empty()
             && self.secrets.is_empty()
-            && nothing(wish.restore, !self.stopped.is_empty())
-            && nothing(wish.definitions, !self.definitions.is_empty())
-            && nothing(wish.applications, !self.applications.is_empty())
+            && nothing(options.restore, !self.stopped.is_empty())
+            && nothing(options.definitions, !self.definitions.is_empty())
+            && nothing(options.applications, !self.applications.is_empty())
     }
 
     /// Applications that would wait for an agent when they are deleted.
@@ -71,8 +71,8 @@ pub fn has_finalizers(object: &Value) -> bool {
         .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
-/// The plan for people.
-pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
+/// The plan for users.
+pub fn screen(found: &Found, options: &UninstallOptions, view: &View) -> String {
     let mut lines = vec![Style::Bold.apply("Plan (nothing changed yet)", view.color)];
     let mut line = |sign: &str, style: Style, text: String| {
         lines.push(format!(
@@ -81,13 +81,13 @@ pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
         ));
     };
     let count = found.applications.len();
-    if wish.workloads {
+    if options.workloads {
         line(
             "-",
             Style::Bad,
             format!("{count} Applications with everything they delivered"),
         );
-    } else if wish.applications || wish.definitions {
+    } else if options.applications || options.definitions {
         line(
             "-",
             Style::Bad,
@@ -97,13 +97,13 @@ pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
     for object in found.own.iter().chain(&found.objects).chain(&found.secrets) {
         line("-", Style::Warn, shown(object));
     }
-    if wish.definitions {
+    if options.definitions {
         for definition in &found.definitions {
             let text = format!("{} and all objects of the kind", shown(definition));
             line("-", Style::Bad, text);
         }
     }
-    if wish.restore {
+    if options.restore {
         for controller in &found.stopped {
             let replicas = controller.replicas_before.unwrap_or(1);
             let text = format!(
@@ -114,7 +114,7 @@ pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
             line("~", Style::Good, text);
         }
     }
-    for text in left(found, wish) {
+    for text in left(found, options) {
         line("=", Style::Plain, text);
     }
     lines.push(String::new());
@@ -122,13 +122,16 @@ pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
 }
 
 /// What stays.
-pub fn left(found: &Found, wish: &Wish) -> Vec<String> {
+pub fn left(found: &Found, options: &UninstallOptions) -> Vec<String> {
     let mut left = Vec::new();
     let namespace = &found.namespace;
-    if !wish.workloads {
+    if !options.workloads {
         left.push("stays: everything that Applications delivered".to_owned());
     }
-    if !wish.applications && !wish.workloads && !wish.definitions && !found.applications.is_empty()
+    if !options.applications
+        && !options.workloads
+        && !options.definitions
+        && !found.applications.is_empty()
     {
         let held = found.held().count();
         let finalizers = if held == 0 {
@@ -143,16 +146,16 @@ pub fn left(found: &Found, wish: &Wish) -> Vec<String> {
             found.applications.len()
         ));
     }
-    if !wish.definitions {
+    if !options.definitions {
         left.push("stays: the definitions of kinds (--delete-crds)".to_owned());
     }
     left.push(format!(
         "stays: namespace {namespace}, its projects, settings and other Secrets"
     ));
-    if let Some((url, folder)) = &found.source {
-        left.push(format!("stays: folder {folder} in {url}"));
+    if let Some((url, directory)) = &found.source {
+        left.push(format!("stays: directory {directory} in {url}"));
     }
-    if !wish.restore && !found.stopped.is_empty() {
+    if !options.restore && !found.stopped.is_empty() {
         left.push("stays: Argo CD, stopped (--restore-argocd starts it)".to_owned());
     }
     left
@@ -202,8 +205,8 @@ mod tests {
             interactive: true,
         };
         let wishes = [
-            Wish::default(),
-            Wish {
+            UninstallOptions::default(),
+            UninstallOptions {
                 applications: true,
                 workloads: true,
                 definitions: true,
@@ -212,10 +215,10 @@ mod tests {
         ];
         let shown: Vec<String> = wishes
             .iter()
-            .map(|wish| screen(&found, wish, &view))
+            .map(|options| screen(&found, options, &view))
             .collect();
         insta::assert_snapshot!(shown.join("\n"));
-        assert!(!found.is_empty(&Wish::default()));
+        assert!(!found.is_empty(&UninstallOptions::default()));
         assert!(Found::default().is_empty(&wishes[1]));
     }
 }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::commands::bootstrap::cluster::{Cluster, shown};
 use crate::commands::bootstrap::take_over;
 use crate::commands::uninstall::find;
-use crate::commands::uninstall::plan::{Found, Wish, has_finalizers};
+use crate::commands::uninstall::plan::{Found, UninstallOptions, has_finalizers};
 
 /// Does it.
 pub async fn remove(
     cluster: Cluster<'_>,
     found: &Found,
-    wish: &Wish,
+    options: &UninstallOptions,
     timeout: Duration,
     progress: &mut Progress,
 ) -> Result<(), CommandError> {
@@ -26,7 +26,7 @@ pub async fn remove(
         take_off_finalizers(cluster, application).await?;
         delete(cluster, application, progress).await?;
     }
-    if wish.workloads && !found.applications.is_empty() {
+    if options.workloads && !found.applications.is_empty() {
         workloads(cluster, found, timeout, progress).await?;
     }
     for object in &found.objects {
@@ -50,7 +50,7 @@ pub async fn remove(
     for application in &again.own {
         delete(cluster, application, progress).await?;
     }
-    if wish.applications || wish.definitions {
+    if options.applications || options.definitions {
         for application in &again.applications {
             delete(cluster, application, progress).await?;
         }
@@ -58,7 +58,7 @@ pub async fn remove(
     for secret in &found.secrets {
         delete(cluster, secret, progress).await?;
     }
-    if wish.definitions {
+    if options.definitions {
         for definition in &found.definitions {
             progress.begin(&format!("deleting {}", shown(definition)));
             cluster.delete(definition).await?;
@@ -66,7 +66,7 @@ pub async fn remove(
             progress.done(&format!("deleted {}", shown(definition)));
         }
     }
-    if wish.restore {
+    if options.restore {
         for controller in &found.stopped {
             progress.begin(&format!("starting {}", controller.shown()));
             let object = take_over::object(controller);

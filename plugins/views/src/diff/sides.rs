@@ -82,8 +82,12 @@ fn commit<'a>(application: &'a Application, revision: &str) -> Option<&'a Commit
 }
 
 fn described(commit: &CommitSummary, now: Timestamp) -> String {
-    const LONGEST: usize = 50;
-    let subject = text::cut(&text::one_line(&commit.subject), LONGEST, false);
+    const MAX_SUBJECT_CHARACTERS: usize = 50;
+    let subject = text::cut(
+        &text::one_line(&commit.subject),
+        MAX_SUBJECT_CHARACTERS,
+        false,
+    );
     let author = text::one_line(&commit.author);
     let words = [
         (!subject.is_empty()).then(|| format!(" \"{subject}\"")),
@@ -96,7 +100,7 @@ fn described(commit: &CommitSummary, now: Timestamp) -> String {
     words.into_iter().flatten().collect()
 }
 
-/// An object as people name it: `Deployment team-a/web`, `Namespace web`.
+/// An object as users name it: `Deployment team-a/web`, `Namespace web`.
 pub fn object(object: &PreviewObject) -> String {
     let name = if object.namespace.is_empty() {
         format!("{} {}", object.kind, object.name)

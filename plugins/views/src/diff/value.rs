@@ -1,4 +1,4 @@
-//! A field's value as people read it: strings without needless quotes, texts of several lines as
+//! A field's value as users read it: strings without needless quotes, texts of several lines as
 //! lines, maps and lists as YAML. Never lets a control character through to a terminal.
 
 use gitops_kit::text;

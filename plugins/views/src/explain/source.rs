@@ -10,7 +10,7 @@ use gitops_kit::text;
 use crate::explain::{Cause, Inquiry};
 use crate::status::reason::Code;
 
-/// Name of the cause that says that a deletion waits for a person.
+/// Name of the cause that says that a deletion waits for a user.
 pub const CONFIRMATION: &str = "Confirmation";
 
 /// A way to fail, with the words by which it is known.
@@ -121,6 +121,7 @@ const PATTERNS: &[Pattern] = &[
             "` does not exist at",
             "no such directory",
             "no such folder",
+            "no such directory",
         ],
     },
 ];

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 
 /// Seconds a container may run without being ready before that counts as a problem.
-const PATIENCE: i64 = 60;
+const STARTING_SECONDS: i64 = 60;
 /// Seconds a Pod may take longer to end than it was given.
-const DELETION_PATIENCE: i64 = 60;
+const DELETION_SECONDS: i64 = 60;
 
 /// Kind of problem. The names are part of the JSON output of `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -263,7 +263,7 @@ fn not_ready(pod: &Pod, now: Timestamp) -> Option<Problem> {
     }
     let ready = condition(pod, "Ready")?;
     let since = ready.last_transition_time.as_ref()?.0;
-    if now.as_second() - since.as_second() < PATIENCE {
+    if now.as_second() - since.as_second() < STARTING_SECONDS {
         return None;
     }
     let waiting: Vec<&str> = status
@@ -285,7 +285,7 @@ fn not_ready(pod: &Pod, now: Timestamp) -> Option<Problem> {
 fn stuck_deleting(pod: &Pod, now: Timestamp) -> Option<Problem> {
     let since = pod.metadata.deletion_timestamp.as_ref()?.0;
     // The timestamp is when the Pod should be gone: its grace period is in it already.
-    if now.as_second() - since.as_second() < DELETION_PATIENCE {
+    if now.as_second() - since.as_second() < DELETION_SECONDS {
         return None;
     }
     let finalizers = pod.metadata.finalizers.as_deref().unwrap_or_default();

@@ -3,7 +3,7 @@
 use gitops_api::preview::{CautionCode, PreviewCaution, PreviewStatus};
 use gitops_kit::text;
 
-/// A reason to stop that a person can overrule by name.
+/// A reason to stop that a user can overrule by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gate {
     /// Data may be lost.
@@ -50,7 +50,7 @@ impl Gate {
 pub struct Caution {
     /// What kind of thing, as the agent calls it.
     pub code: String,
-    /// For people, one line.
+    /// For users, one line.
     pub message: String,
     /// Kind/name it is about; empty: none.
     pub object: String,
@@ -73,9 +73,9 @@ pub fn gate_of(code: CautionCode) -> Option<Gate> {
     }
 }
 
-/// Everything to know before a rollback. `folders` are the Application's own; a restored file
+/// Everything to know before a rollback. `directories` are the Application's own; a restored file
 /// outside of them may well be somebody else's too.
-pub fn cautions(answer: &PreviewStatus, folders: &[&str]) -> Vec<Caution> {
+pub fn cautions(answer: &PreviewStatus, directories: &[&str]) -> Vec<Caution> {
     let mut found: Vec<Caution> = answer.cautions.iter().map(of_agent).collect();
     if let Some(counts) = &answer.counts
         && counts.refuse > 0
@@ -97,13 +97,18 @@ pub fn cautions(answer: &PreviewStatus, folders: &[&str]) -> Vec<Caution> {
         let outside = restore
             .files
             .iter()
-            .filter(|file| !file.left && !folders.iter().any(|folder| beneath(&file.path, folder)))
+            .filter(|file| {
+                !file.left
+                    && !directories
+                        .iter()
+                        .any(|directory| beneath(&file.path, directory))
+            })
             .count();
         if outside > 0 && !restore.unknown_applications.is_empty() {
             found.push(Caution {
                 code: "UnknownSharing".to_owned(),
                 message: text::one_line(&format!(
-                    "{outside} of the files are outside the application's folder, and the agent \
+                    "{outside} of the files are outside the application's directory, and the agent \
                      does not know whether these applications read them: {}",
                     restore.unknown_applications.join(", ")
                 )),
@@ -124,13 +129,13 @@ fn of_agent(caution: &PreviewCaution) -> Caution {
     }
 }
 
-/// Whether a path is in a folder; the empty folder and `.` are the whole repository.
-fn beneath(path: &str, folder: &str) -> bool {
-    let folder = folder.trim_start_matches("./").trim_matches('/');
-    folder.is_empty()
-        || folder == "."
+/// Whether a path is in a directory; the empty directory and `.` are the whole repository.
+fn beneath(path: &str, directory: &str) -> bool {
+    let directory = directory.trim_start_matches("./").trim_matches('/');
+    directory.is_empty()
+        || directory == "."
         || path
-            .strip_prefix(folder)
+            .strip_prefix(directory)
             .is_some_and(|rest| rest.starts_with('/'))
 }
 
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_readers_matter_outside_the_folder_only() {
+    fn unknown_readers_matter_outside_the_directory_only() {
         let with = |path: &str, left: bool| PreviewStatus {
             restores: vec![PreviewRestore {
                 files: vec![RestoredFile {
@@ -218,8 +223,8 @@ mod tests {
             }],
             ..PreviewStatus::default()
         };
-        let gates = |path: &str, left: bool, folders: &[&str]| {
-            closed(&cautions(&with(path, left), folders), &[]).len()
+        let gates = |path: &str, left: bool, directories: &[&str]| {
+            closed(&cautions(&with(path, left), directories), &[]).len()
         };
         assert_eq!(gates("apps/web/a.yaml", false, &["apps/web"]), 0);
         assert_eq!(gates("apps/web/a.yaml", false, &["./apps/web/"]), 0);

@@ -139,7 +139,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a person agreed to: when it is the same, there is no need to ask again. Who else
+    /// What a user agreed to: when it is the same, there is no need to ask again. Who else
     /// pushed in between does not matter.
     pub fn fingerprint(&self) -> serde_json::Value {
         let objects: Vec<_> = self

@@ -8,7 +8,7 @@ use gitops_api::{Application, ApplicationSource};
 use gitops_kit::text::short_revision;
 use jiff::Timestamp;
 
-/// What the person asked to go back to.
+/// What the user asked to go back to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
     /// The newest delivery that worked and is not what is tracked now.
@@ -57,7 +57,7 @@ pub struct Target {
     pub revision: String,
     /// The delivery it was, when it is in the history.
     pub entry: Option<RevisionHistory>,
-    /// Why this one, for people: `last Synced and Healthy`.
+    /// Why this one, for users: `last Synced and Healthy`.
     pub because: String,
 }
 
@@ -98,7 +98,7 @@ pub fn revisions_of(entry: &RevisionHistory) -> &[String] {
     }
 }
 
-/// Chooses. The error says, for people, why there is nothing to go back to.
+/// Chooses. The error says, for users, why there is nothing to go back to.
 pub fn choose(
     application: &Application,
     wanted: &Wanted,

@@ -23,7 +23,7 @@ pub struct Summary {
     pub destination: String,
     /// Repositories.
     pub repository: String,
-    /// Folder or chart.
+    /// Directory or chart.
     pub path: String,
     /// What is followed: branch, tag, version range.
     pub target: String,

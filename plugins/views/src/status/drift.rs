@@ -7,7 +7,7 @@ use jiff::Timestamp;
 /// Longest value in a one-line reason.
 const VALUE_COLUMNS: usize = 32;
 
-/// An object as people name it: `Deployment/web`.
+/// An object as users name it: `Deployment/web`.
 pub fn object_name(resource: &ResourceStatus) -> String {
     text::one_line(&format!("{}/{}", resource.kind, resource.name))
 }

@@ -37,7 +37,7 @@ pub enum Code {
     Syncing,
     /// Objects are on their way.
     Progressing,
-    /// Something people should know.
+    /// Something users should know.
     Warning,
     /// Paused on purpose.
     Suspended,

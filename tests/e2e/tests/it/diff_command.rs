@@ -368,7 +368,7 @@ async fn a_working_tree_is_compared_before_it_is_committed() {
         .run()
         .await
         .fails(2)
-        .says("nonsuch is not a folder");
+        .says("nonsuch is not a directory");
     let outside = local(&person.path("tmp").to_string_lossy()).run().await;
     outside.fails(2).says("is not in a working tree");
     let other = world.repo("other");

@@ -1,4 +1,4 @@
-//! Folders, first files, second runs, and files of others.
+//! Directories, first files, second runs, and files of others.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn folders_are_read_as_people_write_them() {
         (".", "."),
     ];
     for (given, expected) in table {
-        assert_eq!(layout(given).folder(), expected, "{given}");
+        assert_eq!(layout(given).directory(), expected, "{given}");
     }
     for bad in ["", "/etc", "a/../b", "a\\b", ".git/x", "c:/x", "a\nb"] {
         assert!(Layout::new(bad, "u", "main", "argocd").is_err(), "{bad}");
