@@ -1,24 +1,24 @@
 //! Forges as commands use them: a failed request becomes a command's error here.
 
 use gitops_forge::ForgeError;
+pub use gitops_forge::{Choice, DeployKey, Forge, Proposal, Proposed, Registered};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 
-/// A failed request as a command reports it.
-pub fn failure(error: ForgeError) -> CommandError {
+/// A forge did not do what it was asked for.
+pub fn failed(error: ForgeError) -> CommandError {
     let kind = match &error {
-        ForgeError::InvalidChoice { .. } | ForgeError::Settings(_) => CommandErrorKind::Usage,
-        ForgeError::Unreachable { .. } => CommandErrorKind::Connection,
+        ForgeError::InvalidChoice { .. } => CommandErrorKind::Usage,
         ForgeError::Refused {
-            status: 401 | 403 | 404,
-            ..
+            status: 401 | 403, ..
         } => CommandErrorKind::Forbidden,
+        ForgeError::Unreachable { .. } => CommandErrorKind::Connection,
         _ => CommandErrorKind::Server,
     };
     let mut failure = CommandError::new(kind, error.to_string());
     for advice in error.advice() {
         failure = failure.hint(advice);
     }
-    if let ForgeError::NotUnderstood { .. } = error {
+    if matches!(error, ForgeError::NotUnderstood { .. }) {
         failure = failure.hint("say which forge it is with --forge KIND or --forge KIND=URL");
     }
     failure.caused_by(error)
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn errors_lead_on() {
-        let error = failure(ForgeError::Refused {
+        let error = failed(ForgeError::Refused {
             what: "open a pull request".into(),
             path: "acme/fleet".into(),
             web: "https://git.example".into(),
@@ -42,15 +42,16 @@ mod tests {
             login: "set GITEA_TOKEN".into(),
             by_hand: Some("open it by hand: https://git.example/compare".into()),
         });
+        assert_eq!(error.kind, CommandErrorKind::Forbidden);
         assert_eq!(error.status(), ExitStatus::Unreachable);
         assert_eq!(error.hints.len(), 2, "{error:?}");
-        let error = failure(ForgeError::InvalidChoice {
+        let error = failed(ForgeError::InvalidChoice {
             variable: "GITOPS_FORGE",
             value: "bitbucket".into(),
             reason: "allowed are".into(),
         });
         assert_eq!(error.status(), ExitStatus::Usage);
-        let error = failure(ForgeError::NotUnderstood {
+        let error = failed(ForgeError::NotUnderstood {
             what: "list".into(),
             web: "https://git.example".into(),
             kind: Kind::Gitea,

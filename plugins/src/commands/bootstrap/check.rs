@@ -172,15 +172,14 @@ pub async fn check(
             std::env::var(name).ok()
         })
         .await
-        .map_err(forge::failure)?
+        .map_err(forge::failed)?
     } else {
         None
     };
     if readable.deploy_key.is_some()
         && let Some(forge) = forge.as_ref().filter(|forge| forge.is_logged_in())
     {
-        let listed = forge.may_list_deploy_keys().await;
-        listed.map_err(forge::failure)?;
+        forge.may_list_deploy_keys().await.map_err(forge::failed)?;
     }
 
     let message = message(&layout, &installation, &tip);

@@ -21,6 +21,7 @@ use crate::commands::bootstrap::plan::Verb;
 use crate::commands::bootstrap::verdict::{Target as Wanted, judge};
 use crate::commands::bootstrap::{manifests, source, take_over};
 use crate::forge;
+use crate::forge::{Proposal, Proposed, Registered};
 use crate::git::{Pushed, Target};
 
 /// Pushes tried while others push too.
@@ -195,8 +196,8 @@ async fn propose(
         return Ok(format!("branch {head}"));
     };
     let name = forge.kind.request_name();
-    let proposed = forge.open_pull_request(&proposal).await;
-    match proposed.map_err(forge::failure)? {
+    let opened = forge.open_pull_request(&proposal).await;
+    match opened.map_err(forge::failed)? {
         Proposed::Opened(request) => {
             progress.done(&format!("{name} {} opened", request.url));
             Ok(request.url)
@@ -271,7 +272,7 @@ async fn credentials(
         Some(forge) => {
             progress.begin("registering the deploy key");
             let registered = forge.register_deploy_key(key).await;
-            match registered.map_err(forge::failure)? {
+            match registered.map_err(forge::failed)? {
                 Registered::Added => {
                     progress.done(&format!("deploy key added at {}, read-only", forge.kind));
                     return Ok(());
