@@ -127,7 +127,7 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// A revision people recognize: seven characters of a commit, a version or tag as it is.
+/// A revision users recognize: seven characters of a commit, a version or tag as it is.
 pub fn short_revision(revision: &str) -> &str {
     let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_commit { &revision[..7] } else { revision }

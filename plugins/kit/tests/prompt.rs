@@ -176,14 +176,22 @@ fn only_yes_and_enter_agree() {
         terminal.shows("Prune 3 objects? [y/N]").press(keys);
         let (ended, screen) = terminal.ends();
         assert_eq!(ended, code, "{keys:?}: {screen}");
-        assert_eq!(screen.contains("nothing was changed"), code == 4, "{screen}");
+        assert_eq!(
+            screen.contains("nothing was changed"),
+            code == 4,
+            "{screen}"
+        );
     }
 }
 
 #[test]
 fn a_long_question_is_shown_once() {
     let mut terminal = Terminal::asking("long", &[]);
-    terminal.shows("[y/N]").press("y").shows("[Y/n]").press("\r");
+    terminal
+        .shows("[y/N]")
+        .press("y")
+        .shows("[Y/n]")
+        .press("\r");
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert_eq!(screen.matches("Delete").count(), 1, "{screen}");

@@ -69,7 +69,7 @@ pub async fn run(args: TerminateArgs, flags: ConnectionArgs) -> Result<ExitStatu
     let (namespace, name) = state::name(&application);
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     let mut progress = Progress::new(args.color.color);
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let (patch, said) = match task(&application) {
             Task::Nothing => {
                 progress.done(&format!("{name}: nothing is under way"));

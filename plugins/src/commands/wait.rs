@@ -68,7 +68,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
     let mut progress = Progress::new(args.color.color);
-    let mut memory = Memory::new(Timestamp::now());
+    let mut wait_state = WaitState::new(Timestamp::now());
     let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
     let mut ancestry = None;
     let mut goal = Goal {

@@ -26,6 +26,7 @@ use crate::commands::bootstrap::{
     take_over,
 };
 use crate::forge;
+use crate::forge::{DeployKey, Forge};
 use crate::git::{Repository, Target, WorkDir};
 
 /// Oldest Kubernetes that is known to do: server-side apply as the agent uses it.

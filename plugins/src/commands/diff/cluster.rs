@@ -77,7 +77,10 @@ pub(super) struct Comparison<'a> {
 
 /// What came of one object.
 enum Answer {
-    Compared(Box<ObjectPreview>),
+    Equal,
+    Differs(Box<PreviewObject>),
+    /// The same, with differences that are ignored: how many.
+    Ignoring(Box<Self>, usize),
     /// The user may not look.
     Forbidden(String),
 }

@@ -35,7 +35,7 @@ use crate::git::WorkingTree;
 const VARIABLE: &str = "GITOPS_RENDERER";
 /// Its program.
 const PROGRAM: &str = "gitops-renderer";
-/// Most objects named that the project does not allow.
+/// Most bad manifests told at a time.
 const MAX_PROBLEMS: usize = 5;
 
 /// Renders and compares. Returns the answer and the Git side in words.
@@ -49,7 +49,7 @@ pub(super) async fn compare(
     let sources = application.spec.effective_sources();
     let program = renderer()?;
     let tree = WorkingTree::of(directory).await?;
-    suitable::check(sources, &tree, |url| tree.is_of(url))
+    local::check(sources, &tree, |url| tree.is_of(url))
         .map_err(|why| unsuitable(&why, directory, application))?;
     progress.begin("asking the cluster for its kinds");
     let namespace = agent_namespace(application);
@@ -107,7 +107,7 @@ pub(super) async fn compare(
             .collect(),
         ..PreviewStatus::default()
     };
-    Ok((answer, suitable::side(&directory.display().to_string(), &tree)))
+    Ok((answer, local::side(&directory.display().to_string(), &tree)))
 }
 
 /// The manifests of all sources, and what the renderer says besides.
@@ -254,4 +254,16 @@ fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
             .hint("or push a branch and ask the agent, which fetches them: --revision BRANCH"),
         error => failed(&text::one_line(&error.to_string())),
     }
+}
+
+fn invalid(problems: &[desired::InvalidManifest]) -> CommandError {
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(MAX_PROBLEMS)
+        .map(|problem| text::one_line(&problem.to_string()))
+        .collect();
+    if problems.len() > MAX_PROBLEMS {
+        lines.push(format!("and {} more", problems.len() - MAX_PROBLEMS));
+    }
+    failed(&lines.join("; "))
 }

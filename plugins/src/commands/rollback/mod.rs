@@ -24,6 +24,7 @@ use crate::commands::rollback::document::Done;
 use crate::commands::rollback::prepare::{Prepared, RollbackReady};
 use crate::commands::rollback::session::{Mode, Session};
 use crate::commands::rollback::{document, masked, screen};
+use crate::forge::Choice;
 use crate::git::WorkDir;
 
 pub mod application;

@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_request_is_recognized() {
-        let operation = request(&Wish::default(), Vec::new(), "ana", "7");
+        let operation = request(&SyncRequest::default(), Vec::new(), "ana", "7");
         assert!(is(&operation, "7") && !is(&operation, "8"));
         assert!(!is(&Operation::default(), "7"));
         let json = serde_json::to_value(&operation).unwrap();

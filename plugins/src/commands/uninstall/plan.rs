@@ -71,8 +71,8 @@ pub fn has_finalizers(object: &Value) -> bool {
         .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
-/// The plan for people.
-pub fn screen(found: &Found, wish: &Wish, view: &View) -> String {
+/// The plan for users.
+pub fn screen(found: &Found, options: &UninstallOptions, view: &View) -> String {
     let mut lines = vec![Style::Bold.apply("Plan (nothing changed yet)", view.color)];
     let mut line = |sign: &str, style: Style, text: String| {
         lines.push(format!(
