@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -156,9 +157,13 @@ fn modes(master: &dyn MasterPty) -> String {
 }
 
 fn screen(bytes: &[u8]) -> vt100::Screen {
-    let mut parser = vt100::Parser::new(30, 80, 0);
+    let mut parser = vt100::Parser::new(cells(30), cells(80), 0);
     parser.process(bytes);
     parser.screen().clone()
+}
+
+fn cells(count: u16) -> NonZeroU16 {
+    NonZeroU16::new(count).unwrap()
 }
 
 #[test]

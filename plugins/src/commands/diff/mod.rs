@@ -23,7 +23,6 @@ use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::preview::Question;
 use crate::cluster::{application, preview};
 use crate::commands::diff::screen::Diff;
-use crate::commands::diff::{document, external, screen};
 
 mod cluster;
 pub mod document;

@@ -25,7 +25,6 @@ use crate::cluster::installation::{CLIENT, Found, Skew, skew};
 use crate::cluster::{application, failure, installation};
 use crate::commands::doctor::report::{Check, State};
 use crate::commands::doctor::rights::Right;
-use crate::commands::doctor::{report, rights};
 use crate::{commands, extension};
 
 pub mod report;

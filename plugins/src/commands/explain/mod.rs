@@ -12,7 +12,6 @@ use jiff::Timestamp;
 
 use crate::cluster::application;
 use crate::cluster::connection::ConnectionArgs;
-use crate::commands::explain::{document, screen};
 
 mod around;
 pub mod document;

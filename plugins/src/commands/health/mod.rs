@@ -19,7 +19,6 @@ use tokio::task::spawn_blocking;
 use crate::cluster::connection::ConnectionArgs;
 use crate::commands::health::manifests::Manifest;
 use crate::commands::health::report::Verdict;
-use crate::commands::health::{manifests, report};
 
 pub mod manifests;
 pub mod report;

@@ -12,7 +12,6 @@ use jiff::Zoned;
 use crate::cluster::application;
 use crate::cluster::connection::ConnectionArgs;
 use crate::commands::history::screen::Form as Drawn;
-use crate::commands::history::{document, screen};
 
 pub mod document;
 pub mod screen;

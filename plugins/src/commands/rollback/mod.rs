@@ -23,7 +23,6 @@ use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::rollback::document::Done;
 use crate::commands::rollback::prepare::{Prepared, RollbackReady};
 use crate::commands::rollback::session::{Mode, Session};
-use crate::commands::rollback::{document, masked, screen};
 use crate::forge::Choice;
 use crate::git::WorkDir;
 

@@ -21,7 +21,6 @@ use crate::cluster::application::{Named, none_found};
 use crate::cluster::connection::{Connection, ConnectionArgs};
 use crate::cluster::pods::workloads;
 use crate::commands::status::watch::watch;
-use crate::commands::status::{detail, document, list};
 
 pub mod detail;
 pub mod document;

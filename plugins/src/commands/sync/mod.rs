@@ -22,7 +22,6 @@ use crate::cluster::follow::{Followed, follow};
 use crate::cluster::{application, failure};
 use crate::commands::sync::operation::{Selector, SyncRequest};
 use crate::commands::sync::plan::Plan;
-use crate::commands::sync::{operation, plan, state, verdict};
 
 pub mod goal;
 pub mod operation;

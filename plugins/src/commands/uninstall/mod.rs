@@ -15,7 +15,6 @@ use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::bootstrap::cluster::Cluster;
 use crate::commands::bootstrap::permissions;
 use crate::commands::uninstall::plan::{UninstallOptions, left, screen};
-use crate::commands::uninstall::{find, remove};
 
 pub mod find;
 pub mod plan;

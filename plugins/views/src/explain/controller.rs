@@ -15,7 +15,7 @@ const ABANDONED: i64 = 900;
 /// Seconds an Application may wait for its first comparison.
 const FIRST_LOOK: i64 = 30;
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
     agent(inquiry, causes);
     skipped(inquiry, causes);
     deletion(inquiry, causes);

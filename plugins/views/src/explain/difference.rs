@@ -14,7 +14,7 @@ const SHOWN: usize = 5;
 /// Repairs of one object within [`events::WINDOW`] from which on two parties fight over it.
 const FIGHT: i32 = 3;
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     fights(inquiry, causes, notes);
     let differing: Vec<&ResourceStatus> = inquiry
         .resources

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
 /// Seconds back in which repairs count.
-pub const WINDOW: i64 = 900;
+pub(super) const WINDOW: i64 = 900;
 /// Seconds back in which warnings are worth a word.
 const RECENT: i64 = 3_600;
 
 /// What self-heal did to one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heal {
+pub(super) struct Heal {
     pub kind: String,
     pub name: String,
     pub times: i32,
@@ -23,7 +23,7 @@ pub struct Heal {
 }
 
 /// Repairs of the last minutes, by object.
-pub fn heals(events: &[Event], now: Timestamp) -> Vec<Heal> {
+pub(super) fn heals(events: &[Event], now: Timestamp) -> Vec<Heal> {
     let mut heals: BTreeMap<(String, String), Heal> = BTreeMap::new();
     let found = events.iter().filter(|event| {
         event.reason.as_deref() == Some("SelfHealed")
@@ -56,7 +56,7 @@ pub fn heals(events: &[Event], now: Timestamp) -> Vec<Heal> {
 }
 
 /// Recent warnings about an object, newest first, each once: `FailedCreate (x12, 2m ago): …`.
-pub fn warnings<'a>(
+pub(super) fn warnings<'a>(
     events: &'a [Event],
     namespace: &str,
     kind: &str,
@@ -88,7 +88,7 @@ pub fn warnings<'a>(
 }
 
 /// A warning in one line.
-pub fn in_words(event: &Event, now: Timestamp) -> String {
+pub(super) fn in_words(event: &Event, now: Timestamp) -> String {
     let times = match times(event) {
         0 | 1 => String::new(),
         times => format!("x{times}, "),

@@ -22,7 +22,7 @@ const LONG: i64 = 600;
 /// Seconds an object may take to be gone.
 const DELETION: i64 = 60;
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     let tree = Tree::of(&inquiry.evidence.workloads);
     let mut unwell: Vec<&ResourceStatus> = inquiry
         .resources

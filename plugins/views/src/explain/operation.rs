@@ -14,7 +14,7 @@ const SHOWN: usize = 3;
 /// Retries of automated sync when the policy does not say.
 const DEFAULT_RETRIES: i64 = 5;
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
     let Some(state) = inquiry
         .status()
         .and_then(|status| status.operation_state.as_ref())

@@ -77,7 +77,7 @@ impl Subject {
     }
 }
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     let Some(subject) = &inquiry.evidence.subject else {
         return;
     };

@@ -14,7 +14,7 @@ use crate::status::drift;
 use crate::status::reason::Code;
 
 /// The Pods beneath an object; only the one that was asked about, when one was.
-pub fn pods<'a>(inquiry: &Inquiry<'_>, resource: &ResourceStatus, tree: &Tree<'a>) -> Vec<&'a Pod> {
+pub(super) fn pods<'a>(inquiry: &Inquiry<'_>, resource: &ResourceStatus, tree: &Tree<'a>) -> Vec<&'a Pod> {
     let asked = inquiry
         .evidence
         .subject
@@ -31,7 +31,7 @@ fn pod_name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
 }
 
-pub fn of_pods(
+pub(super) fn of_pods(
     inquiry: &Inquiry<'_>,
     resource: &ResourceStatus,
     fault: Fault,
@@ -212,7 +212,7 @@ fn unbound(claim: &PersistentVolumeClaim) -> Option<String> {
 }
 
 /// Pods that are not even made: quota, admission, a ServiceAccount that is not there.
-pub fn not_made(
+pub(super) fn not_made(
     inquiry: &Inquiry<'_>,
     resource: &ResourceStatus,
     tree: &Tree<'_>,
@@ -268,7 +268,7 @@ pub fn not_made(
 }
 
 /// Pods that wait for a volume, a ConfigMap or a Secret to mount.
-pub fn mounts(inquiry: &Inquiry<'_>, resource: &ResourceStatus, pods: &[&Pod]) -> Option<Cause> {
+pub(super) fn mounts(inquiry: &Inquiry<'_>, resource: &ResourceStatus, pods: &[&Pod]) -> Option<Cause> {
     let (pod, event) = pods
         .iter()
         .filter(|pod| !problem::is_ready(pod))

@@ -11,7 +11,7 @@ use crate::explain::{Cause, Inquiry};
 use crate::status::reason::Code;
 
 /// Name of the cause that says that a deletion waits for a user.
-pub const CONFIRMATION: &str = "Confirmation";
+pub(super) const CONFIRMATION: &str = "Confirmation";
 
 /// A way to fail, with the words by which it is known.
 struct Pattern {
@@ -126,7 +126,7 @@ const PATTERNS: &[Pattern] = &[
     },
 ];
 
-pub fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
+pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     let Some(status) = inquiry.status() else {
         return;
     };

@@ -1,7 +1,6 @@
 //! What a rollback would do, before anything is done.
 
 use gitops_api::preview::{PreviewCounts, PreviewObject, PreviewRestore};
-use gitops_kit::text::one_line;
 use jiff::Timestamp;
 use serde_json::json;
 
