@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gitops_api::constants::{annotation, config_map};
+use gitops_api::constants::{annotation, config_map, label, secret_type};
 use gitops_api::{AppProject, Application, OperationPhase};
 use gitops_core::manifest::digest;
+use gitops_transport::chain;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -21,6 +23,7 @@ use crate::app_key::AppKey;
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::repositories::credentials::CurrentCredentials;
 use crate::settings::SettingsReader;
 use crate::watch_backoff::CappedBackoff;
 
@@ -32,10 +35,8 @@ pub(crate) struct Configuration {
     pub(crate) applications: Store<Application>,
     /// The projects.
     pub(crate) projects: Store<AppProject>,
-    /// Repository and credential Secrets.
-    pub(crate) secrets: Store<Secret>,
-    /// argocd-cm, known hosts, certificates.
-    pub(crate) config_maps: Store<ConfigMap>,
+    /// How repositories are reached.
+    pub(crate) credentials: Arc<CurrentCredentials>,
 }
 
 impl Configuration {
@@ -51,12 +52,6 @@ impl Configuration {
             .get(&ObjectRef::new(name).within(&self.namespace))
     }
 
-    /// The ConfigMap of that name, if it exists and belongs to Argo CD.
-    pub(crate) fn config_map(&self, name: &str) -> Option<Arc<ConfigMap>> {
-        self.config_maps
-            .get(&ObjectRef::new(name).within(&self.namespace))
-    }
-
     /// Name under which an application's objects are tracked.
     pub(crate) fn instance(&self, key: &AppKey) -> String {
         key.instance(&self.namespace)
@@ -69,6 +64,9 @@ impl Configuration {
     }
 }
 
+/// Longest wait for the first lists; the agent's namespace is small.
+const INITIAL_LIST_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(
     args: &RunArgs,
@@ -78,122 +76,193 @@ pub(crate) async fn read(
     settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Configuration> {
-    let namespace = &args.namespace;
-    let (applications, app_writer) = reflector::store::<Application>();
-    let (app_queue, app_metrics, app_store) =
-        (queue.clone(), metrics.clone(), applications.clone());
-    let mut seen = HashMap::new();
-    follow(
-        Api::namespaced(client.clone(), namespace),
-        watcher::Config::default(),
-        app_writer,
+    let mut watches = NamespaceWatches {
+        client,
+        namespace: &args.namespace,
         tasks,
-        move |event| {
-            app_metrics
-                .applications
-                .set(i64::try_from(app_store.len()).unwrap_or(i64::MAX));
-            match event {
-                watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
-                    // The agent's own status writes come back here and ask for nothing.
-                    let digest = request_digest(app);
-                    let key = AppKey::of(app);
-                    if seen.insert(key.clone(), digest.clone()) != Some(digest) {
-                        app_queue.add(key);
-                    }
-                }
-                watcher::Event::Delete(app) => {
-                    seen.remove(&AppKey::of(app));
-                    app_queue.add(AppKey::of(app));
-                }
-                watcher::Event::Init | watcher::Event::InitDone => {}
-            }
-        },
-    );
-    let all = |queue: &Arc<Queue<AppKey>>, applications: &Store<Application>| {
-        let (queue, applications) = (queue.clone(), applications.clone());
+    };
+    let applications = watches.applications(queue, metrics);
+    let everything = {
+        let (queue, applications) = (Arc::clone(queue), applications.clone());
         move || {
             for app in applications.state() {
                 queue.add(AppKey::of(app.as_ref()));
             }
         }
     };
-    let (projects, writer) = reflector::store::<AppProject>();
-    let everything = all(queue, &applications);
-    let api = Api::namespaced(client.clone(), namespace);
-    follow(
-        api,
-        watcher::Config::default(),
-        writer,
-        tasks,
-        move |event| {
-            if is_change(event) {
-                everything();
-            }
-        },
-    );
-    let (secrets, writer) = reflector::store::<Secret>();
-    let everything = all(queue, &applications);
-    let selector = format!(
-        "{} in ({}, {})",
-        gitops_api::constants::label::SECRET_TYPE,
-        gitops_api::constants::secret_type::REPOSITORY,
-        gitops_api::constants::secret_type::REPO_CREDS
-    );
-    let api = Api::namespaced(client.clone(), namespace);
-    follow(
-        api,
-        watcher::Config::default().labels(&selector),
-        writer,
-        tasks,
-        move |event| {
-            if is_change(event) {
-                everything();
-            }
-        },
-    );
-    let (config_maps, writer) = reflector::store::<ConfigMap>();
-    let everything = all(queue, &applications);
-    let api = Api::namespaced(client.clone(), namespace);
-    let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
+    let projects = watches.projects(everything.clone());
+    let credentials = Arc::new(CurrentCredentials::new(args.allow_file_repositories));
+    let secrets = watches.secrets(&credentials, everything.clone());
     let settings = Arc::new(settings);
-    let (reader, store) = (settings.clone(), config_maps.clone());
-    let argocd_cm = ObjectRef::new(config_map::SETTINGS).within(namespace);
-    follow(api, config, writer, tasks, move |event| {
-        let listed = matches!(event, watcher::Event::InitDone);
-        if is_change(event) || listed {
-            let changed = reader.read(store.get(&argocd_cm).as_deref());
-            if changed || is_change(event) {
-                everything();
-            }
-        }
-    });
+    let config_maps = watches.config_maps(&settings, &credentials, everything);
     let read = async {
         applications.wait_until_ready().await?;
         projects.wait_until_ready().await?;
         secrets.wait_until_ready().await?;
         config_maps.wait_until_ready().await
     };
-    tokio::time::timeout(Duration::from_mins(1), read)
+    tokio::time::timeout(INITIAL_LIST_TIMEOUT, read)
         .await
         .context(
             "Applications, AppProjects, Secrets and ConfigMaps could not be read within a minute; \
              are the CustomResourceDefinitions installed, and may the service account list them?",
         )?
         .context("a watch ended")?;
-    // The watch may tell of it a moment later, and nothing may begin with other settings.
-    let argocd_cm = ObjectRef::new(config_map::SETTINGS).within(namespace);
-    settings.read(config_maps.get(&argocd_cm).as_deref());
+    // The watches may tell of it a moment later, and nothing may begin with anything else.
+    credentials.set_secrets(&secrets.state());
+    read_config_maps(&config_maps, &args.namespace, &settings, &credentials);
     Ok(Configuration {
-        namespace: namespace.clone(),
+        namespace: args.namespace.clone(),
         applications,
         projects,
-        secrets,
-        config_maps,
+        credentials,
     })
 }
 
-fn is_change<K>(event: &watcher::Event<K>) -> bool {
-    matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_))
+/// Watches of the agent's own namespace. Each takes note of what it brings before it wakes anybody.
+struct NamespaceWatches<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+    tasks: &'a mut JoinSet<anyhow::Result<()>>,
+}
+
+impl NamespaceWatches<'_> {
+    fn applications(
+        &mut self,
+        queue: &Arc<Queue<AppKey>>,
+        metrics: &Arc<Metrics>,
+    ) -> Store<Application> {
+        let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
+        let mut seen = HashMap::new();
+        self.follow(watcher::Config::default(), move |event, store| {
+            metrics
+                .applications
+                .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
+            match event {
+                watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
+                    // The agent's own status writes come back here and ask for nothing.
+                    let digest = request_digest(app);
+                    let key = AppKey::of(app);
+                    if seen.insert(key.clone(), digest.clone()) != Some(digest) {
+                        queue.add(key);
+                    }
+                }
+                watcher::Event::Delete(app) => {
+                    let key = AppKey::of(app);
+                    seen.remove(&key);
+                    queue.add(key);
+                }
+                watcher::Event::Init | watcher::Event::InitDone => {}
+            }
+        })
+    }
+
+    fn projects(&mut self, on_change: impl Fn() + Send + 'static) -> Store<AppProject> {
+        self.follow(watcher::Config::default(), move |event, _| {
+            // A new list may differ in anything: what changed while a watch was down is not told.
+            if is_settled(event) {
+                on_change();
+            }
+        })
+    }
+
+    fn secrets(
+        &mut self,
+        credentials: &Arc<CurrentCredentials>,
+        on_change: impl Fn() + Send + 'static,
+    ) -> Store<Secret> {
+        let selector = format!(
+            "{} in ({}, {})",
+            label::SECRET_TYPE,
+            secret_type::REPOSITORY,
+            secret_type::REPO_CREDS
+        );
+        let credentials = Arc::clone(credentials);
+        let config = watcher::Config::default().labels(&selector);
+        self.follow(config, move |event, store: &Store<Secret>| {
+            if is_settled(event) && credentials.set_secrets(&store.state()) {
+                on_change();
+            }
+        })
+    }
+
+    fn config_maps(
+        &mut self,
+        settings: &Arc<SettingsReader>,
+        credentials: &Arc<CurrentCredentials>,
+        on_change: impl Fn() + Send + 'static,
+    ) -> Store<ConfigMap> {
+        let (settings, credentials) = (Arc::clone(settings), Arc::clone(credentials));
+        let namespace = self.namespace.to_owned();
+        let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
+        self.follow(config, move |event, store| {
+            if is_settled(event) && read_config_maps(store, &namespace, &settings, &credentials) {
+                on_change();
+            }
+        })
+    }
+
+    /// Keeps a store current and tells every event, after the store has it.
+    fn follow<K>(
+        &mut self,
+        config: watcher::Config,
+        mut on_event: impl FnMut(&watcher::Event<K>, &Store<K>) + Send + 'static,
+    ) -> Store<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (store, writer) = reflector::store::<K>();
+        let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
+        let stream = watcher(api, config)
+            .backoff(CappedBackoff::default())
+            .modify(|object| {
+                object.meta_mut().managed_fields = None;
+            });
+        let mut stream = reflector(writer, stream).boxed();
+        let current = store.clone();
+        self.tasks.spawn(async move {
+            loop {
+                match stream.try_next().await {
+                    Ok(Some(event)) => on_event(&event, &current),
+                    Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
+                    Err(error) => tracing::warn!(
+                        kind = std::any::type_name::<K>(),
+                        error = chain(&error),
+                        "a watch broke; it is taken up again"
+                    ),
+                }
+            }
+        });
+        store
+    }
+}
+
+/// Takes over the ConfigMaps as they are now; says whether that changed anything.
+fn read_config_maps(
+    store: &Store<ConfigMap>,
+    namespace: &str,
+    settings: &SettingsReader,
+    credentials: &CurrentCredentials,
+) -> bool {
+    let get = |name: &str| store.get(&ObjectRef::new(name).within(namespace));
+    let settings_changed = settings.read(get(config_map::SETTINGS).as_deref());
+    let parameters_changed = settings.read_parameters(get(config_map::PARAMETERS).as_deref());
+    let trust_changed = credentials.set_trust(
+        get(config_map::TLS_CERTS).as_deref(),
+        get(config_map::SSH_KNOWN_HOSTS).as_deref(),
+    );
+    settings_changed || parameters_changed || trust_changed
+}
+
+/// Whether the store is whole after this event: in the middle of a list it is not.
+fn is_settled<K>(event: &watcher::Event<K>) -> bool {
+    !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_))
 }
 
 /// What of an Application asks for work: everything but its status, and of that the wish to end
@@ -219,41 +288,4 @@ fn request_digest(app: &Application) -> String {
             .and_then(|status| status.operation_state.as_ref())
             .is_some_and(|state| state.phase == OperationPhase::Terminating),
     ]))
-}
-
-/// Keeps a store current and tells every event.
-fn follow<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    writer: reflector::store::Writer<K>,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    mut on_event: impl FnMut(&watcher::Event<K>) + Send + 'static,
-) where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let stream = watcher(api, config)
-        .backoff(CappedBackoff::default())
-        .modify(|object| {
-            object.meta_mut().managed_fields = None;
-        });
-    let mut stream = reflector(writer, stream).boxed();
-    tasks.spawn(async move {
-        loop {
-            match stream.try_next().await {
-                Ok(Some(event)) => on_event(&event),
-                Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
-                Err(error) => tracing::warn!(
-                    kind = std::any::type_name::<K>(),
-                    error = gitops_transport::chain(&error),
-                    "a watch broke; it is taken up again"
-                ),
-            }
-        }
-    });
 }

@@ -30,7 +30,8 @@ use crate::clusters::Clusters;
 use crate::configuration::Configuration;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::repositories::hub::RepositoryManager;
+use crate::repositories::charts::Charts;
+use crate::repositories::manager::{self, RepositoryManager};
 use crate::settings::CurrentSettings;
 use crate::{applications, configuration, lease, previews, serve};
 
@@ -200,6 +201,7 @@ async fn controller(
         max_age: args.poll_interval,
         ..FetcherConfig::new(args.cache_dir.join("charts"))
     })
+    .map(Charts::new)
     .context("cannot make the chart cache")?;
     let queue: Arc<Queue<AppKey>> = Arc::default();
     let (settings_reader, settings) = CurrentSettings::new();
@@ -214,7 +216,7 @@ async fn controller(
     .await
     .context("cannot ask the API server which kinds it serves")?;
     let cluster = Arc::new(cluster);
-    let hub = RepositoryManager::new(
+    let repositories = RepositoryManager::new(
         args.cache_dir.join("git"),
         args.poll_interval,
         on_repositories(queue.clone()),
@@ -228,10 +230,9 @@ async fn controller(
         sources: Sources {
             configuration: configuration.clone(),
             settings: settings.clone(),
-            hub,
+            repositories,
             charts,
             renderer,
-            allow_file: args.allow_file_repositories,
             metrics: metrics.clone(),
         },
         configuration,
@@ -293,7 +294,7 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
     })
 }
 
-fn on_repositories(queue: Arc<Queue<AppKey>>) -> crate::repositories::hub::OnChange {
+fn on_repositories(queue: Arc<Queue<AppKey>>) -> manager::OnChange<AppKey> {
     Arc::new(move |apps: BTreeSet<AppKey>| {
         for app in apps {
             queue.add(app);
@@ -310,7 +311,7 @@ async fn follow_settings(
     let mut rules = settings.rules();
     loop {
         let interval = current.reconciliation.or(controller.limits.poll_interval);
-        controller.sources.hub.set_interval(interval);
+        controller.sources.repositories.set_interval(interval);
         let latest = settings.rules();
         for cluster in controller.clusters.all() {
             cluster.watches.drop_unneeded();

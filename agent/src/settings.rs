@@ -1,9 +1,10 @@
-//! argocd-cm as it is now, with the health rules in it compiled. What its keys mean is decided in
-//! core; this module only passes on the latest reading.
+//! argocd-cm and argocd-cmd-params-cm as they are now, with the health rules in them compiled. What
+//! their keys mean is decided in core; this module only passes on the latest reading.
 
 use std::sync::Arc;
 
-use gitops_core::settings::Settings;
+use gitops_core::settings::{Interval, Settings};
+use gitops_core::sync::time_limit;
 use gitops_customizations::Customizations;
 use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 pub(crate) struct CurrentSettings {
     settings: watch::Receiver<Arc<Settings>>,
     rules: watch::Receiver<Arc<Customizations>>,
+    sync_timeout: watch::Receiver<Interval>,
 }
 
 impl CurrentSettings {
@@ -20,11 +22,18 @@ impl CurrentSettings {
     pub(crate) fn new() -> (SettingsReader, Self) {
         let (settings_sender, settings) = watch::channel(Arc::default());
         let (rules_sender, rules) = watch::channel(Arc::default());
+        let (sync_timeout_sender, sync_timeout) = watch::channel(Interval::Unset);
         let reader = SettingsReader {
             settings: settings_sender,
             rules: rules_sender,
+            sync_timeout: sync_timeout_sender,
         };
-        (reader, Self { settings, rules })
+        let current = Self {
+            settings,
+            rules,
+            sync_timeout,
+        };
+        (reader, current)
     }
 
     /// The settings now.
@@ -35,6 +44,11 @@ impl CurrentSettings {
     /// Users' own health rules now. New ones are there before the settings they come with.
     pub(crate) fn rules(&self) -> Arc<Customizations> {
         self.rules.borrow().clone()
+    }
+
+    /// The longest time one sync may take, as argocd-cmd-params-cm says.
+    pub(crate) fn sync_timeout(&self) -> Interval {
+        *self.sync_timeout.borrow()
     }
 
     /// Waits for other settings; `None` when there will be none any more.
@@ -55,6 +69,7 @@ impl Default for CurrentSettings {
 pub(crate) struct SettingsReader {
     settings: watch::Sender<Arc<Settings>>,
     rules: watch::Sender<Arc<Customizations>>,
+    sync_timeout: watch::Sender<Interval>,
 }
 
 impl SettingsReader {
@@ -84,5 +99,22 @@ impl SettingsReader {
             tracing::warn!(%warning, "a setting is ignored");
         }
         changed
+    }
+
+    /// Reads argocd-cmd-params-cm; without one the agent's own limits are in force. Says whether
+    /// anything changed.
+    pub(crate) fn read_parameters(&self, config_map: Option<&ConfigMap>) -> bool {
+        let text = config_map.and_then(|map| map.data.as_ref()?.get(time_limit::KEY));
+        let limit = match text.map(|text| time_limit::read(text)) {
+            Some(Ok(Some(limit))) => Interval::Every(limit),
+            Some(Ok(None)) => Interval::Never,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "invalid parameter, the agent's own limit is used");
+                Interval::Unset
+            }
+            None => Interval::Unset,
+        };
+        self.sync_timeout
+            .send_if_modified(|current| std::mem::replace(current, limit) != limit)
     }
 }

@@ -148,3 +148,18 @@ pub enum RenderError {
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
+
+impl RenderError {
+    /// Whether the same render may succeed later without anybody changing anything: a worker that
+    /// hung, ended or did not start, a tree whose storage failed. Too much memory is not: the same
+    /// templates need as much again.
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout(_)
+                | Self::Crashed { .. }
+                | Self::Unavailable { .. }
+                | Self::Tree(TreeError::Storage { .. })
+        )
+    }
+}

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gitops_api::{Application, ApplicationStatus};
+use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::HealHistory;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::app_key::AppKey;
-use crate::applications::sources::rendered::RenderedSources;
+use crate::applications::sources::rendered::RenderCache;
 
 /// The memory of every application. One application is worked on under the lock of its own.
 #[derive(Default)]
@@ -33,14 +34,16 @@ impl AppCaches {
 #[derive(Default)]
 pub(crate) struct AppCache {
     /// The last render.
-    pub(crate) rendered: Option<RenderedSources>,
+    pub(crate) rendered: RenderCache,
     /// The last render of a revision that is held instead of the tracked one.
-    pub(crate) held: Option<RenderedSources>,
+    pub(crate) held: RenderCache,
     /// The last render of a revision that a sync was asked for or began with.
-    pub(crate) operating: Option<RenderedSources>,
+    pub(crate) operating: RenderCache,
     /// The tracked commit at which [`gitops_api::status::LiveRevision`] was last found out.
     pub(crate) live_at: Option<String>,
     /// Passes in a row that could not even compare.
+    pub(crate) failed: Option<FailedAttempts>,
+    /// Passes in a row over its deletion that failed.
     pub(crate) failures: u32,
     /// When its objects were healed.
     pub(crate) heals: HealHistory,

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::report::status::Condition;
 
 use crate::app_key::AppKey;
-use crate::applications::condition::invalid_spec;
 use crate::applications::controller::Controller;
+use crate::applications::error::ReconcileError;
 use crate::applications::permission;
 use crate::applications::sources::render::RenderTarget;
 use crate::cluster::Cluster;
@@ -39,12 +38,9 @@ impl<'a> ReconcileContext<'a> {
         key: &'a AppKey,
         app: &'a Application,
         sources: &[ApplicationSource],
-    ) -> Result<Self, Condition> {
+    ) -> Result<Self, ReconcileError> {
         permission::validate(&controller.configuration, &app.spec, sources)?;
-        let cluster = controller
-            .clusters
-            .of(&app.spec.destination)
-            .map_err(|unknown| invalid_spec(unknown.to_string()))?;
+        let cluster = controller.clusters.of(&app.spec.destination)?;
         Ok(Self {
             controller,
             cluster,

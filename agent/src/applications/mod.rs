@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod controller;
 mod delete;
 pub(crate) mod draft;
+pub(crate) mod error;
 pub(crate) mod handover;
 pub(crate) mod observed_revisions;
 pub(crate) mod permission;

@@ -5,24 +5,22 @@ use std::sync::Arc;
 
 use gitops_api::{AppProject, ApplicationSource, ApplicationSpec};
 use gitops_core::manifest::desired::DesiredSet;
-use gitops_core::report::status::Condition;
 use gitops_core::{project, source};
 
-use crate::applications::condition::{comparison_errors, invalid_spec};
+use crate::applications::error::ReconcileError;
 use crate::configuration::Configuration;
 
 /// The project of that name.
 pub(crate) fn project(
     configuration: &Configuration,
     name: &str,
-) -> Result<Arc<AppProject>, Condition> {
-    configuration.project(name).ok_or_else(|| {
-        invalid_spec(format!(
-            "project {name} does not exist in namespace {}; create the AppProject or change \
-             spec.project",
-            configuration.namespace
-        ))
-    })
+) -> Result<Arc<AppProject>, ReconcileError> {
+    configuration
+        .project(name)
+        .ok_or_else(|| ReconcileError::ProjectMissing {
+            project: name.into(),
+            namespace: configuration.namespace.clone(),
+        })
 }
 
 /// Checks a spec, and its sources and destination against its project. Whether the destination is
@@ -31,19 +29,16 @@ pub(crate) fn validate(
     configuration: &Configuration,
     spec: &ApplicationSpec,
     sources: &[ApplicationSource],
-) -> Result<(), Condition> {
-    source::validate(spec).map_err(|problems| {
-        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        invalid_spec(texts.join("; "))
-    })?;
+) -> Result<(), ReconcileError> {
+    source::validate(spec).map_err(ReconcileError::InvalidSpec)?;
     let name = spec.effective_project();
     let project = project(configuration, name)?;
     for source in sources {
         project::permits_source(&project.spec, name, &source.repo_url)
-            .map_err(|denial| invalid_spec(denial.to_string()))?;
+            .map_err(ReconcileError::SpecDenied)?;
     }
     project::permits_destination(&project.spec, name, &spec.destination)
-        .map_err(|denial| invalid_spec(denial.to_string()))
+        .map_err(ReconcileError::SpecDenied)
 }
 
 /// Checks every object against the project before anything is applied.
@@ -51,13 +46,13 @@ pub(crate) fn check_kinds(
     configuration: &Configuration,
     spec: &ApplicationSpec,
     desired: &DesiredSet,
-) -> Result<(), Condition> {
+) -> Result<(), ReconcileError> {
     let name = spec.effective_project();
     let project = project(configuration, name)?;
     let denials = project::denied_objects(&project.spec, name, &spec.destination, desired);
     if denials.is_empty() {
         Ok(())
     } else {
-        Err(comparison_errors(&denials))
+        Err(ReconcileError::Denied(denials))
     }
 }

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use gitops_api::constants::config_map;
 use gitops_api::{ApplicationSpec, Operation, OperationPhase};
 use gitops_core::report::status::Condition;
+use gitops_core::settings::Interval;
 use gitops_core::sync::autosync::Automated;
 use gitops_core::sync::budget::Budget;
 use gitops_core::sync::retry::RetryPolicy;
-use gitops_core::sync::time_limit;
 
 use crate::app_key::AppKey;
 use crate::applications::condition::invalid_setting;
 use crate::configuration::Configuration;
+use crate::settings::CurrentSettings;
 
 /// Limits of the command line; settings and Applications may say others.
 #[derive(Clone, Copy, Debug)]
@@ -71,18 +71,11 @@ pub(crate) fn requested_retry(operation: &Operation, spec: &ApplicationSpec) -> 
 }
 
 /// The longest time one sync may take; `None` for no limit.
-pub(crate) fn sync_timeout(configuration: &Configuration, limits: &Limits) -> Option<Duration> {
-    let parameters = configuration.config_map(config_map::PARAMETERS);
-    let said = parameters
-        .as_ref()
-        .and_then(|map| map.data.as_ref()?.get(time_limit::KEY));
-    match said.map(|text| time_limit::read(text)) {
-        Some(Ok(limit)) => limit,
-        Some(Err(error)) => {
-            tracing::warn!(%error, "the agent's own limit is used");
-            limits.sync_timeout
-        }
-        None => limits.sync_timeout,
+pub(crate) fn sync_timeout(settings: &CurrentSettings, limits: &Limits) -> Option<Duration> {
+    match settings.sync_timeout() {
+        Interval::Unset => limits.sync_timeout,
+        Interval::Never => None,
+        Interval::Every(limit) => Some(limit),
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, ApplicationSource};
-use gitops_core::backoff;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::hook::Hook;
 use gitops_core::report::status;
 use gitops_core::report::status::{Condition, Report};
+use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::Decision;
 use gitops_core::sync::{autosync, deletion};
 use gitops_transport::chain;
@@ -24,22 +24,19 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::delete::delete;
 use crate::applications::draft::{HoldState, StatusDraft};
+use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::policy::{automated, automated_retry};
 use crate::applications::report::reporter::HandledRequests;
 use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
 use crate::applications::sources::hold;
-use crate::applications::sources::rendered::RenderedApp;
+use crate::applications::sources::rendered::{RenderCache, RenderedApp};
 use crate::applications::sync::approval::{pending_prune_approval, with_approval};
 use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::request::Request;
 use crate::applications::sync::{operation, window};
-
-/// First and longest pause before the next try of an application that could not be compared.
-const FIRST_PAUSE: Duration = Duration::from_secs(15);
-const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// Reconciles; returns when to do so again, if time alone may change the answer.
 pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Requeue {
@@ -93,23 +90,24 @@ async fn run(
     let found = async {
         let context = ReconcileContext::new(controller, key, app, sources)?;
         let app_state = look(&context, draft, cache, sources).await?;
-        Ok::<_, Condition>((context, app_state))
+        Ok::<_, ReconcileError>((context, app_state))
     };
     let found = found.await;
     handover::record_observed(controller, key, sources, &draft.tracked);
     let (context, app_state) = match found {
         Ok(found) => found,
-        Err(condition) => {
-            fail_requested_operation(draft, &condition);
-            draft.conditions.insert(condition);
+        Err(error) => {
+            fail_requested_operation(draft, &error);
+            draft.conditions.insert(error.condition());
             // A commit or a change of the spec wakes it at once; what mends itself does not.
-            let pause = backoff::delay(cache.failures, FIRST_PAUSE, 2, MAX_PAUSE);
-            cache.failures = cache.failures.saturating_add(1);
+            let interval = controller.sources.repositories.interval();
+            let kind = error.kind();
+            let pause = FailedAttempts::note(&mut cache.failed, kind, interval, Timestamp::now());
             report(controller, draft, cache, None).await?;
-            return Ok(Requeue::After(pause));
+            return Ok(Requeue::After(pause).or_sooner(chart_interval(controller, sources)));
         }
     };
-    cache.failures = 0;
+    cache.failed = None;
     let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
     let admission = admission::note(&context, draft, &app_state, cache);
     report(controller, draft, cache, Some(&app_state)).await?;
@@ -125,7 +123,7 @@ async fn look(
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
     sources: &[ApplicationSource],
-) -> Result<AppState, Condition> {
+) -> Result<AppState, ReconcileError> {
     draft.asks_admission = admission::is_due(draft.refresh.is_some(), cache);
     let wanted = render(context, draft, cache, sources).await?;
     keep_finalizers(context, &wanted.desired.hooks).await;
@@ -138,13 +136,17 @@ async fn render(
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
     sources: &[ApplicationSource],
-) -> Result<RenderedApp, Condition> {
+) -> Result<RenderedApp, ReconcileError> {
     let (from, target, spec) = (
         &context.controller.sources,
         &context.target(),
         &context.app.spec,
     );
     let hard = draft.refresh.as_deref() == Some("hard");
+    if draft.refresh.is_some() {
+        cache.rendered.forget_failure();
+        cache.held.forget_failure();
+    }
     from.follow(context.key, spec);
     let found = from
         .resolve(
@@ -160,7 +162,7 @@ async fn render(
         .await;
     match hold::held(draft, wanted.as_ref().ok()) {
         None => {
-            cache.held = None;
+            cache.held = RenderCache::default();
             wanted
         }
         Some(sources) => {
@@ -310,10 +312,10 @@ async fn sync_or_retry(
 }
 
 /// Answers a request to sync when it cannot even be compared.
-fn fail_requested_operation(draft: &mut StatusDraft<'_>, condition: &Condition) {
+fn fail_requested_operation(draft: &mut StatusDraft<'_>, error: &ReconcileError) {
     if let Some(operation) = &draft.app.operation {
         let request = Request::asked_for(operation, &draft.app.spec);
-        draft.operation = Some(request.refused(&condition.message, Timestamp::now()));
+        draft.operation = Some(request.refused(&error.to_string(), Timestamp::now()));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::applications::controller::Controller;
 use crate::applications::permission;
 use crate::applications::sources::rendered::RenderedSources;
 use crate::applications::sources::resolved::ResolvedSource;
-use crate::repositories::hub::blocking;
+use crate::repositories::blocking;
 
 /// Most files listed as read, a source.
 const MAX_INPUTS: usize = 5000;
@@ -51,13 +51,13 @@ pub(super) async fn preview(
         &spec.revisions,
     );
     let context = ReconcileContext::new(controller, &key, &app, &sources)
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     let from = &controller.sources;
     let mut notes = BTreeSet::new();
     let found = from
         .resolve(&app.spec, &sources, true, &mut notes)
         .await
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     let mut status = PreviewStatus {
         phase: PreviewPhase::Succeeded,
         revisions: found.iter().map(|found| found.revision.clone()).collect(),
@@ -86,11 +86,11 @@ pub(super) async fn preview(
             String::new(),
         )
         .await
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     let with_ignore_rules = rendered.with_ignore_rules(&app, &from.settings.get());
     rendered.desired = with_ignore_rules.desired;
     permission::check_kinds(&controller.configuration, &app.spec, &rendered.desired)
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     status.digest = rendered.desired.digest();
     status.inputs = inputs(&rendered, &found);
     status.warnings.extend(rendered.warnings.iter().cloned());
@@ -98,7 +98,7 @@ pub(super) async fn preview(
     status.warnings.extend(with_ignore_rules.problems);
     let (objects, counts) = preview_objects(&context, &rendered.desired, spec.objects)
         .await
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     status.objects = objects;
     status.counts = Some(counts);
     if let Some(restoration) = restoration {

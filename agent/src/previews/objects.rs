@@ -8,12 +8,11 @@ use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::project;
 use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
-use gitops_core::report::status::Condition;
 use gitops_core::report::{preview, refusal};
 use jiff::Timestamp;
 
-use crate::applications::condition::comparison_error;
 use crate::applications::context::ReconcileContext;
+use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::cluster::write::{WriteError, Writer};
@@ -30,7 +29,7 @@ pub(super) async fn preview_objects(
     context: &ReconcileContext<'_>,
     desired: &DesiredSet,
     whole: bool,
-) -> Result<(Vec<PreviewObject>, PreviewCounts), Condition> {
+) -> Result<(Vec<PreviewObject>, PreviewCounts), ReconcileError> {
     let configuration = &context.controller.configuration;
     let (cluster, instance) = (&*context.cluster, &context.instance);
     let spec = &context.app.spec;
@@ -83,9 +82,7 @@ pub(super) async fn preview_objects(
     for (object, answer) in found {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if error.is_transient() => {
-                return Err(comparison_error(error.to_string()));
-            }
+            Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => ObjectPreview {
                 object: desired
                     .objects

@@ -20,7 +20,7 @@ use crate::app_key::AppKey;
 use crate::applications::context::ReconcileContext;
 use crate::applications::sources::rendered::{Dependency, RenderedSource, RenderedSources};
 use crate::applications::sources::resolved::ResolvedSource;
-use crate::repositories::hub::blocking;
+use crate::repositories::blocking;
 
 /// Most files of an application's folder that are compared when it does not render.
 const MAX_FILES: usize = 5000;
@@ -68,24 +68,20 @@ pub(super) async fn restoration(
     let target = from
         .resolve(&app.spec, &sources, false, &mut notes)
         .await
-        .map_err(|condition| condition.message)?;
+        .map_err(|error| error.to_string())?;
     let rendering = context.target();
     let render =
         |found: Vec<ResolvedSource>| from.render(&rendering, found, String::new(), String::new());
-    let then = render(target.clone()).await.map_err(|condition| {
-        format!(
-            "the earlier revision no longer renders: {}",
-            condition.message
-        )
-    })?;
+    let then = render(target.clone())
+        .await
+        .map_err(|error| format!("the earlier revision no longer renders: {error}"))?;
     let (now, mut warnings) = match render(head.clone()).await {
         Ok(rendered) => (Some(rendered), Vec::new()),
-        Err(condition) => (
+        Err(error) => (
             None,
             vec![format!(
                 "the tracked revision does not render, so all files of the application's \
-                 folder are restored: {}",
-                condition.message
+                 folder are restored: {error}"
             )],
         ),
     };
@@ -224,7 +220,7 @@ async fn readers(
             unknown.push(other_key.name);
             continue;
         };
-        match &cache.rendered {
+        match cache.rendered.rendered() {
             Some(rendered) if rendered.sources.len() == found.len() => {
                 let mut reader = Reader {
                     application: other_key.name,

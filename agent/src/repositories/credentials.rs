@@ -1,66 +1,118 @@
 //! How to reach a repository: its Secrets, certificates and known hosts put together.
+//!
+//! Parsed when one of them changes, not when a repository is used. Never reads a cluster and never
+//! logs a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gitops_api::constants::{config_map, label};
+use gitops_api::constants::label;
 use gitops_charts::{BasicCredentials, ChartRepository, RepositoryKind};
-use gitops_core::source;
-use gitops_core::source::{RepositoryEntry, RepositorySecret, RepositorySecrets};
+use gitops_core::source::{
+    self, RepositoryEntry, RepositorySecret, RepositorySecrets, SecretProblem,
+};
 use gitops_git::{ClientCertificate, Credentials, ProxySettings, RepositoryAccess};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
+use parking_lot::RwLock;
 
-use crate::configuration::Configuration;
+/// The credentials of the agent's namespace as its watches last brought them.
+pub(crate) struct CurrentCredentials(RwLock<Arc<RepositoryCredentials>>);
 
-/// The credentials of the agent's namespace, as they are now.
-pub(crate) struct Repositories {
-    secrets: RepositorySecrets,
-    certificates: Option<Arc<ConfigMap>>,
+impl CurrentCredentials {
+    /// None yet. `allow_file` permits `file://` repositories (tests).
+    pub(crate) fn new(allow_file: bool) -> Self {
+        Self(RwLock::new(Arc::new(RepositoryCredentials {
+            allow_file,
+            ..RepositoryCredentials::default()
+        })))
+    }
+
+    /// The credentials now.
+    pub(crate) fn get(&self) -> Arc<RepositoryCredentials> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// Takes over the repository and repo-creds Secrets there are now; says whether that changed
+    /// anything. What is wrong with one is logged when it begins to be wrong.
+    pub(crate) fn set_secrets(&self, secrets: &[Arc<Secret>]) -> bool {
+        let parsed = parse(secrets);
+        let mut current = self.0.write();
+        if *current.secrets == parsed {
+            return false;
+        }
+        for problem in new_problems(&current.secrets, &parsed) {
+            tracing::warn!(%problem, label = label::SECRET_TYPE, "ignoring repository Secret");
+        }
+        Arc::make_mut(&mut current).secrets = Arc::new(parsed);
+        true
+    }
+
+    /// Takes over argocd-tls-certs-cm and argocd-ssh-known-hosts-cm as they are now; says whether
+    /// that changed anything.
+    pub(crate) fn set_trust(
+        &self,
+        certificates: Option<&ConfigMap>,
+        known_hosts: Option<&ConfigMap>,
+    ) -> bool {
+        let certificates = certificates.and_then(|map| map.data.clone());
+        let certificates = certificates.unwrap_or_default();
+        let known_hosts = known_hosts
+            .and_then(|map| source::known_hosts(map.data.as_ref()?))
+            .map(str::to_owned);
+        let mut current = self.0.write();
+        if *current.certificates == certificates && current.known_hosts == known_hosts {
+            return false;
+        }
+        let current = Arc::make_mut(&mut current);
+        current.certificates = Arc::new(certificates);
+        current.known_hosts = known_hosts;
+        true
+    }
+}
+
+/// The credentials of the agent's namespace at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct RepositoryCredentials {
+    secrets: Arc<RepositorySecrets>,
+    /// Host name to PEM.
+    certificates: Arc<BTreeMap<String, String>>,
     known_hosts: Option<String>,
     allow_file: bool,
 }
 
-impl Repositories {
-    /// Reads what the watches brought.
-    pub(crate) fn new(configuration: &Configuration, namespace: &str, allow_file: bool) -> Self {
-        let secrets = configuration.secrets.state();
-        let texts: Vec<_> = secrets
-            .iter()
-            .map(|secret| {
-                let data: BTreeMap<String, Vec<u8>> = secret
-                    .data
-                    .iter()
-                    .flatten()
-                    .map(|(key, value)| (key.clone(), value.0.clone()))
-                    .collect();
-                (secret.name_any(), secret.labels().clone(), data)
-            })
-            .collect();
-        let found = RepositorySecrets::from_secrets(
-            texts
+fn parse(secrets: &[Arc<Secret>]) -> RepositorySecrets {
+    let texts: Vec<_> = secrets
+        .iter()
+        .map(|secret| {
+            let data: BTreeMap<String, Vec<u8>> = secret
+                .data
                 .iter()
-                .map(|(name, labels, data)| RepositorySecret { name, labels, data }),
-        );
-        for problem in found.problems() {
-            tracing::warn!(%problem, label = label::SECRET_TYPE, "a repository Secret is ignored");
-        }
-        let config_map = |name: &str| {
-            configuration
-                .config_maps
-                .get(&ObjectRef::new(name).within(namespace))
-        };
-        let known_hosts = config_map(config_map::SSH_KNOWN_HOSTS)
-            .and_then(|map| source::known_hosts(map.data.as_ref()?).map(str::to_owned));
-        Self {
-            secrets: found,
-            certificates: config_map(config_map::TLS_CERTS),
-            known_hosts,
-            allow_file,
-        }
-    }
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.0.clone()))
+                .collect();
+            (secret.name_any(), secret.labels(), data)
+        })
+        .collect();
+    RepositorySecrets::from_secrets(texts.iter().map(|(name, labels, data)| RepositorySecret {
+        name,
+        labels,
+        data,
+    }))
+}
 
+/// What is wrong now and was not before.
+fn new_problems<'a>(
+    before: &RepositorySecrets,
+    now: &'a RepositorySecrets,
+) -> impl Iterator<Item = &'a SecretProblem> {
+    let known: BTreeSet<String> = before.problems().iter().map(ToString::to_string).collect();
+    now.problems()
+        .iter()
+        .filter(move |problem| !known.contains(&problem.to_string()))
+}
+
+impl RepositoryCredentials {
     /// Access to a Git repository for an application of this project.
     pub(crate) fn git(&self, url: &str, project: &str) -> RepositoryAccess {
         let access = RepositoryAccess {
@@ -128,8 +180,7 @@ impl Repositories {
     }
 
     fn certificates_for(&self, url: &str) -> Option<String> {
-        let data = self.certificates.as_ref()?.data.as_ref()?;
-        source::certificates_for(data, url).map(str::to_owned)
+        source::certificates_for(&self.certificates, url).map(str::to_owned)
     }
 }
 
@@ -173,4 +224,87 @@ fn proxy(entry: &RepositoryEntry) -> Option<ProxySettings> {
         url: url.into(),
         no_proxy: entry.no_proxy.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(name: &str, keys: &[(&str, &str)]) -> Arc<Secret> {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(name.into());
+        secret.metadata.labels = Some(BTreeMap::from([(
+            label::SECRET_TYPE.to_owned(),
+            "repository".to_owned(),
+        )]));
+        let data = keys
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
+        secret.data = Some(data.collect());
+        Arc::new(secret)
+    }
+
+    #[test]
+    fn a_bad_secret_is_named_once_until_it_changes() {
+        let good = secret("good", &[("url", "https://host/x"), ("username", "me")]);
+        let bad = secret("bad", &[("username", "me")]);
+        let texts = |before: &[Arc<Secret>], now: &[Arc<Secret>]| -> Vec<String> {
+            new_problems(&parse(before), &parse(now))
+                .map(ToString::to_string)
+                .collect()
+        };
+        let first = texts(&[], &[bad.clone()]);
+        assert_eq!(first.len(), 1);
+        assert!(
+            first[0].contains("Secret bad: key url is missing"),
+            "{first:?}"
+        );
+        // Another Secret changes: nothing new about this one.
+        assert!(texts(&[bad.clone()], &[good.clone(), bad.clone()]).is_empty());
+        assert!(texts(&[bad.clone()], &[good.clone()]).is_empty());
+        assert_eq!(texts(&[good], &[bad]).len(), 1);
+    }
+
+    #[test]
+    fn a_changed_secret_is_in_force_and_what_was_handed_out_stays_as_it_was() {
+        let current = CurrentCredentials::new(false);
+        let anonymous = current.get();
+        let login = |user: &str| {
+            let keys = [
+                ("url", "https://host/x"),
+                ("username", user),
+                ("password", "p"),
+            ];
+            vec![secret("repo", &keys)]
+        };
+        let user_of = |credentials: &RepositoryCredentials| match credentials
+            .git("https://host/x.git", "default")
+            .credentials
+        {
+            Credentials::Basic { username, .. } => Some(username),
+            _ => None,
+        };
+        current.set_secrets(&login("one"));
+        let one = current.get();
+        assert_eq!(user_of(&one).as_deref(), Some("one"));
+        assert!(!current.set_secrets(&login("one")), "nothing changed");
+        assert!(Arc::ptr_eq(&one, &current.get()), "parsed once");
+        assert!(current.set_secrets(&login("two")));
+        assert_eq!(user_of(&current.get()).as_deref(), Some("two"));
+        assert_eq!(user_of(&one).as_deref(), Some("one"));
+        assert_eq!(user_of(&anonymous), None);
+        let mut known_hosts = ConfigMap::default();
+        let line = "host ssh-ed25519 AAAA";
+        known_hosts.data = Some(BTreeMap::from([(
+            "ssh_known_hosts".to_owned(),
+            line.to_owned(),
+        )]));
+        assert!(current.set_trust(None, Some(&known_hosts)));
+        assert!(!current.set_trust(None, Some(&known_hosts)));
+        let access = current.get().git("https://host/x", "default");
+        assert_eq!(access.known_hosts.as_deref(), Some(line));
+        assert!(matches!(access.credentials, Credentials::Basic { .. }));
+    }
 }

@@ -1,5 +1,17 @@
-//! Git repositories: who is allowed in, what they hold, and when they change.
+//! Repositories of manifests and charts: who is allowed in, what they hold, and when they change.
+//!
+//! Hands out trees and wakes whoever follows a repository; never knows what a follower is, what it
+//! renders, or what becomes of it.
 
+pub(crate) mod charts;
 pub(crate) mod credentials;
-pub(crate) mod hub;
+pub(crate) mod error;
+mod followers;
+pub(crate) mod manager;
+mod repository;
+#[cfg(test)]
+mod tests;
 pub(crate) mod trees;
+
+pub(crate) use followers::Target;
+pub(crate) use repository::{Checkout, blocking};

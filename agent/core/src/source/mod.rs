@@ -1,10 +1,11 @@
-//! Sources of an application: when two URLs are one repository, what a spec must say, and which
-//! credentials belong to a URL.
+//! Sources of an application: when two URLs are one repository, what a spec must say, which
+//! credentials belong to a URL, and when what could not be had is asked for again.
 //!
 //! Never connects to anything and never reads a cluster: Secrets and ConfigMaps are parameters.
 
 mod credentials;
 mod repositories;
+mod retry;
 pub mod revision;
 mod url;
 mod validation;
@@ -16,6 +17,7 @@ pub use self::credentials::{RepositoryEntry, RepositoryKind, SecretText};
 pub use self::repositories::{
     RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
 };
+pub use self::retry::{FailedAttempts, FailureKind, pause, poll_pause};
 pub use self::url::{has_dot_segments, host, normalise};
 pub use self::validation::{SpecProblem, validate};
 

@@ -35,7 +35,7 @@ impl fmt::Display for SecretProblem {
 }
 
 /// All repository and repo-creds Secrets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepositorySecrets {
     repositories: Vec<(String, RepositoryEntry)>,
     prefixes: Vec<(String, RepositoryEntry)>,

@@ -35,9 +35,10 @@ pub enum Resolution {
     },
 }
 
-/// Finds the commit `target` means.
+/// Finds the commit `target` means. Borrows the refs, however many there are: it is asked often.
 ///
-/// `refs` maps full names to commit ids (tags peeled). `head` is what HEAD stands for: the full
+/// `refs` maps full names to what they point to, and `commit` gives the commit id of that (of the
+/// commit a tag names, not of a tag object). `head` is what HEAD stands for: the full
 /// name of a branch, or a commit id. The first rule that applies decides:
 ///
 /// 1. 40 hexadecimal digits are a commit;
@@ -48,8 +49,9 @@ pub enum Resolution {
 /// 4. a full name (`refs/heads/main`) is that ref; a short one is a branch, then a tag, then any
 ///    other ref, in the order a server lists them;
 /// 5. seven or more hexadecimal digits are the beginning of a commit id.
-pub fn resolve(
-    refs: &BTreeMap<String, String>,
+pub fn resolve<T>(
+    refs: &BTreeMap<String, T>,
+    commit: impl Fn(&T) -> &str,
     head: Option<&str>,
     target: &str,
     tag_prefix: &str,
@@ -59,12 +61,12 @@ pub fn resolve(
         return Resolution::Sha(target.to_ascii_lowercase());
     }
     if target.is_empty() || target == "HEAD" {
-        return resolve_head(refs, head);
+        return resolve_head(refs, commit, head);
     }
     let found = |name: &str| {
-        refs.get(name).map(|sha| Resolution::Ref {
+        refs.get(name).map(|named| Resolution::Ref {
             name: name.into(),
-            sha: sha.clone(),
+            sha: commit(named).into(),
         })
     };
     newest_tag(refs, target, tag_prefix)
@@ -98,17 +100,22 @@ pub fn moves(target: &str) -> bool {
     !is_commit_id(target.trim())
 }
 
-fn resolve_head(refs: &BTreeMap<String, String>, head: Option<&str>) -> Resolution {
-    let named = head.and_then(|name| Some((name, refs.get(name)?)));
-    let detached = head.filter(|text| is_commit_id(text)).map(str::to_owned);
-    match (named, detached.or_else(|| refs.get("HEAD").cloned())) {
+fn resolve_head<T>(
+    refs: &BTreeMap<String, T>,
+    commit: impl Fn(&T) -> &str,
+    head: Option<&str>,
+) -> Resolution {
+    let named = |name: &str| refs.get(name).map(&commit);
+    let branch = head.and_then(|name| Some((name, named(name)?)));
+    let detached = head.filter(|text| is_commit_id(text));
+    match (branch, detached.or_else(|| named("HEAD"))) {
         (Some((name, sha)), _) => Resolution::Ref {
             name: name.into(),
-            sha: sha.clone(),
+            sha: sha.into(),
         },
         (None, Some(sha)) => Resolution::Ref {
             name: "HEAD".into(),
-            sha,
+            sha: sha.into(),
         },
         (None, None) => Resolution::NotFound {
             nearest: branches_and_tags(refs)
@@ -119,7 +126,7 @@ fn resolve_head(refs: &BTreeMap<String, String>, head: Option<&str>) -> Resoluti
     }
 }
 
-fn newest_tag(refs: &BTreeMap<String, String>, target: &str, tag_prefix: &str) -> Option<String> {
+fn newest_tag<T>(refs: &BTreeMap<String, T>, target: &str, tag_prefix: &str) -> Option<String> {
     let range = Constraint::parse(target).ok()?;
     let versions = || {
         refs.range(TAGS.to_owned()..)
@@ -157,7 +164,7 @@ fn is_abbreviated_commit_id(text: &str) -> bool {
     (7..40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn branches_and_tags(refs: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+fn branches_and_tags<T>(refs: &BTreeMap<String, T>) -> impl Iterator<Item = &str> {
     refs.keys()
         .filter_map(|name| name.strip_prefix(HEADS).or_else(|| name.strip_prefix(TAGS)))
 }
@@ -169,6 +176,15 @@ mod tests {
     use super::*;
 
     const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn resolve(
+        refs: &BTreeMap<String, String>,
+        head: Option<&str>,
+        target: &str,
+        tag_prefix: &str,
+    ) -> Resolution {
+        super::resolve(refs, |sha| sha, head, target, tag_prefix)
+    }
 
     fn refs(names: &[&str]) -> BTreeMap<String, String> {
         names

@@ -15,9 +15,10 @@ use gitops_core::report::status::{Condition, identity};
 
 use crate::applications::app_state::AppState;
 use crate::applications::compare::admission;
-use crate::applications::condition::{comparison_error, invalid_setting};
+use crate::applications::condition::invalid_setting;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
+use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::policy::automated;
@@ -33,7 +34,7 @@ pub(crate) async fn compare(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     wanted: RenderedApp,
-) -> Result<AppState, Condition> {
+) -> Result<AppState, ReconcileError> {
     let cluster = &*context.cluster;
     register(context, draft, &wanted);
     permission::check_kinds(
@@ -104,7 +105,7 @@ pub(crate) fn ignored(cluster: &Cluster, desired: &DesiredSet) -> HashMap<Object
 pub(crate) fn judge(
     context: &ReconcileContext<'_>,
     desired: &DesiredSet,
-) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), Condition> {
+) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), ReconcileError> {
     let configuration = &context.controller.configuration;
     let spec = &context.app.spec;
     let name = spec.effective_project();
@@ -137,7 +138,7 @@ pub(crate) fn judge(
 }
 
 /// Looks up objects nobody marked yet.
-async fn probe(cluster: &Cluster, wanted: &RenderedApp) -> Result<(), Condition> {
+async fn probe(cluster: &Cluster, wanted: &RenderedApp) -> Result<(), ReconcileError> {
     let unknown: Vec<_> = wanted
         .desired
         .objects
@@ -151,7 +152,7 @@ async fn probe(cluster: &Cluster, wanted: &RenderedApp) -> Result<(), Condition>
         .collect()
         .await;
     for result in results {
-        result.map_err(|error| comparison_error(error.to_string()))?;
+        result?;
     }
     Ok(())
 }
@@ -187,7 +188,7 @@ async fn confirm(
     desired: &DesiredSet,
     comparison: &mut Comparison,
     live: &HashMap<ObjectKey, LiveObject>,
-) -> Result<(), Condition> {
+) -> Result<(), ReconcileError> {
     let cluster = &context.cluster;
     // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
     // want to see what exactly differs.
@@ -227,7 +228,7 @@ async fn confirm(
             }
             // What Git holds is refused: it differs, and a sync will say why.
             Err(error) if !error.is_transient() => State::Changed,
-            Err(error) => return Err(comparison_error(error.to_string())),
+            Err(error) => return Err(error.into()),
         };
         comparison.insert(key, state);
     }

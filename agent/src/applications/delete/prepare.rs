@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gitops_api::Application;
 use gitops_core::manifest::hook::{Hook, Run};
-use gitops_core::report::status::{Condition, identity};
+use gitops_core::report::status::identity;
 use gitops_core::sync::deletion;
 use gitops_transport::chain;
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use crate::app_key::AppKey;
 use crate::applications::cache::AppCache;
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
+use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::cluster::Cluster;
 use crate::clusters::UnknownCluster;
@@ -176,7 +177,7 @@ async fn hooks_of(
     };
     let (cluster, wanted) = wanted
         .await
-        .map_err(|condition: Condition| condition.message)?;
+        .map_err(|error: ReconcileError| error.to_string())?;
     let of_deletion = |hook: &&Hook| !hook.deletion_phases.is_empty();
     let hooks: Vec<Hook> = wanted
         .desired

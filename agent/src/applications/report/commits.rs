@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
-use crate::repositories::hub::blocking;
+use crate::repositories::blocking;
 use crate::repositories::trees::CommitTree;
 
 /// How many commits are looked through for the last one that changed something. One that is
@@ -59,7 +59,7 @@ pub(crate) async fn live(
     if known.is_some() && cache.live_at.as_ref() == Some(&head) {
         return None;
     }
-    let rendered = cache.held.as_ref().or(cache.rendered.as_ref());
+    let rendered = cache.held.rendered().or(cache.rendered.rendered());
     let inputs = rendered
         .filter(|_| app_state.wanted.revisions.get(place) == Some(&revision))
         .and_then(|rendered| rendered.sources.get(place))

@@ -94,7 +94,8 @@ pub(crate) fn note_unapplied(draft: &mut StatusDraft<'_>, app_state: &AppState, 
     }
     for warning in cache
         .rendered
-        .iter()
+        .rendered()
+        .into_iter()
         .flat_map(|rendered| &rendered.warnings)
     {
         draft.conditions.insert(Condition::new(

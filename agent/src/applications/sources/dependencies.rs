@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use gitops_api::Application;
 use gitops_charts::{DependencySource, RepositoryKind, chart_dependencies};
-use gitops_core::report::status::Condition;
 use gitops_render::SourceTree;
 
-use crate::applications::condition::comparison_error;
+use crate::applications::error::ReconcileError;
 use crate::applications::permission;
 use crate::applications::sources::Sources;
+use crate::applications::sources::error::SourceError;
 use crate::applications::sources::rendered::Dependency;
+use crate::repositories::charts::ChartQuery;
 use crate::repositories::trees::{ChartTree, Overlay, Subtree};
 
 /// Fetches the charts a chart in Git depends on, as `helm dependency build` would, from
-/// repositories its project allows.
+/// repositories its project allows. `None` when one of them has to come with the chart.
 pub(crate) async fn fetch(
     sources: &Sources,
     app: &Application,
     tree: &Arc<dyn SourceTree>,
     chart_file: &str,
-    message: &str,
-) -> Result<BTreeMap<String, Dependency>, Condition> {
-    let repositories = sources.credentials();
+) -> Result<Option<BTreeMap<String, Dependency>>, ReconcileError> {
+    let credentials = sources.configuration.credentials.get();
     let project_name = app.spec.effective_project();
     let project = permission::project(&sources.configuration, project_name)?;
     let folder = chart_file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -36,24 +36,20 @@ pub(crate) async fn fetch(
     };
     let wanted =
         chart_dependencies(|file| tree.read(&inside(file)).ok().map(|bytes| bytes.to_vec()))
-            .map_err(|error| comparison_error(error.to_string()))?;
+            .map_err(SourceError::from)?;
     let mut mounts = BTreeMap::new();
     for dependency in wanted {
         let mount = inside(&format!("charts/{}", dependency.name));
         let (url, kind) = match dependency.source {
-            DependencySource::Bundled => return Err(comparison_error(message)),
+            DependencySource::Bundled => return Ok(None),
             DependencySource::Refused { reason } => {
-                return Err(comparison_error(format!(
-                    "chart dependency {}: {reason}",
-                    dependency.name
-                )));
+                let chart = dependency.name;
+                return Err(SourceError::Dependency { chart, reason }.into());
             }
             DependencySource::Directory(path) => {
-                let path = normalise(&inside(&path)).ok_or_else(|| {
-                    comparison_error(format!(
-                        "chart dependency {}: {path} leads out of the repository",
-                        dependency.name
-                    ))
+                let path = normalise(&inside(&path)).ok_or_else(|| SourceError::Dependency {
+                    chart: dependency.name,
+                    reason: format!("{path} leads out of the repository"),
                 })?;
                 mounts.insert(mount, Dependency::Folder(path));
                 continue;
@@ -61,17 +57,20 @@ pub(crate) async fn fetch(
             DependencySource::Repository { url, kind } => (url, kind),
         };
         gitops_core::project::permits_source(&project.spec, project_name, &url)
-            .map_err(|denial| comparison_error(denial.to_string()))?;
-        let mut repository = repositories.chart(&url, project_name, false);
+            .map_err(|denial| ReconcileError::Denied(vec![denial.to_string()]))?;
+        let mut repository = credentials.chart(&url, project_name, false);
         if kind != RepositoryKind::Http && repository.kind == RepositoryKind::Http {
             repository.kind = kind;
         }
-        let archive = sources
-            .fetch_chart(&repository, &dependency.name, &dependency.version)
-            .await?;
+        let query = ChartQuery {
+            repository,
+            chart: dependency.name,
+            version: dependency.version,
+        };
+        let archive = sources.chart(&query, false).await?;
         mounts.insert(mount, Dependency::Archive(archive));
     }
-    Ok(mounts)
+    Ok(Some(mounts))
 }
 
 /// A tree in which the dependencies of a chart are where Helm looks for them.

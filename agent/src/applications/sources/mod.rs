@@ -3,6 +3,7 @@
 //! Knows Applications and what a cluster serves, but neither reads nor changes a cluster.
 
 pub(crate) mod dependencies;
+pub(crate) mod error;
 pub(crate) mod hold;
 pub(crate) mod render;
 pub(crate) mod rendered;
@@ -12,19 +13,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
-use gitops_charts::{ChartArchive, ChartFetcher, ChartRepository};
+use gitops_charts::ChartArchive;
 use gitops_core::report::status::Condition;
 use gitops_core::source::revision::short;
 use gitops_render::Renderer;
 
 use crate::app_key::AppKey;
 use crate::applications::condition::comparison_error;
+use crate::applications::sources::error::SourceError;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
 use crate::metrics::Metrics;
-use crate::repositories::credentials::Repositories;
-use crate::repositories::hub::RepositoryManager;
-use crate::repositories::trees::{ChartTree, CommitTree};
+use crate::repositories::Target;
+use crate::repositories::charts::{ChartQuery, Charts};
+use crate::repositories::manager::{Followed, RepositoryManager};
+use crate::repositories::trees::ChartTree;
 use crate::settings::CurrentSettings;
 
 /// Repositories, and the renderer of what they hold.
@@ -34,13 +37,11 @@ pub(crate) struct Sources {
     /// argocd-cm.
     pub(crate) settings: CurrentSettings,
     /// Git repositories.
-    pub(crate) hub: RepositoryManager,
+    pub(crate) repositories: RepositoryManager<AppKey>,
     /// Chart repositories.
-    pub(crate) charts: ChartFetcher,
+    pub(crate) charts: Charts,
     /// Renders.
     pub(crate) renderer: Renderer,
-    /// `file://` repositories are allowed (tests).
-    pub(crate) allow_file: bool,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -49,59 +50,43 @@ impl Sources {
     /// Says which repositories and revisions an application follows, so that their changes wake
     /// it and nobody polls what nobody follows.
     pub(crate) fn follow(&self, key: &AppKey, spec: &ApplicationSpec) {
-        let repositories = self.credentials();
+        let credentials = self.configuration.credentials.get();
         let project = spec.effective_project();
-        let followed: Vec<_> = spec
+        let followed = spec
             .effective_sources()
             .iter()
             .filter(|source| source.chart.is_empty())
-            .map(|source| {
-                let access = repositories.git(&source.repo_url, project);
-                (
-                    access,
-                    source.target_revision.clone(),
-                    source.tag_prefix.clone(),
-                )
-            })
-            .collect();
-        self.hub.follow(key, &followed);
+            .map(|source| Followed {
+                access: credentials.git(&source.repo_url, project),
+                target: target(source),
+            });
+        self.repositories.follow(key, followed);
     }
 
     /// Follows nothing for an application any more.
     pub(crate) fn forget(&self, key: &AppKey) {
-        self.hub.follow(key, &[]);
+        self.repositories.follow(key, []);
     }
 
-    /// How each repository is reached now.
-    pub(crate) fn credentials(&self) -> Repositories {
-        let namespace = &self.configuration.namespace;
-        Repositories::new(&self.configuration, namespace, self.allow_file)
-    }
-
-    /// Looks every source up. `refresh` asks the servers again.
+    /// Looks every source up. `refresh` asks the servers again. A source whose server could not be
+    /// asked is the commit known last, and a condition says so.
     pub(crate) async fn resolve(
         &self,
         spec: &ApplicationSpec,
         sources: &[ApplicationSource],
         refresh: bool,
         conditions: &mut BTreeSet<Condition>,
-    ) -> Result<Vec<ResolvedSource>, Condition> {
-        let repositories = self.credentials();
+    ) -> Result<Vec<ResolvedSource>, SourceError> {
+        let credentials = self.configuration.credentials.get();
         let project = spec.effective_project();
         let mut found = Vec::new();
         for source in sources {
             found.push(if source.chart.is_empty() {
-                let access = repositories.git(&source.repo_url, project);
+                let access = credentials.git(&source.repo_url, project);
                 let checkout = self
-                    .hub
-                    .resolve(
-                        &access,
-                        &source.target_revision,
-                        &source.tag_prefix,
-                        refresh,
-                    )
-                    .await
-                    .map_err(|error| comparison_error(error.to_string()))?;
+                    .repositories
+                    .checkout(&access, &target(source), refresh)
+                    .await?;
                 if let Some(reason) = &checkout.stale {
                     conditions.insert(comparison_error(format!(
                         "{reason}; comparing with the last known commit {}",
@@ -111,11 +96,20 @@ impl Sources {
                 ResolvedSource {
                     spec: source.clone(),
                     revision: checkout.revision.clone(),
-                    tree: Arc::new(CommitTree(checkout.snapshot.clone())),
+                    tree: checkout.tree(),
                     checkout: Some(checkout),
                 }
             } else {
-                let archive = self.chart(&repositories, source, project, refresh).await?;
+                let pass_credentials = source
+                    .helm
+                    .as_ref()
+                    .is_some_and(|helm| helm.pass_credentials);
+                let query = ChartQuery {
+                    repository: credentials.chart(&source.repo_url, project, pass_credentials),
+                    chart: source.chart.clone(),
+                    version: source.target_revision.clone(),
+                };
+                let archive = self.chart(&query, refresh).await?;
                 ResolvedSource {
                     spec: source.clone(),
                     revision: archive.version.clone(),
@@ -127,38 +121,20 @@ impl Sources {
         Ok(found)
     }
 
-    async fn chart(
-        &self,
-        repositories: &Repositories,
-        source: &ApplicationSource,
-        project: &str,
-        refresh: bool,
-    ) -> Result<Arc<ChartArchive>, Condition> {
-        let pass = source
-            .helm
-            .as_ref()
-            .is_some_and(|helm| helm.pass_credentials);
-        let repository = repositories.chart(&source.repo_url, project, pass);
-        if refresh {
-            self.charts.forget(&repository);
-        }
-        self.fetch_chart(&repository, &source.chart, &source.target_revision)
-            .await
-    }
-
     /// The newest chart version of a range.
-    pub(crate) async fn fetch_chart(
+    pub(crate) async fn chart(
         &self,
-        repository: &ChartRepository,
-        name: &str,
-        range: &str,
-    ) -> Result<Arc<ChartArchive>, Condition> {
-        let fetch = async {
-            let version = self.charts.resolve(repository, name, range).await?;
-            self.charts.fetch(repository, name, &version).await
-        };
-        fetch
-            .await
-            .map_err(|error| comparison_error(error.to_string()))
+        query: &ChartQuery,
+        refresh: bool,
+    ) -> Result<Arc<ChartArchive>, SourceError> {
+        let interval = self.repositories.interval();
+        Ok(self.charts.get(query, refresh, interval).await?)
+    }
+}
+
+fn target(source: &ApplicationSource) -> Target {
+    Target {
+        revision: source.target_revision.clone(),
+        tag_prefix: source.tag_prefix.clone(),
     }
 }

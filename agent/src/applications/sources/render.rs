@@ -22,12 +22,15 @@ use gitops_render::{
     AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
     SourceType,
 };
+use jiff::Timestamp;
 
 use crate::app_key::AppKey;
-use crate::applications::condition::{comparison_error, comparison_errors, invalid_setting};
+use crate::applications::condition::invalid_setting;
+use crate::applications::error::ReconcileError;
 use crate::applications::sources::dependencies::overlay;
+use crate::applications::sources::error::SourceError;
 use crate::applications::sources::rendered::{
-    Dependency, RenderedApp, RenderedSource, RenderedSources,
+    Dependency, RenderCache, RenderedApp, RenderedSource, RenderedSources,
 };
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::applications::sources::{Sources, dependencies};
@@ -43,15 +46,15 @@ pub(crate) struct RenderTarget<'a> {
 }
 
 impl Sources {
-    /// Renders and prepares what was looked up, unless `last` says that nothing changed; `hard`
-    /// renders again in any case.
+    /// Renders and prepares what was looked up, unless `last` says that nothing changed, also when it
+    /// failed; `hard` renders again in any case.
     pub(crate) async fn render_app(
         &self,
         target: &RenderTarget<'_>,
         found: Vec<ResolvedSource>,
-        last: &mut Option<RenderedSources>,
+        last: &mut RenderCache,
         hard: bool,
-    ) -> Result<RenderedApp, Condition> {
+    ) -> Result<RenderedApp, ReconcileError> {
         let revisions: Vec<String> = found.iter().map(|source| source.revision.clone()).collect();
         let git = found
             .iter()
@@ -61,26 +64,33 @@ impl Sources {
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
-        let reusable = !hard
-            && last.as_ref().is_some_and(|rendered| {
-                rendered.render_key == render_key
-                    && (rendered.cluster == cluster || !rendered.depends_on_cluster())
-                    && unchanged(rendered, &found)
-            });
-        if reusable {
+        let reusable = last.take(|rendered| {
+            !hard
+                && rendered.render_key == render_key
+                && (rendered.cluster == cluster || !rendered.depends_on_cluster())
+                && unchanged(rendered, &found)
+        });
+        let rendered = if let Some(rendered) = reusable {
             self.metrics.render("unchanged");
+            rendered
         } else {
-            let rendered = self.render(target, found, render_key, cluster).await;
-            self.metrics.render(if rendered.is_ok() {
-                "rendered"
-            } else {
-                "failed"
-            });
-            *last = Some(rendered?);
-        }
-        let Some(rendered) = last else {
-            return Err(comparison_error("nothing was rendered"));
+            let inputs = digest::of_value(&serde_json::json!([render_key, cluster, revisions]));
+            if let Some(error) = last.failure(&inputs, Timestamp::now()).filter(|_| !hard) {
+                return Err(error.into());
+            }
+            match self.render(target, found, render_key, cluster).await {
+                Ok(rendered) => {
+                    self.metrics.render("rendered");
+                    rendered
+                }
+                Err(error) => {
+                    self.metrics.render("failed");
+                    last.note_failure(inputs, &error, Timestamp::now());
+                    return Err(error);
+                }
+            }
         };
+        let rendered = last.insert(rendered);
         let with_ignore_rules = rendered.with_ignore_rules(app, &settings);
         let desired = &rendered.desired;
         let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
@@ -118,7 +128,7 @@ impl Sources {
         found: Vec<ResolvedSource>,
         render_key: String,
         cluster: String,
-    ) -> Result<RenderedSources, Condition> {
+    ) -> Result<RenderedSources, ReconcileError> {
         let refs = refs(&found);
         let mut manifests = Vec::new();
         let mut sources = Vec::new();
@@ -164,7 +174,7 @@ impl Sources {
         &self,
         target: &RenderTarget<'_>,
         manifests: Vec<Manifest>,
-    ) -> Result<DesiredSet, Condition> {
+    ) -> Result<DesiredSet, SourceError> {
         let pipeline = Pipeline {
             application: target.app,
             controller_namespace: &self.configuration.namespace,
@@ -173,7 +183,7 @@ impl Sources {
         };
         pipeline
             .prepare(manifests)
-            .map_err(|problems| comparison_errors(&problems))
+            .map_err(|problems| SourceError::Manifests(problems.into()))
     }
 
     async fn render_source(
@@ -181,11 +191,11 @@ impl Sources {
         target: &RenderTarget<'_>,
         source: &ResolvedSource,
         refs: &BTreeMap<String, Arc<dyn SourceTree>>,
-    ) -> Result<(Rendered, BTreeMap<String, Dependency>), Condition> {
+    ) -> Result<(Rendered, BTreeMap<String, Dependency>), ReconcileError> {
         let RenderTarget { key, app, kinds } = target;
         let spec: SourceSpec = serde_json::to_value(&source.spec)
             .and_then(serde_json::from_value)
-            .map_err(|error| comparison_error(format!("spec.source cannot be read: {error}")))?;
+            .map_err(|error| SourceError::Spec(error.to_string()))?;
         let request = |tree: Arc<dyn SourceTree>| RenderRequest {
             app: AppContext {
                 name: key.name.clone(),
@@ -202,19 +212,22 @@ impl Sources {
                 is_chart_archive: source.is_chart(),
             },
         };
-        match self.renderer.render(request(source.tree.clone())).await {
-            Ok(rendered) => Ok((rendered, BTreeMap::new())),
-            Err(RenderError::MissingDependencies { path, message, .. }) => {
-                let mounts = dependencies::fetch(self, app, &source.tree, &path, &message).await?;
-                let tree = overlay(source.tree.clone(), &mounts);
-                let rendered = self.renderer.render(request(tree)).await;
-                Ok((
-                    rendered.map_err(|error| comparison_error(error.to_string()))?,
-                    mounts,
-                ))
+        let error = match self.renderer.render(request(source.tree.clone())).await {
+            Ok(rendered) => return Ok((rendered, BTreeMap::new())),
+            Err(error) => error,
+        };
+        let mounts = match &error {
+            RenderError::MissingDependencies { path, .. } => {
+                dependencies::fetch(self, app, &source.tree, path).await?
             }
-            Err(error) => Err(comparison_error(error.to_string())),
-        }
+            _ => None,
+        };
+        let Some(mounts) = mounts else {
+            return Err(SourceError::from(error).into());
+        };
+        let tree = overlay(source.tree.clone(), &mounts);
+        let rendered = self.renderer.render(request(tree)).await;
+        Ok((rendered.map_err(SourceError::from)?, mounts))
     }
 }
 

@@ -7,8 +7,13 @@ use gitops_charts::ChartArchive;
 use gitops_core::compare::pipeline::RuleSource;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::report::status::Condition;
+use gitops_core::source::FailedAttempts;
 use gitops_git::Mirror;
 use gitops_render::{InputSet, SourceType};
+use jiff::Timestamp;
+
+use crate::applications::error::ReconcileError;
+use crate::applications::sources::error::SourceError;
 
 /// What Git says, or why it is not known.
 pub(crate) struct RenderedApp {
@@ -22,6 +27,75 @@ pub(crate) struct RenderedApp {
     pub(crate) conditions: Vec<Condition>,
     /// The first source in Git: its place, and the history of its repository.
     pub(crate) git: Option<(usize, Arc<Mirror>)>,
+}
+
+/// What is remembered of the renders of an application at one revision, tracked or other.
+#[derive(Default)]
+pub(crate) struct RenderCache {
+    /// The last one that succeeded.
+    rendered: Option<RenderedSources>,
+    /// The last one, when it failed.
+    failed: Option<FailedRender>,
+}
+
+/// A render that failed for a reason of its inputs' own.
+struct FailedRender {
+    /// Digest of its inputs.
+    inputs: String,
+    error: SourceError,
+    attempts: FailedAttempts,
+}
+
+impl RenderCache {
+    /// The last render that succeeded.
+    pub(crate) fn rendered(&self) -> Option<&RenderedSources> {
+        self.rendered.as_ref()
+    }
+
+    /// The next render is tried whatever came of the last one.
+    pub(crate) fn forget_failure(&mut self) {
+        self.failed = None;
+    }
+
+    /// Takes the last render that succeeded, if it can be used again.
+    pub(super) fn take(
+        &mut self,
+        is_reusable: impl FnOnce(&RenderedSources) -> bool,
+    ) -> Option<RenderedSources> {
+        self.rendered.take_if(|rendered| is_reusable(rendered))
+    }
+
+    /// Why these inputs failed, if the next attempt with the same ones has to wait.
+    pub(super) fn failure(&self, inputs: &str, now: Timestamp) -> Option<SourceError> {
+        let failed = self.failed.as_ref()?;
+        let waits = failed.inputs == inputs && failed.attempts.wait(None, now).is_some();
+        waits.then(|| failed.error.clone())
+    }
+
+    /// Remembers that these inputs failed. What a server or a project said is not remembered: that
+    /// may be otherwise the next time.
+    pub(super) fn note_failure(&mut self, inputs: String, error: &ReconcileError, now: Timestamp) {
+        let earlier = self.failed.take();
+        let ReconcileError::Source(error) = error else {
+            return;
+        };
+        if !error.is_of_rendering() {
+            return;
+        }
+        let earlier = earlier.filter(|earlier| earlier.inputs == inputs);
+        let earlier = earlier.map(|earlier| earlier.attempts);
+        self.failed = Some(FailedRender {
+            inputs,
+            error: error.clone(),
+            attempts: FailedAttempts::after(earlier, error.kind(), now),
+        });
+    }
+
+    /// Remembers a render that succeeded.
+    pub(super) fn insert(&mut self, rendered: RenderedSources) -> &mut RenderedSources {
+        self.failed = None;
+        self.rendered.insert(rendered)
+    }
 }
 
 /// Manifests of all sources together, and what they were made from.

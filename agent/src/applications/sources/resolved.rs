@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gitops_api::ApplicationSource;
 use gitops_render::SourceTree;
 
-use crate::repositories::hub::Checkout;
+use crate::repositories::Checkout;
 
 /// One source, looked up.
 #[derive(Clone)]

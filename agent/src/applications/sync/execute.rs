@@ -182,7 +182,7 @@ async fn steps(
             perform_all(context, app_state, request, &actions, run, record).await;
             return Ok(SyncOutcome::Failed(TERMINATED.into()));
         }
-        let limit = sync_timeout(&controller.configuration, &controller.limits);
+        let limit = sync_timeout(&controller.sources.settings, &controller.limits);
         loop {
             let situation = situation(app_state, &live_hooks, &plan, request, record, run);
             let observed = sync::observe(&situation);
@@ -286,8 +286,7 @@ async fn perform_all(
 
 /// What is true after the writes; the answers to them are in the index already.
 fn judge_again(context: &ReconcileContext<'_>, app_state: &mut AppState) -> anyhow::Result<()> {
-    let (mut comparison, live) = judge(context, &app_state.wanted.desired)
-        .map_err(|condition| anyhow::anyhow!(condition.message))?;
+    let (mut comparison, live) = judge(context, &app_state.wanted.desired)?;
     for (key, state) in &mut comparison {
         if matches!(state, State::Unconfirmed)
             && let Some(known) = app_state.comparison.get(key)

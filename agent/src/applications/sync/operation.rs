@@ -5,7 +5,6 @@ use std::time::Duration;
 use gitops_api::status::OperationState;
 use gitops_api::{ApplicationSpec, OperationPhase};
 use gitops_core::report::history::Delivery;
-use gitops_core::report::status::Condition;
 use gitops_core::report::{heals, history, status};
 use gitops_core::sync::retry;
 use gitops_core::sync::time_limit::{TimeLeft, time_left};
@@ -16,6 +15,7 @@ use crate::applications::cache::AppCache;
 use crate::applications::compare::comparison;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
+use crate::applications::error::ReconcileError;
 use crate::applications::policy::{requested_retry, sync_timeout};
 use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
@@ -147,7 +147,7 @@ pub(crate) fn requeue(context: &ReconcileContext<'_>, draft: &StatusDraft<'_>) -
     match time_left(
         started.0,
         sync_timeout(
-            &context.controller.configuration,
+            &context.controller.sources.settings,
             &context.controller.limits,
         ),
         now,
@@ -169,8 +169,8 @@ pub(crate) async fn sync(
     let head = app_state.wanted.desired.digest();
     let app_state = match state_of(context, draft, cache, app_state, &request).await {
         Ok(app_state) => app_state,
-        Err((app_state, condition)) => {
-            let refused = request.refused(&condition.message, Timestamp::now());
+        Err((app_state, error)) => {
+            let refused = request.refused(&error.to_string(), Timestamp::now());
             draft.operation = Some(with_retry(&context.app.spec, &request, refused));
             return Ok(app_state);
         }
@@ -230,7 +230,7 @@ async fn state_of(
     cache: &mut AppCache,
     app_state: AppState,
     request: &Request,
-) -> Result<AppState, (AppState, Condition)> {
+) -> Result<AppState, (AppState, ReconcileError)> {
     let Some(sources) = request.other_sources(&context.app.spec) else {
         return Ok(app_state);
     };
@@ -248,5 +248,5 @@ async fn state_of(
         comparison::compare(context, draft, wanted).await
     }
     .await;
-    other.map_err(|condition| (app_state, condition))
+    other.map_err(|error| (app_state, error))
 }

@@ -1,0 +1,78 @@
+//! Why an application cannot be compared. Typed until it is reported: only [`ReconcileError::condition`]
+//! makes a condition of it.
+
+use gitops_api::constants::condition;
+use gitops_core::project::Denial;
+use gitops_core::report::status::Condition;
+use gitops_core::source::{FailureKind, SpecProblem};
+
+use crate::applications::sources::error::{SourceError, first_few};
+use crate::cluster::write::WriteError;
+use crate::clusters::UnknownCluster;
+
+/// Why an application cannot be compared.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    /// The spec by itself.
+    #[error("{}", joined(.0))]
+    InvalidSpec(Vec<SpecProblem>),
+    /// The project of the spec.
+    #[error(
+        "project {project} does not exist in namespace {namespace}; create the AppProject or change \
+         spec.project"
+    )]
+    ProjectMissing {
+        /// Its name.
+        project: String,
+        /// Where it would have to be.
+        namespace: String,
+    },
+    /// The project allows a source or the destination not.
+    #[error(transparent)]
+    SpecDenied(Denial),
+    /// The destination is no cluster the agent delivers to.
+    #[error(transparent)]
+    UnknownCluster(#[from] UnknownCluster),
+    /// The project does not allow objects, or the repository of a dependency.
+    #[error("{}", first_few(.0))]
+    Denied(Vec<String>),
+    /// The manifests cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The API server did not answer.
+    #[error(transparent)]
+    Cluster(#[from] WriteError),
+}
+
+impl ReconcileError {
+    /// As it is reported.
+    pub(crate) fn condition(&self) -> Condition {
+        let kind = match self {
+            Self::InvalidSpec(_)
+            | Self::ProjectMissing { .. }
+            | Self::SpecDenied(_)
+            | Self::UnknownCluster(_) => condition::INVALID_SPEC_ERROR,
+            Self::Denied(_) | Self::Source(_) | Self::Cluster(_) => condition::COMPARISON_ERROR,
+        };
+        Condition::new(kind, self.to_string())
+    }
+
+    /// What could make the next attempt succeed. Specs and projects are watched: they wake the
+    /// application when they change.
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::InvalidSpec(_)
+            | Self::ProjectMissing { .. }
+            | Self::SpecDenied(_)
+            | Self::UnknownCluster(_)
+            | Self::Denied(_) => FailureKind::Input,
+            Self::Source(error) => error.kind(),
+            Self::Cluster(_) => FailureKind::Transient,
+        }
+    }
+}
+
+fn joined(problems: &[SpecProblem]) -> String {
+    let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
