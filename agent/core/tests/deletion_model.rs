@@ -12,6 +12,7 @@ use gitops_core::live::object::{LiveObject, OnDeletion};
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
 use gitops_core::manifest::hook::{DeletionPhase, Run};
 use gitops_core::manifest::object::{ObjectKey, Origin};
+use gitops_core::reason::Reason;
 use gitops_core::sync::approval::Subject;
 use gitops_core::sync::deletion::{Action, Next, Situation, Verb, finalizers, next};
 use jiff::Timestamp;
@@ -301,8 +302,8 @@ fn every_deletion_ends_whoever_is_killed_meanwhile() {
                 Next::Wait {
                     blocked, reason, ..
                 } => {
-                    assert!(!reason.is_empty());
-                    if blocked && reason.contains("approve") {
+                    assert!(!reason.to_string().is_empty());
+                    if blocked && matches!(reason, Reason::DeletionApproval { .. }) {
                         approvals += 1;
                         assert!(world.tracked().iter().all(|live| !live.deleting));
                         world.approved = Some(since().to_string());

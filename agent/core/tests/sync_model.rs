@@ -13,6 +13,7 @@ use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepa
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::{ObjectKey, Origin};
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::reason::Reason;
 use gitops_core::sync::plan::{Plan, Policy, plan};
 use gitops_core::sync::{Action, Next, Outcome, Record, Situation, Verb, next, observe};
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ fn is(live: &LiveObject, status: &str) -> bool {
 }
 
 /// The end of a sync, with the failure if there was one.
-struct Ended(Option<String>);
+struct Ended(Option<Reason>);
 
 /// What is true at one moment.
 struct Now<'a> {
@@ -308,7 +309,7 @@ impl World {
                     }
                 }
                 Next::Wait { reason, .. } => {
-                    assert!(!reason.is_empty());
+                    assert!(!reason.to_string().is_empty());
                     self.stored = record.results();
                     return None;
                 }

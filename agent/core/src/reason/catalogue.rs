@@ -321,7 +321,11 @@ reasons! {
 
     /// Somebody changes what self-heal takes back again and again; it heals ever less often.
     "Stop whoever changes it, or leave the field out of Git or name it under spec.ignoreDifferences."
-    SelfHealBackoff { objects: Vec<Fight> }
+    SelfHealBackoff {
+        /// So many changes within a minute are taken back at once.
+        times: usize,
+        objects: Vec<Fight>,
+    }
 
     /// Objects may change hands: nothing is done before the other applications observed the revision.
     "Nothing: it goes on when they have; if one of them never does, look at its own conditions."

@@ -202,6 +202,7 @@ fn differences() -> Vec<Reason> {
             at: at(1),
         },
         Reason::SelfHealBackoff {
+            times: 5,
             objects: vec![Fight {
                 object: web(),
                 fields: vec![FieldFight {

@@ -129,6 +129,12 @@ fn parameters_that_are_missing_are_not_made_up() {
 }
 
 #[test]
+fn a_list_names_the_first_few_and_counts_the_rest() {
+    assert_eq!(Names::of(1..=7).to_string(), "1, 2, 3, 4, 5 and 2 more");
+    assert_eq!(Names::of([1]).to_string(), "1");
+}
+
+#[test]
 fn a_reason_keeps_its_time_and_stands_once() {
     let at = |second| Timestamp::from_second(second).unwrap();
     let off = entry(&Reason::AutoSyncOff {});

@@ -114,7 +114,7 @@ impl fmt::Display for Reason {
                     "the last sync failed; retrying attempt #{attempt} at {at}"
                 )
             }
-            Self::SelfHealBackoff { objects } => self_heal_backoff(objects, f),
+            Self::SelfHealBackoff { times, objects } => self_heal_backoff(*times, objects, f),
             Self::HandoverWaiting { applications } => write!(
                 f,
                 "waiting for other applications to observe the revision before objects change hands \
@@ -265,8 +265,11 @@ fn hold(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("; it ends by itself when Git changes what the application renders to")
 }
 
-fn self_heal_backoff(objects: &[Fight], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("self-heal is backing off, changed back again and again: ")?;
+fn self_heal_backoff(times: usize, objects: &[Fight], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "self-heal is backing off, changed back more than {times} times within a minute: "
+    )?;
     for (index, fight) in objects.iter().enumerate() {
         if index > 0 {
             f.write_str("; ")?;

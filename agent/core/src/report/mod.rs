@@ -5,5 +5,6 @@ pub mod heals;
 pub mod history;
 pub mod hook_log;
 pub mod preview;
+mod reasons;
 pub mod refusal;
 pub mod status;

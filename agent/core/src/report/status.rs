@@ -19,8 +19,9 @@ use crate::compare::field::DriftedField;
 use crate::live::health;
 use crate::live::health::{Health, Member};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
+use crate::reason::Reason;
 use crate::report::compared::sync_code;
-use crate::report::history;
+use crate::report::{history, reasons};
 
 pub use crate::report::compared::{Compared, seconds};
 
@@ -31,14 +32,18 @@ pub struct Condition {
     pub kind: &'static str,
     /// What, where, why and what to do.
     pub message: String,
+    /// The same as data.
+    pub reason: Reason,
 }
 
 impl Condition {
     /// A condition of this type.
-    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, reason: impl Into<Reason>) -> Self {
+        let reason = reason.into();
         Self {
             kind,
-            message: message.into(),
+            message: reason.to_string(),
+            reason,
         }
     }
 }
@@ -54,6 +59,8 @@ pub struct Report<'a> {
     pub compared: Option<Compared<'a>>,
     /// Problems found.
     pub conditions: &'a BTreeSet<Condition>,
+    /// What is decided and waited for, besides what the conditions and the operation say.
+    pub reasons: &'a [Reason],
     /// The operation under way or the last one.
     pub operation: Option<&'a OperationState>,
     /// Which commit is live; `None` when that could not be found out anew.
@@ -95,6 +102,7 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
     if report.live.is_some() {
         status.live.clone_from(&report.live);
     }
+    status.reasons = reasons::all(status.operation_state.as_ref(), report);
     limit(&mut status);
     if status != *report.previous || status.reconciled_at.is_none() {
         status.reconciled_at = Some(seconds(report.now));

@@ -57,7 +57,8 @@ pub struct Subject<'a> {
     pub name: &'a str,
 }
 
-/// How to agree, and why what is there does not count.
+/// How to agree, and why what is there does not count. Command lines of earlier versions find the
+/// end of a question by how this begins.
 pub fn how(subject: Subject<'_>, approval: &Approval) -> String {
     let Subject { namespace, name } = subject;
     let note = match approval {
@@ -71,24 +72,10 @@ pub fn how(subject: Subject<'_>, approval: &Approval) -> String {
         ),
     };
     format!(
-        "{ASKS}{name}, or kubectl annotate applications.argoproj.io \
+        "to agree: kubectl gitops approve {name}, or kubectl annotate applications.argoproj.io \
          {name} -n {namespace} --overwrite {}=$(date -u +%Y-%m-%dT%H:%M:%SZ){note}",
         annotation::DELETION_APPROVED
     )
-}
-
-/// Where a question ends and the way to agree begins.
-const ASKS: &str = "to agree: kubectl gitops approve ";
-
-/// What is asked in a message that ends with [`how`]; `None` when nothing is asked.
-pub fn question(message: &str) -> Option<&str> {
-    let (question, _) = message.split_once(ASKS)?;
-    Some(question.trim_end_matches([' ', ';']))
-}
-
-/// The first few of many, and how many there are besides.
-pub fn shortened<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    listing::shortened(items, 5, ", ")
 }
 
 #[cfg(test)]
@@ -113,8 +100,9 @@ mod tests {
         let text = how(subject, &read(Some("yes")));
         assert!(text.contains("kubectl gitops approve shop"), "{text}");
         assert!(text.contains("\"yes\", which is no time"), "{text}");
-        assert_eq!(question(&format!("delete all; {text}")), Some("delete all"));
-        assert_eq!(question("nothing is asked"), None);
-        assert_eq!(shortened(1..=7), "1, 2, 3, 4, 5 and 2 more");
+        assert!(
+            text.starts_with("to agree: kubectl gitops approve "),
+            "{text}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::backoff;
 use crate::compare::comparison::{Comparison, State};
 use crate::manifest::object::ObjectKey;
+use crate::reason::{FieldFight, Fight, Reason};
 use crate::sync::retry::{RetryPolicy, remaining};
 
 /// Heals of one object within this window count as a fight.
@@ -57,8 +58,8 @@ pub enum Decision {
     },
     /// Take back these drifted objects.
     Heal(BTreeSet<ObjectKey>),
-    /// Act after this time.
-    Later(Duration, String),
+    /// Act after this time: a retry is scheduled, or self-heal is backing off.
+    Later(Duration, Reason),
 }
 
 /// Why nothing is done.
@@ -150,28 +151,28 @@ pub fn decide(
         .take(3)
         .map(|key| fight(key, comparison.get(*key)))
         .collect();
-    Decision::Later(
-        pause,
-        format!(
-            "self-heal slowed down, changed back more than {MAX_HEALS_PER_WINDOW} times within a minute: {}; \
-             stop whoever changes it, or leave the field out of Git or under ignoreDifferences",
-            fights.join("; ")
-        ),
-    )
+    let reason = Reason::SelfHealBackoff {
+        times: MAX_HEALS_PER_WINDOW,
+        objects: fights,
+    };
+    Decision::Later(pause, reason)
 }
 
 /// An object that is changed again and again: which field, and by whom.
-fn fight(key: &ObjectKey, state: Option<&State>) -> String {
+fn fight(object: &ObjectKey, state: Option<&State>) -> Fight {
     const SHOWN: usize = 3;
-    let Some(State::Drifted(fields)) = state else {
-        return key.to_string();
+    let fields = match state {
+        Some(State::Drifted(fields)) => fields.as_slice(),
+        _ => &[],
     };
-    let fields = fields.iter().take(SHOWN).map(|field| {
-        let by = field.manager.as_deref().unwrap_or("somebody unknown");
-        format!("{} by {by}", field.path)
+    let fields = fields.iter().take(SHOWN).map(|field| FieldFight {
+        path: field.path.to_string(),
+        manager: field.manager.clone(),
     });
-    let fields: Vec<_> = fields.collect();
-    format!("{key} ({})", fields.join(", "))
+    Fight {
+        object: object.clone(),
+        fields: fields.collect(),
+    }
 }
 
 fn keys(comparison: &Comparison, wanted: impl Fn(&State) -> bool) -> BTreeSet<&ObjectKey> {
@@ -195,11 +196,16 @@ fn retry_decision(
     } else {
         return Decision::Nothing(Idle::RetriesExhausted);
     };
+    let retry = attempt.retries.saturating_add(1);
     match remaining(attempt.finished, pause, now) {
-        None => Decision::Sync {
-            retry: attempt.retries.saturating_add(1),
-        },
-        Some(left) => Decision::Later(left, "retrying after a failed sync".into()),
+        None => Decision::Sync { retry },
+        Some(left) => Decision::Later(
+            left,
+            Reason::RetryScheduled {
+                attempt: retry,
+                at: attempt.finished + pause,
+            },
+        ),
     }
 }
 
@@ -426,7 +432,10 @@ mod tests {
                 failed(0, 98),
                 Decision::Later(
                     Duration::from_secs(3),
-                    "retrying after a failed sync".into(),
+                    Reason::RetryScheduled {
+                        attempt: 1,
+                        at: at(103),
+                    },
                 ),
             ),
             (
@@ -443,7 +452,10 @@ mod tests {
                 failed(5, 0),
                 Decision::Later(
                     Duration::from_secs(200),
-                    "retrying after a failed sync".into(),
+                    Reason::RetryScheduled {
+                        attempt: 6,
+                        at: at(300),
+                    },
                 ),
             ),
         ];

@@ -16,9 +16,10 @@ use crate::live::object::{LiveObject, OnDeletion};
 use crate::manifest::hook::{DeletionPhase, Hook, Run};
 use crate::manifest::kinds;
 use crate::manifest::object::ObjectKey;
+use crate::reason::{Names, Reason};
 use crate::sync;
-use crate::sync::approval::{Approval, Subject, shortened};
-use crate::sync::{Outcome, approval};
+use crate::sync::Outcome;
+use crate::sync::approval::{Approval, Subject};
 
 /// All that the next step depends on.
 pub struct Situation<'a> {
@@ -100,8 +101,8 @@ pub enum Next {
     },
     /// Nothing can be done until something changes.
     Wait {
-        /// What is waited for, for people.
-        reason: String,
+        /// What is waited for.
+        reason: Reason,
         /// Somebody has to do something about it.
         blocked: bool,
         /// Hooks whose last words explain it.
@@ -181,7 +182,12 @@ pub fn next(situation: &Situation<'_>) -> Next {
         return Next::Ended;
     }
     if let Some(obstacle) = situation.obstacle {
-        return blocked(format!("{obstacle}; {}", abandon_advice(situation)));
+        return blocked(Reason::DeletionBlocked {
+            detail: obstacle.into(),
+            finalizers: own_finalizers(situation),
+            namespace: situation.subject.namespace.into(),
+            application: situation.subject.name.into(),
+        });
     }
     if cascade.is_some()
         && let Some(wait) = ask(situation)
@@ -207,7 +213,7 @@ fn finish(cleanup: Vec<Action>, finalizers: Vec<&'static str>) -> Next {
     }
 }
 
-fn blocked(reason: String) -> Next {
+fn blocked(reason: Reason) -> Next {
     Next::Wait {
         reason,
         blocked: true,
@@ -215,18 +221,12 @@ fn blocked(reason: String) -> Next {
     }
 }
 
-/// How to go on without what is waited for: a person's decision, never the agent's.
-fn abandon_advice(situation: &Situation<'_>) -> String {
-    let ours = situation.finalizers.iter().filter(|set| {
+/// The finalizers a user removes to go on without what is waited for: never the agent's decision.
+fn own_finalizers(situation: &Situation<'_>) -> Names {
+    Names::of(situation.finalizers.iter().filter(|set| {
         set.ends_with("finalizer.argocd.argoproj.io")
             || set.contains("finalizer.argocd.argoproj.io/")
-    });
-    let Subject { namespace, name } = situation.subject;
-    format!(
-        "to leave the objects as they are, remove the finalizers {} (kubectl edit \
-         applications.argoproj.io {name} -n {namespace})",
-        shortened(ours)
-    )
+    }))
 }
 
 /// The objects that go with the Application.
@@ -268,11 +268,12 @@ fn ask(situation: &Situation<'_>) -> Option<Next> {
     if asking.is_empty() || approval.is_given() {
         return None;
     }
-    Some(blocked(format!(
-        "nothing is deleted before somebody agrees: Delete=confirm is set on {}; {}",
-        shortened(asking),
-        approval::how(situation.subject, &approval)
-    )))
+    Some(blocked(Reason::DeletionApproval {
+        objects: Names::of(asking),
+        approval,
+        namespace: situation.subject.namespace.into(),
+        application: situation.subject.name.into(),
+    }))
 }
 
 /// The next step of a phase; `None` when it is over.
@@ -291,11 +292,11 @@ fn hooks(situation: &Situation<'_>, phase: DeletionPhase) -> Option<Next> {
     let hooks = match situation.hooks {
         Ok(hooks) => hooks,
         Err(why) => {
-            return Some(blocked(format!(
-                "its {phase} hooks have to run and cannot be made: {why}; to go on without them, \
-                 remove the finalizer {}",
-                marks_of(phase).0
-            )));
+            return Some(blocked(Reason::DeletionHooksUnknown {
+                phase,
+                detail: why.into(),
+                finalizer: marks_of(phase).0.into(),
+            }));
         }
     };
     let mut waves: BTreeMap<i64, Vec<&Hook>> = BTreeMap::new();
@@ -323,18 +324,14 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
         }
     }
     if !failed.is_empty() {
-        let what = match phase {
-            DeletionPhase::PreDelete => "nothing was deleted",
-            DeletionPhase::PostDelete => "the objects are gone",
-        };
         let texts = failed.iter().map(|(key, why)| format!("{key}: {why}"));
         return Some(Next::Wait {
-            reason: format!(
-                "{phase} hook failed, {what}: {}; correct the hook in Git, or delete its object to \
-                 run it again, or remove the finalizer {} to go on without it",
-                shortened(texts),
-                marks_of(phase).0
-            ),
+            reason: Reason::DeletionHookFailed {
+                phase,
+                hooks: Names::of(texts),
+                finalizer: marks_of(phase).0.into(),
+                logs: vec![],
+            },
             blocked: true,
             failed: failed.into_iter().map(|(key, _)| key).collect(),
         });
@@ -343,7 +340,10 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
         return Some(Next::Act(open));
     }
     (!running.is_empty()).then(|| Next::Wait {
-        reason: format!("waiting in {phase} for {}", shortened(running)),
+        reason: Reason::DeletionHookWaiting {
+            phase,
+            hooks: Names::of(running),
+        },
         blocked: false,
         failed: vec![],
     })
@@ -463,10 +463,10 @@ fn objects(situation: &Situation<'_>, propagation: Propagation) -> Option<Next> 
         .collect();
     Some(if actions.is_empty() {
         Next::Wait {
-            reason: format!(
-                "waiting in wave {wave} until gone: {}; look at what their finalizers wait for",
-                shortened(group.iter().map(|live| &live.key))
-            ),
+            reason: Reason::DeletionWaiting {
+                wave,
+                objects: Names::of(group.iter().map(|live| &live.key)),
+            },
             blocked: false,
             failed: vec![],
         }

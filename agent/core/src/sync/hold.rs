@@ -3,12 +3,10 @@
 //! A hold names what it replaces, and ends by itself as soon as Git says something else, so that
 //! the commit that repairs things is delivered without anybody lifting the hold.
 
-use std::fmt::Write as _;
-
 use gitops_api::{ApplicationSource, Hold};
 use jiff::Timestamp;
 
-use crate::source::revision::short;
+use crate::reason::Reason;
 
 /// What becomes of a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,24 +79,14 @@ pub fn at_revisions(
 }
 
 /// What is said on the application while a hold is in force.
-pub fn message(hold: &Hold) -> String {
-    let revision = hold.revisions.first().unwrap_or(&hold.revision);
-    let mut text = format!(
-        "{} is delivered instead of {}",
-        short(revision),
-        short(&hold.instead_of)
-    );
-    if let Some(until) = &hold.until {
-        let _ = write!(text, " until {}", until.0);
+pub fn reason(hold: &Hold) -> Reason {
+    Reason::HoldInForce {
+        revision: hold.revisions.first().unwrap_or(&hold.revision).clone(),
+        instead_of: hold.instead_of.clone(),
+        until: hold.until.as_ref().map(|until| until.0),
+        by: hold.by.clone(),
+        why: hold.reason.clone(),
     }
-    if !hold.by.is_empty() {
-        let _ = write!(text, ", by {}", hold.by);
-    }
-    if !hold.reason.is_empty() {
-        let _ = write!(text, ": {}", hold.reason);
-    }
-    text.push_str("; it ends by itself when Git changes what the application renders to");
-    text
 }
 
 #[cfg(test)]

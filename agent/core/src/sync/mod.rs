@@ -29,6 +29,7 @@ use crate::manifest::desired::DesiredSet;
 use crate::manifest::hook::{Hook, Run};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::AppOptions;
+use crate::reason::{ObjectState, Reason};
 use crate::sync::plan::{Plan, Skip};
 use tasks::{SyncSlot, Task, TaskState};
 
@@ -101,15 +102,13 @@ pub enum Next {
     Act(Vec<Action>),
     /// Nothing can be done until something changes in the cluster.
     Wait {
-        /// What is waited for, for people.
-        reason: String,
-        /// A hook is running; otherwise objects are to become healthy.
-        hook: bool,
+        /// What is waited for: hooks that run, or objects that are to become healthy.
+        reason: Reason,
     },
     /// The end.
     Ended {
         /// Why it failed, when it did.
-        failure: Option<String>,
+        failure: Option<Reason>,
         /// What is done with the hooks of this run.
         cleanup: Vec<Action>,
     },
@@ -187,10 +186,10 @@ pub fn next(situation: &Situation<'_>) -> Next {
     let tasks = tasks::all(situation);
     let (log_tail, ordinary): (Vec<&Task>, Vec<&Task>) =
         tasks.iter().partition(|task| is_last_word(task));
-    let failures: Vec<String> = ordinary
+    let failures: Vec<ObjectState> = ordinary
         .iter()
         .filter_map(|task| match &task.state {
-            TaskState::Failed(why) => Some(format!("{}: {why}", task.key)),
+            TaskState::Failed(why) => Some(object_state(&task.key, why)),
             _ => None,
         })
         .collect();
@@ -201,15 +200,15 @@ pub fn next(situation: &Situation<'_>) -> Next {
     let (steps, failure) = if failures.is_empty() {
         (&ordinary, None)
     } else {
-        (&log_tail, Some(summary(&failures)))
+        (&log_tail, Some(failed(failures)))
     };
     let failure = match step(steps) {
         Some(Step::Act(actions)) => return Next::Act(actions),
-        Some(Step::Wait { reason, hook }) => return Next::Wait { reason, hook },
+        Some(Step::Wait(reason)) => return Next::Wait { reason },
         // Not observed before: what waits for it was not done, so that this is no success.
         Some(Step::Broken(broken)) => failure.or_else(|| {
-            let said = broken.iter().map(|(key, why)| format!("{key}: {why}"));
-            Some(summary(&said.collect::<Vec<_>>()))
+            let broken = broken.iter().map(|(key, why)| object_state(key, why));
+            Some(failed(broken.collect()))
         }),
         None => failure,
     };
@@ -248,10 +247,7 @@ fn beside_failures(tasks: &[&Task]) -> Vec<Action> {
 /// The next step among tasks that did not fail.
 enum Step {
     Act(Vec<Action>),
-    Wait {
-        reason: String,
-        hook: bool,
-    },
+    Wait(Reason),
     /// Later tasks wait for objects that will not become healthy.
     Broken(Vec<(ObjectKey, String)>),
 }
@@ -325,24 +321,22 @@ fn stopped(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> 
         return None;
     }
     waiting.sort();
-    Some(Step::Wait {
-        hook: waiting.iter().any(|(.., hook)| *hook),
-        reason: format!("waiting in {slot} for {}", names(&waiting)),
-    })
-}
-
-fn names(waiting: &[(&ObjectKey, &str, bool)]) -> String {
-    let named: Vec<String> = waiting
-        .iter()
-        .map(|(key, why, _)| {
-            if why.is_empty() {
-                key.to_string()
-            } else {
-                format!("{key} ({why})")
-            }
-        })
-        .collect();
-    listed(&named, ", ")
+    let step = slot.step();
+    let states = waiting.iter().map(|(key, why, _)| object_state(key, why));
+    let (objects, more) = first_few(states.collect());
+    Some(Step::Wait(if waiting.iter().any(|(.., hook)| *hook) {
+        Reason::HookWaiting {
+            step,
+            objects,
+            more,
+        }
+    } else {
+        Reason::WaveWaiting {
+            step,
+            objects,
+            more,
+        }
+    }))
 }
 
 /// What happens to the hooks of this run at its end.
@@ -427,11 +421,22 @@ fn of_this_run(live: &LiveObject, run: &Run) -> bool {
     live.operation.as_deref() == Some(&run.id())
 }
 
-fn summary(failures: &[String]) -> String {
-    listed(failures, "; ")
+fn object_state(key: &ObjectKey, state: &str) -> ObjectState {
+    ObjectState {
+        object: key.clone(),
+        state: state.into(),
+    }
+}
+
+fn failed(objects: Vec<ObjectState>) -> Reason {
+    let (objects, more) = first_few(objects);
+    Reason::ObjectsFailed { objects, more }
 }
 
 /// The first few of a list, and how many there are besides.
-fn listed(texts: &[String], between: &str) -> String {
-    listing::shortened(texts, 3, between)
+fn first_few(mut objects: Vec<ObjectState>) -> (Vec<ObjectState>, usize) {
+    const SHOWN: usize = 3;
+    let more = objects.len().saturating_sub(SHOWN);
+    objects.truncate(SHOWN);
+    (objects, more)
 }

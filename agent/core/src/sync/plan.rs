@@ -11,7 +11,7 @@ use crate::manifest::desired::DesiredSet;
 use crate::manifest::kinds;
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::{AppOptions, Removal};
-use crate::sync::approval::shortened;
+use crate::reason::{Names, OverBudget, PruneQuestion, Reason};
 use crate::sync::budget::Budget;
 
 /// What the person or policy behind a sync allows.
@@ -70,8 +70,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Objects that differ from Git but are left as they are, with the reason.
     pub skipped: BTreeMap<ObjectKey, Skip>,
-    /// What is asked about the prunes that wait, for people; `None` when none waits.
-    pub question: Option<String>,
+    /// What is asked about the prunes that wait; `None` when none waits.
+    pub question: Option<PruneQuestion>,
 }
 
 /// Why an object is left as it is.
@@ -96,29 +96,23 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// The reason as a sentence that says what to do.
-    pub fn message(&self) -> String {
+    /// The reason, with what to do.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::PruneNotRequested => "no longer in Git; sync with prune to delete it".into(),
-            Self::PruneForbidden => {
-                "no longer in Git, but kept: its Application has the option Prune=false, or it is \
-                 annotated Prune=false, Delete=false or helm.sh/resource-policy: keep"
-                    .into()
-            }
-            Self::WouldDeleteAll => {
-                "Git holds no manifests, and deleting every object of the application is not \
-                 allowed; set syncPolicy.automated.allowEmpty or delete the application"
-                    .into()
-            }
-            Self::OwnedBy(other) => format!(
-                "belongs to application {other}; remove it from one of the two applications"
-            ),
-            Self::UnknownKind => "the cluster does not serve this kind; install its \
-                                  CustomResourceDefinition first or correct apiVersion and kind"
-                .into(),
-            Self::Deleting => "is being deleted already".into(),
-            Self::AwaitsConsent => "no longer in Git; it is deleted when somebody agrees".into(),
-            Self::Unconfirmed => "waits for the API server to confirm a difference".into(),
+            Self::PruneNotRequested => Reason::PruneNotRequested {},
+            Self::PruneForbidden => Reason::PruneForbidden {},
+            Self::WouldDeleteAll => Reason::PruneWouldDeleteAll {},
+            Self::OwnedBy(owner) => Reason::OwnedByOther {
+                owner: owner.clone(),
+            },
+            Self::UnknownKind => Reason::ObjectKindUnknown {
+                detail: "the cluster does not serve this kind; install its \
+                         CustomResourceDefinition first or correct apiVersion and kind"
+                    .into(),
+            },
+            Self::Deleting => Reason::AlreadyDeleting {},
+            Self::Unconfirmed => Reason::Unconfirmed {},
+            Self::AwaitsConsent => Reason::PruneAwaitsApproval {},
         }
     }
 }
@@ -240,7 +234,7 @@ fn ask<'a>(
     extra: &[&'a LiveObject],
     total: usize,
     policy: &Policy,
-) -> (BTreeSet<&'a ObjectKey>, Option<String>) {
+) -> (BTreeSet<&'a ObjectKey>, Option<PruneQuestion>) {
     if policy.approval {
         return (BTreeSet::new(), None);
     }
@@ -250,21 +244,19 @@ fn ask<'a>(
     };
     if policy.budget.is_exceeded(extra.len(), total) {
         let all = keys(&|_| true);
-        let question = format!(
-            "{} of {total} objects are no longer in Git and would be deleted, more than the prune \
-             budget of {}: {}",
-            all.len(),
-            policy.budget,
-            shortened(&all)
-        );
+        let question = PruneQuestion {
+            objects: Names::of(&all),
+            over: Some(OverBudget {
+                total,
+                budget: policy.budget.to_string(),
+            }),
+        };
         return (all, Some(question));
     }
     let asking = keys(&|live| policy.options.prune_of(live.options) == Removal::Confirmed);
-    let question = (!asking.is_empty()).then(|| {
-        format!(
-            "no longer in Git, and to be deleted only when somebody agrees (Prune=confirm): {}",
-            shortened(&asking)
-        )
+    let question = (!asking.is_empty()).then(|| PruneQuestion {
+        objects: Names::of(&asking),
+        over: None,
     });
     (asking, question)
 }
@@ -459,7 +451,7 @@ mod tests {
         let (prunes, applies, question) = story(&many(12), &prune);
         assert_eq!((prunes, applies), (0, 5), "applies go on");
         assert_eq!(
-            question.unwrap(),
+            question.unwrap().to_string(),
             "12 of 12 objects are no longer in Git and would be deleted, more than the prune budget \
              of 50%: ConfigMap n/x00, ConfigMap n/x01, ConfigMap n/x02, ConfigMap n/x03, ConfigMap \
              n/x04 and 7 more"
@@ -490,6 +482,7 @@ mod tests {
         assert!(
             question
                 .unwrap()
+                .to_string()
                 .ends_with("(Prune=confirm): ConfigMap n/x01")
         );
         assert_eq!(story(&asking, &agreed).0, 2);

@@ -1,7 +1,6 @@
 //! The tasks of a sync: each object and hook, where it belongs in the order, and how it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use gitops_api::{HealthStatusCode, SyncPhase};
 
@@ -12,6 +11,7 @@ use crate::manifest::desired::DesiredObject;
 use crate::manifest::hook::PHASES;
 use crate::manifest::kinds;
 use crate::manifest::object::{GroupKind, ObjectKey};
+use crate::reason::SyncStep;
 use crate::sync::plan;
 
 /// Where a task belongs: phase, applies before prunes, wave.
@@ -30,6 +30,15 @@ impl SyncSlot {
     pub(super) fn waits_for(self, earlier: Self) -> bool {
         let replaces = self.phase == earlier.phase && self.prunes && !earlier.prunes;
         self > earlier && (self.last || !replaces)
+    }
+
+    /// As it is said.
+    pub(super) fn step(self) -> SyncStep {
+        SyncStep {
+            phase: self.phase,
+            wave: self.wave,
+            prune: self.prunes,
+        }
     }
 
     fn order(self) -> (usize, bool, bool, i64) {
@@ -53,13 +62,6 @@ impl Ord for SyncSlot {
 impl PartialOrd for SyncSlot {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for SyncSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.prunes { "prune wave" } else { "wave" };
-        write!(f, "{} {what} {}", self.phase, self.wave)
     }
 }
 

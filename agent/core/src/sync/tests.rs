@@ -110,6 +110,7 @@ fn a_wave_is_tried_to_its_end_when_an_object_is_refused_and_the_next_one_is_not(
     else {
         panic!("{end:?}");
     };
+    let failure = failure.to_string();
     assert!(failure.contains("n/bad: refused"), "{failure}");
     assert!(failure.contains("n/beside: refused, too"), "{failure}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::duration;
+use crate::reason::Reason;
 use crate::sync::retry::remaining;
 
 /// Key of the limit in the ConfigMap `argocd-cmd-params-cm`.
@@ -39,17 +40,11 @@ pub fn read(text: &str) -> Result<Option<Duration>, String> {
 }
 
 /// Why a sync was ended that took too long.
-pub fn message(limit: Duration, waiting: &str) -> String {
-    let during = if waiting.is_empty() {
-        String::new()
-    } else {
-        format!(" while {waiting}")
-    };
-    format!(
-        "operation terminated: it took longer than {} s{during}; the limit is {KEY} in \
-         argocd-cmd-params-cm",
-        limit.as_secs()
-    )
+pub fn reason(limit: Duration, waiting: String) -> Reason {
+    Reason::SyncTimeout {
+        seconds: limit.as_secs(),
+        waiting,
+    }
 }
 
 #[cfg(test)]
@@ -71,10 +66,11 @@ mod tests {
         assert_eq!(read("0"), Ok(None));
         assert!(read("soon").unwrap_err().starts_with(KEY));
         assert_eq!(
-            message(
+            reason(
                 Duration::from_secs(5),
-                "waiting in PreSync wave 0 for batch/Job n/x"
-            ),
+                "waiting in PreSync wave 0 for batch/Job n/x".into()
+            )
+            .to_string(),
             "operation terminated: it took longer than 5 s while waiting in PreSync wave 0 for \
              batch/Job n/x; the limit is controller.sync.timeout.seconds in argocd-cmd-params-cm"
         );

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::schedule::Schedule;
 use super::destinations::Cluster;
+use crate::reason::{Reason, RequestedBy};
 use crate::{duration, glob};
 
 /// Most openings and closings that are looked at for the next time a sync may be.
@@ -41,8 +42,8 @@ pub enum Verdict {
 /// Why a sync may not be, and when it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The windows in the way and the next opening, for people.
-    pub reason: String,
+    /// The windows in the way and the next opening.
+    pub reason: Reason,
     /// When it may, as far as can be seen.
     pub opens: Option<Timestamp>,
     /// When to ask again, if no opening can be seen but one may come.
@@ -114,11 +115,9 @@ impl Windows {
 
     /// What is wrong with the windows: those that cannot be read and so keep the application from
     /// being synced, and those read otherwise than meant.
-    pub fn problems(&self) -> impl Iterator<Item = &str> {
-        self.invalid
-            .iter()
-            .chain(&self.cautions)
-            .map(String::as_str)
+    pub fn problems(&self) -> impl Iterator<Item = Reason> {
+        let problems = self.invalid.iter().chain(&self.cautions).cloned();
+        problems.map(|detail| Reason::SyncWindowProblem { detail })
     }
 
     /// Whether a sync may be at a moment. `began`: when it began, if it is under way.
@@ -126,7 +125,9 @@ impl Windows {
         if let Some(problem) = self.invalid.first() {
             // Nobody can know what it was to keep away (Argo CD refuses too).
             return Verdict::Closed(Closed {
-                reason: format!("no sync while a sync window cannot be read: {problem}"),
+                reason: Reason::SyncWindowInvalid {
+                    detail: problem.clone(),
+                },
                 opens: None,
                 ask_again: None,
             });
@@ -136,27 +137,20 @@ impl Windows {
             return Verdict::Open;
         }
         let (opens, ask_again) = self.opening(asked, began, now);
-        let names: Vec<_> = in_the_way
-            .iter()
-            .map(|window| window.shown.as_str())
-            .collect();
-        let names = names.join(", ");
-        let what = match (began, asked) {
-            (Some(_), _) => "the sync waits",
-            (None, Asked::Automatically) => "no automated sync",
-            (None, Asked::ByHand) => "no sync by hand",
+        let by = match (began, asked) {
+            (Some(_), _) => RequestedBy::RunningSync,
+            (None, Asked::Automatically) => RequestedBy::Automation,
+            (None, Asked::ByHand) => RequestedBy::User,
         };
-        let why = if in_the_way[0].denies {
-            format!("{names} is open")
-        } else {
-            format!("{names} is not open")
-        };
-        let when = match opens {
-            Some(moment) => format!("it may from {moment}"),
-            None => "no end of that is in sight".into(),
-        };
+        let windows = in_the_way.iter().map(|window| window.shown.clone());
         Verdict::Closed(Closed {
-            reason: format!("{what}: of project {}, {why}; {when}", self.project),
+            reason: Reason::SyncWindow {
+                by,
+                project: self.project.clone(),
+                windows: windows.collect(),
+                denied: in_the_way[0].denies,
+                opens,
+            },
             opens,
             ask_again,
         })

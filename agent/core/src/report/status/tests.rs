@@ -6,6 +6,7 @@ use crate::compare::path::Path;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
 use crate::manifest::object::Origin;
+use crate::reason::Reason;
 
 fn desired() -> DesiredSet {
     let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
@@ -48,6 +49,7 @@ fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> Applicatio
         spec: &ApplicationSpec::default(),
         compared: Some(compared),
         conditions: &BTreeSet::new(),
+        reasons: &[],
         operation: None,
         live: None,
         namespace: "argocd",
@@ -114,6 +116,7 @@ fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> Applic
         spec: &ApplicationSpec::default(),
         compared: Some(compared),
         conditions: &BTreeSet::new(),
+        reasons: &[],
         operation: None,
         live: None,
         namespace: "argocd",
@@ -167,12 +170,18 @@ fn since_when_it_is_not_healthy_stays_while_only_the_words_change() {
 #[test]
 fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
     let before = status_of(&ApplicationStatus::default(), State::Synced, 10);
-    let conditions = BTreeSet::from([Condition::new("ComparisonError", "no")]);
+    let conditions = BTreeSet::from([Condition::new(
+        "ComparisonError",
+        Reason::ComparisonFailed {
+            detail: "no".into(),
+        },
+    )]);
     let report = Report {
         previous: &before,
         spec: &ApplicationSpec::default(),
         compared: None,
         conditions: &conditions,
+        reasons: &[],
         operation: None,
         live: None,
         namespace: "argocd",

@@ -218,8 +218,8 @@ fn what_asks_is_asked_about_before_anything_happens() {
     let told = story(None, "Delete=confirm").told();
     assert!(
         told.starts_with(
-            "blocked: nothing is deleted before somebody agrees: Delete=confirm is set \
-                          on Secret n/data; to agree: kubectl gitops approve shop"
+            "blocked: nothing is deleted before approval: Delete=confirm is set on \
+             Secret n/data; to agree: kubectl gitops approve shop"
         ),
         "{told}"
     );
