@@ -21,6 +21,6 @@ pub use parts::{
     FieldFight, Fight, Names, ObjectState, OverBudget, PruneQuestion, RequestedBy, SyncStep,
 };
 pub use wire::{
-    MAX_REASONS, asked_since, entry, is_mutated, of_condition, of_operation, of_result, questions,
-    read, reasons,
+    MAX_REASONS, asked_since, entry, explain, is_mutated, of_condition, of_operation, of_result,
+    questions, read, reasons,
 };

@@ -118,6 +118,12 @@ pub fn of_condition(status: &ApplicationStatus, condition: &ApplicationCondition
     }
 }
 
+/// Says of an operation why it is as it is, in words and as data.
+pub fn explain(state: &mut OperationState, reason: &Reason) {
+    state.message = reason.to_string();
+    state.reason = Some(entry(reason));
+}
+
 /// Why an operation is as it is. Its reason counts only with the message it was written with:
 /// another controller may have written a newer message.
 pub fn of_operation(state: &OperationState) -> Reason {

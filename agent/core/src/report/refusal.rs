@@ -2,6 +2,7 @@
 
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::mask;
+use crate::reason::Code;
 
 /// Longest message that is kept, in characters.
 const LONGEST: usize = 1000;
@@ -67,6 +68,30 @@ impl Refusal<'_> {
     pub fn text(&self, key: &ObjectKey) -> String {
         let message = mask::mask_text::<&str>(&self.shortened(key), &[]);
         format!("{message}{}", self.advice(key))
+    }
+
+    /// Which kind of refusal it is. The API server has no code for most of them: its own words are
+    /// read here, and nowhere else.
+    pub fn kind(&self) -> Code {
+        let says = |words: &str| self.message.contains(words);
+        if says("is being terminated") {
+            Code::NamespaceTerminating
+        } else if self.code == 404 && says("namespaces ") {
+            Code::NamespaceMissing
+        } else if self.code == 422 && is_immutable(self.message) {
+            Code::ImmutableField
+        } else if says("exceeded quota") {
+            Code::QuotaExceeded
+        } else if webhook(self.message).is_some()
+            || says("AdmissionPolicy")
+            || says("violates PodSecurity")
+        {
+            Code::AdmissionDenied
+        } else if self.code == 403 && says("\" cannot ") {
+            Code::AgentForbidden
+        } else {
+            Code::ObjectRefused
+        }
     }
 
     fn shortened(&self, key: &ObjectKey) -> String {
@@ -194,6 +219,16 @@ mod tests {
             missing
                 .text(&key("", "Secret"))
                 .contains("CreateNamespace=true")
+        );
+        let kinds = [&refusal, &denied, &immutable, &missing].map(Refusal::kind);
+        assert_eq!(
+            kinds,
+            [
+                Code::ObjectRefused,
+                Code::AdmissionDenied,
+                Code::ImmutableField,
+                Code::NamespaceMissing
+            ]
         );
         let long = "x".repeat(2000);
         let long = Refusal {

@@ -79,6 +79,24 @@ pub enum Idle {
     NothingToApply,
 }
 
+impl Idle {
+    /// Why nothing is done, where a user might expect something. That a user ended the last sync is
+    /// said of the operation.
+    pub fn reason(self, attempt: Option<Attempt>) -> Option<Reason> {
+        match self {
+            Self::Synced | Self::NothingToApply => None,
+            Self::Manual => Some(Reason::AutoSyncOff {}),
+            Self::OnlyPrune => Some(Reason::PruneOff {}),
+            Self::SelfHealOff => Some(Reason::SelfHealOff {}),
+            Self::RetriesExhausted => {
+                let attempt = attempt.filter(|attempt| !attempt.terminated)?;
+                let retries = attempt.retries;
+                Some(Reason::RetriesExhausted { retries })
+            }
+        }
+    }
+}
+
 /// Decides for one application.
 ///
 /// `attempt` is the last sync of the manifests compared now; `None` when they were never tried.

@@ -7,6 +7,7 @@ use gitops_api::{OperationPhase, ResultCode, SyncPhase};
 
 use crate::manifest::hook;
 use crate::manifest::object::ObjectKey;
+use crate::reason::{Code, Reason};
 
 /// What became of one object in one phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +97,14 @@ impl Record {
         self.entries
             .get(&(position(phase), key.clone()))
             .map(|(outcome, _)| outcome)
+    }
+
+    /// Says something else of an object than what was done with it.
+    pub fn explain(&mut self, phase: SyncPhase, key: &ObjectKey, reason: &Reason) {
+        if let Some((_, result)) = self.entries.get_mut(&(position(phase), key.clone())) {
+            result.message = reason.to_string();
+            result.reason = reason.code().map(Code::as_str).unwrap_or_default().into();
+        }
     }
 
     /// The results as they are kept, in the order of phases.
