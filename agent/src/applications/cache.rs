@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gitops_api::{Application, ApplicationStatus};
+use gitops_core::reason::Reason;
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::HealHistory;
 use jiff::Timestamp;
@@ -48,7 +49,7 @@ pub(crate) struct AppCache {
     /// When its objects were healed.
     pub(crate) heals: HealHistory,
     /// What its deletion waits for, and since when.
-    pub(crate) waits: Option<(String, Timestamp)>,
+    pub(crate) waits: Option<(Reason, Timestamp)>,
     /// When the API server was last asked what admission makes of what it overruled.
     pub(crate) admission_asked: Option<Timestamp>,
     /// The Application as the last write left it.

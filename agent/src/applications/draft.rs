@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use gitops_api::status::OperationState;
 use gitops_api::{Application, ApplicationStatus, Hold};
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 
 /// What will be said.
@@ -16,6 +17,8 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) refresh: Option<String>,
     /// What there is to say besides the state.
     pub(crate) conditions: BTreeSet<Condition>,
+    /// What is waited for, besides what the conditions and the operation say.
+    pub(crate) reasons: Vec<Reason>,
     /// The operation that went on, began or ended; `None` leaves it as it was.
     pub(crate) operation: Option<OperationState>,
     /// The revisions the application follows, whether or not they are delivered.
@@ -48,6 +51,7 @@ impl<'a> StatusDraft<'a> {
             previous,
             refresh,
             conditions: BTreeSet::new(),
+            reasons: Vec::new(),
             operation: None,
             tracked: Vec::new(),
             hold: HoldState::None,

@@ -3,6 +3,7 @@
 
 use gitops_api::constants::condition;
 use gitops_core::project::Denial;
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use gitops_core::source::{FailureKind, SpecProblem};
 
@@ -17,10 +18,7 @@ pub(crate) enum ReconcileError {
     #[error("{}", joined(.0))]
     InvalidSpec(Vec<SpecProblem>),
     /// The project of the spec.
-    #[error(
-        "project {project} does not exist in namespace {namespace}; create the AppProject or change \
-         spec.project"
-    )]
+    #[error("{}", self.reason())]
     ProjectMissing {
         /// Its name.
         project: String,
@@ -54,7 +52,30 @@ impl ReconcileError {
             | Self::UnknownCluster(_) => condition::INVALID_SPEC_ERROR,
             Self::Denied(_) | Self::Source(_) | Self::Cluster(_) => condition::COMPARISON_ERROR,
         };
-        Condition::new(kind, self.to_string())
+        Condition::new(kind, self.reason())
+    }
+
+    /// The same as data.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::InvalidSpec(problems) => Reason::SpecInvalid {
+                detail: joined(problems),
+            },
+            Self::ProjectMissing { project, namespace } => Reason::ProjectMissing {
+                project: project.clone(),
+                namespace: namespace.clone(),
+            },
+            Self::SpecDenied(_) | Self::Denied(_) => Reason::ProjectDenies {
+                detail: self.to_string(),
+            },
+            Self::UnknownCluster(unknown) => Reason::DestinationUnknown {
+                destination: unknown.name.clone(),
+            },
+            Self::Source(error) => error.reason(),
+            Self::Cluster(error) => Reason::ComparisonFailed {
+                detail: error.to_string(),
+            },
+        }
     }
 
     /// What could make the next attempt succeed. Specs and projects are watched: they wake the

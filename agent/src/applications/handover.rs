@@ -12,6 +12,7 @@ use gitops_api::constants::annotation;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::project::permits_object;
+use gitops_core::reason::{Names, Reason};
 use kube::ResourceExt;
 
 use crate::app_key::AppKey;
@@ -96,7 +97,7 @@ pub(crate) fn unobserved_apps(
 /// commit.
 pub(crate) fn awaits_handover(
     context: &ReconcileContext<'_>,
-    draft: &StatusDraft<'_>,
+    draft: &mut StatusDraft<'_>,
     app_state: &AppState,
 ) -> bool {
     let concerned = app_state
@@ -108,8 +109,13 @@ pub(crate) fn awaits_handover(
     }
     let sources = context.app.spec.effective_sources();
     let behind = unobserved_apps(context.controller, context.key, sources, &draft.tracked);
-    if !behind.is_empty() {
-        tracing::debug!(application = %context.key, ?behind, "waits for the look of others");
+    if behind.is_empty() {
+        return false;
     }
-    !behind.is_empty()
+    let reason = Reason::HandoverWaiting {
+        applications: Names::of(&behind),
+    };
+    tracing::debug!(application = %context.key, %reason, "handover is waiting");
+    draft.reasons.push(reason);
+    true
 }

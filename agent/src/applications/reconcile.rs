@@ -7,6 +7,7 @@ use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, ApplicationSource};
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::hook::Hook;
+use gitops_core::reason::Reason;
 use gitops_core::report::status;
 use gitops_core::report::status::{Condition, Report};
 use gitops_core::source::FailedAttempts;
@@ -231,7 +232,11 @@ async fn act(
     let now = Timestamp::now();
     let (retry, problem) = automated_retry(spec);
     draft.conditions.extend(problem);
-    let attempt = last_attempt(&draft.previous, spec, &app_state.wanted.desired);
+    let attempt = last_attempt(
+        draft.previous.operation_state.as_ref(),
+        spec,
+        &app_state.wanted.desired,
+    );
     let decision = autosync::decide(
         automated(spec),
         &app_state.comparison,
@@ -247,7 +252,7 @@ async fn act(
         }
         Decision::Later(pause, reason) => {
             notes::note_failed_attempt(draft);
-            if !reason.starts_with("retrying") {
+            if matches!(reason, Reason::SelfHealBackoff { .. }) {
                 draft
                     .conditions
                     .insert(Condition::new(condition::SYNC_ERROR, reason));
@@ -315,7 +320,7 @@ async fn sync_or_retry(
 fn fail_requested_operation(draft: &mut StatusDraft<'_>, error: &ReconcileError) {
     if let Some(operation) = &draft.app.operation {
         let request = Request::asked_for(operation, &draft.app.spec);
-        draft.operation = Some(request.refused(&error.to_string(), Timestamp::now()));
+        draft.operation = Some(request.refused(&error.reason(), Timestamp::now()));
     }
 }
 
@@ -325,6 +330,28 @@ fn chart_interval(controller: &Controller, sources: &[ApplicationSource]) -> Req
         Requeue::After(controller.limits.poll_interval)
     } else {
         Requeue::AwaitChange
+    }
+}
+
+/// Why nothing is done, or not yet, in the state that is reported. The same in the pass that made
+/// it so and in those after it, which thus write nothing.
+fn decided(draft: &StatusDraft<'_>, cache: &AppCache, app_state: &AppState) -> Option<Reason> {
+    let spec = &draft.app.spec;
+    let last = draft.operation.as_ref();
+    let last = last.or(draft.previous.operation_state.as_ref());
+    let attempt = last_attempt(last, spec, &app_state.wanted.desired);
+    let decision = autosync::decide(
+        automated(spec),
+        &app_state.comparison,
+        attempt,
+        &automated_retry(spec).0,
+        &cache.heals,
+        Timestamp::now(),
+    );
+    match decision {
+        Decision::Nothing(idle) => idle.reason(attempt),
+        Decision::Later(_, reason) => Some(reason),
+        Decision::Sync { .. } | Decision::Heal(_) => None,
     }
 }
 
@@ -339,6 +366,7 @@ async fn report(
     if let Some(app_state) = app_state {
         notes::note_shared(draft, app_state);
         notes::note_unapplied(draft, app_state, cache);
+        draft.reasons.extend(decided(draft, cache, app_state));
     }
     let live = match app_state {
         Some(app_state) => commits::live(&draft.previous, app_state, &draft.tracked, cache).await,
@@ -351,6 +379,7 @@ async fn report(
         spec: &app.spec,
         compared: app_state.map(AppState::compared),
         conditions: &draft.conditions,
+        reasons: &draft.reasons,
         operation: draft.operation.as_ref(),
         namespace: &controller.configuration.namespace,
         now: Timestamp::now(),

@@ -13,6 +13,7 @@ use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
+use gitops_core::reason::Code;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
 use gitops_transport::chain;
@@ -51,6 +52,8 @@ pub(crate) enum WriteError {
         code: u16,
         /// Masked message with advice.
         message: String,
+        /// Which kind of refusal.
+        kind: Code,
         /// All it says is that fields cannot be changed any more.
         immutable: bool,
     },
@@ -60,6 +63,15 @@ pub(crate) enum WriteError {
 }
 
 impl WriteError {
+    /// The code of the reason it gives.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::UnknownKind(_) => Code::ObjectKindUnknown,
+            Self::Refused { kind, .. } => *kind,
+            Self::Unreachable(_) => Code::ApiServerUnreachable,
+        }
+    }
+
     /// Whether the object is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
@@ -467,6 +479,7 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
     };
     WriteError::Refused {
         code: status.code,
+        kind: refusal.kind(),
         message: refusal.text(key) + grant,
         immutable,
     }

@@ -394,6 +394,7 @@ fn listed(
     }
     match more {
         0 => Ok(()),
+        more if between == ", " => write!(f, " and {more} more"),
         more => write!(f, "{between}and {more} more"),
     }
 }

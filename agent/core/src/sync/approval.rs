@@ -7,8 +7,6 @@ use gitops_api::constants::annotation;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::listing;
-
 /// What the annotation says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Approval {

@@ -23,7 +23,6 @@ use std::collections::{BTreeMap, HashMap};
 use gitops_api::SyncPhase;
 
 use crate::compare::comparison::Comparison;
-use crate::listing;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::hook::{Hook, Run};

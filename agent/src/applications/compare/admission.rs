@@ -9,6 +9,8 @@ use gitops_api::constants::condition;
 use gitops_core::compare::comparison::{Comparison, State};
 use gitops_core::live::admission::Admission;
 use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 
@@ -39,20 +41,14 @@ pub(crate) fn invalidate(
     desired: &DesiredSet,
     comparison: &mut Comparison,
 ) {
-    let said: Vec<&str> = draft
-        .previous
-        .conditions
+    let conditions = &draft.previous.conditions;
+    let said = conditions
         .iter()
-        .filter(|said| said.condition_type == condition::OVERRULED_WARNING)
-        .map(|said| said.message.as_str())
-        .collect();
+        .any(|said| said.condition_type == condition::OVERRULED_WARNING);
     let index = &context.cluster.index;
-    for (key, admission) in index.admission(desired.objects.keys(), !said.is_empty()) {
+    for (key, admission) in index.admission(desired.objects.keys(), said) {
         let doubted = match admission {
-            Admission::Unknown => {
-                let start = format!("{key}: ");
-                said.iter().any(|message| message.starts_with(&start))
-            }
+            Admission::Unknown => said && reason::is_mutated(&draft.previous, key),
             Admission::Kept => false,
             Admission::MutatedByAdmission(_) => draft.asks_admission,
         };
@@ -89,7 +85,10 @@ pub(crate) fn note(
         if let Admission::MutatedByAdmission(mutated_by_admission) = admission {
             draft.conditions.insert(Condition::new(
                 condition::OVERRULED_WARNING,
-                format!("{key}: {mutated_by_admission}"),
+                Reason::AdmissionMutated {
+                    object: key.clone(),
+                    detail: mutated_by_admission.to_string(),
+                },
             ));
         }
     }

@@ -17,7 +17,8 @@ use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::{AppOptions, Removal};
 use gitops_core::project::permits_object;
-use gitops_core::sync::approval::{Subject, shortened};
+use gitops_core::reason::{Names, Reason};
+use gitops_core::sync::approval::Subject;
 use gitops_core::sync::deletion;
 use gitops_core::sync::deletion::{Action, Next, Propagation, Situation, Verb};
 use gitops_transport::chain;
@@ -72,12 +73,12 @@ pub(crate) async fn delete(
     }
     let known = cluster.as_deref().ok();
     if let Err(error) = prepare::find_objects(controller, known, app).await {
-        let text = format!("its objects cannot be looked up: {error}");
+        let detail = format!("its objects cannot be looked up: {error}");
         return Box::pin(progress::report_blocked(
             &controller.reporter,
             app,
             cache,
-            text,
+            Reason::DeletionFailed { detail },
         ))
         .await;
     }
@@ -195,7 +196,7 @@ impl Deletion<'_> {
     }
 
     /// Does all of it at the same time; what was refused is told.
-    async fn perform_all(&self, actions: &[Action]) -> Option<String> {
+    async fn perform_all(&self, actions: &[Action]) -> Option<Reason> {
         // Without a cluster there is nothing to act upon.
         let cluster = self.cluster.as_ref()?;
         let all = actions.iter().map(|action| self.perform(cluster, action));
@@ -212,7 +213,9 @@ impl Deletion<'_> {
                 Some(format!("{} cannot be {what}: {error}", action.key))
             })
             .collect();
-        (!failures.is_empty()).then(|| shortened(failures))
+        (!failures.is_empty()).then(|| Reason::DeletionFailed {
+            detail: Names::of(failures).to_string(),
+        })
     }
 
     async fn perform(&self, cluster: &Cluster, action: &Action) -> Result<(), WriteError> {
@@ -252,7 +255,8 @@ impl Deletion<'_> {
     async fn take_off(&self, finalizers: &[&str]) -> kube::Result<Option<Application>> {
         let left = self.app.finalizers().iter().map(String::as_str);
         let left = left.filter(|set| !finalizers.contains(set));
-        let kept = self.with_situation(|situation| shortened(deletion::kept(situation)));
+        let kept =
+            self.with_situation(|situation| Names::of(deletion::kept(situation)).to_string());
         tracing::info!(application = %self.key, ?finalizers, kept, "a part of the deletion is done");
         let reporter = &self.controller.reporter;
         reporter.set_finalizers(&self.app, left).await

@@ -8,6 +8,8 @@ use gitops_api::Application;
 use gitops_api::constants::condition;
 use gitops_core::backoff;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::report::status;
 use gitops_core::report::status::Condition;
 use gitops_core::sync::Outcome;
@@ -31,10 +33,11 @@ const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
 /// A reason together with what the Pods of failed hooks wrote last.
 pub(super) async fn with_log_tails(
     deletion: &Deletion<'_>,
-    mut reason: String,
+    mut reason: Reason,
     failed: &[ObjectKey],
-) -> String {
-    let Some(cluster) = &deletion.cluster else {
+) -> Reason {
+    let (Some(cluster), Reason::DeletionHookFailed { logs, .. }) = (&deletion.cluster, &mut reason)
+    else {
         return reason;
     };
     for key in failed.iter().take(2) {
@@ -42,7 +45,7 @@ pub(super) async fn with_log_tails(
         if let Outcome::Failed(log) = told
             && !log.is_empty()
         {
-            reason = format!("{reason}; {key}{log}");
+            logs.push(format!("{key}{log}"));
         }
     }
     reason
@@ -52,7 +55,7 @@ pub(super) async fn with_log_tails(
 pub(super) async fn wait(
     deletion: &Deletion<'_>,
     cache: &mut AppCache,
-    reason: String,
+    reason: Reason,
     blocked: bool,
 ) -> Requeue {
     let now = Timestamp::now();
@@ -93,19 +96,19 @@ pub(super) async fn report_blocked(
     reporter: &Reporter,
     app: &Application,
     cache: &mut AppCache,
-    text: String,
+    reason: Reason,
 ) -> Requeue {
     tracing::warn!(
         application = app.name_any(),
-        text,
-        "the deletion does not get on"
+        %reason,
+        "deletion is blocked"
     );
     Box::pin(report(
         reporter,
         app,
         cache,
         condition::DELETION_ERROR,
-        text,
+        reason,
     ))
     .await;
     Requeue::After(pause(cache))
@@ -116,11 +119,13 @@ async fn report(
     app: &Application,
     cache: &mut AppCache,
     kind: &'static str,
-    message: String,
+    reason: Reason,
 ) {
     let mut status = cache.status(app).into_owned();
-    let found = BTreeSet::from([Condition::new(kind, message)]);
-    status.conditions = status::conditions(&status.conditions, &found, Timestamp::now());
+    let now = Timestamp::now();
+    status.reasons = reason::reasons(&status.reasons, [reason::entry(&reason)], now);
+    let found = BTreeSet::from([Condition::new(kind, reason)]);
+    status.conditions = status::conditions(&status.conditions, &found, now);
     let written = reporter.write(app, cache, status, HandledRequests::default());
     if let Err(error) = written.await {
         tracing::debug!(error = format!("{error:#}"), "condition not written");

@@ -3,14 +3,14 @@
 use gitops_api::constants::condition;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::options;
+use gitops_core::reason::{Names, Reason};
 use gitops_core::report::status::Condition;
-use gitops_core::source::revision::short;
 use gitops_core::sync::autosync::Idle;
 use kube::ResourceExt;
 
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
-use crate::applications::condition::comparison_error;
+use crate::applications::condition::{comparison_failed, invalid_setting};
 use crate::applications::draft::StatusDraft;
 use crate::applications::policy::allow_empty;
 
@@ -31,11 +31,14 @@ pub(crate) fn note_failed_attempt(draft: &mut StatusDraft<'_>) {
         let revision = state
             .sync_result
             .as_ref()
-            .map(|result| short(&result.revision).to_owned())
+            .map(|result| result.revision.clone())
             .unwrap_or_default();
         draft.conditions.insert(Condition::new(
             condition::SYNC_ERROR,
-            format!("sync to {revision} failed: {}", state.message),
+            Reason::SyncFailed {
+                revision,
+                detail: state.message.clone(),
+            },
         ));
     }
 }
@@ -45,10 +48,8 @@ pub(crate) fn note_options(draft: &mut StatusDraft<'_>) {
     let policy = draft.app.spec.sync_policy.as_ref();
     for option in policy.iter().flat_map(|policy| &policy.sync_options) {
         if let Some(problem) = options::of_application(option) {
-            draft.conditions.insert(Condition::new(
-                condition::INVALID_SETTING_WARNING,
-                format!("spec.syncPolicy.syncOptions: {problem}"),
-            ));
+            let detail = format!("spec.syncPolicy.syncOptions: {problem}");
+            draft.conditions.insert(invalid_setting(detail));
         }
     }
 }
@@ -58,29 +59,23 @@ pub(crate) fn note_shared(draft: &mut StatusDraft<'_>, app_state: &AppState) {
         if let State::OwnedBy(other) = state {
             draft.conditions.insert(Condition::new(
                 condition::SHARED_RESOURCE_WARNING,
-                format!(
-                    "{key} is part of applications {other} and {}; it stays with {other}, remove \
-                     it from one of them",
-                    draft.app.name_any()
-                ),
+                Reason::SharedResource {
+                    object: key.clone(),
+                    owner: other.clone(),
+                    application: draft.app.name_any(),
+                },
             ));
         }
     }
 }
 
 pub(crate) fn note_unapplied(draft: &mut StatusDraft<'_>, app_state: &AppState, cache: &AppCache) {
-    let unknown: Vec<String> = app_state
-        .comparison
-        .iter()
-        .filter(|(_, state)| **state == State::UnknownKind)
-        .map(|(key, _)| key.to_string())
-        .collect();
-    if !unknown.is_empty() {
-        draft.conditions.insert(comparison_error(format!(
-            "the cluster does not serve the kind of {}; install its CustomResourceDefinition or \
-             correct apiVersion and kind",
-            unknown.join(", ")
-        )));
+    let states = app_state.comparison.iter();
+    let unknown = states.filter(|(_, state)| **state == State::UnknownKind);
+    let objects = Names::of(unknown.map(|(key, _)| key));
+    if !objects.is_empty() {
+        let reason = Reason::KindUnknown { objects };
+        draft.conditions.insert(comparison_failed(reason));
     }
     if app_state.wanted.desired.objects.is_empty()
         && app_state.comparison.values().any(State::is_extra)
@@ -88,8 +83,7 @@ pub(crate) fn note_unapplied(draft: &mut StatusDraft<'_>, app_state: &AppState, 
     {
         draft.conditions.insert(Condition::new(
             condition::SYNC_ERROR,
-            "Git holds no manifests for this application, and deleting all its objects is not \
-             allowed; set syncPolicy.automated.allowEmpty or delete the application",
+            Reason::EmptyRender {},
         ));
     }
     for warning in cache
@@ -100,7 +94,9 @@ pub(crate) fn note_unapplied(draft: &mut StatusDraft<'_>, app_state: &AppState, 
     {
         draft.conditions.insert(Condition::new(
             condition::EXCLUDED_RESOURCE_WARNING,
-            warning.clone(),
+            Reason::ExcludedResource {
+                detail: warning.clone(),
+            },
         ));
     }
 }

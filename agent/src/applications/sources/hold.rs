@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gitops_api::ApplicationSource;
 use gitops_api::constants::{annotation, condition};
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use gitops_core::sync::hold;
 use jiff::Timestamp;
@@ -23,10 +24,10 @@ pub(crate) fn held(
     let found = match hold::parse(text) {
         Ok(found) => found,
         Err(why) => {
-            let message = format!("annotation {} is ignored: {why}", annotation::HOLD);
+            let reason = Reason::HoldInvalid { detail: why };
             draft
                 .conditions
-                .insert(Condition::new(condition::HELD_WARNING, message));
+                .insert(Condition::new(condition::HELD_WARNING, reason));
             return None;
         }
     };
@@ -35,7 +36,7 @@ pub(crate) fn held(
         hold::Verdict::InForce => {
             draft.conditions.insert(Condition::new(
                 condition::HELD_WARNING,
-                hold::message(&found),
+                hold::reason(&found),
             ));
             let sources = hold::sources(&found, app.spec.effective_sources());
             draft.hold = HoldState::InForce(Box::new(found));

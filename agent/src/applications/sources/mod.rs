@@ -5,6 +5,7 @@
 pub(crate) mod dependencies;
 pub(crate) mod error;
 pub(crate) mod hold;
+mod reasons;
 pub(crate) mod render;
 pub(crate) mod rendered;
 pub(crate) mod resolved;
@@ -15,11 +16,10 @@ use std::sync::Arc;
 use gitops_api::{ApplicationSource, ApplicationSpec};
 use gitops_charts::ChartArchive;
 use gitops_core::report::status::Condition;
-use gitops_core::source::revision::short;
 use gitops_render::Renderer;
 
 use crate::app_key::AppKey;
-use crate::applications::condition::comparison_error;
+use crate::applications::condition::comparison_failed;
 use crate::applications::sources::error::SourceError;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
@@ -88,10 +88,9 @@ impl Sources {
                     .checkout(&access, &target(source), refresh)
                     .await?;
                 if let Some(reason) = &checkout.stale {
-                    conditions.insert(comparison_error(format!(
-                        "{reason}; comparing with the last known commit {}",
-                        short(&checkout.revision)
-                    )));
+                    let last_known = Some(checkout.revision.clone());
+                    let reason = reasons::of_repository(reason, last_known);
+                    conditions.insert(comparison_failed(reason));
                 }
                 ResolvedSource {
                     spec: source.clone(),

@@ -15,6 +15,7 @@ use gitops_core::manifest::desired::{DesiredSet, Manifest};
 use gitops_core::manifest::digest;
 use gitops_core::manifest::object::Origin;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use gitops_core::settings::Settings;
 use gitops_core::source::only_lends_files;
@@ -93,9 +94,16 @@ impl Sources {
         let rendered = last.insert(rendered);
         let with_ignore_rules = rendered.with_ignore_rules(app, &settings);
         let desired = &rendered.desired;
-        let warning = |kind| move |text: &String| Condition::new(kind, text.clone());
-        let repeated = warning(condition::REPEATED_RESOURCE_WARNING);
-        let excluded = warning(condition::EXCLUDED_RESOURCE_WARNING);
+        let repeated = |text: &String| {
+            let detail = text.clone();
+            let reason = Reason::RepeatedResource { detail };
+            Condition::new(condition::REPEATED_RESOURCE_WARNING, reason)
+        };
+        let excluded = |text: &String| {
+            let detail = text.clone();
+            let reason = Reason::ExcludedResource { detail };
+            Condition::new(condition::EXCLUDED_RESOURCE_WARNING, reason)
+        };
         let conditions = desired.repeated.iter().map(repeated);
         let conditions = conditions.chain(desired.excluded.iter().map(excluded));
         let conditions =

@@ -1,23 +1,23 @@
 //! Prunes that wait until somebody agrees: what is asked, since when, and whether there is a yes.
 //!
-//! The question is a condition of the Application, and its time the time it was asked: a consent
-//! counts when it is later. A consent that an operation acts upon is noted in the operation, so
+//! The question is a reason of the Application, with the time it was asked: a consent counts when it
+//! is later. A consent that an operation acts upon is noted in the operation, so
 //! that it still counts when another agent goes on with it, or when it is tried again.
 
 use gitops_api::Operation;
 use gitops_api::constants::{annotation, condition};
 use gitops_api::source::NameValue;
 use gitops_core::compare::comparison::State;
+use gitops_core::reason;
+use gitops_core::reason::{PruneQuestion, Reason};
 use gitops_core::report::status::{Condition, seconds};
-use gitops_core::source::revision::short;
-use gitops_core::sync::approval;
-use gitops_core::sync::approval::{Approval, Subject};
+use gitops_core::sync::approval::Approval;
 use gitops_core::sync::budget::Budget;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::app_key::AppKey;
 use crate::applications::app_state::AppState;
+use crate::applications::condition::invalid_setting;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::policy::automated;
@@ -34,19 +34,10 @@ fn budget(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) -> Budget
     };
     text.parse().unwrap_or_else(|problem| {
         let used = context.controller.limits.prune_budget;
-        let message = format!("{}: {problem}; {used} is used", annotation::PRUNE_BUDGET);
-        draft
-            .conditions
-            .insert(Condition::new(condition::INVALID_SETTING_WARNING, message));
+        let detail = format!("{}: {problem}; {used} is used", annotation::PRUNE_BUDGET);
+        draft.conditions.insert(invalid_setting(detail));
         used
     })
-}
-
-fn subject(key: &AppKey) -> Subject<'_> {
-    Subject {
-        namespace: &key.namespace,
-        name: &key.name,
-    }
 }
 
 /// A request with what people said about the prunes it needs. Whoever asks for a sync with
@@ -93,13 +84,10 @@ pub(crate) fn pending_prune_approval(
     }
     let request = Request::automated(&context.app.spec, None, 0).limited(budget, false);
     let question = question(&request, app_state)?;
-    let since = asked_since(draft, &question).unwrap_or_else(Timestamp::now);
-    let approval = approval_since(context, since);
-    let how = approval::how(subject(context.key), &approval);
-    let condition = Condition::new(
-        condition::CONFIRMATION_WARNING,
-        format!("{question}; {how}"),
-    );
+    let since = asked_since(draft, &question);
+    let asked = since.unwrap_or_else(|| seconds(Timestamp::now()).0);
+    let reason = prune_approval(context, question, asked);
+    let condition = Condition::new(condition::CONFIRMATION_WARNING, reason);
     Some((condition, is_agreed(context, draft, &request, app_state)))
 }
 
@@ -108,13 +96,20 @@ pub(crate) fn awaits_approval(
     context: &ReconcileContext<'_>,
     request: &Request,
     app_state: &AppState,
-) -> Option<String> {
+) -> Option<Reason> {
     let question = question(request, app_state).filter(|_| !request.is_automated())?;
-    let approval = approval_since(context, request.started());
-    Some(format!(
-        "{question}; {}",
-        approval::how(subject(context.key), &approval)
-    ))
+    Some(prune_approval(context, question, request.started()))
+}
+
+fn prune_approval(context: &ReconcileContext<'_>, question: Question, asked: Timestamp) -> Reason {
+    Reason::PruneApproval {
+        revision: question.revision,
+        question: question.prune,
+        asked,
+        approval: approval_since(context, asked),
+        namespace: context.key.namespace.clone(),
+        application: context.key.name.clone(),
+    }
 }
 
 fn is_agreed(
@@ -137,32 +132,35 @@ fn approval_since(context: &ReconcileContext<'_>, since: Timestamp) -> Approval 
 }
 
 /// When a question was asked that is asked still.
-fn asked_since(draft: &StatusDraft<'_>, asked: &str) -> Option<Timestamp> {
-    draft
-        .previous
-        .conditions
-        .iter()
-        .filter(|known| known.condition_type == condition::CONFIRMATION_WARNING)
-        .find(|known| approval::question(&known.message) == Some(asked))
-        .and_then(|known| known.last_transition_time.as_ref())
-        .map(|time| time.0)
+fn asked_since(draft: &StatusDraft<'_>, asked: &Question) -> Option<Timestamp> {
+    reason::asked_since(&draft.previous, &asked.revision, &asked.prune)
 }
 
 /// Whether this attempt follows a failed one of the same manifests that had a consent.
 fn retries_with_approval(draft: &StatusDraft<'_>, app_state: &AppState) -> bool {
     let desired = &app_state.wanted.desired;
-    let failed = last_attempt(&draft.previous, &draft.app.spec, desired)
-        .is_some_and(|attempt| !attempt.succeeded);
+    let failed = last_attempt(
+        draft.previous.operation_state.as_ref(),
+        &draft.app.spec,
+        desired,
+    )
+    .is_some_and(|attempt| !attempt.succeeded);
     let state = draft.previous.operation_state.as_ref();
     failed && state.is_some_and(|state| is_noted(&state.operation))
 }
 
 /// What a request asks, with the revision it is about: another one may mean other objects.
-fn question(request: &Request, app_state: &AppState) -> Option<String> {
-    let question = request.plan(app_state).question?;
-    let revision = app_state.wanted.revisions.first();
-    let revision = revision.map(|revision| short(revision)).unwrap_or_default();
-    Some(format!("at {revision}: {question}"))
+struct Question {
+    revision: String,
+    prune: PruneQuestion,
+}
+
+fn question(request: &Request, app_state: &AppState) -> Option<Question> {
+    let revisions = &app_state.wanted.revisions;
+    Some(Question {
+        prune: request.plan(app_state).question?,
+        revision: revisions.first().cloned().unwrap_or_default(),
+    })
 }
 
 fn is_noted(operation: &Operation) -> bool {

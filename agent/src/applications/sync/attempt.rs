@@ -1,21 +1,23 @@
 //! How the last sync of what is compared now ended.
 
-use gitops_api::{ApplicationSpec, ApplicationStatus};
+use gitops_api::ApplicationSpec;
+use gitops_api::status::OperationState;
 use gitops_core::manifest::desired::DesiredSet;
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::sync::autosync::Attempt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::applications::sync::request::TERMINATED;
 use crate::applications::sync::results::{DESIRED_DIGEST, HOOKS_DIGEST};
 
 /// The last operation, if it was of these manifests and of the sources of now.
 pub(crate) fn last_attempt(
-    previous: &ApplicationStatus,
+    state: Option<&OperationState>,
     spec: &ApplicationSpec,
     desired: &DesiredSet,
 ) -> Option<Attempt> {
-    let state = previous.operation_state.as_ref()?;
+    let state = state?;
     let result = state.sync_result.as_ref()?;
     // A commit that changes nothing for this application is not a new state to try.
     let digest = |name: &str| result.extra.get(name).and_then(Value::as_str);
@@ -35,6 +37,6 @@ pub(crate) fn last_attempt(
             .finished_at
             .as_ref()
             .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        terminated: state.message == TERMINATED,
+        terminated: reason::of_operation(state) == Reason::Terminated {},
     })
 }

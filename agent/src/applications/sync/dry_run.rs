@@ -5,7 +5,7 @@ use gitops_api::ResultCode;
 use gitops_core::manifest::apply::recreates;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::ObjectKey;
-use gitops_core::sync::approval::shortened;
+use gitops_core::reason::{Names, Reason};
 use gitops_core::sync::plan::{Plan, Verb};
 use gitops_core::sync::{Outcome, Record};
 
@@ -37,6 +37,7 @@ pub(crate) async fn dry_run_sync(
     .await;
     let mut refused = Vec::new();
     for (action, answer) in actions.iter().zip(answers) {
+        let mut code = "";
         let (outcome, status, message) = match answer {
             Ok(message) => {
                 let status = match action.verb {
@@ -50,17 +51,22 @@ pub(crate) async fn dry_run_sync(
                 let place = place.map(|object| format!(" ({})", object.origin));
                 let why = format!("{error}{}", place.unwrap_or_default());
                 refused.push(format!("{}: {why}", action.key));
+                code = error.code().as_str();
                 (Outcome::Failed(why.clone()), ResultCode::SyncFailed, why)
             }
         };
-        let result = resource_result(&action.key, app_state, status, message);
+        let mut result = resource_result(&action.key, app_state, status, message);
+        result.reason = code.into();
         record.put(outcome, result);
     }
     let summary = success(request, plan, record);
     if refused.is_empty() {
         SyncOutcome::Succeeded(summary)
     } else {
-        SyncOutcome::Failed(format!("{summary}; refused: {}", shortened(refused)))
+        SyncOutcome::Failed(Reason::DryRunRefused {
+            summary,
+            objects: Names::of(refused),
+        })
     }
 }
 

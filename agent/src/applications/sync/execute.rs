@@ -11,6 +11,8 @@ use gitops_core::compare::field::DriftedField;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::report::status;
 use gitops_core::sync;
 use gitops_core::sync::plan::Plan;
@@ -30,7 +32,7 @@ use crate::applications::sync::approval::awaits_approval;
 use crate::applications::sync::deliver::{apply_action, propagation};
 use crate::applications::sync::dry_run::dry_run_sync;
 use crate::applications::sync::hooks;
-use crate::applications::sync::request::{Request, TERMINATED};
+use crate::applications::sync::request::Request;
 use crate::applications::sync::results;
 use crate::applications::sync::results::{
     SyncOutcome, healed, operation_state, success, sync_result,
@@ -143,15 +145,22 @@ async fn announce(
 ) -> anyhow::Result<()> {
     let mut operation = request.operation.clone();
     operation.sync.get_or_insert_default();
-    draft.previous.operation_state = Some(OperationState {
+    let mut state = OperationState {
         operation,
         phase: OperationPhase::Running,
-        message: "syncing".into(),
         started_at: Some(status::seconds(started)),
         retry_count: i64::from(request.retry),
         sync_result: Some(sync_result(context.app, app_state)),
         ..OperationState::default()
-    });
+    };
+    reason::explain(&mut state, &Reason::Syncing {});
+    let known = draft.previous.operation_state.as_ref();
+    let ended = known.and_then(|known| known.reason.as_ref());
+    let others = draft.previous.reasons.iter();
+    let others = others.filter(|said| ended.is_none_or(|ended| ended.message != said.message));
+    let said = state.reason.iter().chain(others).cloned();
+    draft.previous.reasons = reason::reasons(&draft.previous.reasons, said, Timestamp::now());
+    draft.previous.operation_state = Some(state);
     context
         .controller
         .reporter
@@ -180,7 +189,7 @@ async fn steps(
             let situation = situation(app_state, &live_hooks, &plan, request, record, run);
             let actions = sync::terminate(&situation);
             perform_all(context, app_state, request, &actions, run, record).await;
-            return Ok(SyncOutcome::Failed(TERMINATED.into()));
+            return Ok(SyncOutcome::Failed(Reason::Terminated {}));
         }
         let limit = sync_timeout(&controller.sources.settings, &controller.limits);
         loop {
@@ -208,32 +217,40 @@ async fn steps(
             && !matches!(next, Next::Ended { .. })
         {
             let waiting = match &next {
-                Next::Wait { reason, .. } => reason.as_str(),
-                _ => "",
+                Next::Wait { reason } => reason.to_string(),
+                _ => String::new(),
             };
             let situation = situation(app_state, &live_hooks, &plan, request, record, run);
             let actions = sync::terminate(&situation);
             perform_all(context, app_state, request, &actions, run, record).await;
-            return Ok(SyncOutcome::Failed(time_limit::message(limit, waiting)));
+            return Ok(SyncOutcome::Failed(time_limit::reason(limit, waiting)));
         }
         match next {
             Next::Act(actions) => {
                 if let Err(error) = ensure_namespace(context, app_state, request, &actions).await {
-                    return Ok(SyncOutcome::Failed(format!(
-                        "namespace {} could not be created: {error}",
-                        context.app.spec.destination.namespace
-                    )));
+                    return Ok(SyncOutcome::Failed(Reason::NamespaceNotCreated {
+                        namespace: context.app.spec.destination.namespace.clone(),
+                        detail: error.to_string(),
+                    }));
                 }
                 perform_all(context, app_state, request, &actions, run, record).await;
-                wait_for_definitions(&context.cluster, app_state, &actions).await;
+                for definition in wait_for_definitions(&context.cluster, app_state, &actions).await
+                {
+                    let seconds = ESTABLISHED_TIMEOUT.as_secs();
+                    let reason = Reason::DefinitionNotEstablished { seconds };
+                    record.explain(SyncPhase::Sync, &definition, &reason);
+                }
                 judge_again(context, app_state)?;
             }
-            Next::Wait { reason, hook } => {
+            Next::Wait { reason } => {
+                let hook = matches!(reason, Reason::HookWaiting { .. });
                 // What repairs things must not wait for what is broken.
                 let superseded =
                     !hook && request.is_automated() && app_state.wanted.desired.digest() != head;
                 return Ok(if superseded {
-                    SyncOutcome::Failed(format!("superseded by a newer commit while {reason}"))
+                    SyncOutcome::Failed(Reason::Superseded {
+                        waiting: reason.to_string(),
+                    })
                 } else {
                     SyncOutcome::Running(reason)
                 });
@@ -270,16 +287,21 @@ async fn perform_all(
     )
     .await;
     for (action, done) in actions.iter().zip(done) {
+        let mut refused = None;
         let outcome = match done {
             Ok(Some(outcome)) => outcome,
             Ok(None) => continue,
             Err(error) => {
+                refused = Some(error.code());
                 let place = app_state.wanted.desired.objects.get(&action.key);
                 let place = place.map(|desired| format!(" ({})", desired.origin));
                 Outcome::Failed(format!("{error}{}", place.unwrap_or_default()))
             }
         };
-        let result = results::of_action(app_state, run, action, &outcome);
+        let mut result = results::of_action(app_state, run, action, &outcome);
+        if let Some(code) = refused {
+            result.reason = code.as_str().into();
+        }
         record.put(outcome, result);
     }
 }
@@ -434,8 +456,13 @@ async fn ensure_namespace(
 }
 
 /// After a CustomResourceDefinition was applied, waits until its kind is served: objects of it
-/// may be in the next step.
-async fn wait_for_definitions(cluster: &Cluster, app_state: &AppState, actions: &[Action]) {
+/// may be in the next step. Gives those that took too long.
+async fn wait_for_definitions(
+    cluster: &Cluster,
+    app_state: &AppState,
+    actions: &[Action],
+) -> Vec<ObjectKey> {
+    let mut late = Vec::new();
     let definitions: Vec<_> = actions
         .iter()
         .filter(|action| {
@@ -458,10 +485,12 @@ async fn wait_for_definitions(cluster: &Cluster, app_state: &AppState, actions: 
             .await
             .is_err()
         {
-            tracing::warn!(definition = %desired.key, "not established in time");
+            tracing::warn!(definition = %desired.key, "timed out waiting for CRD condition Established");
+            late.push(desired.key.clone());
         }
     }
     if !definitions.is_empty() && cluster.discovery.refresh().await.is_err() {
         tracing::warn!("kinds could not be read after a definition was applied");
     }
+    late
 }

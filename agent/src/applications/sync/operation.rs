@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use gitops_api::status::OperationState;
 use gitops_api::{ApplicationSpec, OperationPhase};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::report::history::Delivery;
 use gitops_core::report::{heals, history, status};
 use gitops_core::sync::retry;
@@ -21,7 +23,7 @@ use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::execute;
 use crate::applications::sync::execute::SyncProgress;
-use crate::applications::sync::request::{Request, TERMINATED};
+use crate::applications::sync::request::Request;
 
 /// A sync that somebody asked for, or that began in an earlier pass.
 pub(crate) enum InProgress {
@@ -59,7 +61,7 @@ fn beginning_or_going_on(draft: &mut StatusDraft<'_>) -> Option<Request> {
         (state, Some(operation)) => {
             if state.is_some_and(|state| state.phase == OperationPhase::Terminating) {
                 let request = Request::asked_for(operation, spec);
-                draft.operation = Some(request.refused(TERMINATED, Timestamp::now()));
+                draft.operation = Some(request.refused(&Reason::Terminated {}, Timestamp::now()));
                 return None;
             }
             Some(Request::asked_for(operation, spec))
@@ -67,7 +69,7 @@ fn beginning_or_going_on(draft: &mut StatusDraft<'_>) -> Option<Request> {
         // Nobody works on it any more: it was ended while it ended, or its controller is gone.
         (Some(state), None) => {
             state.phase = OperationPhase::Failed;
-            state.message = TERMINATED.into();
+            reason::explain(state, &Reason::Terminated {});
             draft.operation = Some(state.clone());
             None
         }
@@ -100,7 +102,11 @@ fn with_retry(
     mut state: OperationState,
 ) -> OperationState {
     let failed = state.phase.is_completed() && !state.phase.is_successful();
-    if !failed || request.is_automated() || state.message.starts_with(TERMINATED) {
+    let ended = matches!(
+        reason::of_operation(&state),
+        Reason::Terminated {} | Reason::SyncTimeout { .. }
+    );
+    if !failed || request.is_automated() || ended {
         return state;
     }
     let policy = requested_retry(&state.operation, spec);
@@ -112,12 +118,12 @@ fn with_retry(
     state.phase = OperationPhase::Running;
     state.retry_count = i64::from(request.retry) + 1;
     state.finished_at = Some(status::seconds(now));
-    state.message = format!(
-        "{}; retrying attempt #{} at {}",
-        state.message,
-        state.retry_count,
-        next.strftime("%H:%M:%S UTC")
-    );
+    let reason = Reason::SyncRetrying {
+        failure: state.message.clone(),
+        attempt: state.retry_count,
+        at: status::seconds(next).0,
+    };
+    reason::explain(&mut state, &reason);
     state
 }
 
@@ -170,7 +176,7 @@ pub(crate) async fn sync(
     let app_state = match state_of(context, draft, cache, app_state, &request).await {
         Ok(app_state) => app_state,
         Err((app_state, error)) => {
-            let refused = request.refused(&error.to_string(), Timestamp::now());
+            let refused = request.refused(&error.reason(), Timestamp::now());
             draft.operation = Some(with_retry(&context.app.spec, &request, refused));
             return Ok(app_state);
         }

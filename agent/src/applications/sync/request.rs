@@ -11,6 +11,8 @@ use gitops_api::{
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::reason;
+use gitops_core::reason::{Names, Reason};
 use gitops_core::report::status::seconds;
 use gitops_core::sync::budget::Budget;
 use gitops_core::sync::hold;
@@ -19,9 +21,6 @@ use jiff::Timestamp;
 
 use crate::applications::app_state::AppState;
 use crate::applications::policy::allow_empty;
-
-/// Message of an operation that somebody ended.
-pub(crate) const TERMINATED: &str = "operation terminated";
 
 /// What to sync, and who wants it.
 pub(crate) struct Request {
@@ -230,52 +229,41 @@ impl Request {
     }
 
     /// Why it cannot be carried out at all.
-    pub(crate) fn refusal(&self, app_state: &AppState) -> Option<String> {
+    pub(crate) fn refusal(&self, app_state: &AppState) -> Option<Reason> {
         let sync = self.operation.sync.as_ref();
         if sync.is_some_and(|sync| !sync.manifests.is_empty()) {
-            return Some(
-                "operation.sync.manifests is not supported; commit the manifests".to_owned(),
-            );
+            return Some(Reason::ManifestsUnsupported {});
         }
         if !self.options.fail_on_shared_resource {
             return None;
         }
-        let shared: Vec<String> = app_state
-            .comparison
-            .iter()
-            .filter_map(|(key, state)| match state {
-                State::OwnedBy(other) => Some(format!("{key} is part of application {other}")),
-                _ => None,
-            })
-            .collect();
-        (!shared.is_empty()).then(|| {
-            format!(
-                "nothing was applied, because an object is shared and the option \
-                 FailOnSharedResource is set: {}; remove it from one of the applications",
-                shared.join(", ")
-            )
-        })
+        let states = app_state.comparison.iter();
+        let shared = states.filter_map(|(key, state)| match state {
+            State::OwnedBy(other) => Some(format!("{key} is part of application {other}")),
+            _ => None,
+        });
+        let objects = Names::of(shared);
+        (!objects.is_empty()).then_some(Reason::SharedResourceRefused { objects })
     }
 
     /// The state of an operation that could not begin.
-    pub(crate) fn refused(&self, message: &str, now: Timestamp) -> OperationState {
-        OperationState {
+    pub(crate) fn refused(&self, reason: &Reason, now: Timestamp) -> OperationState {
+        let mut state = OperationState {
             operation: self.operation.clone(),
             phase: OperationPhase::Error,
-            message: message.into(),
             started_at: Some(seconds(now)),
             finished_at: Some(seconds(now)),
             ..OperationState::default()
-        }
+        };
+        reason::explain(&mut state, reason);
+        state
     }
 
     /// The state of an operation under way that has to wait; `None` when it has not begun.
-    pub(crate) fn stopped(&self, message: &str) -> Option<OperationState> {
-        let state = self.resumed.as_deref()?;
-        Some(OperationState {
-            message: message.into(),
-            ..state.clone()
-        })
+    pub(crate) fn stopped(&self, reason: &Reason) -> Option<OperationState> {
+        let mut state = self.resumed.as_deref()?.clone();
+        reason::explain(&mut state, reason);
+        Some(state)
     }
 
     /// What carrying it out would do.

@@ -9,6 +9,8 @@ use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::hook;
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::reason;
+use gitops_core::reason::{Code, Reason};
 use gitops_core::report::status::seconds;
 use gitops_core::sync::plan::{Plan, Verb};
 use gitops_core::sync::{Action, Outcome, Record};
@@ -28,11 +30,11 @@ pub(crate) const HOOKS_DIGEST: &str = "hooksDigest";
 /// How a sync stands.
 pub(crate) enum SyncOutcome {
     /// Not at its end: what is waited for.
-    Running(String),
+    Running(Reason),
     /// Ended well; what was done.
     Succeeded(String),
     /// Failed; why.
-    Failed(String),
+    Failed(Reason),
 }
 
 /// The result of something the agent did.
@@ -79,6 +81,13 @@ pub(crate) fn of_outcome(
     };
     let mut result = resource_result(key, app_state, status, message);
     result.sync_phase = Some(phase);
+    let reason = match outcome {
+        Outcome::Failed(_) if hook.is_some() => Code::HookFailed.as_str(),
+        Outcome::Failed(_) => Code::ObjectDegraded.as_str(),
+        Outcome::Running(_) => Code::HookRunning.as_str(),
+        _ => "",
+    };
+    result.reason = reason.into();
     if let Some(hook) = hook {
         result.hook_type = hook::type_of(phase);
         result.version.clone_from(&hook.object.gvk.version);
@@ -143,7 +152,7 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
             planned(|verb| matches!(verb, Verb::Prune { .. }))
         )
     } else if applied + pruned + ran == 0 {
-        "nothing to apply: everything is as Git has it".into()
+        "nothing to apply: live state matches Git".into()
     } else {
         let counted = |count: usize, what: &str, one: &str| {
             (count > 0)
@@ -163,7 +172,7 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
         let _ = write!(text, ", skipped {}", plan.skipped.len());
     }
     if let Some(question) = &plan.question {
-        let _ = write!(text, "; somebody has to agree first: {question}");
+        let _ = write!(text, "; waiting for approval: {question}");
     }
     text
 }
@@ -199,7 +208,10 @@ pub(crate) fn operation_state(
         if !results.iter().any(|result| {
             result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
         }) {
-            results.push(resource_result(key, app_state, status, skip.message()));
+            let reason = skip.reason();
+            let mut result = resource_result(key, app_state, status, reason.to_string());
+            result.reason = reason.code().map(Code::as_str).unwrap_or_default().into();
+            results.push(result);
         }
     }
     let mut operation = request.operation.clone();
@@ -213,21 +225,27 @@ pub(crate) fn operation_state(
     {
         sync.revision.clone_from(&result.revision);
     }
-    let (phase, message) = match ending {
-        SyncOutcome::Running(what) => (OperationPhase::Running, what),
-        SyncOutcome::Succeeded(what) => (OperationPhase::Succeeded, what),
-        SyncOutcome::Failed(why) => (OperationPhase::Failed, why),
+    let (phase, reason) = match &ending {
+        SyncOutcome::Running(reason) => (OperationPhase::Running, Some(reason)),
+        SyncOutcome::Succeeded(_) => (OperationPhase::Succeeded, None),
+        SyncOutcome::Failed(reason) => (OperationPhase::Failed, Some(reason)),
     };
-    OperationState {
+    let mut state = OperationState {
         operation,
         phase,
-        message,
         started_at: Some(seconds(started)),
         finished_at: phase.is_completed().then(|| seconds(Timestamp::now())),
         retry_count: i64::from(request.retry),
         sync_result: Some(result),
         ..OperationState::default()
+    };
+    if let Some(reason) = reason {
+        reason::explain(&mut state, reason);
     }
+    if let SyncOutcome::Succeeded(done) = ending {
+        state.message = done;
+    }
+    state
 }
 
 /// What a sync delivers, before anything was done.

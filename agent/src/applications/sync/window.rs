@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use gitops_api::constants::condition;
 use gitops_core::project::windows::{Asked, Closed, Verdict, Windows};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -84,9 +86,10 @@ pub(crate) fn check(
         // What keeps the automated sync away still does.
         let told = draft.previous.conditions.iter();
         let told = told.filter(|told| told.condition_type == condition::SYNC_WINDOW_WARNING);
-        draft.conditions.extend(
-            told.map(|told| Condition::new(condition::SYNC_WINDOW_WARNING, told.message.clone())),
-        );
+        draft.conditions.extend(told.map(|told| {
+            let reason = reason::of_condition(&draft.previous, told);
+            Condition::new(condition::SYNC_WINDOW_WARNING, reason)
+        }));
         return Some(BlockedByWindow {
             requeue: Requeue::AwaitChange,
         });
@@ -94,18 +97,17 @@ pub(crate) fn check(
     if stopped.is_some() {
         draft.operation = stopped;
     }
-    let told = draft
-        .previous
-        .conditions
-        .iter()
-        .any(|condition| condition.message == reason);
-    if !told {
-        tracing::info!(application = %context.key, reason, "a sync window is closed");
+    let message = reason::entry(&reason).message;
+    let mut told = draft.previous.reasons.iter();
+    if !told.any(|told| told.message == message) {
+        tracing::info!(application = %context.key, %reason, "blocked by a sync window");
     }
     // What is wrong with a window is said once.
-    draft
-        .conditions
-        .retain(|condition| !reason.contains(&condition.message));
+    if let Reason::SyncWindowInvalid { detail } = &reason {
+        let detail = detail.clone();
+        let problem = Reason::SyncWindowProblem { detail };
+        draft.conditions.retain(|said| said.reason != problem);
+    }
     draft
         .conditions
         .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
