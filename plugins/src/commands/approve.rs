@@ -3,7 +3,7 @@
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
-use gitops_core::sync::approval;
+use gitops_core::reason;
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
@@ -44,17 +44,8 @@ pub struct ApproveArgs {
 /// What the agent asks about an application; each question once.
 fn questions(application: &Application) -> Vec<String> {
     let status = application.status.as_ref();
-    let conditions = status.into_iter().flat_map(|status| &status.conditions);
-    let operation = status.and_then(|status| status.operation_state.as_ref());
-    let texts = conditions
-        .map(|condition| &condition.message)
-        .chain(operation.map(|operation| &operation.message));
-    let mut questions: Vec<String> = texts
-        .filter_map(|text| approval::question(text))
-        .map(str::to_owned)
-        .collect();
+    let mut questions = status.map(reason::questions).unwrap_or_default();
     questions.sort();
-    questions.dedup();
     questions
 }
 
@@ -134,6 +125,8 @@ pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus,
 
 #[cfg(test)]
 mod tests {
+    use gitops_core::sync::approval;
+
     use super::*;
 
     #[test]

@@ -186,6 +186,20 @@ pub fn questions(status: &ApplicationStatus) -> Vec<String> {
 }
 
 impl Reason {
+    /// The last known commit, when live is still compared with it.
+    pub fn last_known(&self) -> Option<&str> {
+        match self {
+            Self::RepositoryUnreachable { last_known, .. }
+            | Self::RepositoryNotFound { last_known, .. }
+            | Self::RepositoryAccessDenied { last_known, .. }
+            | Self::CertificateUntrusted { last_known, .. }
+            | Self::HostKeyUntrusted { last_known, .. }
+            | Self::RevisionUnknown { last_known, .. }
+            | Self::RepositoryFailed { last_known, .. } => last_known.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What has to be approved, without how; `None` for a reason that asks nothing.
     pub fn question(&self) -> Option<String> {
         match self {

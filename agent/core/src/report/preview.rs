@@ -178,7 +178,7 @@ pub fn extra(key: &ObjectKey, version: &str, live: &Value, whole: bool) -> Previ
     let mut preview = described(key, version);
     preview.action = PreviewAction::Prune;
     if LiveObject::observe(live, false).is_some_and(|record| record.keep) {
-        preview.message = Skip::PruneForbidden.message();
+        preview.message = Skip::PruneForbidden.reason().to_string();
     }
     if whole {
         preview.live = drift::for_display(Some(live), None).0.and_then(into_map);

@@ -11,7 +11,7 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::project;
-use gitops_core::report::status::{Condition, identity};
+use gitops_core::report::status::identity;
 
 use crate::applications::app_state::AppState;
 use crate::applications::compare::admission;

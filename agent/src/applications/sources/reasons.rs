@@ -108,7 +108,10 @@ mod tests {
         });
         assert_eq!(unreachable.code(), Some(Code::RepositoryUnreachable));
         let text = unreachable.to_string();
-        assert!(text.ends_with("; comparing with the last known commit c"), "{text}");
+        assert!(
+            text.ends_with("; comparing with the last known commit c"),
+            "{text}"
+        );
         let revision = RepositoryError::RevisionNotFound {
             url: "https://host/x".into(),
             revision: "mian".into(),

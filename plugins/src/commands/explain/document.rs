@@ -41,11 +41,20 @@ fn of_cause(cause: &Cause) -> Value {
         .iter()
         .map(|next| json!({"command": next.command, "why": next.why}))
         .collect();
-    json!({
+    let reasons: Vec<Value> = cause
+        .reasons
+        .iter()
+        .map(|given| json!({"code": given.code, "advice": given.advice}))
+        .collect();
+    let mut document = json!({
         "code": cause.code.as_str(),
         "cause": cause.name,
         "message": cause.what,
         "evidence": cause.evidence,
         "next": next,
-    })
+    });
+    if !reasons.is_empty() {
+        document["reasons"] = reasons.into();
+    }
+    document
 }

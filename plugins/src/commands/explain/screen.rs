@@ -69,6 +69,14 @@ impl Lines<'_> {
         for line in &cause.evidence {
             self.put(&indent, line, Style::Plain);
         }
+        for given in &cause.reasons {
+            let said = if given.advice.is_empty() {
+                given.code.clone()
+            } else {
+                format!("{}: {}", given.code, given.advice)
+            };
+            self.put(&indent, &said, Style::Dim);
+        }
         let widest = cause
             .next
             .iter()

@@ -71,6 +71,10 @@ fn item(application: &Application, complete: bool, now: Timestamp) -> Value {
             json!({ "code": reason.code.as_str(), "message": reason.text }),
         );
     }
+    if let Some(status) = status.filter(|status| !status.reasons.is_empty()) {
+        let reasons = serde_json::to_value(&status.reasons);
+        set("reasons", reasons.unwrap_or_default());
+    }
     if complete && let Some(status) = status {
         // These are the API's own shapes; serializing them cannot fail.
         set(

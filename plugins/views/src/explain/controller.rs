@@ -173,7 +173,8 @@ fn deletion(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
         ),
     };
     if let Some(error) = error {
-        cause = cause.evidence(&error.message);
+        let reason = inquiry.reason(error);
+        cause = cause.because(inquiry, &reason).evidence(&error.message);
     }
     let finalizers = application
         .metadata

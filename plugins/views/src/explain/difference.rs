@@ -1,7 +1,9 @@
 //! Why live is not what Git says, and why nobody mends it.
 
 use gitops_api::sync_policy::SyncPolicyAutomated;
-use gitops_api::{HealthStatusCode, ResourceStatus, SyncStatusCode};
+use gitops_api::{HealthStatusCode, ResourceStatus, ResultCode, SyncStatusCode};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_kit::text;
 
 use crate::explain::source::CONFIRMATION;
@@ -105,7 +107,7 @@ fn slowed_down(inquiry: &Inquiry<'_>) -> String {
         .map_or(&[][..], |status| &status.conditions);
     conditions
         .iter()
-        .find(|found| found.message.contains("slowed down"))
+        .find(|found| matches!(inquiry.reason(found), Reason::SelfHealBackoff { .. }))
         .map_or_else(String::new, |found| found.message.clone())
 }
 
@@ -263,7 +265,7 @@ fn not_pruned(
         ),
         _ if !kept.is_empty() => (
             "PruneForbidden",
-            format!("{names} is no longer in Git, and is kept by its own annotations"),
+            format!("{names} is no longer in Git, and the last sync kept it"),
         ),
         None => (
             "AutoSyncOff",
@@ -316,7 +318,11 @@ fn kept(inquiry: &Inquiry<'_>, surplus: &[&ResourceStatus]) -> Vec<String> {
         .flat_map(|result| &result.resources);
     results
         .filter(|result| {
-            result.message.contains("Prune=false")
+            let reason = reason::of_result(result);
+            // An agent without reasons says so in words only.
+            let skipped =
+                result.reason.is_empty() && result.status == Some(ResultCode::PruneSkipped);
+            (skipped || matches!(reason, Reason::PruneForbidden {}))
                 && surplus
                     .iter()
                     .any(|resource| resource.kind == result.kind && resource.name == result.name)

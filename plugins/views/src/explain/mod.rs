@@ -13,7 +13,10 @@ pub mod ownership;
 mod pods;
 mod source;
 
+use gitops_api::status::ApplicationCondition;
 use gitops_api::{Application, HealthStatusCode, ResourceStatus, SyncStatusCode};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_kit::text;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
@@ -95,6 +98,17 @@ pub struct Cause {
     pub evidence: Vec<String>,
     /// What to do next.
     pub next: Vec<Next>,
+    /// The agent's reasons behind it, as far as it gave any.
+    pub reasons: Vec<Given>,
+}
+
+/// A reason that the agent gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its code: docs/reasons.md.
+    pub code: String,
+    /// What to do about it; empty for a code that this version does not know.
+    pub advice: String,
 }
 
 /// A command to type next.
@@ -114,7 +128,19 @@ impl Cause {
             what: text::one_line(what.as_ref()),
             evidence: Vec::new(),
             next: Vec::new(),
+            reasons: Vec::new(),
         }
+    }
+
+    /// With the reason that the agent gave.
+    fn because(mut self, inquiry: &Inquiry<'_>, reason: &Reason) -> Self {
+        self.give(inquiry.given(reason));
+        self
+    }
+
+    fn give(&mut self, given: Option<Given>) {
+        self.reasons
+            .extend(given.filter(|given| !self.reasons.contains(given)));
     }
 
     fn evidence(mut self, line: impl AsRef<str>) -> Self {
@@ -151,7 +177,55 @@ pub fn explain(evidence: &Evidence) -> Explanation {
     }
     health::look(&inquiry, &mut causes, &mut notes);
     ownership::look(&inquiry, &mut causes, &mut notes);
+    others(&inquiry, &mut causes, &mut notes);
     inquiry.conclude(causes, notes)
+}
+
+/// Reasons of the agent that no cause has told yet: beside the cause of the same kind, or as notes.
+fn others(inquiry: &Inquiry<'_>, causes: &mut [Cause], notes: &mut Vec<String>) {
+    let status = inquiry
+        .status()
+        .filter(|_| inquiry.evidence.subject.is_none());
+    for entry in status.into_iter().flat_map(|status| &status.reasons) {
+        let reason = reason::read(entry);
+        let Some(given) = inquiry.given(&reason) else {
+            continue;
+        };
+        let message = text::one_line(&entry.message);
+        let told = causes.iter().any(|cause| cause.reasons.contains(&given))
+            || notes.iter().any(|note| note.contains(&message));
+        if told {
+            continue;
+        }
+        let kind = kind_of(&reason);
+        match causes.iter_mut().find(|cause| Some(cause.code) == kind) {
+            Some(cause) => cause.give(Some(given)),
+            None => {
+                let advice = inquiry.advice(&reason);
+                notes.push(format!("{message}{advice}"));
+            }
+        }
+    }
+}
+
+/// The kind of cause that a reason is told with.
+fn kind_of(reason: &Reason) -> Option<Code> {
+    Some(match reason {
+        Reason::ObjectsDrifted { .. } | Reason::SelfHealOff {} | Reason::SelfHealBackoff { .. } => {
+            Code::Drift
+        }
+        Reason::ObjectsMissing { .. }
+        | Reason::ObjectsChanged { .. }
+        | Reason::ObjectsNotInGit { .. }
+        | Reason::ObjectsHandedOver { .. }
+        | Reason::AutoSyncOff {}
+        | Reason::PruneOff {} => Code::OutOfSync,
+        Reason::ObjectsFailed { .. }
+        | Reason::SyncFailed { .. }
+        | Reason::RetryScheduled { .. }
+        | Reason::RetriesExhausted { .. } => Code::SyncFailed,
+        _ => return None,
+    })
 }
 
 /// The evidence, and what is derived from it once.
@@ -188,6 +262,41 @@ impl<'a> Inquiry<'a> {
 
     fn status(&self) -> Option<&'a gitops_api::ApplicationStatus> {
         self.application()?.status.as_ref()
+    }
+
+    /// The reason behind a condition.
+    fn reason(&self, found: &ApplicationCondition) -> Reason {
+        match self.status() {
+            Some(status) => reason::of_condition(status, found),
+            None => Reason::Unknown {
+                code: String::new(),
+                message: found.message.clone(),
+            },
+        }
+    }
+
+    /// A reason as it is told; none for one without a code.
+    fn given(&self, reason: &Reason) -> Option<Given> {
+        match reason {
+            Reason::Unknown { code, .. } => (!code.is_empty()).then(|| Given {
+                code: text::one_line(code),
+                advice: String::new(),
+            }),
+            known => known.code().map(|code| Given {
+                code: code.to_string(),
+                advice: code.advice().replace("APP", &self.app()),
+            }),
+        }
+    }
+
+    /// ` (CODE: advice)`
+    fn advice(&self, reason: &Reason) -> String {
+        match self.given(reason) {
+            Some(given) if !given.advice.is_empty() => {
+                format!(" ({}: {})", given.code, given.advice)
+            }
+            _ => String::new(),
+        }
     }
 
     /// Name of the application, with the flags that lead to it.

@@ -2,6 +2,8 @@
 
 use gitops_api::status::{OperationState, ResourceResult};
 use gitops_api::{OperationPhase, ResourceStatus, ResultCode};
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_kit::text;
 
 use crate::explain::{Cause, Inquiry, count};
@@ -32,14 +34,14 @@ fn running(inquiry: &Inquiry<'_>, state: &OperationState, causes: &mut Vec<Cause
     let age = state.started_at.as_ref().map_or(0, |time| {
         inquiry.now.as_second().saturating_sub(time.0.as_second())
     });
-    let lower = state.message.to_lowercase();
-    let waits = lower.contains("waiting for");
-    let is_hook = lower.contains("hook");
-    let (name, what) = match state.phase {
-        OperationPhase::Terminating => ("Terminating", "its sync is being terminated"),
+    let reason = reason::of_operation(state);
+    let (name, what) = match (&state.phase, &reason) {
+        (OperationPhase::Terminating, _) => ("Terminating", "its sync is being terminated"),
         _ if state.finished_at.is_some() => ("Retrying", "its sync failed and is tried again"),
-        _ if waits && is_hook => ("HookWaiting", "its sync waits for a hook"),
-        _ if waits => ("WaveWaiting", "its sync waits until objects are healthy"),
+        (_, Reason::HookWaiting { .. }) => ("HookWaiting", "its sync waits for a hook"),
+        (_, Reason::WaveWaiting { .. }) => {
+            ("WaveWaiting", "its sync waits until objects are healthy")
+        }
         _ => ("Syncing", "it is being synced"),
     };
     let mut cause = Cause::new(
@@ -47,8 +49,9 @@ fn running(inquiry: &Inquiry<'_>, state: &OperationState, causes: &mut Vec<Cause
         name,
         format!("{what} for {}", text::duration(age)),
     )
+    .because(inquiry, &reason)
     .evidence(&state.message);
-    for resource in awaited(inquiry, &state.message) {
+    for resource in awaited(inquiry, &reason) {
         let health = resource.health.as_ref();
         let word = health.map_or("no health", |health| health.status.as_str());
         let why = health.map_or("", |health| health.message.as_str());
@@ -94,19 +97,21 @@ fn running(inquiry: &Inquiry<'_>, state: &OperationState, causes: &mut Vec<Cause
     causes.push(cause);
 }
 
-/// Objects a message names: `waiting for healthy state of apps/Deployment/web`.
-fn awaited<'a>(inquiry: &'a Inquiry<'_>, message: &str) -> Vec<&'a ResourceStatus> {
-    let named: Vec<&str> = message
-        .split(|character: char| character.is_whitespace() || ",;".contains(character))
-        .collect();
+/// The objects that a sync waits for.
+fn awaited<'a>(inquiry: &'a Inquiry<'_>, reason: &Reason) -> Vec<&'a ResourceStatus> {
+    let (Reason::HookWaiting { objects, .. } | Reason::WaveWaiting { objects, .. }) = reason else {
+        return Vec::new();
+    };
     inquiry
         .resources
         .iter()
         .filter(|resource| {
-            let ending = format!("{}/{}", resource.kind, resource.name);
-            named
-                .iter()
-                .any(|word| *word == ending || word.ends_with(&format!("/{ending}")))
+            objects.iter().any(|waiting| {
+                let object = &waiting.object;
+                object.kind == resource.kind
+                    && object.name == resource.name
+                    && object.group == resource.group
+            })
         })
         .collect()
 }
@@ -135,6 +140,7 @@ fn failed(inquiry: &Inquiry<'_>, state: &OperationState, causes: &mut Vec<Cause>
         };
         causes.push(
             Cause::new(Code::SyncFailed, "SyncFailed", "its last sync failed")
+                .because(inquiry, &reason::of_operation(state))
                 .evidence(message)
                 .evidence(&tries)
                 .next(
@@ -203,12 +209,13 @@ fn tries(inquiry: &Inquiry<'_>, state: &OperationState) -> String {
 fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
     let name = format!("{}/{}", result.kind, result.name);
     let message = text::one_line(&result.message);
-    let lower = message.to_lowercase();
+    let reason = reason::of_result(result);
     let app = inquiry.app();
     let place = inquiry.in_namespace(&result.namespace);
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let cause = |kind: &'static str, what: String| {
-        Cause::new(Code::SyncFailed, kind, what).evidence(&message)
+        Cause::new(Code::SyncFailed, kind, what)
+            .because(inquiry, &reason)
+            .evidence(&message)
     };
     let diff = format!("kubectl gitops diff {app}");
     let again = format!("kubectl gitops sync {app}");
@@ -222,7 +229,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
             "what the hook said",
         );
     }
-    if has(&["immutable", "forbidden: updates to statefulset spec"]) {
+    if matches!(reason, Reason::ImmutableField { .. }) {
         return cause(
             "ImmutableField",
             format!("{name} cannot take the change: the field may not change once it is set"),
@@ -233,7 +240,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
             "take the change back; or delete the object so that it is made anew",
         );
     }
-    if has(&["exceeded quota"]) {
+    if matches!(reason, Reason::QuotaExceeded { .. }) {
         return cause(
             "QuotaExceeded",
             format!("{name} exceeds a quota of its namespace"),
@@ -243,7 +250,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
             "what is used and allowed",
         );
     }
-    if has(&["denied the request", "admission", "denied request"]) {
+    if matches!(reason, Reason::AdmissionDenied { .. }) {
         return cause(
             "AdmissionDenied",
             format!("a policy of the cluster denies {name}"),
@@ -253,7 +260,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
             "what would be applied; change it in Git as the policy says",
         );
     }
-    if has(&["namespaces \"", "namespace \""]) && has(&["not found"]) {
+    if matches!(reason, Reason::NamespaceMissing { .. }) {
         return cause(
             "NamespaceMissing",
             format!("the namespace of {name} does not exist"),
@@ -267,11 +274,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
         )
         .next(again, "try again at once");
     }
-    if has(&[
-        "does not serve",
-        "no matches for kind",
-        "could not find the requested resource",
-    ]) {
+    if matches!(reason, Reason::ObjectKindUnknown { .. }) {
         return cause(
             "KindUnknown",
             format!("the cluster does not serve the kind of {name}"),
@@ -281,12 +284,7 @@ fn refused(inquiry: &Inquiry<'_>, result: &ResourceResult) -> Cause {
             "the kinds there are; install its definition first",
         );
     }
-    if has(&[
-        "cannot patch resource",
-        "cannot create resource",
-        "cannot delete resource",
-        "is forbidden",
-    ]) {
+    if matches!(reason, Reason::AgentForbidden { .. }) {
         return cause("AgentForbidden", format!("the agent may not change {name}")).next(
             format!(
                 "kubectl auth can-i patch {}{place} --as system:serviceaccount:{}:gitops-agent",

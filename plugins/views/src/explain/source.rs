@@ -1,10 +1,12 @@
 //! What keeps Git and live from being compared: the spec, the project, the repository, the render.
 //!
-//! The agent's condition types say where it failed; its words, and those Argo CD uses, say how.
+//! The agent's condition types say where it failed, its reasons how. What an agent without reasons, or
+//! Argo CD, says is shown in its own words.
 
 use gitops_api::constants::condition;
 use gitops_api::status::ApplicationCondition;
-use gitops_core::sync::approval;
+use gitops_core::reason;
+use gitops_core::reason::Reason;
 use gitops_kit::text;
 
 use crate::explain::{Cause, Inquiry};
@@ -12,119 +14,6 @@ use crate::status::reason::Code;
 
 /// Name of the cause that says that a deletion waits for a user.
 pub(super) const CONFIRMATION: &str = "Confirmation";
-
-/// A way to fail, with the words by which it is known.
-struct Pattern {
-    name: &'static str,
-    what: &'static str,
-    words: &'static [&'static str],
-}
-
-/// First match wins: what is said of a repository often quotes the network's words too.
-const PATTERNS: &[Pattern] = &[
-    Pattern {
-        name: "ProjectMissing",
-        what: "its project does not exist",
-        words: &["create the appproject", "referencing project"],
-    },
-    Pattern {
-        name: "ProjectDenies",
-        what: "its project does not allow it",
-        words: &[
-            "of the appproject",
-            "is not permitted in project",
-            "not permitted in project",
-        ],
-    },
-    Pattern {
-        name: "DestinationUnknown",
-        what: "nobody delivers to its destination",
-        words: &[
-            "is not a cluster this agent delivers to",
-            "there are no clusters with this name",
-        ],
-    },
-    Pattern {
-        name: "KindUnknown",
-        what: "the cluster does not serve a kind it uses",
-        words: &[
-            "does not serve",
-            "no matches for kind",
-            "could not find the requested resource",
-        ],
-    },
-    Pattern {
-        name: "CertificateUntrusted",
-        what: "the certificate of the repository's server is not trusted",
-        words: &["tls certificate", "x509:"],
-    },
-    Pattern {
-        name: "HostKeyUntrusted",
-        what: "the ssh key of the repository's server is not trusted",
-        words: &["ssh host key", "knownhosts:", "host key verification"],
-    },
-    Pattern {
-        name: "RepositoryAccessDenied",
-        what: "the repository does not accept the agent's credentials",
-        words: &[
-            "access to ",
-            "authentication required",
-            "authentication failed",
-            "authorization failed",
-            "permission denied",
-            " 401",
-            " 403",
-        ],
-    },
-    Pattern {
-        name: "RepositoryNotFound",
-        what: "there is no such repository",
-        words: &["no repository at", "repository not found"],
-    },
-    Pattern {
-        name: "ChartNotFound",
-        what: "there is no such chart or version",
-        words: &[
-            "not found in oci://",
-            "not found in http",
-            "no chart version found",
-        ],
-    },
-    Pattern {
-        name: "RevisionUnknown",
-        what: "there is no such revision",
-        words: &[
-            "\" is not in ",
-            "has no revision",
-            "matches several commits",
-            "unable to resolve",
-        ],
-    },
-    Pattern {
-        name: "RepositoryUnreachable",
-        what: "the repository cannot be reached",
-        words: &[
-            "cannot reach",
-            "cannot be reached",
-            "did not answer",
-            "no such host",
-            "connection refused",
-            "i/o timeout",
-            "dial tcp",
-        ],
-    },
-    Pattern {
-        name: "PathMissing",
-        what: "its path does not exist",
-        words: &[
-            "app path does not exist",
-            "` does not exist at",
-            "no such directory",
-            "no such folder",
-            "no such directory",
-        ],
-    },
-];
 
 pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     let Some(status) = inquiry.status() else {
@@ -146,6 +35,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
                     "SharedResource",
                     "an object belongs to another application too",
                 )
+                .because(inquiry, &inquiry.reason(found))
                 .evidence(&found.message)
                 .next(
                     format!("kubectl gitops status{}", inquiry.namespace_flag()),
@@ -153,9 +43,15 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
                 ),
             ),
             _ if found.is_error() => causes.push(
-                Cause::new(Code::Error, "Failed", &found.message).evidence(since(inquiry, found)),
+                Cause::new(Code::Error, "Failed", &found.message)
+                    .because(inquiry, &inquiry.reason(found))
+                    .evidence(since(inquiry, found)),
             ),
-            other => notes.push(text::one_line(&format!("{other}: {}", found.message))),
+            other => {
+                let advice = inquiry.advice(&inquiry.reason(found));
+                let note = format!("{other}: {}{advice}", found.message);
+                notes.push(text::one_line(&note));
+            }
         }
     }
 }
@@ -174,12 +70,14 @@ fn since(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> String {
 }
 
 fn asked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
-    let question = approval::question(&found.message).unwrap_or(&found.message);
+    let reason = inquiry.reason(found);
+    let question = reason.question().unwrap_or_else(|| found.message.clone());
     Cause::new(
         Code::OutOfSync,
         CONFIRMATION,
         "it waits until somebody agrees to a deletion",
     )
+    .because(inquiry, &reason)
     .evidence(question)
     .evidence(since(inquiry, found))
     .next(
@@ -194,30 +92,31 @@ fn asked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
 
 fn sync_window(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     let message = text::one_line(&found.message);
-    let (code, name, what) = if message.contains("; it may from ") {
-        (
+    let reason = inquiry.reason(found);
+    let (code, name, what) = match &reason {
+        Reason::SyncWindow { opens: Some(_), .. } => (
             Code::OutOfSync,
             "SyncWindow",
             "a sync window of its project keeps it from being synced now",
-        )
-    } else if message.contains("no end of that is in sight") {
-        (
+        ),
+        Reason::SyncWindow { opens: None, .. } => (
             Code::OutOfSync,
             "SyncWindow",
             "a sync window of its project keeps it from being synced",
-        )
-    } else {
-        (
+        ),
+        Reason::SyncWindowInvalid { .. } | Reason::SyncWindowProblem { .. } => (
             Code::Warning,
             "SyncWindowInvalid",
             "a sync window of its project cannot be read",
-        )
+        ),
+        _ => (Code::Warning, "SyncWindow", message.as_str()),
     };
     let project = inquiry
         .summary
         .as_ref()
         .map_or("default", |summary| summary.project.as_str());
     Cause::new(code, name, what)
+        .because(inquiry, &reason)
         .evidence(&message)
         .evidence(since(inquiry, found))
         .next(
@@ -232,16 +131,19 @@ fn sync_window(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
 fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     let message = text::one_line(&found.message);
     let of_spec = found.condition_type == condition::INVALID_SPEC_ERROR;
-    let (name, what) = classify(&message, of_spec);
+    let reason = inquiry.reason(found);
+    let (name, what) = classify(&reason, of_spec);
     let mut cause = Cause::new(Code::Error, name, what)
+        .because(inquiry, &reason)
         .evidence(&message)
         .evidence(since(inquiry, found));
-    if name == "RenderFailed"
-        && let Some(place) = file_of(&message)
+    if let Reason::RenderFailed {
+        file: Some(file), ..
+    } = &reason
     {
-        cause.what = format!("its manifests cannot be rendered: {place}");
+        cause.what = format!("its manifests cannot be rendered: {}", text::one_line(file));
     }
-    if message.contains("comparing with the last known commit") {
+    if reason.last_known().is_some() {
         cause = cause.evidence("what is live is still compared with the last known commit");
     }
     let app = inquiry.app();
@@ -294,68 +196,67 @@ fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
             format!("kubectl api-resources{}", inquiry.evidence.flags),
             "the kinds there are",
         )),
-        "RenderFailed" | "PathMissing" | "ComparisonFailed" | "RepositoryUnreachable"
-        | "ChartNotFound" => again(cause),
-        _ => cause.next(
+        "SpecInvalid" | "DestinationUnknown" => cause.next(
             format!("kubectl edit application {app}"),
             "correct the field",
         ),
+        _ => again(cause),
     }
 }
 
-fn classify(message: &str, of_spec: bool) -> (&'static str, &'static str) {
-    let lower = message.to_lowercase();
-    let known = PATTERNS
-        .iter()
-        .find(|pattern| pattern.words.iter().any(|word| lower.contains(word)));
-    match known {
-        Some(pattern) => (pattern.name, pattern.what),
-        None if of_spec => ("SpecInvalid", "the Application cannot be carried out"),
-        None if file_of(message).is_some() || speaks_of_rendering(&lower) => {
-            ("RenderFailed", "its manifests cannot be rendered")
+/// What the reason comes to. Without one, only where it failed is known.
+fn classify(reason: &Reason, of_spec: bool) -> (&'static str, &'static str) {
+    let Some(code) = reason.code() else {
+        return if of_spec {
+            ("SpecInvalid", "the Application cannot be carried out")
+        } else {
+            ("ComparisonFailed", "Git and live cannot be compared")
+        };
+    };
+    let what = match code {
+        reason::Code::SpecInvalid => "the Application cannot be carried out",
+        reason::Code::ProjectMissing => "its project does not exist",
+        reason::Code::ProjectDenies => "its project does not allow it",
+        reason::Code::DestinationUnknown => "nobody delivers to its destination",
+        reason::Code::KindUnknown => "the cluster does not serve a kind it uses",
+        reason::Code::CertificateUntrusted => {
+            "the certificate of the repository's server is not trusted"
         }
-        None => ("ComparisonFailed", "Git and live cannot be compared"),
-    }
-}
-
-fn speaks_of_rendering(lower: &str) -> bool {
-    [
-        "render",
-        "helm",
-        "kustomize",
-        "manifest generation",
-        "template",
-    ]
-    .iter()
-    .any(|word| lower.contains(word))
-}
-
-/// The file a message names, with the line when it does: `apps/web/deploy.yaml:9`.
-fn file_of(message: &str) -> Option<&str> {
-    message
-        .split(|character: char| character.is_whitespace() || "\"'`()[],;".contains(character))
-        .map(|word| word.trim_end_matches([':', '.']))
-        .find(|word| {
-            let file = word.split(':').next().unwrap_or_default();
-            [".yaml", ".yml", ".json", ".tpl", ".jsonnet"]
-                .iter()
-                .any(|ending| file.ends_with(ending) && file.len() > ending.len())
-        })
+        reason::Code::HostKeyUntrusted => "the ssh key of the repository's server is not trusted",
+        reason::Code::RepositoryAccessDenied => {
+            "the repository does not accept the agent's credentials"
+        }
+        reason::Code::RepositoryNotFound => "there is no such repository",
+        reason::Code::RepositoryUnreachable => "the repository cannot be reached",
+        reason::Code::RepositoryFailed => "the repository cannot be read",
+        reason::Code::ChartNotFound => "there is no such chart or version",
+        reason::Code::ChartInvalid => "its chart cannot be used",
+        reason::Code::RevisionUnknown => "there is no such revision",
+        reason::Code::PathMissing => "its path does not exist",
+        reason::Code::RenderFailed | reason::Code::RenderLimit | reason::Code::RendererFailed => {
+            "its manifests cannot be rendered"
+        }
+        reason::Code::ManifestInvalid => "its manifests are not valid",
+        _ => "Git and live cannot be compared",
+    };
+    (code.as_str(), what)
 }
 
 fn sync_error(inquiry: &Inquiry<'_>, found: &ApplicationCondition, causes: &mut Vec<Cause>) {
     let message = text::one_line(&found.message);
-    if message.contains("slowed down") {
+    let reason = inquiry.reason(found);
+    if matches!(reason, Reason::SelfHealBackoff { .. }) {
         // With what it fought about, when the events still say.
         return;
     }
-    if message.contains("holds no manifests") {
+    if matches!(reason, Reason::EmptyRender {}) {
         causes.push(
             Cause::new(
                 Code::SyncFailed,
                 "EmptyRender",
                 "Git holds no manifests, and deleting everything is not allowed",
             )
+            .because(inquiry, &reason)
             .evidence(&message)
             .next(
                 format!("kubectl get application {} -o yaml", inquiry.app()),
@@ -371,105 +272,12 @@ fn sync_error(inquiry: &Inquiry<'_>, found: &ApplicationCondition, causes: &mut 
     if !told {
         causes.push(
             Cause::new(Code::SyncFailed, "SyncFailed", &message)
+                .because(inquiry, &reason)
                 .evidence(since(inquiry, found))
                 .next(
                     format!("kubectl gitops sync {}", inquiry.app()),
                     "try again",
                 ),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_told_apart() {
-        let table = [
-            (
-                "access to https://git.example/a.git denied: 401; check the credentials in its repository Secret",
-                "RepositoryAccessDenied",
-            ),
-            (
-                "cannot reach https://git.example/a.git: connection refused; check the URL",
-                "RepositoryUnreachable",
-            ),
-            (
-                "cannot trust the TLS certificate of https://git.example/a.git: unknown issuer",
-                "CertificateUntrusted",
-            ),
-            (
-                "the ssh host key of ssh://git.example/a.git is not trusted: changed",
-                "HostKeyUntrusted",
-            ),
-            (
-                "no repository at https://git.example/a.git: 404; check the URL",
-                "RepositoryNotFound",
-            ),
-            (
-                "revision \"mian\" is not in https://git.example/a.git; did you mean main?",
-                "RevisionUnknown",
-            ),
-            (
-                "chart web 9.x not found in https://charts.example; newest is 1.0.0",
-                "ChartNotFound",
-            ),
-            (
-                "apps/web/deploy.yaml:9: mapping values are not allowed here",
-                "RenderFailed",
-            ),
-            (
-                "kustomize build: accumulating resources: not-there.yaml",
-                "RenderFailed",
-            ),
-            (
-                "execution error at (web/templates/a.tpl:3:4): no color",
-                "RenderFailed",
-            ),
-            (
-                "the cluster does not serve the kind of Unheard/of; install its CustomResourceDefinition",
-                "KindUnknown",
-            ),
-            (
-                "a.yaml: project p does not allow Secret in namespace x; to allow it, add it to spec.namespaceResourceWhitelist of the AppProject",
-                "ProjectDenies",
-            ),
-            ("something else", "ComparisonFailed"),
-        ];
-        for (message, expected) in table {
-            assert_eq!(classify(message, false).0, expected, "{message}");
-        }
-        let spec = [
-            (
-                "project p does not exist in namespace argocd; create the AppProject or change spec.project",
-                "ProjectMissing",
-            ),
-            (
-                "spec.source.repoURL is required: the repository to deploy from",
-                "SpecInvalid",
-            ),
-            (
-                "destination staging is not a cluster this agent delivers to; it delivers to x",
-                "DestinationUnknown",
-            ),
-        ];
-        for (message, expected) in spec {
-            assert_eq!(classify(message, true).0, expected, "{message}");
-        }
-    }
-
-    #[test]
-    fn files_are_found_in_messages() {
-        assert_eq!(
-            file_of("in apps/web/deploy.yaml:9: bad"),
-            Some("apps/web/deploy.yaml:9")
-        );
-        assert_eq!(
-            file_of("error at (web/templates/a.tpl:3:4): no"),
-            Some("web/templates/a.tpl:3:4")
-        );
-        assert_eq!(file_of("open \"base/x.yml\"."), Some("base/x.yml"));
-        assert_eq!(file_of("no file .yaml here"), None);
     }
 }

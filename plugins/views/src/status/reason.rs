@@ -9,7 +9,7 @@ use gitops_api::{
     Application, ApplicationStatus, HealthStatusCode, OperationPhase, ResourceStatus, ResultCode,
     SyncStatusCode,
 };
-use gitops_core::sync::approval;
+use gitops_core::reason as agent;
 use gitops_kit::paint::Style;
 use gitops_kit::text;
 use jiff::Timestamp;
@@ -127,7 +127,7 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     }
     if let Some(question) = asked(status) {
         let name = application.metadata.name.as_deref().unwrap_or_default();
-        let text = format!("waits for a yes, kubectl gitops approve {name}: {question}");
+        let text = format!("waiting for approval, kubectl gitops approve {name}: {question}");
         return reason(Code::OutOfSync, text);
     }
     if let Some(closed) = closed_window(status) {
@@ -189,10 +189,10 @@ fn blocking_condition(status: &ApplicationStatus) -> Option<&ApplicationConditio
 }
 
 /// What somebody has to agree to before more is deleted.
-fn asked(status: &ApplicationStatus) -> Option<&str> {
+fn asked(status: &ApplicationStatus) -> Option<String> {
     let mut conditions = status.conditions.iter();
     let asks = conditions.find(|found| found.condition_type == condition::CONFIRMATION_WARNING)?;
-    approval::question(&asks.message)
+    agent::of_condition(status, asks).question()
 }
 
 /// What keeps a sync away that would bring the application into sync.
@@ -200,7 +200,11 @@ fn closed_window(status: &ApplicationStatus) -> Option<&ApplicationCondition> {
     let sync = status.sync.as_ref()?;
     let mut conditions = status.conditions.iter();
     conditions
-        .find(|found| found.condition_type == condition::SYNC_WINDOW_WARNING)
+        .find(|found| {
+            let problem = || agent::of_condition(status, found);
+            found.condition_type == condition::SYNC_WINDOW_WARNING
+                && !matches!(problem(), agent::Reason::SyncWindowProblem { .. })
+        })
         .filter(|_| sync.status == SyncStatusCode::OutOfSync)
 }
 
