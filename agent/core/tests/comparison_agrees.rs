@@ -9,13 +9,15 @@ use std::path::Path;
 
 use gitops_api::Application;
 use gitops_api::preview::{PreviewAction, PreviewObject};
-use gitops_core::compare::comparison::{self, State};
+use gitops_core::compare::comparison;
+use gitops_core::compare::comparison::State;
 use gitops_core::compare::pipeline::{Pipeline, RuleSource};
 use gitops_core::live::discovery::{ServedKind, ServedKinds};
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{DesiredSet, InvalidManifest, Manifest};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey, Origin, Scope};
-use gitops_core::report::preview::{self, DryRun, SyncPreview};
+use gitops_core::report::preview;
+use gitops_core::report::preview::{DryRun, SyncPreview};
 use gitops_core::settings::Settings;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -97,7 +99,7 @@ fn settings(data: &[(&str, &str)]) -> Settings {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let (settings, warnings) = Settings::read(&data.collect());
-    assert_eq!(warnings, []);
+    assert!(warnings.is_empty(), "{warnings:?}");
     settings
 }
 
@@ -151,13 +153,12 @@ impl Cluster {
         for name in ["f:name", "f:namespace"] {
             fields["f:metadata"].as_object_mut().unwrap().remove(name);
         }
+        let managed = json!([{"manager": "gitops-agent", "operation": "Apply",
+            "apiVersion": manifest["apiVersion"], "fieldsV1": fields}]);
         let metadata = object["metadata"].as_object_mut().unwrap();
         metadata.insert("uid".into(), "u".into());
         metadata.insert("resourceVersion".into(), "1".into());
-        metadata.insert(
-            "managedFields".into(),
-            json!([{"manager": "gitops-agent", "operation": "Apply", "apiVersion": object["apiVersion"], "fieldsV1": fields}]),
-        );
+        metadata.insert("managedFields".into(), managed);
         self.0.insert(ObjectKey::of(manifest).unwrap(), object);
     }
 
@@ -170,12 +171,12 @@ impl Cluster {
             place = &mut place[*name];
         }
         place[*last] = value;
-        let mut fields = &mut object["metadata"]["managedFields"][0]["fieldsV1"];
-        for name in parents {
-            fields = &mut fields[format!("f:{name}")];
-        }
-        if let Some(fields) = fields.as_object_mut() {
-            fields.remove(&format!("f:{last}"));
+        let fields = &mut object["metadata"]["managedFields"][0]["fieldsV1"];
+        let held = parents
+            .iter()
+            .try_fold(fields, |fields, name| fields.get_mut(format!("f:{name}")));
+        if let Some(held) = held.and_then(Value::as_object_mut) {
+            held.remove(&format!("f:{last}"));
         }
         object["metadata"]["resourceVersion"] = "2".into();
     }

@@ -20,6 +20,7 @@ mod definitions;
 mod deletion;
 mod deletion_steps;
 mod diff_command;
+mod diff_local_settings;
 mod drift;
 mod every_command;
 mod examples;

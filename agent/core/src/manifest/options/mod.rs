@@ -166,11 +166,6 @@ impl AppOptions {
         live.prune.unwrap_or(self.prune)
     }
 
-    /// Whether a live object may be deleted with its Application.
-    pub fn delete_of(&self, live: ObjectOptions) -> Removal {
-        live.delete.unwrap_or(self.delete)
-    }
-
     /// Whether the prune of a live object waits until what was applied is healthy.
     pub fn prunes_last(&self, live: ObjectOptions) -> bool {
         live.prune_last.unwrap_or(self.prune_last)
@@ -399,10 +394,7 @@ mod tests {
             Removal::Never,
             "what protects most counts"
         );
-        assert_eq!(
-            app(&["Delete=confirm"]).delete_of(object("")),
-            Removal::Confirmed
-        );
+        assert_eq!(app(&["Delete=confirm"]).delete, Removal::Confirmed);
 
         let replacing = app(&["Replace=true"]);
         assert!(replacing.replaces(object(""), None));
