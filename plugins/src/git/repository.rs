@@ -1,6 +1,5 @@
 //! Where the user's git works: the clone in the current directory, or a private copy.
 
-use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -453,11 +452,7 @@ fn directory_name(url: &str) -> String {
         .take(40)
         .collect();
     let digest = Sha256::digest(gitops_core::source::normalise(&clean).as_bytes());
-    let short = digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let short = hex::encode(&digest[..8]);
     format!("{last}-{short}")
 }
 

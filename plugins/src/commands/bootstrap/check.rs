@@ -477,10 +477,6 @@ pub fn proposal_branch(files: &[PlannedFile]) -> String {
         digest.update(file.text.as_bytes());
         digest.update([0]);
     }
-    let hex: String = digest
-        .finalize()
-        .iter()
-        .take(4)
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let hex = hex::encode(&digest.finalize()[..4]);
     format!("gitops/bootstrap-{hex}")
 }

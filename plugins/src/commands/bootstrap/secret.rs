@@ -29,10 +29,7 @@ pub fn name(url: &str) -> String {
         .take(40)
         .collect();
     let digest = Sha256::digest(normal.as_bytes());
-    let hex: String = digest
-        .iter()
-        .take(4)
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let hex = hex::encode(&digest[..4]);
     format!("repo-{}-{hex}", last.trim_matches('-'))
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn compare(
     let sources = application.spec.effective_sources();
     let program = renderer()?;
     let tree = WorkingTree::of(directory).await?;
-    local::check(sources, &tree, |url| tree.is_of(url))
+    suitable::check(sources, &tree, |url| tree.is_of(url))
         .map_err(|why| unsuitable(&why, directory, application))?;
     progress.begin("asking the cluster for its kinds");
     let namespace = agent_namespace(application);
@@ -107,7 +107,7 @@ pub(super) async fn compare(
             .collect(),
         ..PreviewStatus::default()
     };
-    Ok((answer, local::side(&directory.display().to_string(), &tree)))
+    Ok((answer, suitable::side(&directory.display().to_string(), &tree)))
 }
 
 /// The manifests of all sources, and what the renderer says besides.

@@ -78,9 +78,7 @@ fn zip(entries: &[Entry]) -> Result<Vec<u8>> {
 
 /// SHA-256, as 64 lower-case hexadecimal digits.
 pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content)
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(Sha256::digest(content))
 }
 
 #[cfg(test)]
