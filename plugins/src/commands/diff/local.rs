@@ -107,7 +107,10 @@ pub(super) async fn compare(
             .collect(),
         ..PreviewStatus::default()
     };
-    Ok((answer, suitable::side(&directory.display().to_string(), &tree)))
+    Ok((
+        answer,
+        suitable::side(&directory.display().to_string(), &tree),
+    ))
 }
 
 /// The manifests of all sources, and what the renderer says besides.

@@ -14,7 +14,11 @@ use crate::status::drift;
 use crate::status::reason::Code;
 
 /// The Pods beneath an object; only the one that was asked about, when one was.
-pub(super) fn pods<'a>(inquiry: &Inquiry<'_>, resource: &ResourceStatus, tree: &Tree<'a>) -> Vec<&'a Pod> {
+pub(super) fn pods<'a>(
+    inquiry: &Inquiry<'_>,
+    resource: &ResourceStatus,
+    tree: &Tree<'a>,
+) -> Vec<&'a Pod> {
     let asked = inquiry
         .evidence
         .subject
@@ -268,7 +272,11 @@ pub(super) fn not_made(
 }
 
 /// Pods that wait for a volume, a ConfigMap or a Secret to mount.
-pub(super) fn mounts(inquiry: &Inquiry<'_>, resource: &ResourceStatus, pods: &[&Pod]) -> Option<Cause> {
+pub(super) fn mounts(
+    inquiry: &Inquiry<'_>,
+    resource: &ResourceStatus,
+    pods: &[&Pod],
+) -> Option<Cause> {
     let (pod, event) = pods
         .iter()
         .filter(|pod| !problem::is_ready(pod))
