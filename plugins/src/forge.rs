@@ -1,24 +1,24 @@
 //! Forges as commands use them: a failed request becomes a command's error here.
 
 use gitops_forge::ForgeError;
-pub use gitops_forge::{Choice, DeployKey, Forge, Proposal, Proposed, Registered};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 
-/// A forge did not do what it was asked for.
-pub fn failed(error: ForgeError) -> CommandError {
+/// A failed request as a command reports it.
+pub fn failure(error: ForgeError) -> CommandError {
     let kind = match &error {
-        ForgeError::InvalidChoice { .. } => CommandErrorKind::Usage,
-        ForgeError::Refused {
-            status: 401 | 403, ..
-        } => CommandErrorKind::Forbidden,
+        ForgeError::InvalidChoice { .. } | ForgeError::Settings(_) => CommandErrorKind::Usage,
         ForgeError::Unreachable { .. } => CommandErrorKind::Connection,
+        ForgeError::Refused {
+            status: 401 | 403 | 404,
+            ..
+        } => CommandErrorKind::Forbidden,
         _ => CommandErrorKind::Server,
     };
     let mut failure = CommandError::new(kind, error.to_string());
     for advice in error.advice() {
         failure = failure.hint(advice);
     }
-    if matches!(error, ForgeError::NotUnderstood { .. }) {
+    if let ForgeError::NotUnderstood { .. } = error {
         failure = failure.hint("say which forge it is with --forge KIND or --forge KIND=URL");
     }
     failure.caused_by(error)
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn errors_lead_on() {
-        let error = failed(ForgeError::Refused {
+        let error = failure(ForgeError::Refused {
             what: "open a pull request".into(),
             path: "acme/fleet".into(),
             web: "https://git.example".into(),
@@ -42,16 +42,15 @@ mod tests {
             login: "set GITEA_TOKEN".into(),
             by_hand: Some("open it by hand: https://git.example/compare".into()),
         });
-        assert_eq!(error.kind, CommandErrorKind::Forbidden);
         assert_eq!(error.status(), ExitStatus::Unreachable);
         assert_eq!(error.hints.len(), 2, "{error:?}");
-        let error = failed(ForgeError::InvalidChoice {
+        let error = failure(ForgeError::InvalidChoice {
             variable: "GITOPS_FORGE",
             value: "bitbucket".into(),
             reason: "allowed are".into(),
         });
         assert_eq!(error.status(), ExitStatus::Usage);
-        let error = failed(ForgeError::NotUnderstood {
+        let error = failure(ForgeError::NotUnderstood {
             what: "list".into(),
             web: "https://git.example".into(),
             kind: Kind::Gitea,

@@ -61,6 +61,8 @@ pub enum CommandErrorKind {
     Conflict,
     /// A server answered something that is of no use.
     Server,
+    /// What was begun did not get as far as was asked for.
+    Incomplete,
     /// It could be done, and is not: for safety, or because it was not confirmed.
     Refused,
     /// A fault of this program.
@@ -75,6 +77,7 @@ impl CommandErrorKind {
             Self::Connection | Self::Forbidden | Self::Conflict | Self::Server => {
                 ExitStatus::Unreachable
             }
+            Self::Incomplete => ExitStatus::No,
             Self::Refused => ExitStatus::Refused,
         }
     }

@@ -11,7 +11,7 @@ use gitops_api::constants::DEFAULT_NAMESPACE;
 use gitops_core::nearest::alike;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::terminal::{ColorChoice, View};
-use gitops_kit::{prompt, suggest, text};
+use gitops_kit::{prompt, text};
 use gitops_views::status::application::Summary;
 use jiff::Timestamp;
 use kube::api::{Api, ListParams};

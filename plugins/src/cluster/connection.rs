@@ -1,16 +1,17 @@
 //! kubectl's flags that choose a cluster and a user, and the client they make.
-
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use gitops_kit::prompt;
+use gitops_kit::terminal::{ColorChoice, View};
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
-use crate::cluster::failure;
+use crate::cluster::endpoint::Endpoint;
+use crate::cluster::{failure, kubeconfig};
 
 /// Longest wait for one answer when --request-timeout is not given.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -66,10 +66,13 @@ macro_rules! commands {
                 }
             }
 
-            /// Flags of one command, added to those of a program.
-            fn augment_alone(name: &str, program: Command) -> Option<Command> {
+            /// One command as a program.
+            fn alone(name: &str) -> Option<Command> {
                 match name {
-                    $(stringify!($module) => Some($module::$args::augment_args(program)),)*
+                    $(stringify!($module) => {
+                        let program = concat!("kubectl-gitops-", stringify!($module));
+                        Some($module::$args::augment_args(Command::new(program)))
+                    })*
                     _ => None,
                 }
             }
@@ -150,13 +153,13 @@ impl Suite {
     }
 }
 
-/// A program with the flags of one command.
+/// A program with one command.
 fn alone(command: &str) -> Option<Command> {
-    let program = Command::new(format!("{}{command}", extension::PREFIX))
+    let program = SuiteCommand::alone(command)?
         .version(env!("CARGO_PKG_VERSION"))
         .max_term_width(100);
-    // Its own flags first, so that they are not among those of the cluster.
-    SuiteCommand::augment_alone(command, program).map(ConnectionArgs::augment_args)
+    // After its own, so that those are not among the flags of the cluster.
+    Some(ConnectionArgs::augment_args(program))
 }
 
 /// Names of all commands.

@@ -154,7 +154,7 @@ impl Repository {
     }
 
     /// Name of the user, as commits will have it.
-    pub async fn user(&self) -> Option<String> {
+    pub async fn user_name(&self) -> Option<String> {
         let ident = self
             .git
             .text(&["var", "GIT_AUTHOR_IDENT"], "read the identity")

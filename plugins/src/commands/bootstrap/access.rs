@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gitops_core::source;
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use tokio::process::Command;
 
@@ -208,6 +208,8 @@ pub async fn try_reading(url: &str, access: &Access, key: Option<&Path>) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use gitops_kit::exit::ExitStatus;
+
     use super::*;
 
     #[test]

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::connection::Connection;
-use crate::commands::bootstrap::access::Offer;
 use crate::commands::bootstrap::cluster::{Cluster, shown};
 use crate::commands::bootstrap::controllers::Controller;
-use crate::commands::bootstrap::image::{Decision, Image};
+use crate::commands::bootstrap::image::Decision;
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 use crate::commands::bootstrap::manifests::{Choice, Installation, NAME, PART_OF};
 use crate::commands::bootstrap::options::BootstrapOptions;
@@ -26,7 +25,6 @@ use crate::commands::bootstrap::{
     take_over,
 };
 use crate::forge;
-use crate::forge::{DeployKey, Forge};
 use crate::git::{Repository, Target, WorkDir};
 
 /// Oldest Kubernetes that is known to do: server-side apply as the agent uses it.
@@ -173,14 +171,14 @@ pub async fn check(
             std::env::var(name).ok()
         })
         .await
-        .map_err(forge::failed)?
+        .map_err(forge::failure)?
     } else {
         None
     };
     if readable.deploy_key.is_some()
         && let Some(forge) = forge.as_ref().filter(|forge| forge.is_logged_in())
     {
-        forge.may_list_deploy_keys().await.map_err(forge::failed)?;
+        forge.may_list_deploy_keys().await.map_err(forge::failure)?;
     }
 
     let message = message(&layout, &installation, &tip);

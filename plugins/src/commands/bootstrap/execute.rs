@@ -7,7 +7,7 @@ use std::time::Duration;
 use gitops_api::Application;
 use gitops_api::constants::annotation;
 use gitops_forge::{Proposal, Proposed, Registered};
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
 use serde_json::json;
@@ -21,7 +21,6 @@ use crate::commands::bootstrap::plan::Verb;
 use crate::commands::bootstrap::verdict::{Target as Wanted, judge};
 use crate::commands::bootstrap::{manifests, source, take_over};
 use crate::forge;
-use crate::forge::{Proposal, Proposed, Registered};
 use crate::git::{Pushed, Target};
 
 /// Pushes tried while others push too.
@@ -149,7 +148,7 @@ async fn push(
 
 fn busy(branch: &str) -> CommandError {
     CommandError::new(
-        ExitStatus::No,
+        CommandErrorKind::Incomplete,
         format!("others pushed to {branch} {PUSHES} times while this tried; nothing was changed"),
     )
     .hint("run the command again")
@@ -197,7 +196,7 @@ async fn propose(
     };
     let name = forge.kind.request_name();
     let opened = forge.open_pull_request(&proposal).await;
-    match opened.map_err(forge::failed)? {
+    match opened.map_err(forge::failure)? {
         Proposed::Opened(request) => {
             progress.done(&format!("{name} {} opened", request.url));
             Ok(request.url)
@@ -272,7 +271,7 @@ async fn credentials(
         Some(forge) => {
             progress.begin("registering the deploy key");
             let registered = forge.register_deploy_key(key).await;
-            match registered.map_err(forge::failed)? {
+            match registered.map_err(forge::failure)? {
                 Registered::Added => {
                     progress.done(&format!("deploy key added at {}, read-only", forge.kind));
                     return Ok(());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 
@@ -50,6 +50,8 @@ fn failed(what: &str, directory: &Path, path: &str, error: &std::io::Error) -> C
 
 #[cfg(test)]
 mod tests {
+    use gitops_kit::exit::ExitStatus;
+
     use super::*;
     use crate::commands::bootstrap::layout::Change;
 

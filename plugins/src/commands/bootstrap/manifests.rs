@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::commands::bootstrap::image::Image;
 
 /// The installation for the default namespace.
-const INSTALL: &str = include_str!("../../../manifests/install.yaml");
+const INSTALL: &str = include_str!("../../../../manifests/install.yaml");
 /// Name of the Deployment, the ServiceAccount and the roles.
 pub const NAME: &str = "gitops-agent";
 /// Label that says whose an object is.

@@ -22,7 +22,6 @@ use crate::commands::bootstrap::image::Image;
 use crate::commands::bootstrap::layout::{Change, Layout};
 use crate::commands::bootstrap::manifests::{Choice, Installation};
 use crate::commands::bootstrap::options::BootstrapOptions;
-use crate::forge;
 
 pub mod access;
 pub mod check;

@@ -1,7 +1,7 @@
 //! What the user must be allowed to do for an installation, asked of the cluster beforehand.
 
 use futures::StreamExt;
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -168,6 +168,8 @@ fn refuse(missing: &[Rule], context: &str) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
+    use gitops_kit::exit::ExitStatus;
+
     use super::*;
 
     #[test]

@@ -126,14 +126,12 @@ pub async fn try_push(
         Ok(Pushed::Done | Pushed::Raced(_)) => Ok(()),
         Ok(Pushed::Protected(why)) => Err(protected(target.branch, &why)),
         Err(error @ GitError::Denied { .. }) => {
-            let error = CommandError::from(error);
-            Err(CommandError {
-                message: format!(
-                    "you may read the repository, but not push: {}",
-                    error.message
-                ),
-                ..error
-            })
+            let mut error = CommandError::from(error);
+            error.message = format!(
+                "you may read the repository, but not push: {}",
+                error.message
+            );
+            Err(error)
         }
         Err(error) => Err(error.into()),
     }

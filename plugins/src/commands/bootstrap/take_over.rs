@@ -2,7 +2,7 @@
 
 use gitops_api::Application;
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use serde_json::{Value, json};
 
@@ -174,6 +174,8 @@ pub fn notes(controllers: &Controllers, namespace: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use gitops_kit::exit::ExitStatus;
+
     use super::*;
     use crate::commands::bootstrap::controllers::Role;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
-use gitops_kit::exit::{CommandError, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
 use k8s_openapi::api::core::v1::Pod;
@@ -39,7 +39,7 @@ impl Cluster<'_> {
             .await
             .map_err(|_| {
                 CommandError::new(
-                    ExitStatus::No,
+                    CommandErrorKind::Incomplete,
                     format!("the cluster does not serve {name} after a minute"),
                 )
                 .hint(format!("see why: kubectl describe crd {name}"))
@@ -87,7 +87,7 @@ impl Cluster<'_> {
             format!(": {why}")
         };
         Err(CommandError::new(
-            ExitStatus::No,
+            CommandErrorKind::Incomplete,
             format!(
                 "{name} did not become ready within {}s{why}",
                 timeout.as_secs()
@@ -138,7 +138,7 @@ impl Cluster<'_> {
         };
         tokio::time::timeout(timeout, waiting).await.map_err(|_| {
             CommandError::new(
-                ExitStatus::No,
+                CommandErrorKind::Incomplete,
                 format!("{} is not gone after {}s", shown(object), timeout.as_secs()),
             )
             .hint("see what it waits for: kubectl gitops status")
@@ -178,7 +178,7 @@ impl Cluster<'_> {
         };
         tokio::time::timeout(timeout, waiting).await.map_err(|_| {
             CommandError::new(
-                ExitStatus::No,
+                CommandErrorKind::Incomplete,
                 format!(
                     "Pods of the agent are left in {namespace} after {}s",
                     timeout.as_secs()

@@ -77,10 +77,7 @@ pub(super) struct Comparison<'a> {
 
 /// What came of one object.
 enum Answer {
-    Equal,
-    Differs(Box<PreviewObject>),
-    /// The same, with differences that are ignored: how many.
-    Ignoring(Box<Self>, usize),
+    Compared(Box<ObjectPreview>),
     /// The user may not look.
     Forbidden(String),
 }

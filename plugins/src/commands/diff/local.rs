@@ -35,7 +35,7 @@ use crate::git::WorkingTree;
 const VARIABLE: &str = "GITOPS_RENDERER";
 /// Its program.
 const PROGRAM: &str = "gitops-renderer";
-/// Most bad manifests told at a time.
+/// Most objects named that the project does not allow.
 const MAX_PROBLEMS: usize = 5;
 
 /// Renders and compares. Returns the answer and the Git side in words.
@@ -257,16 +257,4 @@ fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
             .hint("or push a branch and ask the agent, which fetches them: --revision BRANCH"),
         error => failed(&text::one_line(&error.to_string())),
     }
-}
-
-fn invalid(problems: &[desired::InvalidManifest]) -> CommandError {
-    let mut lines: Vec<String> = problems
-        .iter()
-        .take(MAX_PROBLEMS)
-        .map(|problem| text::one_line(&problem.to_string()))
-        .collect();
-    if problems.len() > MAX_PROBLEMS {
-        lines.push(format!("and {} more", problems.len() - MAX_PROBLEMS));
-    }
-    failed(&lines.join("; "))
 }

@@ -164,9 +164,9 @@ async fn workloads(
     }
     match (&target.application, &target.subject) {
         (Some(application), None) => {
-            fetch::workloads(std::slice::from_ref(application), connection).await
+            pods::workloads(std::slice::from_ref(application), connection).await
         }
-        _ => fetch::beneath(unwell, connection).await,
+        _ => pods::beneath(unwell, connection).await,
     }
 }
 
@@ -215,7 +215,7 @@ async fn events(
                 Ok(Ok(list)) => Ok(list.items),
                 Ok(Err(error)) => Err(format!(
                     "Events in namespace {namespace}: {}",
-                    fetch::in_short(&error)
+                    pods::in_short(&error)
                 )),
                 Err(error) => Err(format!(
                     "Events in namespace {namespace}: {}",
@@ -253,7 +253,7 @@ async fn claims(workloads: &mut Workloads, connection: &Connection) -> Vec<Persi
     let namespaces: BTreeSet<String> = workloads.pods.iter().filter_map(waits).collect();
     let mut found = Vec::new();
     for namespace in namespaces {
-        match fetch::list(&namespace, true, connection).await {
+        match pods::list(&namespace, true, connection).await {
             Ok(claims) => found.extend(claims),
             Err(why) => workloads.unread.push(format!(
                 "PersistentVolumeClaims in namespace {namespace}: {why}"

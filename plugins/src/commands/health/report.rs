@@ -7,6 +7,7 @@ use gitops_kit::table;
 use gitops_kit::table::{Cell, Column};
 use gitops_kit::terminal::View;
 use gitops_kit::text::one_line;
+use gitops_views::style;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -84,7 +85,7 @@ pub fn screen(verdicts: &[Verdict], headings: bool, view: &View) -> String {
         .iter()
         .map(|verdict| {
             let health = match verdict.status {
-                Some(status) => Cell::new(status.to_string(), status),
+                Some(status) => Cell::new(status.to_string(), style::of_health(status)),
                 None => Cell::new("-", Style::Dim),
             };
             vec![

@@ -7,6 +7,7 @@ use gitops_kit::terminal::View;
 use gitops_kit::text;
 use gitops_views::history::{Attempt, By, Entry, History, Outcome};
 use gitops_views::status::drift;
+use gitops_views::style::{of_health, of_phase};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -107,7 +108,7 @@ fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
         attempt.phase,
         revision(&attempt.revisions, form)
     );
-    let style: Style = attempt.phase.into();
+    let style = of_phase(attempt.phase);
     let lines = text::wrap(&words, view.width.unwrap_or(usize::MAX));
     let lines: Vec<String> = lines
         .iter()
@@ -117,7 +118,7 @@ fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
 }
 
 fn attempt_row(attempt: &Attempt, form: &Form, view: &View) -> Vec<Cell> {
-    let style: Style = attempt.phase.into();
+    let style = of_phase(attempt.phase);
     let mut cells = vec![Cell::plain("-"), Cell::plain("-")];
     if form.wide {
         cells.push(Cell::plain(time(attempt.time, form, view)));
@@ -219,7 +220,7 @@ fn result(entry: &Entry, now: Timestamp) -> (String, Style) {
             format!("Healthy, was Degraded{}", ago(degraded)),
             Style::Good,
         ),
-        Outcome::Now(health) => (format!("{health} now"), (*health).into()),
+        Outcome::Now(health) => (format!("{health} now"), of_health(*health)),
         Outcome::NeverHealthy => ("never Healthy".into(), Style::Warn),
         Outcome::Unknown => ("-".into(), Style::Dim),
     }

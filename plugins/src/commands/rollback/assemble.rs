@@ -9,7 +9,7 @@ use gitops_views::rollback::gates;
 use gitops_views::rollback::plan::{Delivery, FileChange, GitChange, Kind, Plan, Point};
 use jiff::Timestamp;
 
-use crate::commands::rollback::application::changed_settings;
+use crate::commands::rollback::checks::changed_settings;
 use crate::commands::rollback::message;
 use crate::commands::rollback::request::PreviewRequest;
 use crate::commands::rollback::session::Session;

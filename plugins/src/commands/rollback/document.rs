@@ -3,6 +3,9 @@
 use gitops_views::rollback::plan::{Delivery, Kind, Plan, Point};
 use serde_json::{Map, Value, json};
 
+/// Version of the document `-o json` prints.
+pub const VERSION: &str = "gitops-agent.io/rollback.v1";
+
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {

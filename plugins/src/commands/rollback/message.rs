@@ -2,6 +2,7 @@
 
 use gitops_kit::text::{one_line, short_revision};
 use gitops_views::rollback::gates::Gate;
+use gitops_views::rollback::plan::Kind;
 
 /// Trailer that names the Application: `NAMESPACE/NAME`.
 pub const APP: &str = "Gitops-Rollback-App";

@@ -2,7 +2,7 @@
 //! or proposes it, and follows it until live. What is decided and what is shown is decided in
 //! `rollback`; what happens in Git is `git`'s.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use gitops_forge::Choice;
@@ -23,11 +23,10 @@ use crate::cluster::connection::{ConnectionArgs, parse_duration};
 use crate::commands::rollback::document::Done;
 use crate::commands::rollback::prepare::{Prepared, RollbackReady};
 use crate::commands::rollback::session::{Mode, Session};
-use crate::forge::Choice;
 use crate::git::WorkDir;
 
-pub mod application;
 mod assemble;
+pub mod checks;
 mod deliver;
 pub mod document;
 pub mod masked;

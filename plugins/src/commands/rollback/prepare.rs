@@ -12,10 +12,10 @@ use gitops_views::rollback::plan::{FileChange, Kind, Plan};
 use gitops_views::rollback::target::Wanted;
 use gitops_views::rollback::{plan, target};
 
-use crate::commands::rollback::application::{
+use crate::commands::rollback::assemble::PlanInput;
+use crate::commands::rollback::checks::{
     changed_settings, check_sources, only_repository, pinned, where_to_edit,
 };
-use crate::commands::rollback::assemble::PlanInput;
 use crate::commands::rollback::request::{Chosen, PreviewRequest, already_by, several};
 use crate::commands::rollback::revert;
 use crate::commands::rollback::revert::Reverted;

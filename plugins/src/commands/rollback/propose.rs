@@ -10,7 +10,6 @@ use crate::commands::rollback::deliver::{Delivered, Delivery};
 use crate::commands::rollback::prepare::RollbackReady;
 use crate::commands::rollback::session::Session;
 use crate::forge;
-use crate::forge::{Forge, Proposal, Proposed};
 use crate::git::{NewCommit, Pushed, Repository, Target};
 
 /// Attempts to be faster than another run for the same branch.
@@ -120,7 +119,7 @@ impl Session {
         let address = ready.repository.url();
         let variable = |name: &str| std::env::var(name).ok();
         let forge = Forge::find(address, self.args.forge.as_ref(), variable).await;
-        let forge = forge.map_err(forge::failed)?;
+        let forge = forge.map_err(forge::failure)?;
         let Some(forge) = forge else {
             self.progress.warn(&format!(
                 "no forge with a known API serves {address}: open the pull request from {} to \
@@ -131,7 +130,7 @@ impl Session {
         };
         let name = forge.kind.request_name();
         let opened = forge.open_pull_request(&proposal).await;
-        match opened.map_err(forge::failed)? {
+        match opened.map_err(forge::failure)? {
             Proposed::Opened(request) => {
                 self.progress.done(&format!("{name} {}", request.url));
                 delivery.pull_request = Some(request.url);

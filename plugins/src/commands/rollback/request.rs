@@ -10,7 +10,7 @@ use gitops_views::rollback::target;
 use gitops_views::rollback::target::{Target, Tracked, Wanted};
 
 use crate::cluster::preview::PreviewError;
-use crate::commands::rollback::application::check_sources;
+use crate::commands::rollback::checks::check_sources;
 use crate::commands::rollback::message::{UNDO_OF, app_line};
 use crate::commands::rollback::session::{Mode, Session};
 use crate::commands::rollback::{message, revert};

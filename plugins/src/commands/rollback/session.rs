@@ -12,7 +12,7 @@ use crate::cluster::connection::Connection;
 use crate::cluster::preview;
 use crate::cluster::preview::{PreviewError, Question};
 use crate::commands::rollback::RollbackArgs;
-use crate::commands::rollback::application::pinned;
+use crate::commands::rollback::checks::pinned;
 use crate::commands::rollback::message::{UNDO_OF, app_line};
 use crate::git::{CommitInfo, GitError, Repository, WorkDir};
 

@@ -10,6 +10,7 @@ use gitops_views::status::agent::Agent;
 use gitops_views::status::application::{Summary, destination};
 use gitops_views::status::live;
 use gitops_views::status::reason::Code;
+use gitops_views::style;
 use jiff::Timestamp;
 
 use crate::commands::status::page::Page;
@@ -60,9 +61,9 @@ fn title(page: &mut Page, summary: &Summary) {
     page.line(&[
         (name.trim_start_matches('/'), Style::Bold),
         ("  ", Style::Plain),
-        (summary.sync.as_str(), summary.sync.into()),
+        (summary.sync.as_str(), style::of_sync(summary.sync)),
         (", ", Style::Plain),
-        (summary.health.as_str(), summary.health.into()),
+        (summary.health.as_str(), style::of_health(summary.health)),
     ]);
 }
 
@@ -211,7 +212,7 @@ fn last_sync(page: &mut Page, detail: &Detail<'_>) {
     if state.retry_count > 0 {
         words.push(format!("after {} retries", state.retry_count));
     }
-    page.field("last sync", &words.join(" "), state.phase.into());
+    page.field("last sync", &words.join(" "), style::of_phase(state.phase));
     let says_more = !matches!(state.phase, OperationPhase::Succeeded) && !state.message.is_empty();
     if says_more {
         page.field("", &state.message, Style::Plain);

@@ -7,6 +7,7 @@ use gitops_kit::text;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::Summary;
 use gitops_views::status::reason::Code;
+use gitops_views::style;
 use jiff::Timestamp;
 
 /// Columns of a terminal from which there is room for what is live.
@@ -143,8 +144,14 @@ fn row(application: &Summary, list: &List, view: &View) -> Vec<Cell> {
         cells.push(Cell::plain(&application.namespace));
     }
     cells.push(Cell::plain(&application.name));
-    cells.push(Cell::new(application.sync.as_str(), application.sync));
-    cells.push(Cell::new(application.health.as_str(), application.health));
+    cells.push(Cell::new(
+        application.sync.as_str(),
+        style::of_sync(application.sync),
+    ));
+    cells.push(Cell::new(
+        application.health.as_str(),
+        style::of_health(application.health),
+    ));
     cells.push(Cell::plain(text::cut(
         &or_dash(&application.revision),
         20,

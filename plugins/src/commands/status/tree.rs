@@ -5,6 +5,7 @@ use gitops_kit::paint::Style;
 use gitops_kit::text;
 use gitops_views::pods::tree::{Node, Tree, Workloads};
 use gitops_views::status::drift;
+use gitops_views::style;
 use jiff::Timestamp;
 
 use crate::commands::status::page::Page;
@@ -89,7 +90,7 @@ fn object(page: &mut Page, branch: &Branch<'_>, last: bool, widest: usize, now: 
     let (sync, sync_style) = state_word(resource);
     let health = resource.health.as_ref();
     let health_word = health.map_or("", |health| health.status.as_str());
-    let health_style = health.map_or(Style::Plain, |health| health.status.into());
+    let health_style = health.map_or(Style::Plain, |health| style::of_health(health.status));
     let row = Row {
         before: corner,
         name: &branch.name,
@@ -229,7 +230,7 @@ fn name(resource: &ResourceStatus, home: &str) -> String {
 fn state_word(resource: &ResourceStatus) -> (&'static str, Style) {
     match resource.status {
         _ if resource.hook => ("hook", Style::Dim),
-        Some(status) => (status.as_str(), status.into()),
+        Some(status) => (status.as_str(), style::of_sync(status)),
         None => ("", Style::Plain),
     }
 }

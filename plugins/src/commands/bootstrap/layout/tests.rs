@@ -1,5 +1,7 @@
 //! Directories, first files, second runs, and files of others.
 
+use gitops_kit::exit::ExitStatus;
+
 use super::*;
 
 fn layout(path: &str) -> Layout {

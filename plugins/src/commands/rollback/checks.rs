@@ -4,7 +4,7 @@ use gitops_api::constants::{annotation, label};
 use gitops_api::preview::PreviewRestore;
 use gitops_api::status::RevisionHistory;
 use gitops_api::{Application, ApplicationSource};
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::{one_line, short_revision};
 
 /// Refuses an Application without a source in Git: its files are not what has to be changed.
@@ -203,6 +203,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use gitops_api::preview::RestoredFile;
+    use gitops_kit::exit::ExitStatus;
 
     use super::*;
 
