@@ -145,3 +145,38 @@ pub(crate) enum Dependency {
     /// A folder of the same repository.
     Folder(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn broken() -> ReconcileError {
+        SourceError::Spec("no such field".into()).into()
+    }
+
+    #[test]
+    fn the_same_inputs_fail_the_same_way_without_being_rendered() {
+        let mut cache = RenderCache::default();
+        assert!(cache.failure("one", at(0)).is_none());
+        cache.note_failure("one".into(), &broken(), at(0));
+        let known = cache.failure("one", at(600)).map(|error| error.to_string());
+        assert_eq!(known, Some(broken().to_string()));
+        assert!(cache.failure("two", at(1)).is_none(), "other inputs");
+        assert!(cache.failure("one", at(3600)).is_none(), "in the long run");
+        cache.forget_failure();
+        assert!(cache.failure("one", at(1)).is_none(), "a refresh");
+    }
+
+    #[test]
+    fn what_a_project_or_a_server_said_is_asked_again() {
+        let mut cache = RenderCache::default();
+        cache.note_failure("one".into(), &broken(), at(0));
+        let denied = ReconcileError::Denied(vec!["not allowed".into()]);
+        cache.note_failure("one".into(), &denied, at(1));
+        assert!(cache.failure("one", at(2)).is_none());
+    }
+}
