@@ -119,8 +119,9 @@ fn prepared(
         settings,
         kinds: &kinds,
     };
-    let problems =
-        |problems: Vec<InvalidManifest>| problems.iter().map(ToString::to_string).collect();
+    let problems = |problems: Vec<InvalidManifest>| -> Vec<String> {
+        problems.iter().map(ToString::to_string).collect()
+    };
     let manifests: Vec<Manifest> = manifests.collect();
     // As an agent does that keeps what it rendered, and applies rules to it when they change.
     let kept = pipeline.prepare(manifests.clone()).map_err(problems)?;
