@@ -6,7 +6,6 @@ mod args;
 mod cluster;
 mod clusters;
 mod configuration;
-mod error_text;
 mod events;
 mod finalizers;
 mod lease;

@@ -7,7 +7,7 @@ use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use gitops_core::source::{FailureKind, SpecProblem};
 
-use crate::applications::sources::error::{SourceError, first_few};
+use crate::applications::source_error::{SourceError, first_few};
 use crate::cluster::write::WriteError;
 use crate::clusters::UnknownCluster;
 

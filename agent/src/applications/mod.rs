@@ -20,6 +20,7 @@ pub(crate) mod policy;
 mod reconcile;
 pub(crate) mod report;
 mod requeue;
+pub(crate) mod source_error;
 pub(crate) mod sources;
 pub(crate) mod sync;
 

@@ -13,6 +13,7 @@ use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
+use gitops_core::mask;
 use gitops_core::reason::Code;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
@@ -26,7 +27,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::discovery::{Discovery, api_resource};
-use crate::error_text::mask_url;
 use crate::finalizers;
 use crate::metrics::Metrics;
 
@@ -442,7 +442,7 @@ impl Writer {
 }
 
 fn unreachable(error: &Error) -> WriteError {
-    WriteError::Unreachable(mask_url(&chain(error)))
+    WriteError::Unreachable(mask::mask_text::<&str>(&chain(error), &[]))
 }
 
 /// An API server's refusal in words that say what to do.

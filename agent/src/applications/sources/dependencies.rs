@@ -9,8 +9,8 @@ use gitops_render::SourceTree;
 
 use crate::applications::error::ReconcileError;
 use crate::applications::permission;
+use crate::applications::source_error::SourceError;
 use crate::applications::sources::Sources;
-use crate::applications::sources::error::SourceError;
 use crate::applications::sources::rendered::Dependency;
 use crate::repositories::charts::ChartQuery;
 use crate::repositories::trees::{ChartTree, Overlay, Subtree};

@@ -3,7 +3,6 @@
 //! Knows Applications and what a cluster serves, but neither reads nor changes a cluster.
 
 pub(crate) mod dependencies;
-pub(crate) mod error;
 pub(crate) mod hold;
 mod reasons;
 pub(crate) mod render;
@@ -20,7 +19,7 @@ use gitops_render::Renderer;
 
 use crate::app_key::AppKey;
 use crate::applications::condition::comparison_failed;
-use crate::applications::sources::error::SourceError;
+use crate::applications::source_error::SourceError;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
 use crate::metrics::Metrics;

@@ -6,7 +6,7 @@ use gitops_core::reason::Reason;
 use gitops_git::GitError;
 use gitops_render::RenderError;
 
-use crate::applications::sources::error::SourceError;
+use crate::applications::source_error::SourceError;
 use crate::repositories::error::RepositoryError;
 
 impl SourceError {

@@ -28,8 +28,8 @@ use jiff::Timestamp;
 use crate::app_key::AppKey;
 use crate::applications::condition::invalid_setting;
 use crate::applications::error::ReconcileError;
+use crate::applications::source_error::SourceError;
 use crate::applications::sources::dependencies::overlay;
-use crate::applications::sources::error::SourceError;
 use crate::applications::sources::rendered::{
     Dependency, RenderCache, RenderedApp, RenderedSource, RenderedSources,
 };

@@ -13,7 +13,7 @@ use gitops_render::{InputSet, SourceType};
 use jiff::Timestamp;
 
 use crate::applications::error::ReconcileError;
-use crate::applications::sources::error::SourceError;
+use crate::applications::source_error::SourceError;
 
 /// What Git says, or why it is not known.
 pub(crate) struct RenderedApp {

@@ -65,7 +65,7 @@ impl SourceError {
 
     /// Whether it follows from the sources and the specification alone, so that the same ones need
     /// not be rendered again to know it. What servers say is remembered where they are asked.
-    pub(super) fn is_of_rendering(&self) -> bool {
+    pub(crate) fn is_of_rendering(&self) -> bool {
         match self {
             Self::Render(_) | Self::Dependency { .. } | Self::Spec(_) | Self::Manifests(_) => true,
             Self::Git(_) | Self::Chart(_) => false,
