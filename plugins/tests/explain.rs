@@ -6,7 +6,10 @@
     reason = "kinds of evidence are named for what they show"
 )]
 
-use gitops_api::Application;
+use gitops_api::{Application, SyncPhase};
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::reason;
+use gitops_core::reason::{ObjectState, Reason, SyncStep};
 use gitops_kit::terminal::View;
 use gitops_kit::text;
 use gitops_views::explain::ownership::Subject;
@@ -102,13 +105,13 @@ fn fine() -> Value {
     application(status("Synced", "Healthy"))
 }
 
-fn failed_sync(message: &str) -> Value {
+fn failed_sync(code: &str, message: &str) -> Value {
     let state = json!({
         "phase": "Failed", "startedAt": "2026-11-21T11:50:00Z", "finishedAt": "2026-11-21T11:55:00Z", "retryCount": 5,
         "message": "one object failed", "operation": {"initiatedBy": {"automated": true}},
         "syncResult": {"revision": COMMIT, "resources": [
             {"group": "", "version": "v1", "kind": "Service", "namespace": "shop", "name": "web", "status": "Synced"},
-            {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web", "status": "SyncFailed", "message": message}]},
+            {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web", "status": "SyncFailed", "message": message, "reason": code}]},
     });
     let status = with(status("OutOfSync", "Missing"), "/operationState", state);
     let resources = json!([resource("Deployment", "web", "OutOfSync", "Missing")]);
@@ -159,6 +162,36 @@ fn operation(phase: &str, message: &str, started: &str) -> Value {
     let mut job = resource("Job", "migrate", "", "Progressing");
     job["group"] = "batch".into();
     application(with(status, "/resources", json!([job])))
+}
+
+fn running(reason: &Reason, started: &str) -> Value {
+    let application = operation("Running", &reason.to_string(), started);
+    let entry = json!(reason::entry(reason));
+    with(application, "/status/operationState/reason", entry)
+}
+
+fn key(group: &str, kind: &str, name: &str) -> ObjectKey {
+    ObjectKey {
+        group: group.into(),
+        kind: kind.into(),
+        namespace: "shop".into(),
+        name: name.into(),
+    }
+}
+
+fn step(phase: SyncPhase) -> SyncStep {
+    SyncStep {
+        phase,
+        wave: 0,
+        prune: false,
+    }
+}
+
+fn migrate(state: &str) -> ObjectState {
+    ObjectState {
+        object: key("batch", "Job", "migrate"),
+        state: state.into(),
+    }
 }
 
 fn pods(status: &Value) -> Workloads {
@@ -231,13 +264,22 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
     absent.agent = Agent::Absent;
     let mut other = evidence(fine());
     other.agent = Agent::Absent;
-    let told = |kind: &str, message: &str| {
+    let in_words = |kind: &str, message: &str| {
         let status = with(
             status("Unknown", "Healthy"),
             "/conditions",
             condition(kind, message),
         );
         evidence(application(status))
+    };
+    let told = |kind: &str, reason: Reason| {
+        let status = with(
+            status("Unknown", "Healthy"),
+            "/conditions",
+            condition(kind, &reason.to_string()),
+        );
+        let reasons = json!([reason::entry(&reason)]);
+        evidence(application(with(status, "/reasons", reasons)))
     };
     let mut deleting = fine();
     deleting["metadata"]["deletionTimestamp"] = "2026-11-21T11:00:00Z".into();
@@ -370,7 +412,9 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             "spec",
             told(
                 "InvalidSpecError",
-                "spec.source needs a path (\".\" for the whole repository) or a chart",
+                Reason::SpecInvalid {
+                    detail: "spec.source needs a path (\".\" for the whole repository) or a chart".into(),
+                },
             ),
             vec!["SpecInvalid"],
         ),
@@ -378,7 +422,9 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             "project",
             told(
                 "InvalidSpecError",
-                "project payments does not allow repository https://git.example/a.git; to allow it, add it to spec.sourceRepos of the AppProject",
+                Reason::ProjectDenies {
+                    detail: "project payments does not allow repository https://git.example/a.git; to allow it, add it to spec.sourceRepos of the AppProject".into(),
+                },
             ),
             vec!["ProjectDenies"],
         ),
@@ -386,7 +432,10 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             "repository",
             told(
                 "ComparisonError",
-                "cannot reach https://git.example/a.git: connection refused; check the URL; comparing with the last known commit 91be07a",
+                Reason::RepositoryUnreachable {
+                    detail: "cannot reach https://git.example/a.git: connection refused; check the URL".into(),
+                    last_known: Some(GOOD.into()),
+                },
             ),
             vec!["RepositoryUnreachable"],
         ),
@@ -394,88 +443,120 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             "render",
             told(
                 "ComparisonError",
-                "apps/web/deploy.yaml:9: mapping values are not allowed here",
+                Reason::RenderFailed {
+                    detail: "apps/web/deploy.yaml:9: mapping values are not allowed here".into(),
+                    file: Some("apps/web/deploy.yaml:9".into()),
+                },
             ),
             vec!["RenderFailed"],
         ),
         (
             "empty",
-            told(
-                "SyncError",
-                "Git holds no manifests for this application, and deleting all its objects is not allowed",
-            ),
+            told("SyncError", Reason::EmptyRender {}),
             vec!["EmptyRender"],
         ),
         (
             "shared",
             told(
                 "SharedResourceWarning",
-                "ConfigMap shop/settings is part of applications one and web",
+                Reason::SharedResource {
+                    object: key("", "ConfigMap", "settings"),
+                    owner: "one".into(),
+                    application: "web".into(),
+                },
             ),
             vec!["SharedResource"],
         ),
         (
             "immutable",
-            evidence(failed_sync(
+            evidence(failed_sync("ImmutableField", 
                 "Deployment.apps \"web\" is invalid: spec.selector: field is immutable (apps/web/deploy.yaml:7)",
             )),
             vec!["ImmutableField"],
         ),
         (
             "admission",
-            evidence(failed_sync(
+            evidence(failed_sync("AdmissionDenied", 
                 "admission webhook \"policy.example\" denied the request: no latest tags",
             )),
             vec!["AdmissionDenied"],
         ),
         (
             "quota",
-            evidence(failed_sync(
+            evidence(failed_sync("QuotaExceeded", 
                 "pods \"a\" is forbidden: exceeded quota: small",
             )),
             vec!["QuotaExceeded"],
         ),
         (
             "rights",
-            evidence(failed_sync(
+            evidence(failed_sync("AgentForbidden", 
                 "deployments.apps is forbidden: User \"x\" cannot create resource \"deployments\"",
             )),
             vec!["AgentForbidden"],
         ),
         (
             "namespace",
-            evidence(failed_sync("namespaces \"shop\" not found")),
+            evidence(failed_sync("NamespaceMissing", "namespaces \"shop\" not found")),
             vec!["NamespaceMissing"],
         ),
         (
             "kind",
-            evidence(failed_sync(
+            evidence(failed_sync("ObjectKindUnknown", 
                 "the cluster does not serve apps/v1beta9 Deployment",
             )),
             vec!["KindUnknown"],
         ),
         (
             "refused",
-            evidence(failed_sync("something else")),
+            evidence(failed_sync("ObjectRefused", "something else")),
             vec!["ObjectRefused"],
         ),
         (
             "hook",
-            evidence(operation(
-                "Running",
-                "waiting for completion of hook batch/Job/migrate",
+            evidence(running(
+                &Reason::HookWaiting {
+                    step: step(SyncPhase::PreSync),
+                    objects: vec![migrate("Progressing")],
+                    more: 0,
+                },
                 "2026-11-21T11:40:00Z",
             )),
             vec!["HookWaiting"],
         ),
         (
             "wave",
+            evidence(running(
+                &Reason::WaveWaiting {
+                    step: step(SyncPhase::Sync),
+                    objects: vec![migrate("Progressing")],
+                    more: 0,
+                },
+                "2026-11-21T11:59:40Z",
+            )),
+            vec!["WaveWaiting"],
+        ),
+        (
+            "words without a reason",
+            in_words(
+                "ComparisonError",
+                "rpc error: code = Unknown desc = authentication required",
+            ),
+            vec!["ComparisonFailed"],
+        ),
+        (
+            "an object refused in words",
+            evidence(failed_sync("", "spec.selector: field is immutable")),
+            vec!["ObjectRefused"],
+        ),
+        (
+            "waiting in words",
             evidence(operation(
                 "Running",
                 "waiting for healthy state of batch/Job/migrate",
                 "2026-11-21T11:59:40Z",
             )),
-            vec!["WaveWaiting"],
+            vec!["Syncing"],
         ),
         (
             "drift, self-heal off",
@@ -586,6 +667,43 @@ fn the_decision_tree() {
             assert!(!cause.what.is_empty(), "{name}");
         }
     }
+}
+
+#[test]
+fn every_reason_is_on_the_page_and_shown_with_its_advice() {
+    let page = include_str!("../../docs/reasons.md");
+    for reason in reason::examples() {
+        let code = reason.code().expect("a known reason");
+        assert!(
+            page.contains(&format!("\n## {code}\n")),
+            "{code} is not on the page"
+        );
+        let entry = reason::entry(&reason);
+        let status = with(status("Synced", "Healthy"), "/reasons", json!([entry]));
+        let shown = screen(
+            &explain(&evidence(application(status))),
+            &View {
+                width: None,
+                ..TERMINAL
+            },
+        );
+        let advice = code.advice().replace("APP", "web -n team-a");
+        assert!(
+            shown.contains(&format!("{code}: {advice}")),
+            "{code}: {shown}"
+        );
+        let document = serde_json::to_value(&reason::entry(&reason)).expect("JSON");
+        assert_eq!(document["code"], code.as_str());
+    }
+}
+
+#[test]
+fn a_code_of_a_newer_agent_is_shown_with_its_words() {
+    let reasons = json!([{"code": "SomethingNew", "message": "it is complicated"}]);
+    let status = with(status("Synced", "Healthy"), "/reasons", reasons);
+    let explanation = explain(&evidence(application(status)));
+    assert!(explanation.ok);
+    assert_eq!(explanation.notes, ["SomethingNew: it is complicated"]);
 }
 
 #[test]

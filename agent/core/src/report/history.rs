@@ -197,6 +197,7 @@ mod tests {
             spec: &ApplicationSpec::default(),
             compared: Some(compared),
             conditions: &BTreeSet::new(),
+            reasons: &[],
             operation: None,
             live: None,
             namespace: "argocd",

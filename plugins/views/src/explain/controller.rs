@@ -164,7 +164,7 @@ fn deletion(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
         Some(_) => Cause::new(
             Code::Error,
             "DeletionStuck",
-            format!("it is being deleted for {age} and does not get on"),
+            format!("it is being deleted for {age}, and the deletion is blocked"),
         ),
         None => Cause::new(
             Code::Deleting,
@@ -234,5 +234,12 @@ fn hold(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
         )
         .next(lift, "take it off"),
     };
-    causes.push(cause);
+    let said = inquiry.status().and_then(|status| {
+        let mut conditions = status.conditions.iter();
+        conditions.find(|found| found.condition_type == condition::HELD_WARNING)
+    });
+    causes.push(match said {
+        Some(said) => cause.because(inquiry, &inquiry.reason(said)),
+        None => cause,
+    });
 }

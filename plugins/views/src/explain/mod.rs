@@ -202,7 +202,10 @@ fn others(inquiry: &Inquiry<'_>, causes: &mut [Cause], notes: &mut Vec<String>) 
             Some(cause) => cause.give(Some(given)),
             None => {
                 let advice = inquiry.advice(&reason);
-                notes.push(format!("{message}{advice}"));
+                notes.push(match advice.as_str() {
+                    "" => format!("{}: {message}", given.code),
+                    advice => format!("{message}{advice}"),
+                });
             }
         }
     }

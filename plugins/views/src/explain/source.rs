@@ -75,7 +75,7 @@ fn asked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     Cause::new(
         Code::OutOfSync,
         CONFIRMATION,
-        "it waits until somebody agrees to a deletion",
+        "it is waiting for approval of a deletion",
     )
     .because(inquiry, &reason)
     .evidence(question)

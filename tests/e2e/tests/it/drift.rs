@@ -184,7 +184,7 @@ async fn a_field_that_is_taken_back_again_and_again_is_healed_ever_less_often() 
     }
     let fields = "ConfigMap {}/settings (.data.value by other-operator)";
     let fields = fields.replace("{}", &world.target);
-    app.condition("SyncError", &["slowed down", &fields]).await;
+    app.condition("SyncError", &["backing off", &fields]).await;
     // Slower, and yet it does.
     world.config_map_is("settings", "one").await;
     app.healthy().await;

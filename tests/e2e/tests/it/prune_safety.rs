@@ -108,10 +108,10 @@ async fn a_large_prune_waits_while_everything_else_goes_on() {
         .await;
     let person = world.person();
     let listed = person.gitops(&["status"]).run().await;
-    listed.prints("waits for a yes, kubectl gitops approve shop");
+    listed.prints("waiting for approval, kubectl gitops approve shop");
     let explained = person.gitops(&["explain", "shop"]).run().await;
     explained
-        .prints("until somebody agrees to a deletion")
+        .prints("waiting for approval of a deletion")
         .prints("13 of 15 objects");
     let refused = person.gitops(&["approve", "shop"]).run().await;
     refused.exits(4).says("--yes");

@@ -63,7 +63,7 @@ async fn a_closed_window_keeps_syncs_away_and_says_so() {
     let refused = asked_for(&app).await;
     assert_eq!(refused.phase, OperationPhase::Error);
     assert!(
-        refused.message.contains("no sync by hand"),
+        refused.message.contains("manual sync not allowed"),
         "{}",
         refused.message
     );
@@ -114,7 +114,7 @@ async fn a_sync_begins_when_the_window_opens() {
     let app = world.app("shop").repo(&repo).automated();
     let app = app.set("/spec/project", json!("windows")).create().await;
     let opens = Timestamp::from_second(now - now % 60 + seconds).unwrap();
-    app.condition(WARNING, &["it may from", &opens.to_string()])
+    app.condition(WARNING, &["allowed from", &opens.to_string()])
         .await;
     let synced = app.synced().await;
     let began = status(&synced).operation_state.unwrap().started_at.unwrap();

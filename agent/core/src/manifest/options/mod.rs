@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::manifest::object;
 
+use names::Setting;
+
 pub use names::{of_application, of_object};
 
 /// Whether the agent may delete an object.
@@ -104,37 +106,27 @@ impl AppOptions {
     pub fn with(mut self, options: &[String]) -> Self {
         let (mut prune, mut delete) = (None, None);
         for option in options {
-            let Some((name, value)) = split(option) else {
+            let Some(setting) = names::read(option) else {
                 continue;
             };
-            let Some(value) = names::value(name, value) else {
-                continue;
-            };
-            match (name, value) {
-                ("Validate", names::Value::Flag(on)) => self.validate = on,
-                ("SkipDryRunOnMissingResource", names::Value::Flag(on)) => {
+            match setting {
+                Setting::Validate(on) => self.validate = on,
+                Setting::SkipDryRunOnMissingResource(on) => {
                     self.skip_dry_run_on_missing_resource = on;
                 }
-                ("CreateNamespace", names::Value::Flag(on)) => self.create_namespace = on,
-                ("PruneLast", names::Value::Flag(on)) => self.prune_last = on,
-                ("ApplyOutOfSyncOnly", names::Value::Flag(on)) => self.apply_out_of_sync_only = on,
-                ("RespectIgnoreDifferences", names::Value::Flag(on)) => {
-                    self.respect_ignore_differences = on;
-                }
-                ("Replace", names::Value::Flag(on)) => self.replace = on,
-                ("Force", names::Value::Flag(on)) => self.force = on,
-                ("ServerSideApply", names::Value::Flag(on)) => self.server_side_apply = on,
-                ("FailOnSharedResource", names::Value::Flag(on)) => {
-                    self.fail_on_shared_resource = on;
-                }
-                ("ClientSideApplyMigration", names::Value::Flag(on)) => {
-                    self.client_side_apply_migration = on;
-                }
+                Setting::CreateNamespace(on) => self.create_namespace = on,
+                Setting::PruneLast(on) => self.prune_last = on,
+                Setting::ApplyOutOfSyncOnly(on) => self.apply_out_of_sync_only = on,
+                Setting::RespectIgnoreDifferences(on) => self.respect_ignore_differences = on,
+                Setting::Replace(on) => self.replace = on,
+                Setting::Force(on) => self.force = on,
+                Setting::ServerSideApply(on) => self.server_side_apply = on,
+                Setting::FailOnSharedResource(on) => self.fail_on_shared_resource = on,
+                Setting::ClientSideApplyMigration(on) => self.client_side_apply_migration = on,
                 // Of several the one that protects most counts.
-                ("Prune", names::Value::Removal(removal)) => prune = prune.max(Some(removal)),
-                ("Delete", names::Value::Removal(removal)) => delete = delete.max(Some(removal)),
-                (_, names::Value::Propagation(policy)) => self.propagation = policy,
-                _ => {}
+                Setting::Prune(removal) => prune = prune.max(Some(removal)),
+                Setting::Delete(removal) => delete = delete.max(Some(removal)),
+                Setting::PrunePropagationPolicy(policy) => self.propagation = policy,
             }
         }
         self.prune = prune.unwrap_or(self.prune);
@@ -199,27 +191,27 @@ impl ObjectOptions {
         let mut options = Self::default();
         let list = object::annotation(object, annotation::SYNC_OPTIONS).unwrap_or_default();
         for option in list.split(',') {
-            let Some((name, value)) = split(option) else {
+            let Some(setting) = names::read(option) else {
                 continue;
             };
-            match (name, names::value(name, value)) {
-                ("Validate", Some(names::Value::Flag(on))) => options.validate = Some(on),
-                ("SkipDryRunOnMissingResource", Some(names::Value::Flag(on))) => {
+            match setting {
+                Setting::Validate(on) => options.validate = Some(on),
+                Setting::SkipDryRunOnMissingResource(on) => {
                     options.skip_dry_run_on_missing_resource = Some(on);
                 }
-                ("PruneLast", Some(names::Value::Flag(on))) => options.prune_last = Some(on),
-                ("Replace", Some(names::Value::Flag(on))) => options.replace = Some(on),
-                ("Force", Some(names::Value::Flag(on))) => options.force = Some(on),
-                ("ServerSideApply", Some(names::Value::Flag(on))) => {
-                    options.server_side_apply = Some(on);
-                }
-                ("Prune", Some(names::Value::Removal(removal))) => {
-                    options.prune = options.prune.max(Some(removal));
-                }
-                ("Delete", Some(names::Value::Removal(removal))) => {
-                    options.delete = options.delete.max(Some(removal));
-                }
-                _ => {}
+                Setting::PruneLast(on) => options.prune_last = Some(on),
+                Setting::Replace(on) => options.replace = Some(on),
+                Setting::Force(on) => options.force = Some(on),
+                Setting::ServerSideApply(on) => options.server_side_apply = Some(on),
+                Setting::Prune(removal) => options.prune = options.prune.max(Some(removal)),
+                Setting::Delete(removal) => options.delete = options.delete.max(Some(removal)),
+                // Options of the Application; `of_object` says so.
+                Setting::CreateNamespace(_)
+                | Setting::PrunePropagationPolicy(_)
+                | Setting::ApplyOutOfSyncOnly(_)
+                | Setting::RespectIgnoreDifferences(_)
+                | Setting::FailOnSharedResource(_)
+                | Setting::ClientSideApplyMigration(_) => {}
             }
         }
         options

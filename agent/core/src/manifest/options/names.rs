@@ -3,56 +3,114 @@
 use super::{Propagation, Removal, split};
 use crate::nearest::nearest;
 
-/// What an option is set to.
+/// One option with what it is set to. An option that is not here cannot be in the table, and one
+/// that is must be followed where options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value {
-    Flag(bool),
-    Removal(Removal),
-    Propagation(Propagation),
+pub(super) enum Setting {
+    Validate(bool),
+    SkipDryRunOnMissingResource(bool),
+    CreateNamespace(bool),
+    PruneLast(bool),
+    Prune(Removal),
+    Delete(Removal),
+    PrunePropagationPolicy(Propagation),
+    ApplyOutOfSyncOnly(bool),
+    RespectIgnoreDifferences(bool),
+    Replace(bool),
+    Force(bool),
+    ServerSideApply(bool),
+    FailOnSharedResource(bool),
+    ClientSideApplyMigration(bool),
 }
 
-/// Names of options, the values they take, and whether an object may have them.
-const OPTIONS: [(&str, &[&str], bool); 14] = [
-    ("Validate", FLAG, true),
-    ("SkipDryRunOnMissingResource", FLAG, true),
-    ("CreateNamespace", FLAG, false),
-    ("PruneLast", FLAG, true),
-    ("Prune", REMOVAL, true),
-    ("Delete", REMOVAL, true),
-    ("PrunePropagationPolicy", PROPAGATION, false),
-    ("ApplyOutOfSyncOnly", FLAG, false),
-    ("RespectIgnoreDifferences", FLAG, false),
-    ("Replace", FLAG, true),
-    ("Force", FLAG, true),
-    ("ServerSideApply", FLAG, true),
-    ("FailOnSharedResource", FLAG, false),
-    ("ClientSideApplyMigration", FLAG, false),
-];
-const FLAG: &[&str] = &["true", "false"];
-const REMOVAL: &[&str] = &["true", "false", "confirm"];
-const PROPAGATION: &[&str] = &["foreground", "background", "orphan"];
+/// What an option takes.
+#[derive(Clone, Copy)]
+enum Takes {
+    Flag(fn(bool) -> Setting),
+    Removal(fn(Removal) -> Setting),
+    Propagation(fn(Propagation) -> Setting),
+}
 
-/// What a value of an option means; `None` when nobody knows it.
-pub(super) fn value(name: &str, text: &str) -> Option<Value> {
-    let (_, values, _) = OPTIONS.iter().find(|(known, ..)| *known == name)?;
-    if *values == PROPAGATION {
-        let policy = match text {
-            "foreground" => Propagation::Foreground,
-            "background" => Propagation::Background,
-            "orphan" => Propagation::Orphan,
+impl Takes {
+    /// The values it takes.
+    fn values(self) -> &'static [&'static str] {
+        match self {
+            Self::Flag(_) => &["true", "false"],
+            Self::Removal(_) => &["true", "false", "confirm"],
+            Self::Propagation(_) => &["foreground", "background", "orphan"],
+        }
+    }
+
+    fn read(self, text: &str) -> Option<Setting> {
+        Some(match (self, text) {
+            (Self::Flag(set), "true") => set(true),
+            (Self::Flag(set), "false") => set(false),
+            (Self::Removal(set), "true") => set(Removal::Allowed),
+            (Self::Removal(set), "false") => set(Removal::Never),
+            (Self::Removal(set), "confirm") => set(Removal::Confirmed),
+            (Self::Propagation(set), "foreground") => set(Propagation::Foreground),
+            (Self::Propagation(set), "background") => set(Propagation::Background),
+            (Self::Propagation(set), "orphan") => set(Propagation::Orphan),
             _ => return None,
-        };
-        return Some(Value::Propagation(policy));
+        })
     }
-    let removes = *values == REMOVAL;
-    match text {
-        "true" if removes => Some(Value::Removal(Removal::Allowed)),
-        "false" if removes => Some(Value::Removal(Removal::Never)),
-        "confirm" if removes => Some(Value::Removal(Removal::Confirmed)),
-        "true" => Some(Value::Flag(true)),
-        "false" => Some(Value::Flag(false)),
-        _ => None,
-    }
+}
+
+/// Names of options, what they take, and whether an object may have them.
+const OPTIONS: [(&str, Takes, bool); 14] = [
+    ("Validate", Takes::Flag(Setting::Validate), true),
+    (
+        "SkipDryRunOnMissingResource",
+        Takes::Flag(Setting::SkipDryRunOnMissingResource),
+        true,
+    ),
+    (
+        "CreateNamespace",
+        Takes::Flag(Setting::CreateNamespace),
+        false,
+    ),
+    ("PruneLast", Takes::Flag(Setting::PruneLast), true),
+    ("Prune", Takes::Removal(Setting::Prune), true),
+    ("Delete", Takes::Removal(Setting::Delete), true),
+    (
+        "PrunePropagationPolicy",
+        Takes::Propagation(Setting::PrunePropagationPolicy),
+        false,
+    ),
+    (
+        "ApplyOutOfSyncOnly",
+        Takes::Flag(Setting::ApplyOutOfSyncOnly),
+        false,
+    ),
+    (
+        "RespectIgnoreDifferences",
+        Takes::Flag(Setting::RespectIgnoreDifferences),
+        false,
+    ),
+    ("Replace", Takes::Flag(Setting::Replace), true),
+    ("Force", Takes::Flag(Setting::Force), true),
+    (
+        "ServerSideApply",
+        Takes::Flag(Setting::ServerSideApply),
+        true,
+    ),
+    (
+        "FailOnSharedResource",
+        Takes::Flag(Setting::FailOnSharedResource),
+        false,
+    ),
+    (
+        "ClientSideApplyMigration",
+        Takes::Flag(Setting::ClientSideApplyMigration),
+        false,
+    ),
+];
+
+/// What an option says; `None` when nobody can read it.
+pub(super) fn read(option: &str) -> Option<Setting> {
+    let (name, text) = split(option)?;
+    let (_, takes, _) = OPTIONS.iter().find(|(known, ..)| *known == name)?;
+    takes.read(text)
 }
 
 /// What is wrong with an option of an Application or an operation.
@@ -90,11 +148,11 @@ fn unknown(option: &str) -> Option<String> {
         return None;
     }
     let (name, text) = split(option).unwrap_or((option, ""));
-    if value(name, text).is_some() {
+    if read(option).is_some() {
         return None;
     }
-    if let Some((_, values, _)) = OPTIONS.iter().find(|(known, ..)| *known == name) {
-        let (last, others) = values.split_last()?;
+    if let Some((_, takes, _)) = OPTIONS.iter().find(|(known, ..)| *known == name) {
+        let (last, others) = takes.values().split_last()?;
         return Some(format!(
             "{option:?} is unknown: {name} takes {} or {last}",
             others.join(", ")
@@ -107,10 +165,9 @@ fn unknown(option: &str) -> Option<String> {
             known.join(", ")
         ));
     };
-    let values = OPTIONS
-        .iter()
-        .find(|(known, ..)| *known == meant)
-        .map_or(FLAG, |(_, values, _)| values);
+    let mut found = OPTIONS.iter();
+    let (_, takes, _) = found.find(|(known, ..)| *known == meant)?;
+    let values = takes.values();
     let lower = text.to_lowercase();
     let text = values
         .iter()

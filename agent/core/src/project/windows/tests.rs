@@ -274,7 +274,7 @@ fn windows_that_cannot_be_read_let_nothing_pass_and_are_named() {
     );
     let problems: Vec<_> = of(&json!([elsewhere]))
         .problems()
-        .map(str::to_owned)
+        .map(|problem| problem.to_string())
         .collect();
     assert!(
         problems[0]
