@@ -8,8 +8,6 @@ pub(crate) mod credentials;
 pub(crate) mod error;
 mod followers;
 pub(crate) mod manager;
-#[cfg(test)]
-mod measure;
 mod repository;
 #[cfg(test)]
 mod tests;
