@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,10 +16,6 @@ import (
 	kubectlcmd "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserverapp "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanagerapp "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	proxyapp "k8s.io/kubernetes/cmd/kube-proxy/app"
-	schedulerapp "k8s.io/kubernetes/cmd/kube-scheduler/app"
-	kubeletapp "k8s.io/kubernetes/cmd/kubelet/app"
 	kwokconfig "sigs.k8s.io/kwok/pkg/config"
 	kwokcmd "sigs.k8s.io/kwok/pkg/kwok/cmd"
 	kwoklog "sigs.k8s.io/kwok/pkg/log"
@@ -65,22 +60,6 @@ func etcd(args []string) error {
 
 func apiserver(args []string) error {
 	return runComponent("kube-apiserver", args, apiserverapp.NewAPIServerCommand)
-}
-
-func controllerManager(args []string) error {
-	return runComponent("kube-controller-manager", args, controllermanagerapp.NewControllerManagerCommand)
-}
-
-func scheduler(args []string) error {
-	return runComponent("kube-scheduler", args, func() *cobra.Command { return schedulerapp.NewSchedulerCommand() })
-}
-
-func kubelet(args []string) error {
-	return runComponent("kubelet", args, func() *cobra.Command { return kubeletapp.NewKubeletCommand(context.Background()) })
-}
-
-func proxy(args []string) error {
-	return runComponent("kube-proxy", args, proxyapp.NewProxyCommand)
 }
 
 // runComponent gives a component the command line that it would have as a program of its own, and ends the process.

@@ -1,7 +1,7 @@
 // Command gitops-cluster is a Kubernetes cluster for tests, in one binary.
 //
-// It links etcd, the control plane, the kubelet, kube-proxy, kubectl and kwok from their published modules, and adds the
-// commands that assemble them: up, down, image loading, and the Git, chart and image servers that tests pull from. It is
+// It links etcd, the control plane, the kubelet, kube-proxy, kubectl and kwok from their published modules (with the build
+// tag `demo` only what the demo needs: see demo.go), and adds the commands that assemble them: up, down, image loading, and the Git, chart and image servers that tests pull from. It is
 // never part of what users install.
 package main
 
@@ -33,10 +33,6 @@ func commands() []command {
 		{"box", "", box},
 		{"etcd", "", etcd},
 		{"kube-apiserver", "", apiserver},
-		{"kube-controller-manager", "", controllerManager},
-		{"kube-scheduler", "", scheduler},
-		{"kubelet", "", kubelet},
-		{"kube-proxy", "", proxy},
 		{"kwok", "", kwok},
 	}
 }
@@ -50,7 +46,7 @@ func main() {
 		usage()
 		os.Exit(2)
 	}
-	all := commands()
+	all := append(commands(), variant()...)
 	chosen := slices.IndexFunc(all, func(c command) bool { return c.name == arguments[0] })
 	if chosen < 0 {
 		fmt.Fprintf(os.Stderr, "gitops-cluster: no command %q\n", arguments[0])

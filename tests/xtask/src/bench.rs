@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::stage::{Programs, Stage};
-use crate::tools;
+use crate::tools::{self, Tool};
 
 /// Measure the agent (rollout, commits, drift, idling, memory) and the command line
 #[derive(Args, Clone, Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct BenchArgs {
 /// Runs the benchmark.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let programs = Programs::build(
+        Tool::Cluster,
         "release",
         &["gitops-agent", "gitops-bench", "kubectl-gitops"],
     )?;

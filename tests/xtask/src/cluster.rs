@@ -5,8 +5,8 @@ use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::session::say;
-use crate::tools;
+use crate::progress::say;
+use crate::tools::{self, Tool};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -47,8 +47,11 @@ impl Place {
 }
 
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
-    let program = tools::cluster()?;
-    let mut process = Process::new(program);
+    let tool = match command {
+        Command::Up(up) if up.pods == "real" => Tool::Cluster,
+        Command::Up(_) | Command::Down(_) => Tool::cluster_of_fake_pods()?,
+    };
+    let mut process = Process::new(tool.get()?);
     match command {
         Command::Up(up) => {
             if up.pods == "real" {

@@ -8,15 +8,18 @@ mod show;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use self::scenes::Scenes;
 use self::show::{Show, note};
 use crate::stage::{Process, Programs, Stage};
-use crate::tools;
+use crate::tools::{self, Tool};
 
 /// Show the product at work on a real control plane
 #[derive(Args, Clone, Debug)]
@@ -29,14 +32,13 @@ pub(crate) struct DemoArgs {
 /// Runs the demo.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let source = &tools::repository();
-    let programs = Programs::build("debug", &["gitops-agent", "kubectl-gitops"])?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot wait for signals")?;
+    let programs = Programs::build(
+        Tool::cluster_of_fake_pods()?,
+        "debug",
+        &["gitops-agent", "kubectl-gitops"],
+    )?;
     // From here on Ctrl-C ends the scene under way, not this process: it has to tidy up.
-    let stop = runtime.block_on(async { signals() })?;
+    let stop = signals()?;
     let show = Show::new();
     let mut stage = Stage::new(programs.clone(), "demo")?;
     let result = perform(&mut stage, &programs, source, &show, |scenes| {
@@ -58,18 +60,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A channel that tells of Ctrl-C and of being asked to end.
-fn signals() -> anyhow::Result<std::sync::mpsc::Receiver<()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (sender, receiver) = std::sync::mpsc::channel();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let mut signals = signal(kind).context("cannot wait for signals")?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                let _ = sender.send(());
-            }
-        });
-    }
+fn signals() -> anyhow::Result<Receiver<()>> {
+    let (sender, receiver) = channel();
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot wait for signals")?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            let _ = sender.send(());
+        }
+    });
     Ok(receiver)
 }
 

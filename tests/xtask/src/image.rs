@@ -9,9 +9,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::progress::say;
 use crate::release::build;
 use crate::release::platform::Platform;
-use crate::session::say;
 use crate::{release, tools};
 
 /// The image's name, but for the version.
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut image = Command::new(tools::cluster()?);
+    let mut image = Command::new(tools::Tool::Cluster.get()?);
     image
         .args(["image", "--name", &name, "--out"])
         .arg(&out)

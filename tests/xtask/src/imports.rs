@@ -28,7 +28,7 @@ use serde_json::Value;
 use graph::Circle;
 use source::CrateSource;
 
-use crate::session::say;
+use crate::progress::say;
 
 /// Options of `cargo xtask imports`.
 #[derive(Debug, clap::Args)]

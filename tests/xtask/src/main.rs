@@ -1,10 +1,12 @@
 //! `cargo xtask`: the project's own commands. One file each; this one only chooses.
 
 mod bench;
+mod cargo;
 mod cluster;
 mod demo;
 mod image;
 mod imports;
+mod progress;
 mod release;
 mod session;
 mod stage;
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            session::say(&format!("error: {error:#}"));
+            progress::say(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use self::archive::Entry;
 use self::manifest::Archive;
 use self::platform::{Machine, PLATFORMS, Platform, Way};
-use crate::session::say;
+use crate::progress::say;
 use crate::tools;
 
 /// Where archives are downloaded from, but for the version at its end.

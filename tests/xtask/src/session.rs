@@ -1,17 +1,12 @@
-//! A cluster and its servers for as long as this process runs, and what this process says.
+//! A cluster and its servers for as long as this process runs.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::tools;
-
-/// Prints a line of progress; standard output is for results.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
+use crate::progress::say;
 
 /// A cluster with fake Pods and the servers tests pull from. Both end with this value; should this
 /// process be killed, they notice and end by themselves.
@@ -26,20 +21,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts both in `folder`, which is made anew.
-    pub(crate) fn start(folder: &Path) -> Result<Self> {
-        Self::start_with(folder, &[])
-    }
-
-    /// The same with more options for the cluster.
-    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Result<Self> {
-        let program = tools::cluster()?;
-        let _ = end(&program, folder);
+    /// Starts both with the cluster binary in `folder`, which is emptied before; `options` are for
+    /// the cluster.
+    pub(crate) fn start(program: &Path, folder: &Path, options: &[&str]) -> Result<Self> {
+        let _ = end(program, folder);
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let parent = std::process::id().to_string();
-        let up = Command::new(&program)
+        let up = Command::new(program)
             .args(["up", "--pods", "fake", "--parent", &parent, "--dir"])
             .arg(folder)
             .args(options)
@@ -58,7 +48,7 @@ impl Session {
             .find_map(|line| line.strip_prefix("KUBECONFIG="))
             .context("the cluster did not say where its kubeconfig is")?
             .into();
-        let mut servers = Command::new(&program)
+        let mut servers = Command::new(program)
             .args(["servers", "--parent", &parent, "--dir"])
             .arg(folder.join("servers"))
             .stdout(Stdio::piped())
@@ -76,7 +66,7 @@ impl Session {
         );
         Ok(Self {
             folder: folder.into(),
-            program,
+            program: program.into(),
             servers,
             kubeconfig,
             description,

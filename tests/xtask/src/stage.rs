@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use crate::cargo;
+use crate::progress::{Parts, Usual};
 use crate::session::Session;
-use crate::tools;
+use crate::tools::{self, Tool};
 
 /// Programs a stage needs.
 #[derive(Clone, Debug)]
@@ -24,30 +26,34 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds whatever is not there yet: the tools, and packages of this workspace in a profile
+    /// Builds whatever is not there yet: the tools, and programs of this workspace in a profile
     /// (`debug` or `release`).
-    pub(crate) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Self> {
-        let cluster = tools::cluster()?;
-        let renderer = tools::renderer()?;
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .arg("build")
-            .current_dir(tools::repository())
-            .args(packages.iter().flat_map(|package| ["--package", package]));
+    pub(crate) fn build(cluster: Tool, profile: &str, own: &[&str]) -> anyhow::Result<Self> {
+        let tools = [cluster, Tool::Renderer];
+        let mut parts = Parts::new(tools::missing(&tools)? + 1);
+        let [cluster, renderer] = tools::prepare_in(&mut parts, &tools)?
+            .try_into()
+            .map_err(|_| anyhow::anyhow!("each tool is one program"))?;
+        // All packages are named, so that what they ask of dependencies is the same in every build,
+        // and a dependency is compiled once.
+        let mut arguments = vec!["--workspace"];
+        arguments.extend(own.iter().flat_map(|name| ["--bin", name]));
         if profile == "release" {
-            build.arg("--release");
+            arguments.push("--release");
         }
-        let status = build.status().context("cannot run cargo")?;
-        ensure!(status.success(), "the build failed");
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| tools::repository().join("target"), PathBuf::from);
+        parts.next("agent and plugins", OWN, |progress| {
+            cargo::build(&arguments, progress)
+        })?;
         Ok(Self {
             cluster,
             renderer,
-            own: target.join(profile),
+            own: cargo::programs(profile),
         })
     }
 }
+
+/// What the agent and the command line take, measured with nothing built before.
+const OWN: Usual = Usual::seconds(480, 20);
 
 /// What runs.
 pub(crate) struct Stage {
@@ -136,7 +142,11 @@ impl Stage {
 
     /// Starts the cluster and the Git server; they end with this process at the latest.
     pub(crate) fn start(&mut self, options: &[&str]) -> anyhow::Result<()> {
-        let session = Session::start_with(&self.folder.join("cluster"), options)?;
+        let session = Session::start(
+            &self.programs.cluster,
+            &self.folder.join("cluster"),
+            options,
+        )?;
         let said: Value = serde_json::from_str(&session.description)
             .with_context(|| format!("the servers said {:?}", session.description))?;
         let text = |name: &str| {

@@ -1,13 +1,17 @@
 //! `cargo xtask test`: every test of the repository, on a cluster made for this run.
 
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
-use crate::session::{Session, say};
-use crate::{cluster, tools};
+use crate::progress::{Parts, Usual, say};
+use crate::session::Session;
+use crate::tools::{self, Tool};
+use crate::{cargo, cluster};
+
+/// What programs and tests of the workspace take, measured with nothing built before.
+const OWN: Usual = Usual::seconds(900, 30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,41 +48,46 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn unit(args: &Args) -> Result<bool> {
     let mut test = cargo(args, &["--exclude", "gitops-e2e"]);
-    test.env("GITOPS_RENDERER", tools::renderer()?);
+    test.env("GITOPS_RENDERER", Tool::Renderer.get()?);
     Ok(test.status().context("cannot run cargo")?.success())
 }
 
 fn all(args: &Args) -> Result<bool> {
-    let (renderer, helm, kustomize) = (tools::renderer()?, tools::helm()?, tools::kustomize()?);
-    let (cluster_program, krew) = (tools::cluster()?, tools::krew()?);
+    let tools = [
+        Tool::Cluster,
+        Tool::Renderer,
+        Tool::Helm,
+        Tool::Kustomize,
+        Tool::Krew,
+    ];
+    let mut parts = Parts::new(tools::missing(&tools)? + 1);
+    let programs = tools::prepare_in(&mut parts, &tools)?;
+    let [cluster, renderer, helm, kustomize, krew] = programs.as_slice() else {
+        bail!("each tool is one program");
+    };
     if is_root() {
         cluster::install_node_programs()?;
     }
-    say("building the agent and the plugins");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--package",
-            "gitops-agent",
-            "--package",
-            "kubectl-gitops",
-        ])
-        .current_dir(tools::repository())
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(built.success(), "the build failed");
+    // Programs and tests at once: built apart, they would ask different things of dependencies, and
+    // those would be compiled twice.
+    parts.next("agent, plugins and tests", OWN, |progress| {
+        cargo::build(&["--workspace", "--bins", "--tests"], progress)
+    })?;
     // A folder of its own for each run, so that two of them do not meet.
     let folder = tools::cache()?.join(format!("test-{}", std::process::id()));
-    let session = Session::start(&folder)?;
+    let session = Session::start(cluster, &folder, &[])?;
     let mut test = cargo(args, &[]);
-    test.env("GITOPS_CLUSTER", &cluster_program)
-        .env("GITOPS_RENDERER", &renderer)
-        .env("GITOPS_HELM", &helm)
-        .env("GITOPS_KUSTOMIZE", &kustomize)
-        .env("GITOPS_KREW", &krew)
+    test.env("GITOPS_CLUSTER", cluster)
+        .env("GITOPS_RENDERER", renderer)
+        .env("GITOPS_HELM", helm)
+        .env("GITOPS_KUSTOMIZE", kustomize)
+        .env(
+            "GITOPS_KREW",
+            krew.parent().context("a program is in a folder")?,
+        )
         .env("GITOPS_TEST_KUBECONFIG", &session.kubeconfig)
         .env("GITOPS_TEST_SERVERS", &session.description)
-        .env("GITOPS_BIN_DIR", programs());
+        .env("GITOPS_BIN_DIR", cargo::programs("debug"));
     let passed = test.status().context("cannot run cargo")?.success();
     drop(session);
     if passed {
@@ -104,13 +113,6 @@ fn cargo(args: &Args, more: &[&str]) -> Command {
         command.args(["--", filter]);
     }
     command
-}
-
-/// Where cargo puts what it builds for tests.
-fn programs() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| tools::repository().join("target"), PathBuf::from);
-    target.join("debug")
 }
 
 fn is_root() -> bool {

@@ -1,19 +1,201 @@
 //! Programs that tests, demo and bench need: built once, kept outside the source tree.
 //!
 //! A program's folder is named by a digest of everything it is built from, so a changed source is
-//! built anew and an unchanged one is found at once. Nothing is downloaded but Go modules.
+//! built again and an unchanged one is found at once. Nothing is downloaded but Go modules.
 
-use std::collections::hash_map::DefaultHasher;
-use std::fs;
-use std::fs::File;
-use std::hash::{Hash, Hasher};
+mod go;
+
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::session::say;
+use crate::progress::{Parts, Progress, Usual, say};
+
+/// A program that is built here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tool {
+    /// Makes clusters, serves repositories, and is kubectl.
+    Cluster,
+    /// The same without what only real Pods need: it is built in less time.
+    FakeCluster,
+    /// The render worker.
+    Renderer,
+    /// The helm command of the version the worker links.
+    Helm,
+    /// The kustomize command of the version the worker links.
+    Kustomize,
+    /// krew, kubectl's plugin manager, at the version of tests/krew; beside it
+    /// `validate-krew-manifest`.
+    Krew,
+}
+
+/// Where a program is kept: its folder in the cache, and its name in there.
+struct Place {
+    folder: String,
+    name: &'static str,
+}
+
+impl Place {
+    fn path(&self) -> Result<PathBuf> {
+        Ok(cache()?.join("tools").join(&self.folder).join(self.name))
+    }
+}
+
+impl Tool {
+    const ALL: [Self; 5] = [
+        Self::Cluster,
+        Self::Renderer,
+        Self::Helm,
+        Self::Kustomize,
+        Self::Krew,
+    ];
+
+    /// What is enough for fake Pods: the smaller one, unless the whole one is there.
+    pub(crate) fn cluster_of_fake_pods() -> Result<Self> {
+        let whole = missing(&[Self::Cluster])? == 0;
+        Ok(if whole {
+            Self::Cluster
+        } else {
+            Self::FakeCluster
+        })
+    }
+
+    /// The program; built when it is not there.
+    pub(crate) fn get(self) -> Result<PathBuf> {
+        let mut programs = prepare(&[self])?;
+        programs.pop().context("a tool is one program")
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Cluster => "control plane, kubelet and kubectl",
+            Self::FakeCluster => "control plane and kubectl",
+            Self::Renderer => "render worker",
+            Self::Helm => "helm",
+            Self::Kustomize => "kustomize",
+            Self::Krew => "krew",
+        }
+    }
+
+    /// Measured with `go build -debug-actiongraph` and nothing in go's cache.
+    fn usual(self) -> Usual {
+        match self {
+            Self::Cluster => Usual::seconds(1200, 30),
+            Self::FakeCluster => Usual::seconds(1000, 30),
+            Self::Renderer | Self::Helm => Usual::seconds(240, 10),
+            Self::Kustomize | Self::Krew => Usual::seconds(60, 5),
+        }
+    }
+
+    fn place(self) -> Result<Place> {
+        let (name, folder) = match self {
+            Self::Cluster | Self::FakeCluster => {
+                let kind = if self == Self::Cluster { "" } else { "fake-" };
+                let digest = go::digest(&module("tests/cluster"), &cluster_linker_flags()?)?;
+                (
+                    "gitops-cluster",
+                    format!("gitops-cluster-{kind}{digest:016x}"),
+                )
+            }
+            Self::Renderer => {
+                let digest = go::digest(&module("agent/renderer"), STRIPPED)?;
+                ("gitops-renderer", format!("gitops-renderer-{digest:016x}"))
+            }
+            Self::Helm => ("helm", format!("helm-{}-release", helm_version()?)),
+            Self::Kustomize => ("kustomize", format!("kustomize-{}", kustomize_version()?)),
+            Self::Krew => {
+                let digest = go::digest(&module("tests/krew"), STRIPPED)?;
+                ("krew", format!("krew-{digest:016x}"))
+            }
+        };
+        Ok(Place { folder, name })
+    }
+
+    fn build(self, program: &Path, progress: &Progress) -> Result<()> {
+        match self {
+            Self::Cluster | Self::FakeCluster => {
+                let fake = self == Self::FakeCluster;
+                let module = module("tests/cluster");
+                let build = go::Build {
+                    tags: if fake { FAKE_PODS_ONLY } else { "" },
+                    linker: &cluster_linker_flags()?,
+                    ..go_build(&module)
+                };
+                build.run(program, progress)?;
+                if !fake {
+                    node_image(&module, program, progress)?;
+                }
+                Ok(())
+            }
+            Self::Renderer => go_build(&module("agent/renderer")).run(program, progress),
+            Self::Helm => {
+                let version = helm_version()?;
+                let linker = format!("-X helm.sh/helm/v4/internal/version.version={version}");
+                published(
+                    "helm.sh/helm/v4/cmd/helm",
+                    &version,
+                    &linker,
+                    program,
+                    progress,
+                )
+            }
+            Self::Kustomize => {
+                let package = "sigs.k8s.io/kustomize/kustomize/v5";
+                published(package, &kustomize_version()?, "", program, progress)
+            }
+            Self::Krew => {
+                let module = module("tests/krew");
+                for (name, program) in [
+                    ("krew", program.to_path_buf()),
+                    (
+                        "validate-krew-manifest",
+                        program.with_file_name("validate-krew-manifest"),
+                    ),
+                ] {
+                    let package = format!("sigs.k8s.io/krew/cmd/{name}");
+                    let build = go::Build {
+                        package: &package,
+                        ..go_build(&module)
+                    };
+                    build.run(&program, progress)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Build tag of a cluster binary that knows fake Pods only.
+const FAKE_PODS_ONLY: &str = "fakepodsonly";
+/// Linker flags: without symbols, which nobody looks at.
+const STRIPPED: &str = "-s -w";
+
+/// The programs; those that are missing are built, one part of the preparation each.
+pub(crate) fn prepare(tools: &[Tool]) -> Result<Vec<PathBuf>> {
+    let mut parts = Parts::new(missing(tools)?);
+    prepare_in(&mut parts, tools)
+}
+
+/// The same as parts of a longer preparation.
+pub(crate) fn prepare_in(parts: &mut Parts, tools: &[Tool]) -> Result<Vec<PathBuf>> {
+    tools.iter().map(|tool| ready(*tool, parts)).collect()
+}
+
+/// How many of the programs are not built.
+pub(crate) fn missing(tools: &[Tool]) -> Result<usize> {
+    let paths: Result<Vec<_>> = tools.iter().map(|tool| tool.place()?.path()).collect();
+    Ok(paths?.iter().filter(|path| !path.is_file()).count())
+}
+
+/// Builds everything.
+pub(crate) fn build_all() -> Result<ExitCode> {
+    for program in prepare(&Tool::ALL)? {
+        say(&format!("ready: {}", program.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Folder of the source tree.
 pub(crate) fn repository() -> PathBuf {
@@ -34,42 +216,88 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds everything.
-pub(crate) fn build_all() -> Result<ExitCode> {
-    for program in [cluster()?, renderer()?, helm()?, kustomize()?, krew()?] {
-        say(&format!("ready: {}", program.display()));
+/// The render worker for another system: Go builds for each on each.
+pub(crate) fn renderer_for(os: &str, arch: &str) -> Result<PathBuf> {
+    let (host_os, host_arch) = go::host()?;
+    if (host_os.as_str(), host_arch.as_str()) == (os, arch) {
+        return Tool::Renderer.get();
     }
-    Ok(ExitCode::SUCCESS)
+    let module = module("agent/renderer");
+    let digest = go::digest(&module, STRIPPED)?;
+    let place = Place {
+        folder: format!("gitops-renderer-{os}-{arch}-{digest:016x}"),
+        name: "gitops-renderer",
+    };
+    let build = go::Build {
+        system: &[("GOOS", os), ("GOARCH", arch)],
+        ..go_build(&module)
+    };
+    let mut parts = Parts::new(1);
+    let title = format!("render worker for {os}/{arch}");
+    built(&place, |program| {
+        parts.next(&title, Tool::Renderer.usual(), |progress| {
+            build.run(program, progress)
+        })
+    })
 }
 
-/// The binary that makes clusters, serves repositories, and is kubectl.
-pub(crate) fn cluster() -> Result<PathBuf> {
-    let module = repository().join("tests/cluster");
-    let version = linked_version(&module, "k8s.io/kubernetes")?;
+/// The program in its folder of the cache, built as the next part when it is not there.
+fn ready(tool: Tool, parts: &mut Parts) -> Result<PathBuf> {
+    built(&tool.place()?, |program| {
+        parts.next(tool.title(), tool.usual(), |progress| {
+            tool.build(program, progress)
+        })
+    })
+}
+
+/// The program in its folder of the cache; made by `make` when it is not there. Processes that
+/// want the same one at the same time wait for each other.
+fn built(place: &Place, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let program = place.path()?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    let Place { folder, name } = place;
+    let tools = cache()?.join("tools");
+    let lock = File::create(tools.join(format!("{name}.lock")))?;
+    lock.lock()?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    let unfinished = tools.join(format!("{folder}.unfinished"));
+    let _ = fs::remove_dir_all(&unfinished);
+    // Without its program it is of no use.
+    let _ = fs::remove_dir_all(tools.join(folder));
+    fs::create_dir_all(&unfinished)?;
+    make(&unfinished.join(name)).with_context(|| format!("cannot build {name}"))?;
+    fs::rename(&unfinished, tools.join(folder))?;
+    Ok(program)
+}
+
+/// Linker flags of the cluster binary.
+fn cluster_linker_flags() -> Result<String> {
+    let version = linked_version(&module("tests/cluster"), "k8s.io/kubernetes")?;
     let minor = version.split('.').nth(1).unwrap_or_default();
     // Without these the API server calls itself v0.0.0, which charts do not accept.
     let package = "k8s.io/component-base/version";
-    let flags = format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X \
+    Ok(format!(
+        "{STRIPPED} -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X \
          {package}.gitMinor={minor} -X {package}.gitTreeState=clean"
-    );
-    let program = go_program("gitops-cluster", &module, &flags)?;
-    node_image(&module, &program)?;
-    Ok(program)
+    ))
 }
 
 /// The image that every real node starts with, where the cluster binary looks for it: beside
 /// itself, in `images`. It holds one small program, for sandboxes and for tests.
-fn node_image(module: &Path, cluster: &Path) -> Result<()> {
+fn node_image(module: &Path, cluster: &Path, progress: &Progress) -> Result<()> {
     let images = cluster.with_file_name("images");
-    let archive = images.join("workload.tar");
-    if archive.is_file() {
-        return Ok(());
-    }
     fs::create_dir_all(&images).with_context(|| format!("cannot make {}", images.display()))?;
-    let program = images.join(format!("workload-{}", std::process::id()));
-    go_build(module, "./cmd/workload", "-s -w", &program, &[])?;
-    // Written under another name and renamed: whoever comes second replaces it with the same.
+    let program = images.join("workload");
+    let build = go::Build {
+        package: "./cmd/workload",
+        ..go_build(module)
+    };
+    build.run(&program, progress)?;
+    let archive = images.join("workload.tar");
     let written = Command::new(cluster)
         .args(["image", "--name=gitops.test/workload:1"])
         .arg(format!("--out={}", text(&archive)?))
@@ -82,85 +310,19 @@ fn node_image(module: &Path, cluster: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The render worker.
-pub(crate) fn renderer() -> Result<PathBuf> {
-    let module = repository().join("agent/renderer");
-    go_program("gitops-renderer", &module, "-s -w")
+fn helm_version() -> Result<String> {
+    linked_version(&module("agent/renderer"), "helm.sh/helm/v4")
 }
 
-/// The render worker for another system: Go builds for each on each.
-pub(crate) fn renderer_for(os: &str, arch: &str) -> Result<PathBuf> {
-    let host = Command::new("go")
-        .args(["env", "GOHOSTOS", "GOHOSTARCH"])
-        .output();
-    let host = host
-        .context("cannot run go; install Go 1.26 or newer")?
-        .stdout;
-    if String::from_utf8_lossy(&host)
-        .split_whitespace()
-        .eq([os, arch])
-    {
-        return renderer();
-    }
-    let module = repository().join("agent/renderer");
-    let flags = "-s -w";
-    let digest = digest(&module, flags)?;
-    let folder = format!("gitops-renderer-{os}-{arch}-{digest:016x}");
-    built("gitops-renderer", &folder, |program| {
-        let system = [("GOOS", os), ("GOARCH", arch)];
-        go_build(&module, ".", flags, program, &system)
-    })
-}
-
-/// krew, kubectl's plugin manager, at the version of tests/krew: the folder of its programs
-/// `krew` and `validate-krew-manifest`.
-pub(crate) fn krew() -> Result<PathBuf> {
-    let module = repository().join("tests/krew");
-    let flags = "-s -w";
-    let digest = digest(&module, flags)?;
-    let krew = built("krew", &format!("krew-{digest:016x}"), |program| {
-        let validator = program.with_file_name("validate-krew-manifest");
-        let packages = "sigs.k8s.io/krew/cmd";
-        go_build(&module, &format!("{packages}/krew"), flags, program, &[])?;
-        let package = format!("{packages}/validate-krew-manifest");
-        go_build(&module, &package, flags, &validator, &[])
-    })?;
-    let folder = krew.parent().context("a program is in a folder")?;
-    Ok(folder.to_path_buf())
-}
-
-/// The helm command of the version the worker links.
-pub(crate) fn helm() -> Result<PathBuf> {
-    let version = linked_version(&repository().join("agent/renderer"), "helm.sh/helm/v4")?;
-    let flags = format!("-X helm.sh/helm/v4/internal/version.version={version}");
-    published(
-        "helm",
-        &format!("helm-{version}-release"),
-        "helm.sh/helm/v4/cmd/helm",
-        &version,
-        &flags,
-    )
-}
-
-/// The kustomize command of the version the worker links: both count their patch releases together.
-pub(crate) fn kustomize() -> Result<PathBuf> {
-    let linked = linked_version(
-        &repository().join("agent/renderer"),
-        "sigs.k8s.io/kustomize/api",
-    )?;
+/// kustomize and its API count their patch releases together.
+fn kustomize_version() -> Result<String> {
+    let linked = linked_version(&module("agent/renderer"), "sigs.k8s.io/kustomize/api")?;
     let version = linked.replace("v0.21.", "v5.8.");
     ensure!(
         version != linked,
         "which kustomize release has kustomize/api {linked}? say it here"
     );
-    let package = "sigs.k8s.io/kustomize/kustomize/v5";
-    published(
-        "kustomize",
-        &format!("kustomize-{version}"),
-        package,
-        &version,
-        "",
-    )
+    Ok(version)
 }
 
 /// The version of a dependency, from a module's go.mod.
@@ -180,140 +342,35 @@ fn linked_version(module: &Path, dependency: &str) -> Result<String> {
         .with_context(|| format!("{} does not require {dependency}", file.display()))
 }
 
-/// A program of this repository.
-fn go_program(name: &str, module: &Path, linker_flags: &str) -> Result<PathBuf> {
-    let digest = digest(module, linker_flags)?;
-    built(name, &format!("{name}-{digest:016x}"), |program| {
-        go_build(module, ".", linker_flags, program, &[])
-    })
+/// A Go module of this repository.
+fn module(path: &str) -> PathBuf {
+    repository().join(path)
 }
 
-/// `-buildvcs=false`: the same sources give the same program, in whoever's checkout.
-fn go_build(
-    module: &Path,
-    package: &str,
-    linker_flags: &str,
-    program: &Path,
-    system: &[(&str, &str)],
-) -> Result<()> {
-    let flags = format!("-ldflags={linker_flags}");
-    let output = text(program)?;
-    let arguments = [
-        "build",
-        "-trimpath",
-        "-buildvcs=false",
-        &flags,
-        "-o",
-        &output,
-        package,
-    ];
-    run_go(module, &arguments, system)
+/// How a module's own program is built, if nothing else is said.
+fn go_build(module: &Path) -> go::Build<'_> {
+    go::Build {
+        module,
+        package: ".",
+        tags: "",
+        linker: STRIPPED,
+        system: &[],
+    }
 }
 
-/// A published program at one version.
+/// Installs a published program at one version.
 fn published(
-    name: &str,
-    folder: &str,
     package: &str,
     version: &str,
-    linker_flags: &str,
-) -> Result<PathBuf> {
-    built(name, folder, |program| {
-        let bin = program.with_file_name("bin");
-        let package = format!("{package}@{version}");
-        let flags = format!("-ldflags={linker_flags}");
-        run_go(
-            &cache()?,
-            &["install", "-trimpath", &flags, &package],
-            &[("GOBIN", &text(&bin)?)],
-        )?;
-        fs::rename(bin.join(name), program).context("go install left no program")?;
-        fs::remove_dir_all(bin).context("cannot tidy up after go install")
-    })
-}
-
-/// The program in its folder of the cache; made by `make` when it is not there. Processes that
-/// want the same one at the same time wait for each other.
-fn built(name: &str, folder: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let tools = cache()?.join("tools");
-    let program = tools.join(folder).join(name);
-    if program.is_file() {
-        return Ok(program);
-    }
-    let lock = File::create(tools.join(format!("{name}.lock")))?;
-    lock.lock()?;
-    if program.is_file() {
-        return Ok(program);
-    }
-    say(&format!(
-        "building {name} (once; it is kept in {})",
-        tools.display()
-    ));
-    let started = Instant::now();
-    let unfinished = tools.join(format!("{folder}.unfinished"));
-    let _ = fs::remove_dir_all(&unfinished);
-    // Without its program it is of no use.
-    let _ = fs::remove_dir_all(tools.join(folder));
-    fs::create_dir_all(&unfinished)?;
-    make(&unfinished.join(name)).with_context(|| format!("cannot build {name}"))?;
-    fs::rename(&unfinished, tools.join(folder))?;
-    say(&format!(
-        "built {name} in {} s",
-        started.elapsed().as_secs()
-    ));
-    Ok(program)
-}
-
-fn run_go(directory: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Result<()> {
-    let mut command = Command::new("go");
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .env("CGO_ENABLED", "0")
-        .stdin(Stdio::null());
-    // What is built must not depend on a workspace or on flags of whoever builds it.
-    command.env("GOWORK", "off").env_remove("GOFLAGS");
-    command.envs(more.iter().copied());
-    let status = command
-        .status()
-        .context("cannot run go; install Go 1.26 or newer")?;
-    if !status.success() {
-        bail!("go {} failed with {status}", arguments.join(" "));
-    }
-    Ok(())
-}
-
-/// Digest of a Go module's files, its flags, and the compiler.
-fn digest(module: &Path, flags: &str) -> Result<u64> {
-    let mut hasher = DefaultHasher::new();
-    flags.hash(&mut hasher);
-    let version = Command::new("go")
-        .args(["env", "GOVERSION", "GOOS", "GOARCH"])
-        .output();
-    version
-        .context("cannot run go; install Go 1.26 or newer")?
-        .stdout
-        .hash(&mut hasher);
-    let mut folders = vec![module.to_path_buf()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in
-            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
-        {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else {
-                files.push(entry.path());
-            }
-        }
-    }
-    files.sort();
-    for file in files {
-        file.strip_prefix(module)?.hash(&mut hasher);
-        fs::read(&file)?.hash(&mut hasher);
-    }
-    Ok(hasher.finish())
+    linker: &str,
+    program: &Path,
+    progress: &Progress,
+) -> Result<()> {
+    let bin = program.with_file_name("bin");
+    let name = program.file_name().unwrap_or_default();
+    go::install(&format!("{package}@{version}"), linker, &bin, progress)?;
+    fs::rename(bin.join(name), program).context("go install left no program")?;
+    fs::remove_dir_all(bin).context("cannot tidy up after go install")
 }
 
 fn text(path: &Path) -> Result<String> {
