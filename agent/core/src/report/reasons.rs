@@ -12,23 +12,22 @@ use crate::report::status::Report;
 /// Why the application is as it is, what matters most first: the operation that did not end well,
 /// errors, what is decided and waited for, why live is not as Git says, warnings.
 pub(super) fn all(operation: Option<&OperationState>, report: &Report<'_>) -> Vec<StatusReason> {
-    let operation = operation
-        .into_iter()
-        .filter(|state| !state.phase.is_successful())
-        .filter_map(|state| state.reason.clone());
+    let operation = operation.filter(|state| !state.phase.is_successful());
+    let operation = operation.map(reason::of_operation);
     let (errors, warnings): (Vec<_>, Vec<_>) = report
         .conditions
         .iter()
         .partition(|found| condition::is_error(found.kind));
     let differences = report.compared.map(differences).unwrap_or_default();
-    let found = errors
-        .into_iter()
-        .map(|found| &found.reason)
+    let found = operation
+        .iter()
+        .filter(|reason| reason.code().is_some())
+        .chain(errors.into_iter().map(|found| &found.reason))
         .chain(report.reasons)
         .chain(&differences)
         .chain(warnings.into_iter().map(|found| &found.reason))
         .map(reason::entry);
-    reason::reasons(&report.previous.reasons, operation.chain(found), report.now)
+    reason::reasons(&report.previous.reasons, found, report.now)
 }
 
 /// Why live is not as Git says.
