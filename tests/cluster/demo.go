@@ -83,7 +83,8 @@ func controllers(args []string) error {
 	if err != nil {
 		return err
 	}
-	clients := clientbuilder.NewDynamicClientBuilder(config, root.CoreV1(), metav1.NamespaceSystem)
+	clients := clientbuilder.NewDynamicClientBuilder(rest.AnonymousClientConfig(config), root.CoreV1(),
+		metav1.NamespaceSystem)
 	shared := informers.NewSharedInformerFactory(root, 0)
 	apps, core := shared.Apps().V1(), shared.Core().V1()
 	client := func(name string) kubernetes.Interface { return clients.ClientOrDie(name) }

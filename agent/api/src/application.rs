@@ -1,5 +1,6 @@
 //! Application: what to deploy from where to where.
 
+use crate::destination::ApplicationDestination;
 use crate::operation::Operation;
 use crate::source::{ApplicationSource, NameValue, SourceHydrator};
 use crate::status::ApplicationStatus;
@@ -66,20 +67,6 @@ impl ApplicationSpec {
             crate::constants::DEFAULT_PROJECT
         } else {
             &self.project
-        }
-    }
-}
-
-api_struct! {
-    /// A cluster, by address or by name, and a namespace in it.
-    pub struct ApplicationDestination {
-        optional {
-            /// Address of the cluster's API.
-            server: String,
-            /// Namespace of objects that name none.
-            namespace: String,
-            /// Name of the cluster, instead of its address.
-            name: String,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod application_set;
 pub mod codes;
 pub mod constants;
 pub mod crd;
+pub mod destination;
 pub mod hold;
 pub mod operation;
 pub mod preview;
@@ -23,11 +24,12 @@ pub mod source;
 pub mod status;
 pub mod sync_policy;
 
-pub use application::{Application, ApplicationDestination, ApplicationSpec};
+pub use application::{Application, ApplicationSpec};
 pub use application_set::ApplicationSet;
 pub use codes::{
     HealthStatusCode, HookType, OperationPhase, ResultCode, SyncPhase, SyncStatusCode,
 };
+pub use destination::ApplicationDestination;
 pub use hold::Hold;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::application::ApplicationDestination;
+use crate::destination::ApplicationDestination;
 
 api_resource! {
     /// A fence around Applications: sources, destinations and kinds they may use, and when they

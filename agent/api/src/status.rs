@@ -4,10 +4,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::application::ApplicationDestination;
 use crate::codes::{
     HealthStatusCode, HookType, OperationPhase, ResultCode, SyncPhase, SyncStatusCode,
 };
+use crate::destination::ApplicationDestination;
 use crate::operation::{Operation, OperationInitiator};
 use crate::source::{ApplicationSource, SourceHydrator};
 use crate::sync_policy::{ManagedNamespaceMetadata, ResourceIgnoreDifferences};

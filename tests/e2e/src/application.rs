@@ -10,6 +10,18 @@ use crate::repository::Repo;
 use crate::world::World;
 use crate::{must, wait};
 
+impl World {
+    /// An Application to be put together.
+    pub fn app(&self, name: &str) -> AppBuilder<'_> {
+        AppBuilder::new(self, name)
+    }
+
+    /// An Application that exists.
+    pub fn existing_app(&self, name: &str) -> App<'_> {
+        App::new(self, name)
+    }
+}
+
 /// Puts an Application together.
 #[must_use]
 pub struct AppBuilder<'a> {

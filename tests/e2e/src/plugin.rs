@@ -115,7 +115,7 @@ impl Invocation {
 
     /// Puts it on a terminal of this size.
     pub fn on_terminal(self, columns: u16, rows: u16) -> Terminal {
-        Terminal::start(&self, columns, rows)
+        Terminal::start(&self.words, &self.variables, &self.folder, columns, rows)
     }
 }
 

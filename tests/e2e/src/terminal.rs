@@ -1,15 +1,16 @@
 //! Command lines on a terminal: a pseudo terminal with a screen, on which keys are pressed and
 //! texts are waited for.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tokio::sync::watch;
 use vt100::Parser;
 
-use crate::plugin::Invocation;
 use crate::{must, wait};
 
 /// Rows kept that left the screen at its top.
@@ -58,19 +59,26 @@ impl State {
 }
 
 impl Terminal {
-    pub(crate) fn start(invocation: &Invocation, columns: u16, rows: u16) -> Self {
-        let line = invocation.words.join(" ");
+    /// Starts a command line (a program and its arguments) with these variables only.
+    pub(crate) fn start(
+        words: &[String],
+        variables: &BTreeMap<String, String>,
+        directory: &Path,
+        columns: u16,
+        rows: u16,
+    ) -> Self {
+        let line = words.join(" ");
         let pair = must(
             native_pty_system().openpty(size(columns, rows)),
             "open a terminal",
         );
-        let mut command = CommandBuilder::new(&invocation.words[0]);
-        command.args(&invocation.words[1..]);
+        let mut command = CommandBuilder::new(&words[0]);
+        command.args(&words[1..]);
         command.env_clear();
-        for (name, value) in &invocation.variables {
+        for (name, value) in variables {
             command.env(name, value);
         }
-        command.cwd(&invocation.folder);
+        command.cwd(directory);
         let mut child = must(pair.slave.spawn_command(command), &line);
         // The terminal ends with its last program only if we hold no end of it ourselves.
         drop(pair.slave);

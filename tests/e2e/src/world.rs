@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::agent::{Agent, Launch};
-use crate::application::{App, AppBuilder};
 use crate::control_plane::{ControlPlane, typed};
 use crate::person::Person;
 use crate::repository::Repo;
@@ -129,16 +128,6 @@ impl World {
     /// A repository of this test.
     pub fn repo(&self, name: &str) -> Repo {
         Repo::create(&format!("{}-{name}", self.namespace))
-    }
-
-    /// An Application to be put together.
-    pub fn app(&self, name: &str) -> AppBuilder<'_> {
-        AppBuilder::new(self, name)
-    }
-
-    /// An Application that exists.
-    pub fn existing_app(&self, name: &str) -> App<'_> {
-        App::new(self, name)
     }
 
     /// Applies YAML in the namespace of the agent.

@@ -47,11 +47,7 @@ impl Place {
 }
 
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
-    let tool = match command {
-        Command::Up(up) if up.pods == "real" => Tool::Cluster,
-        Command::Up(_) | Command::Down(_) => Tool::cluster_of_fake_pods()?,
-    };
-    let mut process = Process::new(tool.get()?);
+    let mut process = Process::new(Tool::Cluster.get()?);
     match command {
         Command::Up(up) => {
             if up.pods == "real" {

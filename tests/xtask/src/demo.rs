@@ -33,7 +33,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let source = &tools::repository();
     let programs = Programs::build(
-        Tool::cluster_of_fake_pods()?,
+        Tool::for_demo()?,
         "debug",
         &["gitops-agent", "kubectl-gitops"],
     )?;

@@ -18,8 +18,8 @@ use crate::progress::{Parts, Progress, Usual, say};
 pub(crate) enum Tool {
     /// Makes clusters, serves repositories, and is kubectl.
     Cluster,
-    /// The same without what only real Pods need: it is built in less time.
-    FakeCluster,
+    /// The same with what the demo needs only: built in three quarters of the time.
+    DemoCluster,
     /// The render worker.
     Renderer,
     /// The helm command of the version the worker links.
@@ -52,13 +52,13 @@ impl Tool {
         Self::Krew,
     ];
 
-    /// What is enough for fake Pods: the smaller one, unless the whole one is there.
-    pub(crate) fn cluster_of_fake_pods() -> Result<Self> {
+    /// What the demo runs on: the smaller one, unless the whole one is there.
+    pub(crate) fn for_demo() -> Result<Self> {
         let whole = missing(&[Self::Cluster])? == 0;
         Ok(if whole {
             Self::Cluster
         } else {
-            Self::FakeCluster
+            Self::DemoCluster
         })
     }
 
@@ -71,7 +71,7 @@ impl Tool {
     fn title(self) -> &'static str {
         match self {
             Self::Cluster => "control plane, kubelet and kubectl",
-            Self::FakeCluster => "control plane and kubectl",
+            Self::DemoCluster => "control plane and kubectl of the demo",
             Self::Renderer => "render worker",
             Self::Helm => "helm",
             Self::Kustomize => "kustomize",
@@ -82,17 +82,17 @@ impl Tool {
     /// Measured with `go build -debug-actiongraph` and nothing in go's cache.
     fn usual(self) -> Usual {
         match self {
-            Self::Cluster => Usual::seconds(1200, 30),
-            Self::FakeCluster => Usual::seconds(1000, 30),
-            Self::Renderer | Self::Helm => Usual::seconds(240, 10),
+            Self::Cluster => Usual::seconds(830, 30),
+            Self::DemoCluster => Usual::seconds(620, 30),
+            Self::Renderer | Self::Helm => Usual::seconds(180, 10),
             Self::Kustomize | Self::Krew => Usual::seconds(60, 5),
         }
     }
 
     fn place(self) -> Result<Place> {
         let (name, folder) = match self {
-            Self::Cluster | Self::FakeCluster => {
-                let kind = if self == Self::Cluster { "" } else { "fake-" };
+            Self::Cluster | Self::DemoCluster => {
+                let kind = if self == Self::Cluster { "" } else { "demo-" };
                 let digest = go::digest(&module("tests/cluster"), &cluster_linker_flags()?)?;
                 (
                     "gitops-cluster",
@@ -115,16 +115,16 @@ impl Tool {
 
     fn build(self, program: &Path, progress: &Progress) -> Result<()> {
         match self {
-            Self::Cluster | Self::FakeCluster => {
-                let fake = self == Self::FakeCluster;
+            Self::Cluster | Self::DemoCluster => {
+                let demo = self == Self::DemoCluster;
                 let module = module("tests/cluster");
                 let build = go::Build {
-                    tags: if fake { FAKE_PODS_ONLY } else { "" },
+                    tags: if demo { DEMO } else { "" },
                     linker: &cluster_linker_flags()?,
                     ..go_build(&module)
                 };
                 build.run(program, progress)?;
-                if !fake {
+                if !demo {
                     node_image(&module, program, progress)?;
                 }
                 Ok(())
@@ -167,8 +167,8 @@ impl Tool {
     }
 }
 
-/// Build tag of a cluster binary that knows fake Pods only.
-const FAKE_PODS_ONLY: &str = "fakepodsonly";
+/// Build tag of the demo's cluster binary.
+const DEMO: &str = "demo";
 /// Linker flags: without symbols, which nobody looks at.
 const STRIPPED: &str = "-s -w";
 
