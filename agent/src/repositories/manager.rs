@@ -117,10 +117,12 @@ where
             .send_if_modified(|current| std::mem::replace(current, interval) != interval);
     }
 
-    /// How many repositories are in use.
+    /// How many repositories are polled.
     #[cfg(test)]
-    pub(super) fn in_use(&self) -> usize {
-        self.0.registry.lock().entries.len()
+    pub(super) fn polled(&self) -> usize {
+        let registry = self.0.registry.lock();
+        let polled = |entry: &&Entry<K>| entry.poll.is_some();
+        registry.entries.values().filter(polled).count()
     }
 
     /// How often repositories are listed now; `None` for never.

@@ -232,9 +232,11 @@ async fn followers_of_what_moved_are_woken_and_no_others() {
     let checkout = manager.checkout(&access, &target("release"), false).await;
     assert_eq!(checkout.unwrap().revision, third);
     assert_ne!(first, third);
+    assert_eq!(manager.polled(), 1);
     manager.follow(&1, []);
+    assert_eq!(manager.polled(), 1);
     manager.follow(&2, []);
-    assert_eq!(manager.in_use(), 0);
+    assert_eq!(manager.polled(), 0);
 }
 
 #[tokio::test]
