@@ -743,7 +743,7 @@ fn screens_keep_to_the_terminal_but_for_commands() {
 #[test]
 fn texts_of_the_cluster_cannot_draw_on_the_terminal() {
     let text = "\u{1b}[2J\u{1b}]0;owned\u{7}text";
-    let mut evidence = evidence(failed_sync(text));
+    let mut evidence = evidence(failed_sync("ObjectRefused", text));
     evidence.workloads.unread = vec!["Pods in namespace shop: you may not list them".into()];
     evidence.events = vec![event("Deployment", "web", "FailedCreate", text, 1)];
     let explanation = explain(&evidence);
