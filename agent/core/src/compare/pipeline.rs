@@ -145,8 +145,8 @@ fn take_excluded(manifests: &mut Vec<Manifest>, settings: &Settings) -> Vec<Stri
         let Some(gvk) = GroupVersionKind::of(&manifest.value) else {
             return true;
         };
-        let excludes = settings.excludes(&gvk.group, &gvk.kind);
-        if excludes {
+        let is_excluded = settings.excludes(&gvk.group, &gvk.kind);
+        if is_excluded {
             let name = ObjectKey::of(&manifest.value)
                 .map_or_else(|| gvk.to_string(), |key| key.to_string());
             excluded.push(format!(
@@ -155,7 +155,7 @@ fn take_excluded(manifests: &mut Vec<Manifest>, settings: &Settings) -> Vec<Stri
                 manifest.origin
             ));
         }
-        !excludes
+        !is_excluded
     });
     excluded
 }

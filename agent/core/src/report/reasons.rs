@@ -7,7 +7,7 @@ use crate::compare::comparison::State;
 use crate::reason;
 use crate::reason::{Names, Reason};
 use crate::report::compared::Compared;
-use crate::report::status::Report;
+use crate::report::facts::Report;
 
 /// Why the application is as it is, what matters most first: the operation that did not end well,
 /// errors, what is decided and waited for, why live is not as Git says, warnings.

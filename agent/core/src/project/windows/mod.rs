@@ -32,6 +32,10 @@ pub enum Asked {
 
 /// Whether a sync may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one verdict per reconciliation, taken apart at once"
+)]
 pub enum Verdict {
     /// It may.
     Open,

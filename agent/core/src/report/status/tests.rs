@@ -195,7 +195,11 @@ fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
         after.conditions[0].last_transition_time,
         Some(seconds(at(20)))
     );
-    let codes: Vec<_> = after.reasons.iter().map(|said| said.code.as_str()).collect();
+    let codes: Vec<_> = after
+        .reasons
+        .iter()
+        .map(|said| said.code.as_str())
+        .collect();
     assert_eq!(codes, ["ComparisonFailed"]);
     assert_eq!(after.reasons[0].since, Some(seconds(at(20))));
     let later = build(&Report {
