@@ -692,7 +692,7 @@ fn every_reason_is_on_the_page_and_shown_with_its_advice() {
             shown.contains(&format!("{code}: {advice}")),
             "{code}: {shown}"
         );
-        let document = serde_json::to_value(&reason::entry(&reason)).expect("JSON");
+        let document = serde_json::to_value(reason::entry(&reason)).expect("JSON");
         assert_eq!(document["code"], code.as_str());
     }
 }

@@ -33,6 +33,7 @@ fn the_kit_knows_no_cluster() {
 
 #[test]
 fn views_need_neither_terminal_nor_flags_nor_git_nor_cluster() {
+    const PURE: [&str; 4] = ["jiff", "serde_json", "strsim", "unicode-width"];
     const ALLOWED: [&str; 9] = [
         "gitops-api",
         "gitops-core",
@@ -51,7 +52,6 @@ fn views_need_neither_terminal_nor_flags_nor_git_nor_cluster() {
         );
     }
     // Of the kit they get what works without a terminal.
-    const PURE: [&str; 4] = ["jiff", "serde_json", "strsim", "unicode-width"];
     for (name, optional) in dependencies("kit") {
         assert!(
             optional || PURE.contains(&name.as_str()),

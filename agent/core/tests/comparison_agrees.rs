@@ -4,6 +4,8 @@
 //! Reconciling compares records and confirms; the other two look at whole objects. Both begin with
 //! one pipeline and end with the API server's answer to a dry run, which is imitated here.
 
+#![allow(clippy::unwrap_used, clippy::case_sensitive_file_extension_comparisons)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 

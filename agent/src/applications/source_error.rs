@@ -97,7 +97,7 @@ mod tests {
             ),
             (RenderError::OutOfMemory(1 << 20), FailureKind::Input),
             (
-                RenderError::Timeout(Duration::from_secs(60)),
+                RenderError::Timeout(Duration::from_mins(1)),
                 FailureKind::Transient,
             ),
             (

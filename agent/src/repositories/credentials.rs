@@ -228,6 +228,8 @@ fn proxy(entry: &RepositoryEntry) -> Option<ProxySettings> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use k8s_openapi::ByteString;
 
     use super::*;
@@ -255,15 +257,15 @@ mod tests {
                 .map(ToString::to_string)
                 .collect()
         };
-        let first = texts(&[], &[bad.clone()]);
+        let first = texts(&[], from_ref(&bad));
         assert_eq!(first.len(), 1);
         assert!(
             first[0].contains("Secret bad: key url is missing"),
             "{first:?}"
         );
         // Another Secret changes: nothing new about this one.
-        assert!(texts(&[bad.clone()], &[good.clone(), bad.clone()]).is_empty());
-        assert!(texts(&[bad.clone()], &[good.clone()]).is_empty());
+        assert!(texts(from_ref(&bad), &[good.clone(), bad.clone()]).is_empty());
+        assert!(texts(from_ref(&bad), from_ref(&good)).is_empty());
         assert_eq!(texts(&[good], &[bad]).len(), 1);
     }
 

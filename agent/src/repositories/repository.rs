@@ -119,9 +119,9 @@ impl Repository {
                 self.list_failed.notify_one();
             }
         }
-        let stale = state.failure.as_ref().map(|(error, _)| error.clone());
+        let last_failure = state.failure.as_ref().map(|(error, _)| error.clone());
         let Some(refs) = state.refs.clone() else {
-            return Err(stale.unwrap_or_else(|| {
+            return Err(last_failure.unwrap_or_else(|| {
                 RepositoryError::Interrupted("its refs were not listed yet".into())
             }));
         };
@@ -138,7 +138,10 @@ impl Repository {
         match self.fetch_target(&mut state, &refs, target).await {
             Ok(checkout) => {
                 state.failed_targets.remove(target);
-                Ok(Checkout { stale, ..checkout })
+                Ok(Checkout {
+                    stale: last_failure,
+                    ..checkout
+                })
             }
             Err(error) => {
                 let earlier = state.failed_targets.get(target);

@@ -56,11 +56,14 @@ fn asks() {
     std::process::exit(i32::from(status.code()));
 }
 
+/// What was written so far and whether it ended, and who waits for more.
+type Output = (Mutex<(Vec<u8>, bool)>, Condvar);
+
 struct Terminal {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    output: Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>,
+    output: Arc<Output>,
     modes: String,
 }
 

@@ -42,7 +42,9 @@ pub(crate) fn build(arguments: &[&str], progress: &Progress) -> Result<()> {
     })?;
     let status = child.wait().context("cannot wait for cargo")?;
     if !status.success() {
-        said.iter().for_each(|line| say(line));
+        for line in &said {
+            say(line);
+        }
     }
     ensure!(
         status.success(),
@@ -183,7 +185,7 @@ mod tests {
     fn lines_end_with_either_mark() {
         let mut lines = Vec::new();
         each_line("one\rtwo\nthree".as_bytes(), |line| {
-            lines.push(line.to_owned())
+            lines.push(line.to_owned());
         })
         .unwrap();
         assert_eq!(lines, ["one", "two", "three"]);

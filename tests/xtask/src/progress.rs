@@ -4,6 +4,7 @@
 //! again; elsewhere (a pipe, CI) a line when it begins, one every half minute, and one at its end.
 //! Nothing is decided or done here.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,10 +135,10 @@ impl Part {
     fn line(&self, state: &State, elapsed: Duration) -> String {
         let mut line = format!("{} {}:", self.place, self.name);
         if state.total > 0 {
-            line += &format!(" {} of {}", state.done, state.total);
+            let _ = write!(line, " {} of {}", state.done, state.total);
         }
         if !state.doing.is_empty() {
-            line += &format!(" ({})", state.doing);
+            let _ = write!(line, " ({})", state.doing);
         }
         if state.total > 0 || !state.doing.is_empty() {
             line += ",";

@@ -188,12 +188,13 @@ mod tests {
 
     #[test]
     fn a_repository_is_listed_at_its_interval_or_earlier() {
+        use FailureKind::{Input, Remote, Transient};
+
         let seconds = |kind: Option<(FailureKind, u32)>, interval: Option<u64>| {
             let attempts = kind.map(|(kind, count)| failed(kind, count));
             poll_pause(attempts.as_ref(), interval.map(Duration::from_secs))
                 .map(|pause| pause.as_secs())
         };
-        use FailureKind::{Input, Remote, Transient};
         let cases = [
             (None, Some(30), Some(30)),
             (None, None, None),

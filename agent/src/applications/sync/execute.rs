@@ -95,7 +95,15 @@ pub(crate) async fn advance(
             .any(|hook| !hook.phases.is_empty());
     // A hook must not run twice because the agent ended between its creation and the report.
     if !request.is_resumed() && (runs_hooks || context.app.operation.is_some()) {
-        announce(context, draft, cache, request, &app_state, run.started).await?;
+        Box::pin(announce(
+            context,
+            draft,
+            cache,
+            request,
+            &app_state,
+            run.started,
+        ))
+        .await?;
     }
     if runs_hooks {
         hooks::find(&context.cluster, &app_state, &run).await;

@@ -65,7 +65,7 @@ pub(super) async fn compare(
         kinds: &kinds,
     };
     let renderer = Renderer::new(RendererConfig::new(program));
-    let (manifests, rendered) = render(&renderer, application, sources, &tree, &kinds).await?;
+    let (manifests, notices) = render(&renderer, application, sources, &tree, &kinds).await?;
     let (desired, rules) = pipeline
         .desired(manifests)
         .map_err(|problems| failed(&text::one_line(&pipeline::describe(&problems))))?;
@@ -101,7 +101,7 @@ pub(super) async fn compare(
         warnings: installation
             .warnings
             .into_iter()
-            .chain(rendered)
+            .chain(notices)
             .chain(notes)
             .chain(rules)
             .collect(),

@@ -17,6 +17,7 @@ use crate::commands::rollback::{message, revert};
 use crate::git::CommitInfo;
 
 /// What came of choosing.
+#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 pub(super) enum Chosen {
     /// There is nothing to do; why.
     Nothing(String),

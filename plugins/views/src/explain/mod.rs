@@ -198,15 +198,14 @@ fn others(inquiry: &Inquiry<'_>, causes: &mut [Cause], notes: &mut Vec<String>) 
             continue;
         }
         let kind = kind_of(&reason);
-        match causes.iter_mut().find(|cause| Some(cause.code) == kind) {
-            Some(cause) => cause.give(Some(given)),
-            None => {
-                let advice = inquiry.advice(&reason);
-                notes.push(match advice.as_str() {
-                    "" => format!("{}: {message}", given.code),
-                    advice => format!("{message}{advice}"),
-                });
-            }
+        if let Some(cause) = causes.iter_mut().find(|cause| Some(cause.code) == kind) {
+            cause.give(Some(given));
+        } else {
+            let advice = inquiry.advice(&reason);
+            notes.push(match advice.as_str() {
+                "" => format!("{}: {message}", given.code),
+                advice => format!("{message}{advice}"),
+            });
         }
     }
 }

@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// Exclusions, ignored differences and another method of tracking, all in one.
-const SETTINGS: &str = r#"
+const SETTINGS: &str = r"
 apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -26,7 +26,7 @@ data:
     jsonPointers: [/spec/replicas]
   application.resourceTrackingMethod: annotation+label
   installationID: one
-"#;
+";
 const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: token\n";
 
 /// What is found, without the times that stand in for unknown ones.

@@ -131,7 +131,9 @@ fn watched(mut command: Command, mut expected: impl FnMut(&str) -> bool) -> Resu
     }
     let status = child.wait().context("cannot wait for go")?;
     if !status.success() {
-        said.iter().for_each(|line| say(line));
+        for line in &said {
+            say(line);
+        }
         let words = command.get_args().map(|word| word.to_string_lossy());
         let words: Vec<_> = words.collect();
         bail!("go {} failed with {status}", words.join(" "));

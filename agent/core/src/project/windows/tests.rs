@@ -277,9 +277,7 @@ fn windows_that_cannot_be_read_let_nothing_pass_and_are_named() {
         .map(|problem| problem.to_string())
         .collect();
     assert!(
-        problems[0]
-            .to_string()
-            .contains("no time zone \"Mars/Olympus\"; UTC is used"),
+        problems[0].contains("no time zone \"Mars/Olympus\"; UTC is used"),
         "{problems:?}"
     );
 }

@@ -1,3 +1,4 @@
+use gitops_api::ApplicationSpec;
 use serde_json::json;
 
 use super::*;
