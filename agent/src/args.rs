@@ -116,7 +116,7 @@ fn any_duration(text: &str) -> Result<Duration, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = any_duration(text)?;
     if duration.is_zero() {
-        return Err("must be longer than nothing, for example 30s".into());
+        return Err("must be greater than zero, for example 30s".into());
     }
     Ok(duration)
 }

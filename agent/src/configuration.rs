@@ -234,7 +234,7 @@ impl NamespaceWatches<'_> {
                     Err(error) => tracing::warn!(
                         kind = std::any::type_name::<K>(),
                         error = chain(&error),
-                        "a watch broke; it is taken up again"
+                        "watch disconnected, reconnecting"
                     ),
                 }
             }

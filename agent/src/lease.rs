@@ -199,9 +199,9 @@ impl Holder {
         let params = PostParams::default();
         let release = self.api.replace(constants::LEASE_NAME, &params, &free);
         if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), release).await {
-            tracing::info!("gave the lease back");
+            tracing::info!("released lease");
         } else {
-            tracing::warn!("could not give the lease back; it runs out by itself");
+            tracing::warn!("could not release lease; it will expire");
         }
     }
 }

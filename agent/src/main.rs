@@ -39,6 +39,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    tracing::error!(error = format!("{error:#}"), "the agent stops");
+    tracing::error!(error = format!("{error:#}"), "agent failed");
     ExitCode::FAILURE
 }

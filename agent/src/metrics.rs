@@ -36,11 +36,11 @@ pub(crate) struct Metrics {
     pub(crate) objects: Gauge,
     /// Kinds the agent watches.
     pub(crate) watches: Gauge,
-    /// Watches that broke and were taken up again.
+    /// Watches that disconnected and were reopened.
     pub(crate) watch_errors: Counter,
     /// Applications the agent knows.
     pub(crate) applications: Gauge,
-    /// Applications waiting to be looked at.
+    /// Applications waiting to be reconciled.
     pub(crate) queue_depth: Gauge,
     /// 1 while this process holds the lease.
     pub(crate) leader: Gauge,
@@ -90,7 +90,7 @@ impl Metrics {
         let watch_errors = Counter::default();
         registry.register(
             "watch_errors",
-            "Watches that broke and were taken up again",
+            "Watches that disconnected and were reopened",
             watch_errors.clone(),
         );
         let applications = Gauge::default();
@@ -98,7 +98,7 @@ impl Metrics {
         let queue_depth = Gauge::default();
         registry.register(
             "queue_depth",
-            "Applications waiting to be looked at",
+            "Applications waiting to be reconciled",
             queue_depth.clone(),
         );
         let leader = Gauge::default();

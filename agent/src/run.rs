@@ -47,7 +47,7 @@ pub(crate) fn start(args: Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(32)
-        // Unoptimised builds of the Git and TLS libraries need more than the default 2 MiB; memory
+        // Unoptimized builds of the Git and TLS libraries need more than the default 2 MiB; memory
         // is only taken as it is used.
         .thread_stack_size(8 << 20)
         .enable_all()
@@ -123,7 +123,7 @@ fn finish(
     stop.cancel();
     match ended {
         Some(Ok(result)) => result,
-        Some(Err(error)) => Err(error).context("a part of the agent broke off"),
+        Some(Err(error)) => Err(error).context("a task of the agent ended"),
         None => Ok(()),
     }
 }
@@ -133,8 +133,8 @@ async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("told to stop"),
-        _ = interrupt.recv() => tracing::info!("told to stop"),
+        _ = terminate.recv() => tracing::info!("received shutdown signal"),
+        _ = interrupt.recv() => tracing::info!("received shutdown signal"),
         () = stop.cancelled() => {}
     }
     Ok(())
@@ -184,7 +184,7 @@ fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
 }
 
 fn beside_this_program(name: &str) -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find this binary's own path")?;
     Ok(program.with_file_name(name))
 }
 
@@ -195,8 +195,12 @@ async fn controller(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
     let renderer = renderer(args)?;
-    std::fs::create_dir_all(&args.cache_dir)
-        .with_context(|| format!("cannot make the cache folder {}", args.cache_dir.display()))?;
+    std::fs::create_dir_all(&args.cache_dir).with_context(|| {
+        format!(
+            "cannot create the cache directory {}",
+            args.cache_dir.display()
+        )
+    })?;
     let charts = ChartFetcher::new(FetcherConfig {
         max_age: args.poll_interval,
         ..FetcherConfig::new(args.cache_dir.join("charts"))

@@ -28,7 +28,7 @@ const ASCII: View = View {
     unicode: false,
     ..TERMINAL
 };
-const COLOUR: View = View {
+const COLOR: View = View {
     color: true,
     ..TERMINAL
 };
@@ -118,7 +118,7 @@ fn differences() {
     insta::assert_snapshot!("diff_terminal", at(&TERMINAL));
     insta::assert_snapshot!("diff_narrow", at(&NARROW));
     insta::assert_snapshot!("diff_ascii", at(&ASCII));
-    insta::assert_snapshot!("diff_color", at(&COLOUR));
+    insta::assert_snapshot!("diff_color", at(&COLOR));
     insta::assert_snapshot!(
         "diff_whole",
         shown(&everything, |diff| diff.whole = true, &TERMINAL)

@@ -556,7 +556,7 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
                 "waiting for healthy state of batch/Job/migrate",
                 "2026-11-21T11:59:40Z",
             )),
-            vec!["Syncing"],
+            vec!["Syncing", "Progressing"],
         ),
         (
             "drift, self-heal off",

@@ -33,7 +33,7 @@ const ASCII: View = View {
     unicode: false,
     ..TERMINAL
 };
-const COLOUR: View = View {
+const COLOR: View = View {
     color: true,
     ..TERMINAL
 };
@@ -229,7 +229,7 @@ fn lists() {
     insta::assert_snapshot!("list_terminal", listed(&all(), |_| {}, TERMINAL));
     insta::assert_snapshot!("list_narrow", listed(&all(), |_| {}, NARROW));
     insta::assert_snapshot!("list_ascii", listed(&all(), |_| {}, ASCII));
-    insta::assert_snapshot!("list_color", listed(&all(), |_| {}, COLOUR));
+    insta::assert_snapshot!("list_color", listed(&all(), |_| {}, COLOR));
     insta::assert_snapshot!(
         "list_wide_all_namespaces",
         listed(
@@ -270,7 +270,7 @@ fn details() {
     );
     insta::assert_snapshot!("detail_degraded", detailed(&degraded(), TERMINAL));
     insta::assert_snapshot!("detail_failed", detailed(&failed(), TERMINAL));
-    insta::assert_snapshot!("detail_failed_color", detailed(&failed(), COLOUR));
+    insta::assert_snapshot!("detail_failed_color", detailed(&failed(), COLOR));
     insta::assert_snapshot!("detail_broken", detailed(&broken(), TERMINAL));
     insta::assert_snapshot!("detail_new", detailed(&new(), TERMINAL));
 }
@@ -337,7 +337,7 @@ fn an_object_that_nobody_can_judge_is_named() {
 
 #[test]
 fn a_refused_request_is_no_reason_once_all_is_well() {
-    let refused = json!({"operationState": {"phase": "Error", "message": "no sync by hand",
+    let refused = json!({"operationState": {"phase": "Error", "message": "manual sync not allowed",
         "startedAt": "2026-11-21T11:55:00Z", "operation": {}}});
     let reason = |sync: &str| {
         let app = application("web", merged(status(sync, "Healthy"), &refused));
@@ -345,7 +345,10 @@ fn a_refused_request_is_no_reason_once_all_is_well() {
             .reason
             .map(|reason| reason.text)
     };
-    assert_eq!(reason("OutOfSync").as_deref(), Some("no sync by hand"));
+    assert_eq!(
+        reason("OutOfSync").as_deref(),
+        Some("manual sync not allowed")
+    );
     assert_eq!(reason("Synced"), None);
 }
 

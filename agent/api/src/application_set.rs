@@ -92,7 +92,7 @@ api_struct! {
             clusters: Option<ClusterGenerator>,
             /// Folders or files in Git.
             git: Option<GitGenerator>,
-            /// Repositories of an organisation.
+            /// Repositories of an organization.
             scm_provider: Option<ScmProviderGenerator>,
             /// Decisions of another controller.
             cluster_decision_resource: Option<DuckTypeGenerator>,
@@ -184,7 +184,7 @@ api_struct! {
 }
 
 api_struct! {
-    /// Repositories of an organisation. Providers are kept as JSON.
+    /// Repositories of an organization. Providers are kept as JSON.
     pub struct ScmProviderGenerator {
         optional {
             /// Filters; a repository must pass one.

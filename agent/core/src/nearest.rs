@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised_and_other_words_are_not() {
+    fn slips_are_recognized_and_other_words_are_not() {
         let known = ["PreSync", "PostSync", "SyncFail", "Skip"];
         assert_eq!(nearest("presync", known), Some("PreSync"));
         assert_eq!(nearest("PresSync", known), Some("PreSync"));

@@ -170,10 +170,7 @@ impl Server {
         let text = chain(error);
         if let Some(ending) = ending {
             if ending.expired {
-                let reason = format!(
-                    "nothing was heard for {} s",
-                    self.access.limits.idle.as_secs()
-                );
+                let reason = format!("no answer for {} s", self.access.limits.idle.as_secs());
                 return self.meaning(Failure::Timeout(reason));
             }
             if !text.contains("not our ref")

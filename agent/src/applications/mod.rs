@@ -45,7 +45,7 @@ pub(crate) async fn work(controller: Arc<Controller>) {
         // A reconciliation that panics costs one application one attempt, not the agent.
         let task = tokio::spawn(reconcile::reconcile(Arc::clone(&controller), key.clone()));
         let requeue = task.await.unwrap_or_else(|error| {
-            tracing::error!(application = %key, %error, "reconciliation broke off");
+            tracing::error!(application = %key, %error, "reconcile task panicked");
             Requeue::After(PANIC_DELAY)
         });
         if let Requeue::After(pause) = requeue {

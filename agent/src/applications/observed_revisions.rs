@@ -92,7 +92,7 @@ impl Inner {
 pub(crate) fn followed(source: &ApplicationSource) -> Option<Followed> {
     let in_git = source.chart.is_empty() && !source.repo_url.is_empty();
     in_git.then(|| {
-        let url = source::normalise(&source.repo_url);
+        let url = source::normalize(&source.repo_url);
         (url, source.target_revision.clone())
     })
 }

@@ -39,7 +39,7 @@ pub(super) async fn read(client: &Client, hook: &ObjectKey) -> Result<LogTail, S
                     Ok(_) => "it is gone".into(),
                 };
                 return Err(format!(
-                    "its log is not told, because what has to be masked in it is not known: \
+                    "log withheld: cannot determine which values to mask: \
                      Secret {name} cannot be read ({why}); see kubectl logs -n {} {}",
                     hook.namespace,
                     pod.name_any()
@@ -57,7 +57,7 @@ pub(super) async fn read(client: &Client, hook: &ObjectKey) -> Result<LogTail, S
     let log = pods.logs(&pod.name_any(), &params).await.ok();
     let told = log.and_then(|log| hook_log::told(&log, &secrets));
     Ok(LogTail {
-        text: told.map(|end| format!("its log ends: {end}")),
+        text: told.map(|end| format!("last log lines: {end}")),
         secrets,
     })
 }

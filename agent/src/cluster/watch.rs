@@ -93,7 +93,7 @@ impl Watches {
             let listed =
                 tokio::time::timeout(Duration::from_secs(30), synced.wait_for(|done| *done));
             if listed.await.is_err() {
-                tracing::warn!(kind = %gvk, "first listing takes long; going on without it");
+                tracing::warn!(kind = %gvk, "initial list is slow; continuing without it");
                 self.with(|running| {
                     if let Some(watch) = running.get_mut(&gvk.group_kind()) {
                         watch.given_up = true;
@@ -246,7 +246,7 @@ impl Watches {
                 Ok(None) => return,
                 Err(error) => {
                     self.metrics.watch_errors.inc();
-                    tracing::debug!(kind = %gvk, error = chain(&error), "watch broke; it is taken up again");
+                    tracing::debug!(kind = %gvk, error = chain(&error), "watch disconnected, reconnecting");
                     continue;
                 }
             };

@@ -181,7 +181,7 @@ fn edited(
     } else {
         Some(spec.files_repo_url.clone())
     };
-    let url = url.map(|url| source::normalise(&url)).unwrap_or_default();
+    let url = url.map(|url| source::normalize(&url)).unwrap_or_default();
     let edits = spec
         .files
         .iter()
@@ -189,7 +189,7 @@ fn edited(
         .collect::<Result<std::collections::BTreeMap<_, _>, String>>()?;
     let mut any = false;
     for found in &mut found {
-        if !found.is_chart() && source::normalise(&found.spec.repo_url) == url {
+        if !found.is_chart() && source::normalize(&found.spec.repo_url) == url {
             any = true;
             found.tree = Arc::new(EditedTree {
                 base: found.tree.clone(),

@@ -66,7 +66,7 @@ async fn notice(client: Client, namespace: &str, queue: &Queue<String>) {
             Ok(Some(_)) => {}
             Ok(None) => return,
             // Without the definition there are no Previews; it may still come.
-            Err(error) => tracing::debug!(error = chain(&error), "the watch of Previews broke"),
+            Err(error) => tracing::debug!(error = chain(&error), "watch of Previews disconnected"),
         }
     }
 }
@@ -87,7 +87,7 @@ async fn work(client: Client, controller: Arc<Controller>, queue: Arc<Queue<Stri
                 Some(RETRY_DELAY)
             }
             Err(error) => {
-                tracing::error!(preview = name, %error, "answering a Preview broke off");
+                tracing::error!(preview = name, %error, "preview task panicked");
                 None
             }
         };

@@ -180,13 +180,13 @@ async fn readers(
     context: &ReconcileContext<'_>,
     of: &ResolvedSource,
 ) -> (Vec<Reader>, Vec<String>) {
-    let url = source::normalise(&of.spec.repo_url);
+    let url = source::normalize(&of.spec.repo_url);
     let (mut readers, mut unknown) = (Vec::new(), Vec::new());
     for other in context.controller.configuration.applications.state() {
         let other_key = AppKey::of(other.as_ref());
         let sources = other.spec.effective_sources();
         let near = |place: &usize| {
-            sources[*place].chart.is_empty() && source::normalise(&sources[*place].repo_url) == url
+            sources[*place].chart.is_empty() && source::normalize(&sources[*place].repo_url) == url
         };
         let places: Vec<usize> = (0..sources.len()).filter(near).collect();
         if other_key == *context.key || places.is_empty() {
@@ -247,7 +247,7 @@ fn repositories(found: &[ResolvedSource]) -> Vec<Vec<usize>> {
         if source.is_chart() {
             continue;
         }
-        let url = source::normalise(&source.spec.repo_url);
+        let url = source::normalize(&source.spec.repo_url);
         match groups.iter_mut().find(|(known, _)| *known == url) {
             Some((_, places)) => places.push(place),
             None => groups.push((url, vec![place])),

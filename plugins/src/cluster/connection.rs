@@ -90,7 +90,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_key: Option<PathBuf>,
 
-    /// Longest wait for one answer: 5s, 2m; 0 waits without end [default: 20s]
+    /// Longest wait for one answer: 5s, 2m; 0 means no timeout [default: 20s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
 }

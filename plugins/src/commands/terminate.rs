@@ -33,7 +33,7 @@ pub struct TerminateArgs {
     #[arg(value_name = "APP", required = !prompt::can_pick())]
     pub application: Option<String>,
 
-    /// Longest wait for the end: 90s, 10m; 0 waits without end
+    /// Longest wait for the end: 90s, 10m; 0 means no timeout
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub timeout: Duration,
 

@@ -52,7 +52,7 @@ pub struct WaitArgs {
     #[arg(long)]
     pub sync: bool,
 
-    /// Longest wait: 90s, 10m; 0 waits without end
+    /// Longest wait: 90s, 10m; 0 means no timeout
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 

@@ -1,12 +1,12 @@
 //! When a remote of a clone is the repository an Application names, and which names are safe to
 //! hand to git.
 
-use gitops_core::source::{host, normalise};
+use gitops_core::source::{host, normalize};
 
 /// Whether two addresses mean one repository. Users often clone over ssh what the agent reads
 /// over https: host and path decide, unless the scheme is the same and so must be the rest.
 pub fn same_repository(one: &str, other: &str) -> bool {
-    let (one, other) = (normalise(one), normalise(other));
+    let (one, other) = (normalize(one), normalize(other));
     if one == other {
         return true;
     }
@@ -24,7 +24,7 @@ struct Parts<'a> {
     path: &'a str,
 }
 
-/// The parts of a normalised address that is reached over a network.
+/// The parts of a normalized address that is reached over a network.
 fn parts(url: &str) -> Option<Parts<'_>> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "http" | "https" | "ssh" | "git") {
@@ -45,7 +45,7 @@ fn parts(url: &str) -> Option<Parts<'_>> {
 /// Whether an address that a cluster named may be handed to git: over a network, nothing that
 /// runs a program or reads this machine's files.
 pub(super) fn is_remote(url: &str) -> bool {
-    let normal = normalise(url);
+    let normal = normalize(url);
     parts(&normal).is_some_and(|parts| !parts.host.starts_with('-') && !parts.path.is_empty())
         && !url.trim_start().starts_with('-')
         && !url.contains(['\0', '\n', '\r'])

@@ -398,7 +398,7 @@ async fn matching_remote(
         let addresses = [configured.as_deref().unwrap_or_default(), &used];
         if wanted.is_some()
             || addresses.iter().any(|address| {
-                gitops_core::source::normalise(address) == gitops_core::source::normalise(repo_url)
+                gitops_core::source::normalize(address) == gitops_core::source::normalize(repo_url)
             })
         {
             return Ok(Some((name.to_owned(), used)));
@@ -451,7 +451,7 @@ fn directory_name(url: &str) -> String {
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         .take(40)
         .collect();
-    let digest = Sha256::digest(gitops_core::source::normalise(&clean).as_bytes());
+    let digest = Sha256::digest(gitops_core::source::normalize(&clean).as_bytes());
     let short = hex::encode(&digest[..8]);
     format!("{last}-{short}")
 }

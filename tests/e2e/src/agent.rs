@@ -231,7 +231,7 @@ impl Drop for Agent {
     }
 }
 
-/// A log line without colours.
+/// A log line without colors.
 fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut escaped = false;

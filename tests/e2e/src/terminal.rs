@@ -252,10 +252,10 @@ impl Ended {
         self.check(shown, &format!("shows {text:?}"))
     }
 
-    /// The terminal is as it was: cursor shown, no colour left on, no pieces of escape codes.
+    /// The terminal is as it was: cursor shown, no color left on, no pieces of escape codes.
     #[track_caller]
     pub fn is_tidy(&self) -> &Self {
-        self.check(self.tidy, "leaves cursor, colour and screen as they were");
+        self.check(self.tidy, "leaves cursor, color and screen as they were");
         let pieces = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[?25", "[2K"];
         for piece in pieces {
             self.check(

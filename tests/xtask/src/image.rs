@@ -79,8 +79,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // What changes least comes first, so that an upgrade downloads little.
     image.args(["--file", &file(&certificates()?, CERTIFICATES)]);
     image.args(["--program", &file(&ssh()?, "/usr/bin/ssh")]);
-    let licence = tools::repository().join("LICENSE");
-    image.args(["--layer", "--file", &file(&licence, "/LICENSE")]);
+    let license = tools::repository().join("LICENSE");
+    image.args(["--layer", "--file", &file(&license, "/LICENSE")]);
     let renderer = tools::renderer_for("linux", arch)?;
     image.args(["--file", &file(&renderer, "/gitops-renderer")]);
     image.args(["--layer", "--program", &file(&agent, "/gitops-agent")]);

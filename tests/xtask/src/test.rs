@@ -102,10 +102,12 @@ fn cargo(args: &Args, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
         .args(["test", "--no-fail-fast"])
+        // Of the workspace, so that dependencies are asked for what they were built with.
+        .arg("--workspace")
         .args(if args.e2e {
-            ["--package", "gitops-e2e"].as_slice()
+            ["--test", "e2e"].as_slice()
         } else {
-            &["--workspace"]
+            &[]
         })
         .args(more);
     command.current_dir(tools::repository());

@@ -55,9 +55,9 @@ impl fmt::Display for MutatedByAdmission {
         let fields = listing::shortened(&self.fields, NAMED, "; ");
         write!(f, "admission overrules Git: {fields}")?;
         if self.by.is_empty() {
-            write!(f, "; look for an admission webhook or policy that does it")?;
+            write!(f, "; check admission webhooks and policies")?;
         } else {
-            write!(f, "; asked about this kind: {}", self.by.join(", "))?;
+            write!(f, "; webhooks matching this kind: {}", self.by.join(", "))?;
         }
         write!(f, "; change that, or write its value into Git")
     }

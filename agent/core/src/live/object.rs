@@ -50,7 +50,7 @@ pub struct LiveObject {
     pub on_deletion: OnDeletion,
     /// `argocd.argoproj.io/ignore-healthcheck: "true"`.
     pub ignore_health: bool,
-    /// It is a hook, and so no part of what is synchronised.
+    /// It is a hook, and so no part of what is synchronized.
     pub hook: bool,
     /// The run of an operation that created it, when it is a hook.
     pub operation: Option<String>,

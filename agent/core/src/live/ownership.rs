@@ -420,12 +420,12 @@ mod tests {
             json!({"manager": manager, "operation": "Update", "apiVersion": version,
                 "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:spec": {field: {}}}})
         };
-        let mut agent = entry("gitops-agent", "x/v1alpha1", "f:colour");
+        let mut agent = entry("gitops-agent", "x/v1alpha1", "f:color");
         agent["operation"] = json!("Apply");
         let object = |others: &[Value]| {
             let mut list = vec![agent.clone()];
             list.extend_from_slice(others);
-            json!({"apiVersion": "x/v1alpha1", "spec": {"size": 5, "colour": "red"},
+            json!({"apiVersion": "x/v1alpha1", "spec": {"size": 5, "color": "red"},
                 "metadata": {"managedFields": list}})
         };
         let who = |others: &[Value], field: &str| {
@@ -436,7 +436,7 @@ mod tests {
         let edit = entry("kubectl-edit", "x/v1", "f:replicas");
         let one = std::slice::from_ref(&edit);
         assert_eq!(who(one, "size").as_deref(), Some("kubectl-edit"));
-        assert_eq!(who(one, "colour"), None, "the agent has it");
+        assert_eq!(who(one, "color"), None, "the agent has it");
         let another = entry("operator", "x/v1", "f:other");
         assert_eq!(who(&[edit.clone(), another], "size"), None);
         let same = entry("operator", "x/v1alpha1", "f:other");

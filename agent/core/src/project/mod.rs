@@ -11,7 +11,7 @@ pub mod windows;
 use gitops_api::project::AppProjectSpec;
 
 use self::denial::quoted;
-use crate::source::{has_dot_segments, normalise};
+use crate::source::{has_dot_segments, normalize};
 use crate::{glob, mask};
 
 pub use self::denial::Denial;
@@ -20,12 +20,12 @@ pub use self::kinds::{denied_objects, permits_object};
 
 /// Whether a repository may be used: some pattern of `sourceRepos` matches and none denies.
 ///
-/// URLs are compared normalised; `*` stays within a path segment, `**` does not, a lone `*`
+/// URLs are compared normalized; `*` stays within a path segment, `**` does not, a lone `*`
 /// allows all. A pattern `!x` denies x, and allows everything else, as in Argo CD.
 pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result<(), Denial> {
     let shown = mask::mask_text::<&str>(url, &[]);
     let what = format!("repository {shown}");
-    let wanted = normalise(url);
+    let wanted = normalize(url);
     let mut allowed = false;
     for pattern in &spec.source_repos {
         match pattern.strip_prefix('!') {
@@ -55,7 +55,7 @@ pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result
 }
 
 fn matches_url(pattern: &str, url: &str) -> bool {
-    pattern == "*" || glob::matches_path(&normalise(pattern), url)
+    pattern == "*" || glob::matches_path(&normalize(pattern), url)
 }
 
 #[cfg(test)]

@@ -400,7 +400,7 @@ fn deletions() -> Vec<Reason> {
             objects: Names::of([key("", "PersistentVolumeClaim", "data")]),
         },
         Reason::DeletionFailed {
-            detail: "its objects cannot be looked up: the API server cannot be reached".into(),
+            detail: "cannot look up its objects: the API server cannot be reached".into(),
         },
     ]
 }

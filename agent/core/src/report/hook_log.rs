@@ -117,7 +117,7 @@ pub fn told(log: &str, secrets: &[String]) -> Option<String> {
     Some(format!("… {}", end.trim_start()))
 }
 
-/// Text without colours and other control characters.
+/// Text without colors and other control characters.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

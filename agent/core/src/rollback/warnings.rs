@@ -85,7 +85,7 @@ fn about_object(evidence: &Evidence<'_>, object: &PreviewObject, found: &mut Vec
         ),
         PreviewAction::Create if holds_data(&key, manifest) => add(
             CautionCode::Data,
-            format!("{name} is created anew and starts empty: what it held is not in Git"),
+            format!("{name} is recreated and starts empty: what it held is not in Git"),
         ),
         PreviewAction::Prune if key.group.is_empty() && key.kind == "Namespace" => add(
             CautionCode::Namespace,

@@ -51,7 +51,7 @@ pub struct Settings {
     pub tracking: Tracking,
     /// `kustomize.buildOptions`, split at spaces.
     pub kustomize_build_options: Vec<String>,
-    /// `kustomize.enable`, `helm.enable`: whether folders are recognised as such.
+    /// `kustomize.enable`, `helm.enable`: whether folders are recognized as such.
     pub kustomize_enabled: bool,
     /// See [`kustomize_enabled`](Self::kustomize_enabled).
     pub helm_enabled: bool,

@@ -18,7 +18,7 @@ pub use self::repositories::{
     RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
 };
 pub use self::retry::{FailedAttempts, FailureKind, pause, poll_pause};
-pub use self::url::{has_dot_segments, host, normalise};
+pub use self::url::{has_dot_segments, host, normalize};
 pub use self::validation::{SpecProblem, validate};
 
 /// Whether a source has no manifests of its own: other sources read its files by its `ref`.

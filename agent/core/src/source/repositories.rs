@@ -6,7 +6,7 @@ use std::fmt;
 use gitops_api::constants::{label, secret_type};
 
 use super::credentials::RepositoryEntry;
-use super::url::{has_dot_segments, host, normalise};
+use super::url::{has_dot_segments, host, normalize};
 
 /// A Secret of the agent's namespace, as far as it matters here.
 #[derive(Clone, Copy)]
@@ -138,7 +138,7 @@ impl RepositorySecrets {
 
 /// Secrets of registries leave out `oci://`, sources of charts may too.
 fn identity(url: &str) -> String {
-    let url = normalise(url);
+    let url = normalize(url);
     url.strip_prefix("oci://").map(str::to_owned).unwrap_or(url)
 }
 

@@ -4,7 +4,7 @@
 /// end, scp-style (`git@host:path`) and `ssh://` alike. Not for connecting: the case is lost.
 ///
 /// Source: Argo CD, `NormalizeGitURL`, which keeps a slash at the end.
-pub fn normalise(url: &str) -> String {
+pub fn normalize(url: &str) -> String {
     let lower = url.trim().to_lowercase();
     let url = lower.trim_end_matches('/');
     let url = url
@@ -76,8 +76,8 @@ mod tests {
             ("", ""),
         ];
         for (url, expected) in cases {
-            assert_eq!(normalise(url), expected, "{url}");
-            assert_eq!(normalise(&normalise(url)), expected, "{url}");
+            assert_eq!(normalize(url), expected, "{url}");
+            assert_eq!(normalize(&normalize(url)), expected, "{url}");
         }
     }
 

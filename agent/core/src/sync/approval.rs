@@ -62,7 +62,7 @@ pub fn how(subject: Subject<'_>, approval: &Approval) -> String {
     let note = match approval {
         Approval::Given | Approval::Missing => String::new(),
         Approval::TooOld(time) => {
-            format!(" (the consent of {time} was given before this was asked)")
+            format!(" (the approval of {time} was given before this was asked)")
         }
         Approval::Unreadable(text) => format!(
             " ({} is {text:?}, which is no time such as 2026-01-31T12:00:00Z)",

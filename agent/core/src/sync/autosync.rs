@@ -1,6 +1,6 @@
 //! Whether to act without being asked: automated sync, retries and self-heal.
 //!
-//! Differs from Argo CD where its behaviour is a known fault: a failed attempt does not end
+//! Differs from Argo CD where its behavior is a known fault: a failed attempt does not end
 //! self-heal, and only the drifted objects themselves, by full identity, are healed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -139,7 +139,9 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
                     }
                     outcome => outcome,
                 },
-                (Some(_), None) => Outcome::Failed("it is gone: somebody deleted it".into()),
+                (Some(_), None) => {
+                    Outcome::Failed("it is gone: it was deleted by another client".into())
+                }
                 (None, None) => return None,
             };
             (known != Some(&outcome)).then_some((phase, key, outcome))

@@ -180,7 +180,7 @@ fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskStat
     let own = applied || situation.comparison.get(key).is_some_and(State::is_synced);
     let Some(live) = situation.live.get(key) else {
         return if applied {
-            TaskState::Broken("it is gone: somebody deleted it".into())
+            TaskState::Broken("it is gone: it was deleted by another client".into())
         } else {
             TaskState::Done
         };

@@ -176,7 +176,7 @@ async fn probe_leftovers(
             continue;
         }
         if let Err(error) = cluster.refresh(&gvk, &key).await {
-            tracing::debug!(application = %context.key, object = %key, %error, "a left-over object cannot be read");
+            tracing::debug!(application = %context.key, object = %key, %error, "cannot read orphaned object");
         }
     }
 }

@@ -73,7 +73,7 @@ pub(crate) async fn delete(
     }
     let known = cluster.as_deref().ok();
     if let Err(error) = prepare::find_objects(controller, known, app).await {
-        let detail = format!("its objects cannot be looked up: {error}");
+        let detail = format!("cannot look up its objects: {error}");
         return Box::pin(progress::report_blocked(
             &controller.reporter,
             app,

@@ -82,7 +82,7 @@ pub(super) async fn awaits_next_owners(
     let revisions: Vec<String> = found.into_iter().map(|found| found.revision).collect();
     let behind = handover::unobserved_apps(controller, key, sources, &revisions);
     if !behind.is_empty() {
-        tracing::debug!(application = %key, ?behind, "the deletion waits for the look of others");
+        tracing::debug!(application = %key, ?behind, "deletion waits for other applications to observe the revision");
     }
     !behind.is_empty()
 }

@@ -47,7 +47,7 @@ pub(crate) async fn fetch(
                 return Err(SourceError::Dependency { chart, reason }.into());
             }
             DependencySource::Directory(path) => {
-                let path = normalise(&inside(&path)).ok_or_else(|| SourceError::Dependency {
+                let path = normalize(&inside(&path)).ok_or_else(|| SourceError::Dependency {
                     chart: dependency.name,
                     reason: format!("{path} leads out of the repository"),
                 })?;
@@ -98,7 +98,7 @@ pub(crate) fn overlay(
 }
 
 /// `a/b/../c` as `a/c`; `None` when it leaves the root.
-fn normalise(path: &str) -> Option<String> {
+fn normalize(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

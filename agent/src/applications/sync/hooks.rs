@@ -30,7 +30,7 @@ pub(crate) async fn find(cluster: &Cluster, app_state: &AppState, run: &Run) {
             continue;
         }
         if let Err(error) = cluster.refresh(&hook.object.gvk, &key).await {
-            tracing::debug!(hook = %key, %error, "a hook cannot be looked up");
+            tracing::debug!(hook = %key, %error, "cannot look up hook");
         }
     }
 }

@@ -75,7 +75,7 @@ impl Access {
 
 /// Whether git reaches a repository over ssh.
 pub fn is_ssh(url: &str) -> bool {
-    source::normalise(url).starts_with("ssh://")
+    source::normalize(url).starts_with("ssh://")
 }
 
 /// What may be committed as the repository's address; refuses one that holds a password.

@@ -21,7 +21,7 @@ pub const CREATOR: &str = "kubectl-gitops-bootstrap";
 
 /// Name of the Secret of a repository: `repo-fleet-1a2b3c4d`.
 pub fn name(url: &str) -> String {
-    let normal = source::normalise(url);
+    let normal = source::normalize(url);
     let last = normal.rsplit('/').next().unwrap_or_default();
     let last: String = last
         .chars()
@@ -62,7 +62,7 @@ pub fn secret(url: &str, namespace: &str, access: &Access, key: Option<&str>) ->
 /// The Secret among these from which the agent would take credentials for the repository, and the
 /// private key in it: one of the repository before one of a prefix of its address.
 pub fn existing(url: &str, secrets: &[Secret]) -> Option<(String, Option<String>)> {
-    let wanted = source::normalise(url);
+    let wanted = source::normalize(url);
     let value = |secret: &Secret, key: &str| {
         let bytes = secret.data.as_ref()?.get(key)?;
         String::from_utf8(bytes.0.clone()).ok()
@@ -92,14 +92,14 @@ pub fn existing(url: &str, secrets: &[Secret]) -> Option<(String, Option<String>
     };
     let repository = secrets.iter().find(|secret| {
         of_type(secret, secret_type::REPOSITORY)
-            && value(secret, "url").is_some_and(|url| source::normalise(&url) == wanted)
+            && value(secret, "url").is_some_and(|url| source::normalize(&url) == wanted)
             && has_credentials(secret)
     });
     let prefix = || {
         secrets
             .iter()
             .filter(|secret| of_type(secret, secret_type::REPO_CREDS) && has_credentials(secret))
-            .filter_map(|secret| Some((source::normalise(&value(secret, "url")?), secret)))
+            .filter_map(|secret| Some((source::normalize(&value(secret, "url")?), secret)))
             .filter(|(prefix, _)| {
                 wanted
                     .strip_prefix(prefix.as_str())
@@ -176,7 +176,7 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
 
 /// Host and port of an ssh address, as known_hosts names them: `host` or `[host]:2222`.
 pub fn ssh_host(url: &str) -> Option<String> {
-    let normal = source::normalise(url);
+    let normal = source::normalize(url);
     let rest = normal.strip_prefix("ssh://")?;
     let authority = rest.split('/').next()?;
     let host = authority

@@ -72,7 +72,7 @@ pub struct DiffArgs {
     #[arg(long)]
     pub full: bool,
 
-    /// Longest wait for the agent: 30s, 5m; 0 waits without end [default: 2m]
+    /// Longest wait for the agent: 30s, 5m; 0 means no timeout [default: 2m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
 

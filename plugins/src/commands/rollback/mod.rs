@@ -122,7 +122,7 @@ pub struct RollbackArgs {
     #[arg(long)]
     pub no_wait: bool,
 
-    /// Longest wait until live: 30s, 5m; 0 waits without end [default: 5m]
+    /// Longest wait until live: 30s, 5m; 0 means no timeout [default: 5m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use gitops_api::Application;
 use gitops_api::preview::{PreviewRestore, PreviewRestoreSpec, PreviewSpec, PreviewStatus};
-use gitops_core::source::normalise;
+use gitops_core::source::normalize;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text::{one_line, short_revision};
 use gitops_views::rollback::plan::{FileChange, Kind, Plan};
@@ -257,10 +257,10 @@ impl Session {
             })
             .await?;
         let sources = application.spec.effective_sources();
-        let url = normalise(&restore.repo_url);
+        let url = normalize(&restore.repo_url);
         let source = sources
             .iter()
-            .position(|source| source.chart.is_empty() && normalise(&source.repo_url) == url)
+            .position(|source| source.chart.is_empty() && normalize(&source.repo_url) == url)
             .unwrap_or(0);
         Ok(Prepared::Ready(Box::new(RollbackReady {
             plan,
@@ -309,11 +309,11 @@ impl Session {
 
 /// Files the answer depends on: what was read, and what differs.
 fn read_paths<'a>(answer: &'a PreviewStatus, restore: &'a PreviewRestore) -> HashSet<&'a str> {
-    let url = normalise(&restore.repo_url);
+    let url = normalize(&restore.repo_url);
     answer
         .inputs
         .iter()
-        .filter(|inputs| normalise(&inputs.repo_url) == url)
+        .filter(|inputs| normalize(&inputs.repo_url) == url)
         .flat_map(|inputs| inputs.paths.iter().map(String::as_str))
         .chain(restore.files.iter().map(|file| file.path.as_str()))
         .collect()

@@ -3,7 +3,7 @@
 
 use gitops_api::Application;
 use gitops_api::preview::{PreviewSpec, PreviewStatus};
-use gitops_core::source::normalise;
+use gitops_core::source::normalize;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_views::rollback::target::Wanted;
@@ -111,7 +111,7 @@ impl Session {
 
     /// The repository of an address.
     pub(super) async fn open(&mut self, url: &str) -> Result<Repository, CommandError> {
-        let key = normalise(url);
+        let key = normalize(url);
         if let Some((_, open)) = self.repositories.iter().find(|(known, _)| *known == key) {
             return Ok(open.clone());
         }

@@ -234,10 +234,10 @@ pub fn at_one_revision(sources: &[ApplicationSource], revision: &str) -> Vec<Str
     let repository = sources
         .iter()
         .find(|source| source.chart.is_empty())
-        .map(|source| gitops_core::source::normalise(&source.repo_url));
+        .map(|source| gitops_core::source::normalize(&source.repo_url));
     let of = |source: &ApplicationSource| {
         let same = source.chart.is_empty()
-            && Some(gitops_core::source::normalise(&source.repo_url)) == repository;
+            && Some(gitops_core::source::normalize(&source.repo_url)) == repository;
         if same {
             revision.to_owned()
         } else {

@@ -53,7 +53,7 @@ async fn what_kustomize_and_helm_say_is_passed_on() {
     super::sources::write_chart(&repo, "chart", "web", "1.0.0");
     std::fs::write(
         repo.path().join("chart/templates/bad.yaml"),
-        "{{ fail \"the value colour is missing\" }}\n",
+        "{{ fail \"the value color is missing\" }}\n",
     )
     .unwrap();
     repo.commit(&[(
@@ -75,7 +75,7 @@ async fn what_kustomize_and_helm_say_is_passed_on() {
         .automated()
         .create()
         .await;
-    app.condition("ComparisonError", &["the value colour is missing"])
+    app.condition("ComparisonError", &["the value color is missing"])
         .await;
 }
 

@@ -132,7 +132,7 @@ async fn drift_is_shown_field_by_field_with_who_did_it() {
     assert_eq!(names.exits(1).stdout, "secret/token\ndeployment.apps/web\n");
     assert_eq!(questions(&world).await.len(), 0, "questions were left");
 
-    // On a terminal there is colour, and it says what to do next.
+    // On a terminal there is color, and it says what to do next.
     let mut terminal = person.gitops(&["diff", "shop"]).on_terminal(80, 30);
     terminal.shows("Next: kubectl gitops sync shop").await;
     terminal.ends().await.exits(1).is_tidy();

@@ -53,13 +53,11 @@ async fn a_scaled_deployment_is_scaled_back_and_the_object_says_so() {
 async fn deleted_objects_and_edited_labels_come_back() {
     let world = World::new("deleted").await;
     let repo = world.repo("config");
-    let labelled = config_map("labelled", "1").replace(
-        "name: labelled",
-        "name: labelled\n  labels:\n    team: shop",
-    );
+    let labeled = config_map("labeled", "1")
+        .replace("name: labeled", "name: labeled\n  labels:\n    team: shop");
     repo.commit(&[
         ("a.yaml", Some(&config_map("gone", "1"))),
-        ("b.yaml", Some(&labelled)),
+        ("b.yaml", Some(&labeled)),
     ]);
     let app = world.app("shop").repo(&repo).automated().create().await;
     app.synced().await;
@@ -73,24 +71,24 @@ async fn deleted_objects_and_edited_labels_come_back() {
     assert!(message.contains("deleted"), "{message}");
 
     let edit = json!({"metadata": {"labels": {"team": "nobody"}}});
-    maps.patch("labelled", &by("kubectl-label"), &Patch::Merge(&edit))
+    maps.patch("labeled", &by("kubectl-label"), &Patch::Merge(&edit))
         .await
         .unwrap();
-    let message = world.event("ConfigMap", "labelled", "SelfHealed").await;
+    let message = world.event("ConfigMap", "labeled", "SelfHealed").await;
     assert!(message.contains("team"), "{message}");
     world
-        .object("labelled", "team shop", |map: &ConfigMap| {
+        .object("labeled", "team shop", |map: &ConfigMap| {
             map.labels()["team"] == "shop"
         })
         .await;
 
     // Also when the label goes by which the agent watches.
     let edit = json!({"metadata": {"labels": {"gitops-agent.io/managed-by": null}}});
-    maps.patch("labelled", &by("kubectl-label"), &Patch::Merge(&edit))
+    maps.patch("labeled", &by("kubectl-label"), &Patch::Merge(&edit))
         .await
         .unwrap();
     world
-        .object("labelled", "watched again", |map: &ConfigMap| {
+        .object("labeled", "watched again", |map: &ConfigMap| {
             map.labels().contains_key("gitops-agent.io/managed-by")
         })
         .await;

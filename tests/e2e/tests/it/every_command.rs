@@ -127,7 +127,7 @@ async fn output_fits_whoever_reads_it() {
         let grey = person.plugin(&words).with("NO_COLOR", "1");
         let grey = grey.on_terminal(100, 40).ends().await;
         grey.is_tidy()
-            .check(!grey.bytes.contains("\u{1b}[3"), "has no colour");
+            .check(!grey.bytes.contains("\u{1b}[3"), "has no color");
         let narrow = person.plugin(&words).on_terminal(40, 60);
         narrow.ends().await.is_tidy();
         let Some(name) = command.document else {

@@ -78,7 +78,7 @@ async fn the_migration_of_the_examples_runs_before_anything_else_and_is_tidied_u
     let web = world.object("web", "there", |_: &Deployment| true).await;
     assert!(after.creation_timestamp() >= web.creation_timestamp());
 
-    // Hooks are no part of what is synchronised, and run again with the next sync.
+    // Hooks are no part of what is synchronized, and run again with the next sync.
     let first = after.uid();
     repo.write("web.yaml", &deployment("web", 2, "web:2"));
     world

@@ -169,7 +169,7 @@ async fn krew_installs_an_archive_and_removes_all_of_it() {
     let (manifest, archive) = (release.manifest(), release.archive());
     let (manifest, archive) = (manifest.to_string_lossy(), archive.to_string_lossy());
 
-    // Also downloads and unpacks, and wants a licence.
+    // Also downloads and unpacks, and wants a license.
     let validator = Environment::get().krew.join("validate-krew-manifest");
     let validated = person.types(&[&validator.to_string_lossy(), "-manifest", &manifest]);
     validated.run().await.exits(0);

@@ -1,4 +1,4 @@
-//! End-to-end tests: one binary, one behaviour a module. Run with `cargo xtask test`.
+//! End-to-end tests: one binary, one behavior a module. Run with `cargo xtask test`.
 
 #![allow(clippy::unwrap_used, clippy::large_futures)] // a test that cannot go on has failed
 

@@ -58,7 +58,7 @@ async fn the_label_of_other_tracking_methods_is_written_beside_the_annotation() 
     let label = "app.kubernetes.io/instance";
     let method = "  application.resourceTrackingMethod: annotation+label\n  installationID: one\n";
     world.configure(&settings(method)).await;
-    let marked = world.object("settings", "labelled", |map: &ConfigMap| {
+    let marked = world.object("settings", "labeled", |map: &ConfigMap| {
         map.labels().get(label).is_some_and(|name| name == "web")
     });
     let marked = marked.await;

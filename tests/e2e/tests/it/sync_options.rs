@@ -500,7 +500,7 @@ async fn an_object_of_an_older_version_of_its_kind_stays_synced() {
     let version = |name: &str, storage: bool| {
         json!({"name": name, "served": true, "storage": storage, "schema": {"openAPIV3Schema": {
             "type": "object", "properties": {"spec": {"type": "object", "properties": {
-                "size": {"type": "integer"}, "colour": {"type": "string", "default": "blue"}}}}}}})
+                "size": {"type": "integer"}, "color": {"type": "string", "default": "blue"}}}}}}})
     };
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

@@ -1,18 +1,18 @@
-//! What the demo prints: headings, commands, their output, times. Colours only on a terminal.
+//! What the demo prints: headings, commands, their output, times. Colors only on a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Standard output of the demo.
 pub(crate) struct Show {
-    colour: bool,
+    color: bool,
 }
 
 impl Show {
-    /// Colours when standard output is a terminal that wants them.
+    /// Colors when standard output is a terminal that wants them.
     pub(crate) fn new() -> Self {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colour }
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { color }
     }
 
     /// A heading.
@@ -55,7 +55,7 @@ impl Show {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour {
+        if self.color {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_owned()

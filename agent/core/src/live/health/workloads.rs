@@ -53,7 +53,7 @@ pub(super) fn deployment(object: &Value) -> Health {
     Health::healthy("")
 }
 
-/// Honours partitions; `OnDelete` never waits for Pods that are not replaced by themselves.
+/// Honors partitions; `OnDelete` never waits for Pods that are not replaced by themselves.
 pub(super) fn stateful_set(object: &Value) -> Health {
     let (spec, status) = (&object["spec"], &object["status"]);
     if number(&status["observedGeneration"]) == 0 || !is_observed(object) {

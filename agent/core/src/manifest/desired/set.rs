@@ -14,7 +14,7 @@ use crate::settings::ignore::IgnoreRules;
 pub struct DesiredSet {
     /// The objects, each once.
     pub objects: BTreeMap<ObjectKey, Arc<DesiredObject>>,
-    /// Hooks, which are not part of the synchronised state.
+    /// Hooks, which are not part of the synchronized state.
     pub hooks: Vec<Hook>,
     /// Identities that more than one manifest claims; the last one won.
     pub repeated: Vec<String>,

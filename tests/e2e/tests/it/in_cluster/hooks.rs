@@ -207,7 +207,7 @@ async fn fails(node: &Node<'_>) {
     let state = node.ended("fails", OperationPhase::Failed).await;
     for text in [
         "payments-migrate",
-        "its log ends: step 4 of the migration | ",
+        "last log lines: step 4 of the migration | ",
         "connecting as shop with *** | DB_PASSWORD=*** | relation \"payments\" does not exist | \
          ending with code 1",
     ] {
