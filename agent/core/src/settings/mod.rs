@@ -339,7 +339,7 @@ mod tests {
                 "\"labels\" is not annotation",
             ),
             ("helm.enable", "yes", "neither"),
-            ("resource.exclusions", "[{", "EOF"),
+            ("resource.exclusions", "[{", "unclosed bracket"),
             ("resource.exclusions", "{\"kinds\": []}", "must be a list"),
         ];
         for (key, value, expected) in cases {
