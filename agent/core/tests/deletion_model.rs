@@ -10,11 +10,13 @@ use gitops_api::constants::finalizer;
 use gitops_core::live::health::Health;
 use gitops_core::live::object::{LiveObject, OnDeletion};
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
-use gitops_core::manifest::hook::{DeletionPhase, Run};
+use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::{ObjectKey, Origin};
+use gitops_core::manifest::phase::Phase;
 use gitops_core::reason::Reason;
+use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::approval::Subject;
-use gitops_core::sync::deletion::{Action, Next, Situation, Verb, finalizers, next};
+use gitops_core::sync::deletion::{Next, Situation, finalizers, next};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -46,7 +48,7 @@ struct World {
     approved: Option<String>,
     uids: u64,
     /// Hooks that succeeded, by phase.
-    succeeded: BTreeSet<(DeletionPhase, ObjectKey)>,
+    succeeded: BTreeSet<(Phase, ObjectKey)>,
 }
 
 fn observed(value: &Value) -> LiveObject {
@@ -140,7 +142,7 @@ impl World {
         let live_hooks: HashMap<ObjectKey, LiveObject> = set
             .hooks
             .iter()
-            .flat_map(|hook| hook.deletion_phases.iter().map(|p| hook.key_at(*p, &run())))
+            .flat_map(|hook| hook.deletion_phases().map(|p| hook.key_in(p, &run())))
             .filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())))
             .collect();
         next(&Situation {
@@ -151,12 +153,12 @@ impl World {
             finalizers: &self.finalizers,
             since: since(),
             approved: self.approved.as_deref(),
-            default: OnDeletion::Goes,
+            default: OnDeletion::Delete,
             objects: &self.tracked(),
-            spared: &|key| claimed.contains(key),
+            is_protected: &|key| claimed.contains(key),
             hooks: Ok(&set.hooks),
             live_hooks: &live_hooks,
-            obstacle: None,
+            blocker: None,
             run: &run(),
         })
     }
@@ -169,7 +171,7 @@ impl World {
                 let waves: Vec<i64> = self
                     .tracked()
                     .iter()
-                    .filter(|live| live.on_deletion != OnDeletion::Stays && !live.hook)
+                    .filter(|live| live.on_deletion != OnDeletion::Retain && !live.hook)
                     .filter(|live| !claimed.contains(&live.key))
                     .map(|live| live.wave)
                     .collect();
@@ -178,8 +180,8 @@ impl World {
                 assert_eq!(owner, "shop", "{key} belongs to somebody else");
                 assert!(!claimed.contains(key), "{key} is wanted by somebody else");
                 assert_eq!(*uid, live.uid);
-                assert_ne!(live.on_deletion, OnDeletion::Stays, "{key} stays");
-                assert!(live.on_deletion != OnDeletion::Asks || self.approved.is_some());
+                assert_ne!(live.on_deletion, OnDeletion::Retain, "{key} stays");
+                assert!(live.on_deletion != OnDeletion::Confirm || self.approved.is_some());
                 assert_eq!(
                     waves.iter().max(),
                     Some(&live.wave),
@@ -193,23 +195,25 @@ impl World {
                 assert!(self.objects[key].hook);
                 self.objects.remove(key);
             }
-            Verb::RunHook(phase) => {
-                if *phase == DeletionPhase::PostDelete {
+            Verb::Apply => panic!("{key} is applied by a deletion"),
+            Verb::RunHook => {
+                let phase = action.phase;
+                if phase == Phase::PostDelete {
                     let cascades =
                         self.has(finalizer::RESOURCES) || self.has(finalizer::BACKGROUND);
                     assert!(!cascades, "objects are still to be deleted");
                 }
                 assert!(
-                    !self.succeeded.contains(&(*phase, key.clone())),
+                    !self.succeeded.contains(&(phase, key.clone())),
                     "{key} runs again though it succeeded"
                 );
                 let hook = set
                     .hooks
                     .iter()
-                    .find(|hook| hook.key_at(*phase, &run()) == *key)
+                    .find(|hook| hook.key_in(phase, &run()) == *key)
                     .unwrap();
                 self.uids += 1;
-                let mut manifest = hook.manifest_at(*phase, &run());
+                let mut manifest = hook.manifest_in(phase, &run());
                 manifest["metadata"]["uid"] = format!("h{}", self.uids).into();
                 let mut live = observed(&manifest);
                 assert!(
@@ -240,9 +244,9 @@ impl World {
                     let now = dice.of(&[HealthStatusCode::Healthy, HealthStatusCode::Degraded]);
                     live.health = Some(Health::new(now, ""));
                     if now == HealthStatusCode::Healthy {
-                        let phase = DeletionPhase::ALL
+                        let phase = [Phase::PreDelete, Phase::PostDelete]
                             .into_iter()
-                            .find(|phase| live.operation == Some(run().id_at(*phase)))
+                            .find(|phase| live.operation == Some(run().id_in(*phase)))
                             .unwrap();
                         self.succeeded.insert((phase, key));
                     }
@@ -319,7 +323,7 @@ fn every_deletion_ends_whoever_is_killed_meanwhile() {
             let stays = orphans
                 || foreign
                 || claimed.contains(key)
-                || live.on_deletion == OnDeletion::Stays;
+                || live.on_deletion == OnDeletion::Retain;
             assert_eq!(
                 world.objects.contains_key(key),
                 stays,
@@ -327,9 +331,9 @@ fn every_deletion_ends_whoever_is_killed_meanwhile() {
             );
         }
         for hook in &set.hooks {
-            for phase in &hook.deletion_phases {
-                let key = hook.key_at(*phase, &run());
-                assert!(world.succeeded.contains(&(*phase, key)), "story {seed}");
+            for phase in hook.deletion_phases() {
+                let key = hook.key_in(phase, &run());
+                assert!(world.succeeded.contains(&(phase, key)), "story {seed}");
             }
         }
     }

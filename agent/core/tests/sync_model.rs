@@ -5,17 +5,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use gitops_api::HookType;
 use gitops_api::status::ResourceResult;
-use gitops_api::{HookType, SyncPhase};
 use gitops_core::compare::comparison::{Comparison, State};
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::{ObjectKey, Origin};
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::phase::Phase;
 use gitops_core::reason::Reason;
+use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::plan::{Plan, Policy, plan};
-use gitops_core::sync::{Action, Next, Outcome, Record, Situation, Verb, next, observe};
+use gitops_core::sync::{Next, Outcome, Record, Situation, next, observe};
 use serde_json::{Value, json};
 
 /// Steps of all simulations together.
@@ -48,7 +50,7 @@ struct Cluster {
     objects: BTreeMap<ObjectKey, Object>,
     uids: u64,
     /// How often each hook was created in this run.
-    hooks_run: BTreeMap<(SyncPhase, ObjectKey), usize>,
+    hooks_run: BTreeMap<(Phase, ObjectKey), usize>,
 }
 
 fn manifest(index: u64, dice: &mut Dice) -> Value {
@@ -197,7 +199,7 @@ impl<'a> Now<'a> {
 fn all_delivered(comparison: &Comparison, record: &Record) {
     for (key, state) in comparison {
         let done = matches!(
-            record.get(SyncPhase::Sync, key),
+            record.get(Phase::Sync, key),
             Some(Outcome::Applied | Outcome::Pruned)
         );
         assert!(done || state.is_synced(), "{key} was left out: {state:?}");
@@ -235,14 +237,14 @@ impl World {
         wanted.chain(extra).collect()
     }
 
-    fn result(&self, phase: SyncPhase, key: &ObjectKey, outcome: &Outcome) -> ResourceResult {
+    fn result(&self, phase: Phase, key: &ObjectKey, outcome: &Outcome) -> ResourceResult {
         let is_hook = self.desired.hooks.iter().any(|hook| hook.key == *key);
         ResourceResult {
             group: key.group.clone(),
             kind: key.kind.clone(),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            sync_phase: Some(phase),
+            sync_phase: phase.sync_phase(),
             hook_type: is_hook.then_some(HookType::Sync),
             status: match outcome {
                 Outcome::Applied => Some(gitops_api::ResultCode::Synced),
@@ -357,7 +359,7 @@ impl World {
                 self.cluster.put(&action.key, &digest, None);
                 Some(Outcome::Applied)
             }
-            Verb::Prune { uid } => {
+            Verb::Delete { uid, .. } => {
                 let object = self.cluster.objects.get_mut(&action.key)?;
                 assert_eq!(object.live.uid, *uid);
                 assert!(
@@ -371,7 +373,8 @@ impl World {
             Verb::RunHook => {
                 let created = (action.phase, action.key.clone());
                 *self.cluster.hooks_run.entry(created).or_default() += 1;
-                self.cluster.put(&action.key, "hook", Some(self.run.id()));
+                self.cluster
+                    .put(&action.key, "hook", Some(self.run.id_in(action.phase)));
                 Some(Outcome::Running(String::new()))
             }
             Verb::DeleteHook { uid } => {
@@ -386,14 +389,15 @@ impl World {
 
     /// Everything before an action is as it should be: judged here, without the machine's own words.
     fn check_order(&self, action: &Action, record: &Record) {
-        let phase = |phase: SyncPhase| match phase {
-            SyncPhase::PreSync => 0,
-            SyncPhase::Sync | SyncPhase::Unknown => 1,
-            SyncPhase::PostSync => 2,
-            SyncPhase::SyncFail => 3,
+        let phase = |phase: Phase| match phase {
+            Phase::PreSync => 0,
+            Phase::Sync => 1,
+            Phase::PostSync => 2,
+            Phase::SyncFail => 3,
+            phase => panic!("{phase} in a sync"),
         };
-        if matches!(action.verb, Verb::Prune { .. } | Verb::DeleteHook { .. })
-            || action.phase == SyncPhase::SyncFail
+        if matches!(action.verb, Verb::Delete { .. } | Verb::DeleteHook { .. })
+            || action.phase == Phase::SyncFail
         {
             return;
         }
@@ -412,7 +416,7 @@ impl World {
             .unwrap();
         let own = (phase(action.phase), own_wave);
         // Everything is never pruned.
-        if action.phase == SyncPhase::PostSync && !self.desired.objects.is_empty() {
+        if action.phase == Phase::PostSync && !self.desired.objects.is_empty() {
             let leaving = |key: &&ObjectKey| key.name.starts_with("extra");
             let left = self.cluster.objects.keys().find(leaving);
             assert_eq!(left, None, "{} before what is pruned is gone", action.key);
@@ -425,10 +429,10 @@ impl World {
             }
         }
         for hook in &self.desired.hooks {
-            for earlier in &hook.phases {
-                if *earlier != SyncPhase::SyncFail && (phase(*earlier), hook.object.wave) < own {
+            for earlier in hook.sync_phases() {
+                if earlier != Phase::SyncFail && (phase(earlier), hook.object.wave) < own {
                     let done =
-                        matches!(record.get(*earlier, &hook.key), Some(Outcome::Succeeded(_)));
+                        matches!(record.get(earlier, &hook.key), Some(Outcome::Succeeded(_)));
                     assert!(done, "{} before hook {}", action.key, hook.key);
                 }
             }

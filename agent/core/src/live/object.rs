@@ -169,13 +169,13 @@ fn hook_health(object: &Value, assess: impl FnOnce(&Value) -> Option<Health>) ->
 /// What becomes of an object when its Application is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OnDeletion {
-    /// It says nothing: it goes, unless the Application says otherwise.
+    /// It says nothing: it is deleted, unless the Application says otherwise.
     #[default]
-    Goes,
-    /// `Delete=confirm`: nothing goes before somebody agreed.
-    Asks,
+    Delete,
+    /// `Delete=confirm`: nothing is deleted before it is approved.
+    Confirm,
     /// `Delete=false` or `helm.sh/resource-policy: keep`.
-    Stays,
+    Retain,
 }
 
 impl OnDeletion {
@@ -184,10 +184,10 @@ impl OnDeletion {
         let kept =
             object::annotation(object, constants::annotation::HELM_RESOURCE_POLICY) == Some("keep");
         match options.delete {
-            _ if kept => Self::Stays,
-            Some(Removal::Never) => Self::Stays,
-            Some(Removal::Confirmed) => Self::Asks,
-            Some(Removal::Allowed) | None => Self::Goes,
+            _ if kept => Self::Retain,
+            Some(Removal::Never) => Self::Retain,
+            Some(Removal::Confirmed) => Self::Confirm,
+            Some(Removal::Allowed) | None => Self::Delete,
         }
     }
 }

@@ -156,25 +156,27 @@ pub fn managed_namespace(
 fn scopes_defined(manifests: &[Manifest]) -> BTreeMap<GroupKind, Scope> {
     manifests
         .iter()
-        .filter(|manifest| {
-            manifest
-                .value
-                .get("kind")
-                .is_some_and(|kind| kind == "CustomResourceDefinition")
-        })
         .filter_map(|manifest| {
-            let spec = manifest.value.get("spec")?;
-            let group_kind = GroupKind {
-                group: spec.get("group")?.as_str()?.into(),
-                kind: spec.get("names")?.get("kind")?.as_str()?.into(),
-            };
-            let scope = match spec.get("scope")?.as_str()? {
+            let kind = defined_kind(&manifest.value)?;
+            let scope = match manifest.value.get("spec")?.get("scope")?.as_str()? {
                 "Cluster" => Scope::Cluster,
                 _ => Scope::Namespaced,
             };
-            Some((group_kind, scope))
+            Some((kind, scope))
         })
         .collect()
+}
+
+/// The kind that a CustomResourceDefinition defines.
+fn defined_kind(value: &Value) -> Option<GroupKind> {
+    if value.get("kind")? != "CustomResourceDefinition" {
+        return None;
+    }
+    let spec = value.get("spec")?;
+    Some(GroupKind {
+        group: spec.get("group")?.as_str()?.into(),
+        kind: spec.get("names")?.get("kind")?.as_str()?.into(),
+    })
 }
 
 /// A hook, marked as the application's like any of its objects.
@@ -209,8 +211,6 @@ fn as_hook(
         key,
         object: Arc::new(object),
         phases: marks.phases,
-        deletion_phases: marks.deletion_phases,
-        runs: marks.runs,
         deletion: marks.deletion,
         generates_name,
     })
@@ -306,6 +306,7 @@ fn finish(
         wave,
         options,
         images,
+        defined_kind: defined_kind(&value).map(Box::new),
         kind_known,
         implicit: false,
         ignore: None,

@@ -4,27 +4,18 @@
 //! Hooks"); when a hook runs is decided by the sync itself.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
+use gitops_api::HookType;
 use gitops_api::constants::{annotation, finalizer};
-use gitops_api::{HookType, SyncPhase};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::manifest::desired::DesiredObject;
 use crate::manifest::object;
 use crate::manifest::object::ObjectKey;
+use crate::manifest::phase::Phase;
 use crate::manifest::tracking::TrackingId;
-
-/// Phases in the order they run; a failure skips to the last.
-pub const PHASES: [SyncPhase; 4] = [
-    SyncPhase::PreSync,
-    SyncPhase::Sync,
-    SyncPhase::PostSync,
-    SyncPhase::SyncFail,
-];
 
 /// A hook of an application.
 #[derive(Clone, Debug)]
@@ -33,43 +24,12 @@ pub struct Hook {
     pub key: ObjectKey,
     /// The manifest.
     pub object: Arc<DesiredObject>,
-    /// Phases of a sync it runs in; none for hooks of a deletion and those that never run.
-    pub phases: Vec<SyncPhase>,
-    /// Phases of the Application's deletion it runs in.
-    pub deletion_phases: Vec<DeletionPhase>,
-    /// Whether anything ever runs it; `Skip` and Helm's tests are never run.
-    pub runs: bool,
+    /// Phases it runs in, in order; none for those that never run: `Skip` and Helm's tests.
+    pub phases: Vec<Phase>,
     /// When it is deleted.
     pub deletion: Deletion,
     /// It has a `generateName`.
     pub generates_name: bool,
-}
-
-/// Phase of the deletion of an Application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum DeletionPhase {
-    /// Before its objects are deleted.
-    PreDelete,
-    /// After they are gone.
-    PostDelete,
-}
-
-impl DeletionPhase {
-    /// Both, in order.
-    pub const ALL: [Self; 2] = [Self::PreDelete, Self::PostDelete];
-
-    fn kind(self) -> HookType {
-        match self {
-            Self::PreDelete => HookType::PreDelete,
-            Self::PostDelete => HookType::PostDelete,
-        }
-    }
-}
-
-impl fmt::Display for DeletionPhase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind().fmt(f)
-    }
 }
 
 /// When a hook's object is deleted.
@@ -86,12 +46,8 @@ pub struct Deletion {
 /// What a manifest says about being a hook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Phases of a sync, in order.
-    pub phases: Vec<SyncPhase>,
-    /// Phases of a deletion, in order.
-    pub deletion_phases: Vec<DeletionPhase>,
-    /// Whether anything ever runs it.
-    pub runs: bool,
+    /// Phases it runs in, in order.
+    pub phases: Vec<Phase>,
     /// When it is deleted.
     pub deletion: Deletion,
 }
@@ -118,14 +74,8 @@ pub fn marks(value: &Value) -> Option<Marks> {
     } else {
         of_argo.into_iter().map(HookType::from).collect()
     };
-    let phases = PHASES
-        .into_iter()
-        .filter(|phase| kinds.iter().any(|kind| phase_of(*kind) == Some(*phase)))
-        .collect::<Vec<_>>();
-    let deletion_phases: Vec<DeletionPhase> = DeletionPhase::ALL
-        .into_iter()
-        .filter(|phase| kinds.contains(&phase.kind()))
-        .collect();
+    let phases = Phase::WITH_HOOKS.into_iter();
+    let phases = phases.filter(|phase| phase.hook_type().is_some_and(|kind| kinds.contains(&kind)));
     let policies: BTreeSet<&str> = listed(annotation::HOOK_DELETE_POLICY)
         .into_iter()
         .chain(listed(annotation::HELM_HOOK_DELETE_POLICY))
@@ -140,9 +90,7 @@ pub fn marks(value: &Value) -> Option<Marks> {
         deletion.before_creation = true;
     }
     Some(Marks {
-        runs: !phases.is_empty() || !deletion_phases.is_empty(),
-        phases,
-        deletion_phases,
+        phases: phases.collect(),
         deletion,
     })
 }
@@ -157,28 +105,6 @@ fn of_helm_type(name: &str) -> HookType {
     }
 }
 
-fn phase_of(kind: HookType) -> Option<SyncPhase> {
-    match kind {
-        HookType::PreSync => Some(SyncPhase::PreSync),
-        HookType::Sync => Some(SyncPhase::Sync),
-        HookType::PostSync => Some(SyncPhase::PostSync),
-        HookType::SyncFail => Some(SyncPhase::SyncFail),
-        _ => None,
-    }
-}
-
-/// The hook type of a phase.
-pub fn type_of(phase: SyncPhase) -> Option<HookType> {
-    [
-        HookType::PreSync,
-        HookType::Sync,
-        HookType::PostSync,
-        HookType::SyncFail,
-    ]
-    .into_iter()
-    .find(|kind| phase_of(*kind) == Some(phase))
-}
-
 /// One run of the operation that hooks are run by: the same after a restart of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -189,30 +115,35 @@ pub struct Run {
 }
 
 impl Run {
-    /// Value of the annotation by which a hook's object is known to be of this run.
-    pub fn id(&self) -> String {
-        self.started.as_second().to_string()
-    }
-
-    /// The same for a phase of a deletion: one manifest may be a hook of both.
-    pub fn id_at(&self, phase: DeletionPhase) -> String {
-        format!("{}-{phase}", self.id()).to_lowercase()
+    /// Value of the annotation by which a hook's object is known to be of this run: one for all
+    /// phases of a sync, one for each phase of a deletion, because one manifest may be a hook of
+    /// both.
+    pub fn id_in(&self, phase: Phase) -> String {
+        let started = self.started.as_second();
+        if phase.is_of_sync() {
+            started.to_string()
+        } else {
+            format!("{started}-{phase}").to_lowercase()
+        }
     }
 }
 
 impl Hook {
+    /// The phases of a sync it runs in.
+    pub fn sync_phases(&self) -> impl Iterator<Item = Phase> {
+        let phases = self.phases.iter().copied();
+        phases.filter(|phase| phase.is_of_sync())
+    }
+
+    /// The phases of the Application's deletion it runs in.
+    pub fn deletion_phases(&self) -> impl Iterator<Item = Phase> {
+        let phases = self.phases.iter().copied();
+        phases.filter(|phase| !phase.is_of_sync())
+    }
+
     /// Identity of the hook's object in one phase of one run. Generated names are Argo CD's:
     /// the same run always gives the same.
-    pub fn key_in(&self, phase: SyncPhase, run: &Run) -> ObjectKey {
-        self.named(&phase, run)
-    }
-
-    /// The same in a phase of a deletion.
-    pub fn key_at(&self, phase: DeletionPhase, run: &Run) -> ObjectKey {
-        self.named(&phase, run)
-    }
-
-    fn named(&self, phase: &dyn fmt::Display, run: &Run) -> ObjectKey {
+    pub fn key_in(&self, phase: Phase, run: &Run) -> ObjectKey {
         if !self.generates_name {
             return self.key.clone();
         }
@@ -230,16 +161,8 @@ impl Hook {
 
     /// What is created in one phase of one run. The finalizer keeps a finished hook until its
     /// result was read.
-    pub fn manifest(&self, phase: SyncPhase, run: &Run) -> Value {
-        self.manifest_of(&self.key_in(phase, run), &run.id())
-    }
-
-    /// What is created in a phase of a deletion.
-    pub fn manifest_at(&self, phase: DeletionPhase, run: &Run) -> Value {
-        self.manifest_of(&self.key_at(phase, run), &run.id_at(phase))
-    }
-
-    fn manifest_of(&self, key: &ObjectKey, run: &str) -> Value {
+    pub fn manifest_in(&self, phase: Phase, run: &Run) -> Value {
+        let key = self.key_in(phase, run);
         let mut manifest = self.object.manifest();
         // A tracking annotation that names another object would prove nothing.
         let tracking = object::annotation(&manifest, annotation::TRACKING_ID)
@@ -262,6 +185,7 @@ impl Hook {
                 .or_insert_with(|| json!({}))
                 .as_object_mut()
             {
+                let run = run.id_in(phase);
                 annotations.insert(annotation::OPERATION.into(), run.into());
                 if let Some(tracking) = tracking {
                     annotations.insert(annotation::TRACKING_ID.into(), tracking.into());
@@ -292,29 +216,25 @@ mod tests {
 
     #[test]
     fn annotations_are_read_as_argo_cd_reads_them() {
-        use SyncPhase::{PostSync, PreSync, Sync, SyncFail};
-        let phases =
-            |annotations: &Value| with(annotations).map(|marks| (marks.phases, marks.runs));
+        use Phase::{PostDelete, PostSync, PreSync, Sync, SyncFail};
+        let phases = |annotations: &Value| with(annotations).map(|marks| marks.phases);
         let argo = |hook: &str| json!({"argocd.argoproj.io/hook": hook});
         let helm = |hook: &str| json!({"helm.sh/hook": hook});
         let table = [
             (json!({}), None),
-            (argo("PreSync"), Some((vec![PreSync], true))),
-            (
-                argo("SyncFail, PostSync"),
-                Some((vec![PostSync, SyncFail], true)),
-            ),
-            (argo("Sync,Skip"), Some((vec![Sync], true))),
-            (argo("Skip"), Some((vec![], false))),
-            (argo("presync"), Some((vec![], false))),
-            (argo("PostDelete"), Some((vec![], true))),
-            (helm("pre-install,pre-upgrade"), Some((vec![PreSync], true))),
-            (helm("post-upgrade"), Some((vec![PostSync], true))),
+            (argo("PreSync"), Some(vec![PreSync])),
+            (argo("SyncFail, PostSync"), Some(vec![PostSync, SyncFail])),
+            (argo("Sync,Skip"), Some(vec![Sync])),
+            (argo("Skip"), Some(vec![])),
+            (argo("presync"), Some(vec![])),
+            (argo("PostDelete"), Some(vec![PostDelete])),
+            (helm("pre-install,pre-upgrade"), Some(vec![PreSync])),
+            (helm("post-upgrade"), Some(vec![PostSync])),
             (helm("crd-install"), None),
-            (helm("test"), Some((vec![], false))),
+            (helm("test"), Some(vec![])),
             (
                 json!({"argocd.argoproj.io/hook": "Sync", "helm.sh/hook": "pre-install"}),
-                Some((vec![Sync], true)),
+                Some(vec![Sync]),
             ),
         ];
         for (annotations, expected) in table {

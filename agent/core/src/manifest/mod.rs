@@ -9,5 +9,6 @@ pub mod hook;
 pub mod kinds;
 pub mod object;
 pub mod options;
+pub mod phase;
 pub mod tracking;
 pub mod undeclared;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Fight, Names, ObjectState, PruneQuestion, RequestedBy, SyncStep};
-use crate::manifest::hook::DeletionPhase;
 use crate::manifest::object::ObjectKey;
+use crate::manifest::phase::Phase;
 use crate::sync::approval::Approval;
 
 /// Defines the reasons. Each has its meaning as documentation, then the advice, then the name,
@@ -527,12 +527,12 @@ reasons! {
 
     /// The hooks of a deletion have to run and cannot be rendered.
     "Repair the source, or remove the finalizer that the message names to go on without them."
-    DeletionHooksUnknown { phase: DeletionPhase, detail: String, finalizer: String }
+    DeletionHooksUnknown { phase: Phase, detail: String, finalizer: String }
 
     /// A hook of a deletion failed.
     "Correct the hook in Git, or delete its object to run it again, or remove the finalizer that the message names."
     DeletionHookFailed {
-        phase: DeletionPhase,
+        phase: Phase,
         hooks: Names,
         finalizer: String,
         /// The last lines of their logs, one text per hook.
@@ -542,7 +542,7 @@ reasons! {
 
     /// A hook of a deletion is running.
     "Nothing; look at its log."
-    DeletionHookWaiting { phase: DeletionPhase, hooks: Names }
+    DeletionHookWaiting { phase: Phase, hooks: Names }
 
     /// A deletion waits until objects are gone.
     "Look at what the finalizers of the objects wait for."

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use super::{
     FieldFight, Fight, Names, ObjectState, OverBudget, PruneQuestion, Reason, RequestedBy, SyncStep,
 };
-use crate::manifest::hook::DeletionPhase;
 use crate::manifest::object::ObjectKey;
+use crate::manifest::phase::Phase;
 use crate::sync::approval::Approval;
 
 const COMMIT: &str = "91be07a0c3f5d2e8b7a6594837261504f3e2d1c0";
@@ -381,18 +381,18 @@ fn deletions() -> Vec<Reason> {
             application: "web".into(),
         },
         Reason::DeletionHooksUnknown {
-            phase: DeletionPhase::PreDelete,
+            phase: Phase::PreDelete,
             detail: "revision \"mian\" is not in https://git.example/acme/shop".into(),
             finalizer: finalizer(),
         },
         Reason::DeletionHookFailed {
-            phase: DeletionPhase::PreDelete,
+            phase: Phase::PreDelete,
             hooks: Names::of([format!("{}: Degraded", migrate())]),
             finalizer: finalizer(),
             logs: vec![],
         },
         Reason::DeletionHookWaiting {
-            phase: DeletionPhase::PreDelete,
+            phase: Phase::PreDelete,
             hooks: Names::of([format!("{} (Progressing)", migrate())]),
         },
         Reason::DeletionWaiting {

@@ -5,7 +5,7 @@ use std::fmt;
 use gitops_api::constants::annotation;
 
 use super::{Fight, ObjectState, Reason, RequestedBy};
-use crate::manifest::hook::DeletionPhase;
+use crate::manifest::phase::Phase;
 use crate::source::revision::short;
 use crate::sync::approval::{Subject, how};
 
@@ -357,9 +357,10 @@ fn deletion(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             finalizer,
             logs,
         } => {
-            let deleted = match phase {
-                DeletionPhase::PreDelete => "nothing was deleted",
-                DeletionPhase::PostDelete => "the objects are gone",
+            let deleted = if *phase == Phase::PreDelete {
+                "nothing was deleted"
+            } else {
+                "the objects are gone"
             };
             write!(
                 f,

@@ -143,7 +143,7 @@ mod tests {
         Delivery {
             revisions,
             commit: None,
-            digest: DesiredSet::default().digest(),
+            digest: DesiredSet::default().digest().to_owned(),
             started: at(0),
             finished: at(second),
             initiated_by: OperationInitiator::default(),

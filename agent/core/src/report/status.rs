@@ -121,7 +121,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
         } else {
             vec![]
         },
-        desired_digest: compared.desired.digest(),
+        desired_digest: compared.desired.digest().to_owned(),
         compared_to: Some(ComparedTo {
             destination: spec.destination.clone(),
             source: if multiple { None } else { spec.source.clone() },

@@ -148,7 +148,7 @@ fn about_hooks(evidence: &Evidence<'_>, found: &mut Vec<PreviewCaution>) {
     let hooks = now
         .hooks
         .iter()
-        .filter(|hook| hook.runs)
+        .filter(|hook| !hook.phases.is_empty())
         .map(|hook| &hook.key);
     let jobs = now
         .objects

@@ -1,10 +1,10 @@
 //! The deletion of an Application as a state machine: from what is in the cluster to what is next.
 //!
 //! All that is remembered are the Application's finalizers and the objects themselves, so an agent
-//! that starts anew goes on where the last one was killed. In order: consent, PreDelete hooks,
+//! that is restarted goes on where the last one was killed. In order: approval, PreDelete hooks,
 //! objects in reverse waves, PostDelete hooks. Follows Argo CD (`finalizeApplicationDeletion`);
-//! unlike it, hooks run wave by wave, one that failed stays to be looked at, and no finalizer is
-//! ever given up because something cannot be reached.
+//! unlike it, hooks run wave by wave, one that failed is kept for inspection, and no finalizer is
+//! ever abandoned because something cannot be reached.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -13,13 +13,15 @@ use gitops_api::constants::finalizer;
 use jiff::Timestamp;
 
 use crate::live::object::{LiveObject, OnDeletion};
-use crate::manifest::hook::{DeletionPhase, Hook, Run};
+use crate::manifest::hook::{Hook, Run};
 use crate::manifest::kinds;
 use crate::manifest::object::ObjectKey;
+use crate::manifest::options::Propagation;
+use crate::manifest::phase::Phase;
 use crate::reason::{Names, Reason};
-use crate::sync;
-use crate::sync::Outcome;
+use crate::sync::action::{Action, Verb};
 use crate::sync::approval::{Approval, Subject};
+use crate::sync::{Outcome, hook_outcome};
 
 /// All that the next step depends on.
 pub struct Situation<'a> {
@@ -29,62 +31,23 @@ pub struct Situation<'a> {
     pub finalizers: &'a [String],
     /// When its deletion was asked for.
     pub since: Timestamp,
-    /// Value of the annotation by which somebody agrees.
+    /// Value of the annotation that approves it.
     pub approved: Option<&'a str>,
     /// What becomes of objects that do not say it themselves.
     pub default: OnDeletion,
     /// The live objects that are tracked to it.
     pub objects: &'a [LiveObject],
-    /// Whether an object is to be left alone, whatever it says: another Application wants it, or
-    /// the project does not allow it.
-    pub spared: &'a dyn Fn(&ObjectKey) -> bool,
+    /// Whether an object is left alone, whatever it says: another Application wants it, or the
+    /// project does not allow it.
+    pub is_protected: &'a dyn Fn(&ObjectKey) -> bool,
     /// Its hooks; otherwise why they cannot be known.
     pub hooks: Result<&'a [Hook], &'a str>,
     /// Live objects of hooks.
     pub live_hooks: &'a HashMap<ObjectKey, LiveObject>,
     /// Why the destination cannot be worked on.
-    pub obstacle: Option<&'a str>,
+    pub blocker: Option<&'a str>,
     /// The run that hooks are run by.
     pub run: &'a Run,
-}
-
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// The object.
-    pub key: ObjectKey,
-    /// What to do with it.
-    pub verb: Verb,
-}
-
-/// How an object is changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Delete, provided it is still the object of this uid.
-    Delete {
-        /// `metadata.uid` when it was decided.
-        uid: String,
-        /// Who deletes what depends on it.
-        propagation: Propagation,
-    },
-    /// Delete a hook's object, and do not hold it.
-    DeleteHook {
-        /// `metadata.uid` when it was decided.
-        uid: String,
-    },
-    /// Create the object of a hook of this phase.
-    RunHook(DeletionPhase),
-    /// Take off the finalizer that kept a finished hook.
-    ReleaseHook,
-}
-
-/// Whether an object waits for what depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Propagation {
-    /// It goes last.
-    Foreground,
-    /// It goes at once.
-    Background,
 }
 
 /// What comes next.
@@ -92,9 +55,9 @@ pub enum Propagation {
 pub enum Next {
     /// Do this, all of it at the same time, then ask again.
     Act(Vec<Action>),
-    /// Do this, then take these finalizers off, then ask again.
+    /// Do this, then remove these finalizers, then ask again.
     Finish {
-        /// What is left to tidy up.
+        /// What is done with the hooks of a phase that is over.
         cleanup: Vec<Action>,
         /// Finalizers whose part is done.
         finalizers: Vec<&'static str>,
@@ -103,9 +66,9 @@ pub enum Next {
     Wait {
         /// What is waited for.
         reason: Reason,
-        /// Somebody has to do something about it.
+        /// A user has to do something about it.
         blocked: bool,
-        /// Hooks whose last words explain it.
+        /// Hooks whose logs explain it.
         failed: Vec<ObjectKey>,
     },
     /// The agent's part is done.
@@ -118,7 +81,7 @@ const CASCADE: [(&str, Propagation); 3] = [
     (finalizer::BACKGROUND, Propagation::Background),
 ];
 
-/// How the objects go, when they go with the Application at all.
+/// How the objects are deleted, when they are deleted with the Application at all.
 pub fn cascade(finalizers: &[String]) -> Option<Propagation> {
     CASCADE
         .into_iter()
@@ -126,49 +89,60 @@ pub fn cascade(finalizers: &[String]) -> Option<Propagation> {
         .map(|(_, propagation)| propagation)
 }
 
-/// Whether hooks are still to be run or tidied up.
-pub fn needs_hooks(finalizers: &[String]) -> bool {
-    DeletionPhase::ALL.into_iter().any(|phase| {
-        let (run, tidy) = marks_of(phase);
-        finalizers.iter().any(|set| set == run || set == tidy)
-    })
+/// A phase that hooks run in, and the finalizers that ask for it.
+#[derive(Clone, Copy)]
+struct HookPhase {
+    phase: Phase,
+    /// Its hooks have to run.
+    run: &'static str,
+    /// Its hooks have run, and their objects have to be cleaned up.
+    cleanup: &'static str,
 }
 
-/// The finalizers of a phase: hooks have to run; hooks have to be tidied up.
-fn marks_of(phase: DeletionPhase) -> (&'static str, &'static str) {
-    match phase {
-        DeletionPhase::PreDelete => (finalizer::PRE_DELETE, finalizer::PRE_DELETE_CLEANUP),
-        DeletionPhase::PostDelete => (finalizer::POST_DELETE, finalizer::POST_DELETE_CLEANUP),
-    }
+const PRE_DELETE: HookPhase = HookPhase {
+    phase: Phase::PreDelete,
+    run: finalizer::PRE_DELETE,
+    cleanup: finalizer::PRE_DELETE_CLEANUP,
+};
+const POST_DELETE: HookPhase = HookPhase {
+    phase: Phase::PostDelete,
+    run: finalizer::POST_DELETE,
+    cleanup: finalizer::POST_DELETE_CLEANUP,
+};
+const HOOK_PHASES: [HookPhase; 2] = [PRE_DELETE, POST_DELETE];
+
+/// Whether hooks are still to be run or cleaned up.
+pub fn needs_hooks(finalizers: &[String]) -> bool {
+    HOOK_PHASES.iter().any(|of| {
+        let mut set = finalizers.iter();
+        set.any(|set| set == of.run || set == of.cleanup)
+    })
 }
 
 /// The finalizers an Application with these hooks has to have, given those it has; `None` when
 /// they are right. As Argo CD does, they come and go with the hooks.
 pub fn finalizers(present: &[String], hooks: &[Hook]) -> Option<Vec<String>> {
-    let mut wanted = present.to_vec();
-    for phase in DeletionPhase::ALL {
-        let needed = hooks
-            .iter()
-            .any(|hook| hook.deletion_phases.contains(&phase));
-        let (run, tidy) = marks_of(phase);
-        for mark in [run, tidy] {
-            let is_set = wanted.iter().any(|set| set == mark);
-            if needed && !is_set {
-                wanted.push(mark.into());
-            } else if !needed && is_set {
-                wanted.retain(|set| set != mark);
+    let mut needed = present.to_vec();
+    for of in HOOK_PHASES {
+        let has_hooks = hooks.iter().any(|hook| hook.phases.contains(&of.phase));
+        for finalizer in [of.run, of.cleanup] {
+            let is_set = needed.iter().any(|set| set == finalizer);
+            if has_hooks && !is_set {
+                needed.push(finalizer.into());
+            } else if !has_hooks && is_set {
+                needed.retain(|set| set != finalizer);
             }
         }
     }
-    (wanted != present).then_some(wanted)
+    (needed != present).then_some(needed)
 }
 
-/// The objects that stay because they say so.
-pub fn kept<'a>(situation: &'a Situation<'_>) -> Vec<&'a ObjectKey> {
+/// The objects that are retained because they say so.
+pub fn retained<'a>(situation: &'a Situation<'_>) -> Vec<&'a ObjectKey> {
     situation
         .objects
         .iter()
-        .filter(|live| fate(situation, live) == OnDeletion::Stays)
+        .filter(|live| policy_of(situation, live) == OnDeletion::Retain)
         .map(|live| &live.key)
         .collect()
 }
@@ -177,24 +151,23 @@ pub fn kept<'a>(situation: &'a Situation<'_>) -> Vec<&'a ObjectKey> {
 pub fn next(situation: &Situation<'_>) -> Next {
     let has = |name: &str| situation.finalizers.iter().any(|set| set == name);
     let cascade = cascade(situation.finalizers);
-    let marks = DeletionPhase::ALL.map(marks_of);
-    if cascade.is_none() && !marks.iter().any(|(run, tidy)| has(run) || has(tidy)) {
+    if cascade.is_none() && !needs_hooks(situation.finalizers) {
         return Next::Ended;
     }
-    if let Some(obstacle) = situation.obstacle {
+    if let Some(blocker) = situation.blocker {
         return blocked(Reason::DeletionBlocked {
-            detail: obstacle.into(),
+            detail: blocker.into(),
             finalizers: own_finalizers(situation),
             namespace: situation.subject.namespace.into(),
             application: situation.subject.name.into(),
         });
     }
     if cascade.is_some()
-        && let Some(wait) = ask(situation)
+        && let Some(wait) = pending_approval(situation)
     {
         return wait;
     }
-    if let Some(next) = phase(situation, DeletionPhase::PreDelete) {
+    if let Some(next) = hook_phase(situation, PRE_DELETE) {
         return next;
     }
     if let Some(propagation) = cascade {
@@ -203,7 +176,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
             finish(vec![], finalizers.filter(|name| has(name)).collect())
         });
     }
-    phase(situation, DeletionPhase::PostDelete).unwrap_or(Next::Ended)
+    hook_phase(situation, POST_DELETE).unwrap_or(Next::Ended)
 }
 
 fn finish(cleanup: Vec<Action>, finalizers: Vec<&'static str>) -> Next {
@@ -229,29 +202,29 @@ fn own_finalizers(situation: &Situation<'_>) -> Names {
     }))
 }
 
-/// The objects that go with the Application.
-fn going<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = &'a LiveObject> {
-    let own_run = DeletionPhase::ALL.map(|phase| situation.run.id_at(phase));
+/// The objects that are deleted with the Application.
+fn to_delete<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = &'a LiveObject> {
+    let own_run = HOOK_PHASES.map(|of| situation.run.id_in(of.phase));
     situation.objects.iter().filter(move |live| {
         let of_this_run = live
             .operation
             .as_ref()
             .is_some_and(|operation| own_run.contains(operation));
         !of_this_run
-            && fate(situation, live) != OnDeletion::Stays
+            && policy_of(situation, live) != OnDeletion::Retain
             && !is_itself(situation.subject, &live.key)
-            && !(situation.spared)(&live.key)
+            && !(situation.is_protected)(&live.key)
     })
 }
 
-fn fate(situation: &Situation<'_>, live: &LiveObject) -> OnDeletion {
+fn policy_of(situation: &Situation<'_>, live: &LiveObject) -> OnDeletion {
     match live.on_deletion {
-        OnDeletion::Goes => situation.default,
-        said => said,
+        OnDeletion::Delete => situation.default,
+        own => own,
     }
 }
 
-/// An Application among its own manifests goes by its finalizers, not by its own hand.
+/// An Application among its own manifests is not deleted by itself: its finalizers are removed.
 fn is_itself(subject: Subject<'_>, key: &ObjectKey) -> bool {
     key.group == gitops_api::constants::GROUP
         && key.kind == "Application"
@@ -259,9 +232,9 @@ fn is_itself(subject: Subject<'_>, key: &ObjectKey) -> bool {
         && key.name == subject.name
 }
 
-fn ask(situation: &Situation<'_>) -> Option<Next> {
-    let asking: Vec<&ObjectKey> = going(situation)
-        .filter(|live| fate(situation, live) == OnDeletion::Asks && !live.deleting)
+fn pending_approval(situation: &Situation<'_>) -> Option<Next> {
+    let asking: Vec<&ObjectKey> = to_delete(situation)
+        .filter(|live| policy_of(situation, live) == OnDeletion::Confirm && !live.deleting)
         .map(|live| &live.key)
         .collect();
     let approval = Approval::read(situation.approved, situation.since);
@@ -276,51 +249,51 @@ fn ask(situation: &Situation<'_>) -> Option<Next> {
     }))
 }
 
-/// The next step of a phase; `None` when it is over.
-fn phase(situation: &Situation<'_>, phase: DeletionPhase) -> Option<Next> {
+/// The next step of a phase of hooks; `None` when it is over.
+fn hook_phase(situation: &Situation<'_>, of: HookPhase) -> Option<Next> {
     let has = |name: &str| situation.finalizers.iter().any(|set| set == name);
-    let (run, tidy) = marks_of(phase);
-    if has(run) {
-        let next = hooks(situation, phase);
-        return Some(next.unwrap_or_else(|| finish(vec![], vec![run])));
+    if has(of.run) {
+        let next = hooks(situation, of);
+        return Some(next.unwrap_or_else(|| finish(vec![], vec![of.run])));
     }
-    has(tidy).then(|| finish(cleanup(situation, phase), vec![tidy]))
+    has(of.cleanup).then(|| finish(cleanup(situation, of.phase), vec![of.cleanup]))
 }
 
 /// The next step of hooks; `None` when all of them succeeded.
-fn hooks(situation: &Situation<'_>, phase: DeletionPhase) -> Option<Next> {
+fn hooks(situation: &Situation<'_>, of: HookPhase) -> Option<Next> {
     let hooks = match situation.hooks {
         Ok(hooks) => hooks,
         Err(why) => {
             return Some(blocked(Reason::DeletionHooksUnknown {
-                phase,
+                phase: of.phase,
                 detail: why.into(),
-                finalizer: marks_of(phase).0.into(),
+                finalizer: of.run.into(),
             }));
         }
     };
     let mut waves: BTreeMap<i64, Vec<&Hook>> = BTreeMap::new();
     for hook in hooks {
-        if hook.deletion_phases.contains(&phase) {
+        if hook.phases.contains(&of.phase) {
             waves.entry(hook.object.wave).or_default().push(hook);
         }
     }
     waves
         .into_values()
-        .find_map(|hooks| wave_of_hooks(situation, phase, &hooks))
+        .find_map(|hooks| wave_of_hooks(situation, of, &hooks))
 }
 
-fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook]) -> Option<Next> {
+fn wave_of_hooks(situation: &Situation<'_>, of: HookPhase, hooks: &[&Hook]) -> Option<Next> {
+    let phase = of.phase;
     let mut failed = Vec::new();
     let mut running = Vec::new();
     let mut open = Vec::new();
     for hook in hooks {
-        let key = hook.key_at(phase, situation.run);
-        match state_of(situation, phase, hook, &key) {
-            TaskState::Done => {}
-            TaskState::Running(how) => running.push(format!("{key} ({how})")),
-            TaskState::Failed(why) => failed.push((key, why)),
-            TaskState::Open(verb) => open.push(Action { key, verb }),
+        let key = hook.key_in(phase, situation.run);
+        match hook_state(situation, phase, hook, &key) {
+            HookState::Done => {}
+            HookState::Running(how) => running.push(format!("{key} ({how})")),
+            HookState::Failed(why) => failed.push((key, why)),
+            HookState::Open(verb, reason) => open.push(action(phase, &key, verb, reason)),
         }
     }
     if !failed.is_empty() {
@@ -329,7 +302,7 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
             reason: Reason::DeletionHookFailed {
                 phase,
                 hooks: Names::of(texts),
-                finalizer: marks_of(phase).0.into(),
+                finalizer: of.run.into(),
                 logs: vec![],
             },
             blocked: true,
@@ -349,60 +322,64 @@ fn wave_of_hooks(situation: &Situation<'_>, phase: DeletionPhase, hooks: &[&Hook
     })
 }
 
-enum TaskState {
-    Open(Verb),
+enum HookState {
+    Open(Verb, &'static str),
     Running(String),
     Failed(String),
     Done,
 }
 
-fn state_of(
-    situation: &Situation<'_>,
-    phase: DeletionPhase,
-    hook: &Hook,
-    key: &ObjectKey,
-) -> TaskState {
-    if (situation.spared)(key) {
-        return TaskState::Failed(
+fn hook_state(situation: &Situation<'_>, phase: Phase, hook: &Hook, key: &ObjectKey) -> HookState {
+    if (situation.is_protected)(key) {
+        return HookState::Failed(
             "the project does not allow it, or another Application has it".into(),
         );
     }
+    let run = || HookState::Open(Verb::RunHook, "it is a hook of this phase");
     let Some(live) = situation.live_hooks.get(key) else {
-        return TaskState::Open(Verb::RunHook(phase));
+        return run();
     };
-    let delete = || {
-        TaskState::Open(Verb::DeleteHook {
-            uid: live.uid.clone(),
-        })
+    let delete = |reason| {
+        let uid = live.uid.clone();
+        HookState::Open(Verb::DeleteHook { uid }, reason)
     };
-    if live.operation.as_ref() != Some(&situation.run.id_at(phase)) {
+    if live.operation.as_ref() != Some(&situation.run.id_in(phase)) {
         return match (live.deleting, hook.is_replaced()) {
-            (true, _) => TaskState::Running("the one of an earlier run is being deleted".into()),
-            (false, true) => delete(),
-            (false, false) => TaskState::Open(Verb::RunHook(phase)),
+            (true, _) => HookState::Running("the one of an earlier run is being deleted".into()),
+            (false, true) => delete("it is of an earlier run"),
+            (false, false) => run(),
         };
     }
     let changed = live.desired_digest.as_ref() != Some(&hook.object.digest);
-    match sync::hook_outcome(live) {
-        Outcome::Succeeded(_) => TaskState::Done,
-        // Somebody wants it to run again; what it left behind may take a moment to go.
-        _ if live.deleting => TaskState::Open(Verb::ReleaseHook),
-        Outcome::Failed(_) if changed => delete(),
-        Outcome::Failed(why) => TaskState::Failed(why),
-        Outcome::Running(how) => TaskState::Running(how),
-        Outcome::Applied | Outcome::Pruned | Outcome::Skipped => TaskState::Done,
+    match hook_outcome(live) {
+        Outcome::Succeeded(_) => HookState::Done,
+        // A user wants it to run again; what it left behind may take a moment to go.
+        _ if live.deleting => HookState::Open(Verb::ReleaseHook, "it is deleted to run again"),
+        Outcome::Failed(_) if changed => delete("it failed and was changed in Git since"),
+        Outcome::Failed(why) => HookState::Failed(why),
+        Outcome::Running(how) => HookState::Running(how),
+        Outcome::Applied | Outcome::Pruned | Outcome::Skipped => HookState::Done,
     }
 }
 
-/// What happens to the hooks of a phase that is over. All of them succeeded, or somebody went on
+fn action(phase: Phase, key: &ObjectKey, verb: Verb, reason: &str) -> Action {
+    Action {
+        phase,
+        key: key.clone(),
+        verb,
+        reason: reason.into(),
+    }
+}
+
+/// What happens to the hooks of a phase that is over. All of them succeeded, or a user went on
 /// without them.
-fn cleanup(situation: &Situation<'_>, phase: DeletionPhase) -> Vec<Action> {
-    let id = situation.run.id_at(phase);
+fn cleanup(situation: &Situation<'_>, phase: Phase) -> Vec<Action> {
+    let id = situation.run.id_in(phase);
     let policies: HashMap<ObjectKey, &Hook> = situation
         .hooks
         .unwrap_or_default()
         .iter()
-        .map(|hook| (hook.key_at(phase, situation.run), hook))
+        .map(|hook| (hook.key_in(phase, situation.run), hook))
         .collect();
     let mut of_this_run: Vec<&LiveObject> = situation
         .objects
@@ -416,19 +393,17 @@ fn cleanup(situation: &Situation<'_>, phase: DeletionPhase) -> Vec<Action> {
         .into_iter()
         .map(|live| {
             let policy = policies.get(&live.key).map(|hook| hook.deletion);
-            let deleted = policy.is_some_and(|policy| match sync::hook_outcome(live) {
+            let deleted = policy.is_some_and(|policy| match hook_outcome(live) {
                 Outcome::Succeeded(_) => policy.on_success,
                 _ => policy.on_failure,
             });
             let uid = live.uid.clone();
-            Action {
-                key: live.key.clone(),
-                verb: if deleted {
-                    Verb::DeleteHook { uid }
-                } else {
-                    Verb::ReleaseHook
-                },
-            }
+            let (verb, reason) = if deleted {
+                (Verb::DeleteHook { uid }, "its delete policy says so")
+            } else {
+                (Verb::ReleaseHook, "its result was read")
+            };
+            action(phase, &live.key, verb, reason)
         })
         .collect()
 }
@@ -437,7 +412,7 @@ fn cleanup(situation: &Situation<'_>, phase: DeletionPhase) -> Vec<Action> {
 /// `None` when all are gone.
 fn objects(situation: &Situation<'_>, propagation: Propagation) -> Option<Next> {
     let mut groups: BTreeMap<(Reverse<i64>, usize), Vec<&LiveObject>> = BTreeMap::new();
-    for live in going(situation) {
+    for live in to_delete(situation) {
         groups
             .entry((Reverse(live.wave), kinds::prune_rank(&live.key.kind)))
             .or_default()
@@ -447,18 +422,14 @@ fn objects(situation: &Situation<'_>, propagation: Propagation) -> Option<Next> 
     let actions: Vec<Action> = group
         .iter()
         .filter(|live| !live.deleting)
-        .map(|live| Action {
-            key: live.key.clone(),
-            verb: if live.hook {
-                Verb::DeleteHook {
-                    uid: live.uid.clone(),
-                }
+        .map(|live| {
+            let uid = live.uid.clone();
+            let verb = if live.hook {
+                Verb::DeleteHook { uid }
             } else {
-                Verb::Delete {
-                    uid: live.uid.clone(),
-                    propagation,
-                }
-            },
+                Verb::Delete { uid, propagation }
+            };
+            action(Phase::Delete, &live.key, verb, "its Application is deleted")
         })
         .collect();
     Some(if actions.is_empty() {

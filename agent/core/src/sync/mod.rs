@@ -2,9 +2,10 @@
 //!
 //! Phases run in order (PreSync, Sync, PostSync; SyncFail after a failure), inside a phase waves,
 //! inside a wave kinds. What has later things to come is waited for until it is healthy. All that
-//! is remembered is a record of what was done, so that an agent that starts anew goes on where the
-//! last one was killed. Follows Argo CD, "Sync Phases and Waves".
+//! is remembered is a record of what was done, so that a restarted agent goes on where the last one
+//! was killed. What is to be done is the plan's; here it gets its order. Follows Argo CD, "Sync Phases and Waves".
 
+pub mod action;
 pub mod approval;
 pub mod autosync;
 pub mod budget;
@@ -13,6 +14,7 @@ pub mod hold;
 pub mod plan;
 mod record;
 pub mod retry;
+mod slot;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -20,17 +22,18 @@ pub mod time_limit;
 
 use std::collections::{BTreeMap, HashMap};
 
-use gitops_api::SyncPhase;
-
 use crate::compare::comparison::Comparison;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::hook::{Hook, Run};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::AppOptions;
+use crate::manifest::phase::Phase;
 use crate::reason::{ObjectState, Reason};
+use crate::sync::action::{Action, Verb};
 use crate::sync::plan::{Plan, Skip};
-use tasks::{SyncSlot, Task, TaskState};
+use slot::SyncSlot;
+use tasks::{Task, TaskState};
 
 pub use record::{Outcome, Record};
 
@@ -40,7 +43,7 @@ pub(crate) use tasks::hook_outcome;
 pub struct Situation<'a> {
     /// What Git holds.
     pub desired: &'a DesiredSet,
-    /// How each object stands now.
+    /// State of each object now.
     pub comparison: &'a Comparison,
     /// Records of the live objects among them.
     pub live: &'a HashMap<ObjectKey, LiveObject>,
@@ -58,40 +61,6 @@ pub struct Situation<'a> {
     pub record: &'a Record,
     /// The run of the operation.
     pub run: &'a Run,
-}
-
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// Phase it belongs to.
-    pub phase: SyncPhase,
-    /// The object.
-    pub key: ObjectKey,
-    /// What to do with it.
-    pub verb: Verb,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// How an object is changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Server-side apply of the desired manifest.
-    Apply,
-    /// Delete, provided it is still the object of this uid.
-    Prune {
-        /// `metadata.uid` when it was decided.
-        uid: String,
-    },
-    /// Create the hook's object.
-    RunHook,
-    /// Delete a hook's object: one of an earlier run, or of this one at its end.
-    DeleteHook {
-        /// `metadata.uid` when it was decided.
-        uid: String,
-    },
-    /// Take off the finalizer that kept a finished hook.
-    ReleaseHook,
 }
 
 /// What comes next.
@@ -116,7 +85,7 @@ pub enum Next {
 /// What the cluster tells of hooks that run, of prunes that the record does not know, and of
 /// objects that failed where others wait for them. The record takes it up before anything else is
 /// decided, so that a failure stays one; then this is asked again, until there is nothing new.
-pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)> {
+pub fn observe(situation: &Situation<'_>) -> Vec<(Phase, ObjectKey, Outcome)> {
     let mut found: Vec<_> = hooks(situation)
         .filter(|(phase, key, _)| {
             !situation
@@ -147,26 +116,31 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(SyncPhase, ObjectKey, Outcome)
             (known != Some(&outcome)).then_some((phase, key, outcome))
         })
         .collect();
-    found.extend(leaving(situation));
+    found.extend(prunes_under_way(situation));
     if !found.is_empty() {
         return found;
     }
     let tasks = tasks::all(situation);
-    let ordinary: Vec<&Task> = tasks.iter().filter(|task| !is_last_word(task)).collect();
-    if let Some(Step::Broken(broken)) = step(&ordinary) {
+    let ordinary: Vec<&Task> = tasks
+        .iter()
+        .filter(|task| !runs_after_failure(task))
+        .collect();
+    if let Some(Step::Degraded(degraded)) = step(&ordinary) {
         found.extend(
-            broken
+            degraded
                 .into_iter()
-                .map(|(key, why)| (SyncPhase::Sync, key, Outcome::Failed(why))),
+                .map(|(key, why)| (Phase::Sync, key, Outcome::Failed(why))),
         );
     }
     found
 }
 
-/// Objects to prune that are on their way out without the record knowing: the agent ended between
-/// their deletion and its report. They are waited for like those of this pass.
-fn leaving(situation: &Situation<'_>) -> impl Iterator<Item = (SyncPhase, ObjectKey, Outcome)> {
-    let phase = SyncPhase::Sync;
+/// Objects to prune that are being deleted without the record knowing: the agent ended between
+/// their deletion and its report. They are waited for like those of this reconciliation.
+fn prunes_under_way(
+    situation: &Situation<'_>,
+) -> impl Iterator<Item = (Phase, ObjectKey, Outcome)> {
+    let phase = Phase::Sync;
     situation
         .plan
         .skipped
@@ -178,15 +152,15 @@ fn leaving(situation: &Situation<'_>) -> impl Iterator<Item = (SyncPhase, Object
         .map(move |(key, _)| (phase, key.clone(), Outcome::Pruned))
 }
 
-fn is_last_word(task: &Task) -> bool {
-    task.slot.phase == SyncPhase::SyncFail
+fn runs_after_failure(task: &Task) -> bool {
+    task.slot.phase == Phase::SyncFail
 }
 
 /// Decides the next step.
 pub fn next(situation: &Situation<'_>) -> Next {
     let tasks = tasks::all(situation);
-    let (log_tail, ordinary): (Vec<&Task>, Vec<&Task>) =
-        tasks.iter().partition(|task| is_last_word(task));
+    let (after_failure, ordinary): (Vec<&Task>, Vec<&Task>) =
+        tasks.iter().partition(|task| runs_after_failure(task));
     let failures: Vec<ObjectState> = ordinary
         .iter()
         .filter_map(|task| match &task.state {
@@ -201,15 +175,15 @@ pub fn next(situation: &Situation<'_>) -> Next {
     let (steps, failure) = if failures.is_empty() {
         (&ordinary, None)
     } else {
-        (&log_tail, Some(failed(failures)))
+        (&after_failure, Some(failed(failures)))
     };
     let failure = match step(steps) {
         Some(Step::Act(actions)) => return Next::Act(actions),
         Some(Step::Wait(reason)) => return Next::Wait { reason },
         // Not observed before: what waits for it was not done, so that this is no success.
-        Some(Step::Broken(broken)) => failure.or_else(|| {
-            let broken = broken.iter().map(|(key, why)| object_state(key, why));
-            Some(failed(broken.collect()))
+        Some(Step::Degraded(degraded)) => failure.or_else(|| {
+            let degraded = degraded.iter().map(|(key, why)| object_state(key, why));
+            Some(failed(degraded.collect()))
         }),
         None => failure,
     };
@@ -220,7 +194,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
 }
 
 /// What is still open beside an object that was refused: the wave is tried to its end, as in Argo
-/// CD, so that all that is wrong with it is told at once. After a hook failed nothing more is done.
+/// CD, so that all that is wrong with it is reported at once. After a hook failed nothing more is done.
 fn beside_failures(tasks: &[&Task]) -> Vec<Action> {
     let failed: Vec<&&Task> = tasks
         .iter()
@@ -250,7 +224,7 @@ enum Step {
     Act(Vec<Action>),
     Wait(Reason),
     /// Later tasks wait for objects that will not become healthy.
-    Broken(Vec<(ObjectKey, String)>),
+    Degraded(Vec<(ObjectKey, String)>),
 }
 
 /// `None` when all that has to be waited for is done.
@@ -266,13 +240,13 @@ fn step(tasks: &[&Task]) -> Option<Step> {
         .map(|(slot, _)| *slot)
         .collect();
     // What later tasks wait for; those that do not may go first.
-    let mut held: Option<Step> = None;
+    let mut blocked: Option<Step> = None;
     let mut unhealthy: Vec<SyncSlot> = Vec::new();
     for (slot, group) in &groups {
         let first = group.iter().filter(is_open).map(|task| task.rank).min();
         if let Some(first) = first {
             if unhealthy.iter().any(|earlier| slot.waits_for(*earlier)) {
-                return held;
+                return blocked;
             }
             let actions = group
                 .iter()
@@ -284,29 +258,29 @@ fn step(tasks: &[&Task]) -> Option<Step> {
             return Some(Step::Act(actions.collect()));
         }
         let more_to_come = open.iter().any(|later| later.waits_for(*slot));
-        let Some(stopped) = stopped(*slot, group, more_to_come) else {
+        let Some(step) = blocker(*slot, group, more_to_come) else {
             continue;
         };
-        if group.iter().any(|task| task.always_holds()) {
-            return held.or(Some(stopped));
+        if group.iter().any(|task| task.blocks_all()) {
+            return blocked.or(Some(step));
         }
         unhealthy.push(*slot);
-        held = held.or(Some(stopped));
+        blocked = blocked.or(Some(step));
     }
-    held
+    blocked
 }
 
-/// Why a group without anything to do holds up what comes later, when it does.
-fn stopped(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> {
-    let broken: Vec<(ObjectKey, String)> = group
+/// Why a group without anything to do blocks what comes later, when it does.
+fn blocker(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> {
+    let degraded: Vec<(ObjectKey, String)> = group
         .iter()
         .filter_map(|task| match &task.state {
-            TaskState::Broken(why) if more_to_come => Some((task.key.clone(), why.clone())),
+            TaskState::Degraded(why) if more_to_come => Some((task.key.clone(), why.clone())),
             _ => None,
         })
         .collect();
-    if !broken.is_empty() {
-        return Some(Step::Broken(broken));
+    if !degraded.is_empty() {
+        return Some(Step::Degraded(degraded));
     }
     let mut waiting: Vec<(&ObjectKey, &str, bool)> = group
         .iter()
@@ -314,7 +288,7 @@ fn stopped(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> 
             TaskState::Running(why) if more_to_come || task.is_hook => {
                 Some((&task.key, why.as_str(), task.is_hook))
             }
-            TaskState::Leaving => Some((&task.key, "being deleted to be created again", false)),
+            TaskState::Terminating => Some((&task.key, "being deleted to be created again", false)),
             _ => None,
         })
         .collect();
@@ -373,7 +347,7 @@ fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
         .collect()
 }
 
-/// What is deleted when somebody ends the operation: hooks that still run.
+/// What is done when the operation is terminated: hooks that still run are deleted.
 pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
     hooks(situation)
         .filter_map(|(phase, key, _)| {
@@ -402,24 +376,21 @@ pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
         .collect()
 }
 
-/// The hooks that run, once a phase, with the identity of their object.
-fn hooks<'a>(
-    situation: &'a Situation<'_>,
-) -> impl Iterator<Item = (SyncPhase, ObjectKey, &'a Hook)> {
+/// The hooks that run, once per phase, with the identity of their object.
+fn hooks<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = (Phase, ObjectKey, &'a Hook)> {
     situation
         .desired
         .hooks
         .iter()
         .filter(|_| situation.hooks)
         .flat_map(move |hook| {
-            hook.phases
-                .iter()
-                .map(move |phase| (*phase, hook.key_in(*phase, situation.run), hook))
+            hook.sync_phases()
+                .map(move |phase| (phase, hook.key_in(phase, situation.run), hook))
         })
 }
 
 fn of_this_run(live: &LiveObject, run: &Run) -> bool {
-    live.operation.as_deref() == Some(&run.id())
+    live.operation.as_deref() == Some(&run.id_in(Phase::Sync))
 }
 
 fn object_state(key: &ObjectKey, state: &str) -> ObjectState {

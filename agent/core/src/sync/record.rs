@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use gitops_api::status::ResourceResult;
-use gitops_api::{OperationPhase, ResultCode, SyncPhase};
+use gitops_api::{OperationPhase, ResultCode};
 
-use crate::manifest::hook;
 use crate::manifest::object::ObjectKey;
+use crate::manifest::phase::Phase;
 use crate::reason::{Code, Reason};
 
 /// What became of one object in one phase.
@@ -18,7 +18,7 @@ pub enum Outcome {
     Pruned,
     /// Left as it is, on purpose.
     Skipped,
-    /// The hook is running; how it stands.
+    /// The hook is running; its health.
     Running(String),
     /// The hook has done its work.
     Succeeded(String),
@@ -33,21 +33,14 @@ impl Outcome {
     }
 }
 
-/// Outcomes by phase and object, with what people read of them.
+/// Outcomes by phase and object, with what users read of them.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    entries: BTreeMap<(usize, ObjectKey), (Outcome, ResourceResult)>,
-}
-
-fn position(phase: SyncPhase) -> usize {
-    hook::PHASES
-        .iter()
-        .position(|known| *known == phase)
-        .unwrap_or(1)
+    phases: BTreeMap<Phase, BTreeMap<ObjectKey, (Outcome, ResourceResult)>>,
 }
 
 impl Record {
-    /// Reads what an earlier pass kept.
+    /// Reads what an earlier reconciliation kept.
     pub fn of(results: &[ResourceResult]) -> Self {
         let mut record = Self::default();
         for result in results {
@@ -70,7 +63,7 @@ impl Record {
         record
     }
 
-    /// Takes up an outcome.
+    /// Adds an outcome.
     pub fn put(&mut self, outcome: Outcome, mut result: ResourceResult) {
         let key = ObjectKey {
             group: result.group.clone(),
@@ -78,7 +71,7 @@ impl Record {
             namespace: result.namespace.clone(),
             name: result.name.clone(),
         };
-        let phase = result.sync_phase.unwrap_or(SyncPhase::Sync);
+        let phase = result.sync_phase.map_or(Phase::Sync, Phase::from);
         let hook_phase = match &outcome {
             Outcome::Running(_) => Some(OperationPhase::Running),
             Outcome::Succeeded(_) => Some(OperationPhase::Succeeded),
@@ -88,20 +81,20 @@ impl Record {
         if hook_phase.is_some() {
             result.hook_phase = hook_phase;
         }
-        self.entries
-            .insert((position(phase), key), (outcome, result));
+        let of_phase = self.phases.entry(phase).or_default();
+        of_phase.insert(key, (outcome, result));
     }
 
     /// What became of an object in a phase.
-    pub fn get(&self, phase: SyncPhase, key: &ObjectKey) -> Option<&Outcome> {
-        self.entries
-            .get(&(position(phase), key.clone()))
-            .map(|(outcome, _)| outcome)
+    pub fn get(&self, phase: Phase, key: &ObjectKey) -> Option<&Outcome> {
+        let (outcome, _) = self.phases.get(&phase)?.get(key)?;
+        Some(outcome)
     }
 
     /// Says something else of an object than what was done with it.
-    pub fn explain(&mut self, phase: SyncPhase, key: &ObjectKey, reason: &Reason) {
-        if let Some((_, result)) = self.entries.get_mut(&(position(phase), key.clone())) {
+    pub fn explain(&mut self, phase: Phase, key: &ObjectKey, reason: &Reason) {
+        let of_phase = self.phases.get_mut(&phase);
+        if let Some((_, result)) = of_phase.and_then(|of_phase| of_phase.get_mut(key)) {
             result.message = reason.to_string();
             result.reason = reason.code().map(Code::as_str).unwrap_or_default().into();
         }
@@ -109,17 +102,17 @@ impl Record {
 
     /// The results as they are kept, in the order of phases.
     pub fn results(&self) -> Vec<ResourceResult> {
-        self.entries
-            .values()
-            .map(|(_, result)| result.clone())
-            .collect()
+        self.entries().map(|(_, result)| result.clone()).collect()
     }
 
     /// How many objects had this outcome.
     pub fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
-        self.entries
-            .values()
+        self.entries()
             .filter(|(outcome, _)| wanted(outcome))
             .count()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &(Outcome, ResourceResult)> {
+        self.phases.values().flat_map(BTreeMap::values)
     }
 }

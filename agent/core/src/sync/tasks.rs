@@ -1,81 +1,31 @@
-//! The tasks of a sync: each object and hook, where it belongs in the order, and how it stands.
+//! The tasks of a sync: each object and hook, its slot in the order, and its state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
-use gitops_api::{HealthStatusCode, SyncPhase};
+use gitops_api::HealthStatusCode;
 
-use super::{Action, Outcome, Situation, Verb, hooks, of_this_run};
+use super::slot::SyncSlot;
+use super::{Situation, hooks, of_this_run};
 use crate::compare::comparison::State;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredObject;
-use crate::manifest::hook::PHASES;
 use crate::manifest::kinds;
-use crate::manifest::object::{GroupKind, ObjectKey};
-use crate::reason::SyncStep;
-use crate::sync::plan;
+use crate::manifest::object::ObjectKey;
+use crate::manifest::phase::Phase;
+use crate::sync::action::{Action, Verb};
+use crate::sync::record::Outcome;
 
-/// Where a task belongs: phase, applies before prunes, wave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SyncSlot {
-    pub(super) phase: SyncPhase,
-    prunes: bool,
-    /// A prune that waits until what was applied is healthy (`PruneLast`).
-    last: bool,
-    wave: i64,
-}
-
-impl SyncSlot {
-    /// Whether what is done here waits until all of an earlier place is healthy. What goes out does
-    /// not wait for what comes in, unless the option says so.
-    pub(super) fn waits_for(self, earlier: Self) -> bool {
-        let replaces = self.phase == earlier.phase && self.prunes && !earlier.prunes;
-        self > earlier && (self.last || !replaces)
-    }
-
-    /// As it is said.
-    pub(super) fn step(self) -> SyncStep {
-        SyncStep {
-            phase: self.phase,
-            wave: self.wave,
-            prune: self.prunes,
-        }
-    }
-
-    fn order(self) -> (usize, bool, bool, i64) {
-        let phase = PHASES.iter().position(|phase| *phase == self.phase);
-        // Prunes go through the waves backwards.
-        let wave = if self.prunes {
-            self.wave.saturating_neg()
-        } else {
-            self.wave
-        };
-        (phase.unwrap_or(1), self.prunes, self.last, wave)
-    }
-}
-
-impl Ord for SyncSlot {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-impl PartialOrd for SyncSlot {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// How a task stands.
+/// State of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TaskState {
     /// To be done.
     Open(Box<Action>),
-    /// Done, and not yet as it should be; how it stands.
+    /// Done, and not healthy yet; its health.
     Running(String),
     /// Deleted, to be created again when it is gone.
-    Leaving,
-    /// Done, and it will not become as it should be; why.
-    Broken(String),
+    Terminating,
+    /// Done, and it will not become healthy; why.
+    Degraded(String),
     /// Done.
     Done,
     /// Failed; why.
@@ -86,6 +36,7 @@ pub(super) enum TaskState {
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     pub(super) slot: SyncSlot,
+    /// Position of its kind inside the slot.
     pub(super) rank: usize,
     pub(super) key: ObjectKey,
     pub(super) is_hook: bool,
@@ -94,9 +45,9 @@ pub(super) struct Task {
 
 impl Task {
     /// Whether everything later waits for it, and not only what waits for health.
-    pub(super) fn always_holds(&self) -> bool {
+    pub(super) fn blocks_all(&self) -> bool {
         match self.state {
-            TaskState::Leaving => true,
+            TaskState::Terminating => true,
             TaskState::Running(_) => self.is_hook,
             _ => false,
         }
@@ -113,74 +64,58 @@ pub(super) fn all(situation: &Situation<'_>) -> Vec<Task> {
 }
 
 fn objects(situation: &Situation<'_>) -> Vec<Task> {
-    let actions: BTreeMap<&ObjectKey, &plan::Action> = situation
-        .plan
-        .steps
-        .iter()
-        .flat_map(|step| &step.actions)
-        .filter(|action| action.verb == plan::Verb::Apply)
-        .map(|action| (&action.key, action))
-        .collect();
-    situation
-        .desired
-        .objects
-        .values()
+    let tasks = situation.desired.objects.values().filter_map(|object| {
+        let key = &object.key;
+        let action = situation.plan.actions.get(key);
+        let action = action.filter(|action| action.verb == Verb::Apply);
+        let known = situation.record.get(Phase::Sync, key);
         // A sync of single objects does not wait for those it is not about.
-        .filter(|object| {
-            situation.complete
-                || actions.contains_key(&object.key)
-                || situation.record.get(SyncPhase::Sync, &object.key).is_some()
-        })
-        .map(|object| {
-            let key = &object.key;
-            let known = situation.record.get(SyncPhase::Sync, key);
-            let state = match (known, actions.get(key)) {
-                (Some(Outcome::Failed(why)), _) => TaskState::Failed(why.clone()),
-                (Some(Outcome::Pruned), _) | (None, Some(_))
-                    if leaves(situation, object, known) =>
-                {
-                    TaskState::Leaving
-                }
-                (None | Some(Outcome::Pruned), Some(action)) => TaskState::Open(Box::new(Action {
-                    phase: SyncPhase::Sync,
-                    key: key.clone(),
-                    verb: Verb::Apply,
-                    reason: action.reason.clone(),
-                })),
-                _ => health(situation, key, known.is_some()),
-            };
-            Task {
-                slot: SyncSlot {
-                    phase: SyncPhase::Sync,
-                    prunes: false,
-                    last: false,
-                    wave: object.wave,
-                },
-                rank: kinds::rank(&key.kind),
-                key: key.clone(),
-                is_hook: false,
-                state,
+        if !situation.complete && action.is_none() && known.is_none() {
+            return None;
+        }
+        let state = match (known, action) {
+            (Some(Outcome::Failed(why)), _) => TaskState::Failed(why.clone()),
+            (Some(Outcome::Pruned), _) | (None, Some(_))
+                if is_terminating(situation, object, known) =>
+            {
+                TaskState::Terminating
             }
+            (None | Some(Outcome::Pruned), Some(action)) => {
+                TaskState::Open(Box::new(action.clone()))
+            }
+            _ => health(situation, key, known.is_some()),
+        };
+        Some(Task {
+            slot: SyncSlot::of_apply(Phase::Sync, object),
+            rank: kinds::rank(&key.kind),
+            key: key.clone(),
+            is_hook: false,
+            state,
         })
-        .collect()
+    });
+    tasks.collect()
 }
 
-/// Whether an object is on its way out to be created again, in this pass or, when the agent ended
-/// before it could note that down, in the one before.
-fn leaves(situation: &Situation<'_>, object: &DesiredObject, known: Option<&Outcome>) -> bool {
+/// Whether an object is being deleted to be created again, by this reconciliation or, when the
+/// agent ended before it could note that down, by the one before.
+fn is_terminating(
+    situation: &Situation<'_>,
+    object: &DesiredObject,
+    known: Option<&Outcome>,
+) -> bool {
     situation.live.get(&object.key).is_some_and(|live| {
         live.deleting
             && (known.is_some() || situation.options.forces(object.options, Some(live.options)))
     })
 }
 
-/// How an object stands that is applied, in this sync or before.
+/// State of an object that is applied, in this sync or before.
 fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskState {
     // What this sync cannot change is not waited for either.
     let own = applied || situation.comparison.get(key).is_some_and(State::is_synced);
     let Some(live) = situation.live.get(key) else {
         return if applied {
-            TaskState::Broken("it is gone: it was deleted by another client".into())
+            TaskState::Degraded("it is gone: it was deleted by another client".into())
         } else {
             TaskState::Done
         };
@@ -190,12 +125,14 @@ fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskStat
     };
     match health.status {
         HealthStatusCode::Healthy => TaskState::Done,
-        HealthStatusCode::Degraded => TaskState::Broken(said(health.status, &health.message)),
-        _ => TaskState::Running(said(health.status, &health.message)),
+        HealthStatusCode::Degraded => {
+            TaskState::Degraded(described(health.status, &health.message))
+        }
+        _ => TaskState::Running(described(health.status, &health.message)),
     }
 }
 
-fn said(status: HealthStatusCode, message: &str) -> String {
+fn described(status: HealthStatusCode, message: &str) -> String {
     if message.is_empty() {
         status.to_string()
     } else {
@@ -235,12 +172,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 },
             };
             Task {
-                slot: SyncSlot {
-                    phase,
-                    prunes: false,
-                    last: false,
-                    wave: hook.object.wave,
-                },
+                slot: SyncSlot::of_apply(phase, &hook.object),
                 rank: kinds::rank(&key.kind),
                 key: key.clone(),
                 is_hook: true,
@@ -258,100 +190,91 @@ pub(crate) fn hook_outcome(live: &LiveObject) -> Outcome {
     match health.status {
         HealthStatusCode::Healthy => Outcome::Succeeded(health.message.clone()),
         HealthStatusCode::Degraded | HealthStatusCode::Unknown => {
-            Outcome::Failed(said(health.status, &health.message))
+            Outcome::Failed(described(health.status, &health.message))
         }
-        status => Outcome::Running(said(status, &health.message)),
+        status => Outcome::Running(described(status, &health.message)),
     }
 }
 
 /// Moves a Namespace before the first task that lives in it, and a CustomResourceDefinition before
 /// the first task of its kind, whatever their waves say.
 fn bring_forward(situation: &Situation<'_>, tasks: &mut [Task]) {
-    let mut needed: Vec<(ObjectKey, SyncSlot)> = Vec::new();
-    for object in situation.desired.objects.values() {
-        let defines = object.key.kind == "CustomResourceDefinition";
-        let is_namespace = object.key.group.is_empty() && object.key.kind == "Namespace";
-        if !defines && !is_namespace {
-            continue;
-        }
-        let kind = defines.then(|| defined_kind(&object.manifest())).flatten();
-        let first = tasks
-            .iter()
-            .filter(|task| task.slot.phase != SyncPhase::SyncFail)
-            .filter(|task| {
-                if defines {
-                    kind.as_ref() == Some(&task.key.group_kind())
-                } else {
-                    task.key.namespace == object.key.name
-                }
-            })
-            .map(|task| task.slot)
-            .min();
-        if let Some(slot) = first {
-            needed.push((object.key.clone(), slot));
+    let objects = &situation.desired.objects;
+    let mut first_of_kind: HashMap<(&str, &str), Option<SyncSlot>> = HashMap::new();
+    let mut first_in_namespace: HashMap<&str, Option<SyncSlot>> = HashMap::new();
+    for object in objects.values() {
+        if let Some(kind) = &object.defined_kind {
+            first_of_kind.insert((&kind.group, &kind.kind), None);
+        } else if is_namespace(&object.key) {
+            first_in_namespace.insert(&object.key.name, None);
         }
     }
-    for (key, slot) in needed {
-        if let Some(task) = tasks
-            .iter_mut()
-            .find(|task| !task.is_hook && task.key == key)
-            && slot < task.slot
-        {
-            task.slot = slot;
+    if first_of_kind.is_empty() && first_in_namespace.is_empty() {
+        return;
+    }
+    let earlier = |first: &mut Option<SyncSlot>, slot: SyncSlot| {
+        *first = Some(first.map_or(slot, |first| first.min(slot)));
+    };
+    for task in tasks
+        .iter()
+        .filter(|task| task.slot.phase != Phase::SyncFail)
+    {
+        let key = &task.key;
+        if let Some(first) = first_of_kind.get_mut(&(key.group.as_str(), key.kind.as_str())) {
+            earlier(first, task.slot);
         }
-        // Inside the wave it comes first, even before what its kind would come after.
-        if let Some(task) = tasks
-            .iter_mut()
-            .find(|task| !task.is_hook && task.key == key)
-        {
+        if let Some(first) = first_in_namespace.get_mut(key.namespace.as_str()) {
+            earlier(first, task.slot);
+        }
+    }
+    let needed_at = |task: &Task| {
+        let object = objects.get(&task.key).filter(|_| !task.is_hook)?;
+        let first = match &object.defined_kind {
+            Some(kind) => first_of_kind.get(&(kind.group.as_str(), kind.kind.as_str())),
+            None if is_namespace(&object.key) => first_in_namespace.get(object.key.name.as_str()),
+            None => None,
+        };
+        *first?
+    };
+    let needed: Vec<Option<SyncSlot>> = tasks.iter().map(needed_at).collect();
+    for (task, first) in tasks.iter_mut().zip(needed) {
+        if let Some(first) = first {
+            task.slot = task.slot.min(first);
+            // Inside the slot it comes first, even before what its kind would come after.
             task.rank = 0;
         }
     }
 }
 
-fn defined_kind(definition: &serde_json::Value) -> Option<GroupKind> {
-    let spec = definition.get("spec")?;
-    Some(GroupKind {
-        group: spec.get("group")?.as_str()?.into(),
-        kind: spec.get("names")?.get("kind")?.as_str()?.into(),
-    })
+fn is_namespace(key: &ObjectKey) -> bool {
+    key.group.is_empty() && key.kind == "Namespace"
 }
 
 fn prunes(situation: &Situation<'_>) -> Vec<Task> {
+    let running = || TaskState::Running("being deleted".into());
     let mut tasks = Vec::new();
-    let mut planned: BTreeSet<&ObjectKey> = BTreeSet::new();
-    for action in situation.plan.steps.iter().flat_map(|step| &step.actions) {
-        let plan::Verb::Prune { uid } = &action.verb else {
+    for (key, action) in &situation.plan.actions {
+        let Some(live) = situation.live.get(key) else {
             continue;
         };
-        let Some(live) = situation.live.get(&action.key) else {
+        if !matches!(action.verb, Verb::Delete { .. }) {
             continue;
-        };
-        let state = match situation.record.get(SyncPhase::Sync, &action.key) {
+        }
+        let state = match situation.record.get(Phase::Sync, key) {
             Some(Outcome::Failed(why)) => TaskState::Failed(why.clone()),
-            Some(_) => TaskState::Running("being deleted".into()),
-            None => TaskState::Open(Box::new(Action {
-                phase: SyncPhase::Sync,
-                key: action.key.clone(),
-                verb: Verb::Prune { uid: uid.clone() },
-                reason: action.reason.clone(),
-            })),
+            Some(_) => running(),
+            None => TaskState::Open(Box::new(action.clone())),
         };
-        planned.insert(&action.key);
         tasks.push(prune(situation, live, state));
     }
-    // Those on their way out are no longer in the plan, and still waited for.
+    // Those being deleted are no longer in the plan, and still waited for.
     for (key, state) in situation.comparison {
         if state.is_extra()
-            && situation.record.get(SyncPhase::Sync, key) == Some(&Outcome::Pruned)
-            && !planned.contains(key)
+            && situation.record.get(Phase::Sync, key) == Some(&Outcome::Pruned)
+            && !situation.plan.actions.contains_key(key)
             && let Some(live) = situation.live.get(key)
         {
-            tasks.push(prune(
-                situation,
-                live,
-                TaskState::Running("being deleted".into()),
-            ));
+            tasks.push(prune(situation, live, running()));
         }
     }
     tasks
@@ -359,12 +282,7 @@ fn prunes(situation: &Situation<'_>) -> Vec<Task> {
 
 fn prune(situation: &Situation<'_>, live: &LiveObject, state: TaskState) -> Task {
     Task {
-        slot: SyncSlot {
-            phase: SyncPhase::Sync,
-            prunes: true,
-            last: situation.options.prunes_last(live.options),
-            wave: live.wave,
-        },
+        slot: SyncSlot::of_prune(live, &situation.options),
         rank: kinds::prune_rank(&live.key.kind),
         key: live.key.clone(),
         is_hook: false,

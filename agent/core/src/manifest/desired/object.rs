@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::manifest::object::{GroupVersionKind, ObjectKey, Origin};
+use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin};
 use crate::manifest::options::ObjectOptions;
 use crate::settings::ignore::ObjectRules;
 
@@ -37,6 +37,9 @@ pub struct DesiredObject {
     pub options: ObjectOptions,
     /// Container images its Pod template names.
     pub images: Vec<String>,
+    /// The kind it defines, when it is a CustomResourceDefinition; boxed, because most objects define
+    /// none.
+    pub defined_kind: Option<Box<GroupKind>>,
     /// `false` when the cluster does not serve the kind and no manifest defines it.
     pub kind_known: bool,
     /// `true` for an object that follows from an option and not from a manifest (the destination

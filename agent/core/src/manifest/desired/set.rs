@@ -1,7 +1,7 @@
 //! Everything an application wants, and its digests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::manifest::desired::object::DesiredObject;
 use crate::manifest::digest;
@@ -22,6 +22,14 @@ pub struct DesiredSet {
     pub excluded: Vec<String>,
     /// Annotations nobody can read, each with the object and what was probably meant.
     pub warnings: Vec<String>,
+    /// Its digests, each since somebody asked for it: objects and hooks do not change after that.
+    digests: Digests,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Digests {
+    objects: OnceLock<String>,
+    hooks: OnceLock<Option<String>>,
 }
 
 impl DesiredSet {
@@ -40,27 +48,26 @@ impl DesiredSet {
         self
     }
 
-    /// Digest of all objects together: equal sets have equal digests.
-    pub fn digest(&self) -> String {
-        let parts = self.objects.iter().flat_map(|(key, object)| {
-            [
-                key.to_string().into_bytes(),
-                object.digest.clone().into_bytes(),
-            ]
-        });
-        let parts: Vec<Vec<u8>> = parts.collect();
-        digest::of_parts(parts.iter().map(Vec::as_slice))
+    /// Digest of all objects together: equal sets have equal digests. Computed once.
+    pub fn digest(&self) -> &str {
+        self.digests.objects.get_or_init(|| {
+            let keys: Vec<String> = self.objects.keys().map(ToString::to_string).collect();
+            let parts = keys.iter().zip(self.objects.values());
+            digest::of_parts(
+                parts.flat_map(|(key, object)| [key.as_bytes(), object.digest.as_bytes()]),
+            )
+        })
     }
 
     /// Digest of the hooks; `None` when there are none. They are no part of [`DesiredSet::digest`],
     /// because a changed hook alone makes nothing differ; but it is reason enough to try again what
     /// failed.
-    pub fn hooks_digest(&self) -> Option<String> {
-        let parts: Vec<&[u8]> = self
-            .hooks
-            .iter()
-            .map(|hook| hook.object.digest.as_bytes())
-            .collect();
-        (!parts.is_empty()).then(|| digest::of_parts(parts))
+    pub fn hooks_digest(&self) -> Option<&str> {
+        let digest = self.digests.hooks.get_or_init(|| {
+            let hooks = self.hooks.iter();
+            let parts: Vec<&[u8]> = hooks.map(|hook| hook.object.digest.as_bytes()).collect();
+            (!parts.is_empty()).then(|| digest::of_parts(parts))
+        });
+        digest.as_deref()
     }
 }

@@ -48,8 +48,8 @@ struct Story<'a> {
     objects: Vec<LiveObject>,
     hooks: Result<Vec<Value>, &'a str>,
     live_hooks: Vec<LiveObject>,
-    spared: &'a str,
-    obstacle: Option<&'a str>,
+    protected: &'a str,
+    blocker: Option<&'a str>,
 }
 
 impl Default for Story<'_> {
@@ -57,12 +57,12 @@ impl Default for Story<'_> {
         Self {
             finalizers: &[finalizer::RESOURCES],
             approved: None,
-            default: OnDeletion::Goes,
+            default: OnDeletion::Delete,
             objects: vec![],
             hooks: Ok(vec![]),
             live_hooks: vec![],
-            spared: "",
-            obstacle: None,
+            protected: "",
+            blocker: None,
         }
     }
 }
@@ -82,13 +82,13 @@ impl Story<'_> {
             approved: self.approved,
             default: self.default,
             objects: &self.objects,
-            spared: &|key| key.name == self.spared,
+            is_protected: &|key| key.name == self.protected,
             hooks: match &set {
                 Ok(set) => Ok(&set.hooks),
                 Err(why) => Err(why),
             },
             live_hooks: &live_hooks.map(|live| (live.key.clone(), live)).collect(),
-            obstacle: self.obstacle,
+            blocker: self.blocker,
             run: &run(),
         })
     }
@@ -98,12 +98,14 @@ impl Story<'_> {
         let actions = |actions: Vec<Action>| -> String {
             let texts: Vec<String> = actions
                 .into_iter()
-                .map(|Action { key, verb }| {
-                    let verb = match verb {
+                .map(|action| {
+                    let Action { phase, key, .. } = action;
+                    let verb = match action.verb {
                         Verb::Delete { propagation, .. } => format!("delete {propagation:?}"),
                         Verb::DeleteHook { .. } => "delete hook".into(),
-                        Verb::RunHook(phase) => format!("run {phase}"),
+                        Verb::RunHook => format!("run {phase}"),
                         Verb::ReleaseHook => "release".into(),
+                        Verb::Apply => "apply".into(),
                     };
                     format!("{verb} {}", key.name)
                 })
@@ -167,12 +169,12 @@ fn objects_go_in_reverse_waves_and_only_those_that_may() {
         live("Secret", "c", &with_options("Prune=false")),
     ];
     assert_eq!(told(story(kept.clone())), "delete Foreground c");
-    let spared = Story {
+    let protected = Story {
         objects: kept,
-        spared: "c",
+        protected: "c",
         ..Story::default()
     };
-    assert_eq!(spared.told(), format!(" done: {}", finalizer::RESOURCES));
+    assert_eq!(protected.told(), format!(" done: {}", finalizer::RESOURCES));
     let background = Story {
         finalizers: &[finalizer::BACKGROUND],
         objects: both(),
@@ -180,7 +182,7 @@ fn objects_go_in_reverse_waves_and_only_those_that_may() {
     };
     assert_eq!(background.told(), "delete Background second");
     let stays = Story {
-        default: OnDeletion::Stays,
+        default: OnDeletion::Retain,
         objects: both(),
         ..Story::default()
     };
@@ -192,7 +194,7 @@ fn objects_go_in_reverse_waves_and_only_those_that_may() {
     };
     assert_eq!(orphan.told(), "ended");
     let far = Story {
-        obstacle: Some("cluster far cannot be reached"),
+        blocker: Some("cluster far cannot be reached"),
         objects: both(),
         ..Story::default()
     };
@@ -232,12 +234,12 @@ fn what_asks_is_asked_about_before_anything_happens() {
     assert_eq!(story(None, "").told(), "run PreDelete drain");
 }
 
-fn hook_object(name: &str, phase: DeletionPhase, health: &str, digest: &str) -> LiveObject {
+fn hook_object(name: &str, phase: Phase, health: &str, digest: &str) -> LiveObject {
     let mut live = live(
         "Job",
         name,
         &json!({"argocd.argoproj.io/hook": phase.to_string(),
-            "gitops-agent.io/operation": run().id_at(phase),
+            "gitops-agent.io/operation": run().id_in(phase),
             "gitops-agent.io/desired-digest": digest}),
     );
     live.health = Some(crate::live::health::Health::new(health.into(), "because"));
@@ -246,7 +248,7 @@ fn hook_object(name: &str, phase: DeletionPhase, health: &str, digest: &str) -> 
 
 #[test]
 fn hooks_run_wave_by_wave_and_a_failure_stops_everything() {
-    use DeletionPhase::{PostDelete, PreDelete};
+    use Phase::{PostDelete, PreDelete};
     let manifests = vec![
         hook("one", "PreDelete", "HookSucceeded", 0),
         hook("two", "PreDelete,PostDelete", "", 1),
