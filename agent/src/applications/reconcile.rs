@@ -36,6 +36,7 @@ use crate::applications::sources::rendered::{RenderCache, RenderedApp};
 use crate::applications::sync::approval::{pending_prune_approval, with_approval};
 use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
+use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 use crate::applications::sync::{operation, window};
 
@@ -202,11 +203,9 @@ async fn act(
     let waits = handover::awaits_handover(context, draft, &app_state);
     let in_progress = if waits { None } else { in_progress(draft) };
     match asked {
-        Some((_, true)) if !waits && in_progress.is_none() => {
-            let request = Request::automated(spec, None, 0);
-            let request = with_approval(context, draft, request, &app_state);
+        Some((_, Some(planned))) if !waits && in_progress.is_none() => {
             return Box::pin(sync_unless_pointless(
-                context, draft, cache, app_state, request,
+                context, draft, cache, app_state, planned,
             ))
             .await;
         }
@@ -223,8 +222,8 @@ async fn act(
             if let Some(blocked) = window::check(context, draft, &request) {
                 return Ok((app_state, blocked.requeue));
             }
-            let request = with_approval(context, draft, *request, &app_state);
-            return Box::pin(sync_or_retry(context, draft, cache, app_state, request)).await;
+            let planned = with_approval(context, draft, *request, &app_state);
+            return Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await;
         }
         Some(InProgress::Waits(pause)) => return Ok((app_state, Requeue::After(pause))),
         None => {}
@@ -264,24 +263,24 @@ async fn act(
             let handed_over = app_state.comparison.iter().filter(handed_over);
             cache.heals.record(handed_over.map(|(key, _)| key), now);
             let request = Request::automated(spec, None, retry);
-            let request = with_approval(context, draft, request, &app_state);
+            let planned = with_approval(context, draft, request, &app_state);
             Box::pin(sync_unless_pointless(
-                context, draft, cache, app_state, request,
+                context, draft, cache, app_state, planned,
             ))
             .await
         }
         Decision::Heal(keys) => {
             let request = Request::automated(spec, Some(keys.clone()), 0);
-            let request = with_approval(context, draft, request, &app_state);
-            if request.plan(&app_state).is_empty() {
+            let planned = with_approval(context, draft, request, &app_state);
+            if planned.plan.is_empty() {
                 return Ok((app_state, Requeue::AwaitChange));
             }
-            if let Some(blocked) = window::check(context, draft, &request) {
+            if let Some(blocked) = window::check(context, draft, &planned.request) {
                 return Ok((app_state, blocked.requeue));
             }
             cache.heals.record(&keys, now);
             context.controller.metrics.heals.inc_by(keys.len() as u64);
-            Box::pin(sync_or_retry(context, draft, cache, app_state, request)).await
+            Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await
         }
     }
 }
@@ -293,15 +292,15 @@ async fn sync_unless_pointless(
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
     app_state: AppState,
-    request: Request,
+    planned: PlannedSync,
 ) -> anyhow::Result<(AppState, Requeue)> {
-    if request.plan(&app_state).is_empty() {
+    if planned.plan.is_empty() {
         return Ok((app_state, Requeue::AwaitChange));
     }
-    if let Some(blocked) = window::check(context, draft, &request) {
+    if let Some(blocked) = window::check(context, draft, &planned.request) {
         return Ok((app_state, blocked.requeue));
     }
-    sync_or_retry(context, draft, cache, app_state, request).await
+    sync_or_retry(context, draft, cache, app_state, planned).await
 }
 
 async fn sync_or_retry(
@@ -309,9 +308,9 @@ async fn sync_or_retry(
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
     app_state: AppState,
-    request: Request,
+    planned: PlannedSync,
 ) -> anyhow::Result<(AppState, Requeue)> {
-    let app_state = sync(context, draft, cache, app_state, request).await?;
+    let app_state = sync(context, draft, cache, app_state, planned).await?;
     let requeue = operation::requeue(context, draft);
     Ok((app_state, requeue))
 }

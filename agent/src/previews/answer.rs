@@ -91,7 +91,7 @@ pub(super) async fn preview(
     rendered.desired = with_ignore_rules.desired;
     permission::check_kinds(&controller.configuration, &app.spec, &rendered.desired)
         .map_err(|error| error.to_string())?;
-    status.digest = rendered.desired.digest();
+    rendered.desired.digest().clone_into(&mut status.digest);
     status.inputs = inputs(&rendered, &found);
     status.warnings.extend(rendered.warnings.iter().cloned());
     status.warnings.extend(pipeline::notes(&rendered.desired));

@@ -52,7 +52,7 @@ pub(crate) async fn compare(
                 .desired
                 .hooks
                 .iter()
-                .filter(|hook| hook.runs && hook.object.kind_known)
+                .filter(|hook| !hook.phases.is_empty() && hook.object.kind_known)
                 .map(|hook| hook.object.gvk.clone()),
         )
         .collect();

@@ -18,18 +18,19 @@ use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::{AppOptions, Removal};
 use gitops_core::project::permits_object;
 use gitops_core::reason::{Names, Reason};
+use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::approval::Subject;
 use gitops_core::sync::deletion;
-use gitops_core::sync::deletion::{Action, Next, Propagation, Situation, Verb};
+use gitops_core::sync::deletion::{Next, Situation};
 use gitops_transport::chain;
 use kube::ResourceExt;
-use kube::api::PropagationPolicy;
 
 use crate::app_key::AppKey;
 use crate::applications::cache::AppCache;
 use crate::applications::controller::Controller;
 use crate::applications::handover;
 use crate::applications::requeue::Requeue;
+use crate::applications::sync::deliver::propagation;
 use crate::applications::sync::hooks;
 use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
@@ -45,7 +46,7 @@ struct Deletion<'a> {
     cluster: Option<Arc<Cluster>>,
     run: Run,
     /// Why nothing can be done.
-    obstacle: Option<String>,
+    blocker: Option<String>,
     /// Its hooks, or why they cannot be known.
     hooks: Result<Vec<Hook>, String>,
 }
@@ -157,7 +158,7 @@ impl Deletion<'_> {
         let configuration = &self.controller.configuration;
         let hooks = self.hooks.iter().flatten();
         let live_hooks: HashMap<ObjectKey, LiveObject> = hooks
-            .flat_map(|hook| hook.deletion_phases.iter().map(|p| hook.key_at(*p, run)))
+            .flat_map(|hook| hook.deletion_phases().map(|phase| hook.key_in(phase, run)))
             .filter_map(|key| {
                 let live = self.cluster.as_ref()?.index.get(&key)?;
                 Some((key, live))
@@ -165,7 +166,7 @@ impl Deletion<'_> {
             .collect();
         let name = app.spec.effective_project();
         let project = configuration.project(name);
-        let spared = |object: &ObjectKey| {
+        let is_protected = |object: &ObjectKey| {
             let allowed = project.as_ref().is_some_and(|project| {
                 permits_object(&project.spec, name, &app.spec.destination, object).is_ok()
             });
@@ -187,10 +188,10 @@ impl Deletion<'_> {
                 .map(String::as_str),
             default: default_of(app.spec.sync_policy.as_ref()),
             objects: &self.objects(),
-            spared: &spared,
+            is_protected: &is_protected,
             hooks: self.hooks.as_deref().map_err(String::as_str),
             live_hooks: &live_hooks,
-            obstacle: self.obstacle.as_deref(),
+            blocker: self.blocker.as_deref(),
             run,
         })
     }
@@ -206,7 +207,7 @@ impl Deletion<'_> {
             .filter_map(|(action, done)| {
                 let what = match action.verb {
                     Verb::Delete { .. } | Verb::DeleteHook { .. } => "deleted",
-                    Verb::RunHook(_) => "created",
+                    Verb::Apply | Verb::RunHook => "created",
                     Verb::ReleaseHook => "released",
                 };
                 let error = done.err()?;
@@ -220,34 +221,30 @@ impl Deletion<'_> {
 
     async fn perform(&self, cluster: &Cluster, action: &Action) -> Result<(), WriteError> {
         let key = &action.key;
-        let live = || cluster.index.get(key);
+        if action.verb == Verb::RunHook {
+            let mut hooks = self.hooks.iter().flatten();
+            let found = hooks.find(|hook| {
+                hook.phases.contains(&action.phase) && hook.key_in(action.phase, &self.run) == *key
+            });
+            let Some(hook) = found else { return Ok(()) };
+            let options = AppOptions::of(self.app.spec.sync_policy.as_ref());
+            return hooks::run(cluster, hook, action.phase, &self.run, &options).await;
+        }
+        let Some(live) = cluster.index.get(key) else {
+            return Ok(());
+        };
         match &action.verb {
-            Verb::RunHook(phase) => {
-                let mut hooks = self.hooks.iter().flatten();
-                let found = hooks.find(|hook| {
-                    hook.deletion_phases.contains(phase) && hook.key_at(*phase, &self.run) == *key
-                });
-                let Some(hook) = found else { return Ok(()) };
-                let manifest = hook.manifest_at(*phase, &self.run);
-                let options = AppOptions::of(self.app.spec.sync_policy.as_ref());
-                hooks::run(cluster, &hook.object, &manifest, phase, &options).await
-            }
-            Verb::Delete { uid, propagation } => {
-                let Some(live) = live() else { return Ok(()) };
-                let policy = match propagation {
-                    Propagation::Foreground => PropagationPolicy::Foreground,
-                    Propagation::Background => PropagationPolicy::Background,
-                };
+            Verb::Delete {
+                uid,
+                propagation: policy,
+            } => {
+                let policy = propagation(*policy);
                 cluster.delete(&live.gvk(), key, uid, policy).await
             }
-            Verb::DeleteHook { uid } => {
-                let Some(live) = live() else { return Ok(()) };
-                hooks::delete(cluster, &live.gvk(), key, uid).await
-            }
-            Verb::ReleaseHook => {
-                let Some(live) = live() else { return Ok(()) };
-                hooks::release(cluster, &live.gvk(), key).await
-            }
+            Verb::DeleteHook { uid } => hooks::delete(cluster, &live.gvk(), key, uid).await,
+            Verb::ReleaseHook => hooks::release(cluster, &live.gvk(), key).await,
+            // A deletion applies nothing.
+            Verb::Apply | Verb::RunHook => Ok(()),
         }
     }
 
@@ -255,9 +252,9 @@ impl Deletion<'_> {
     async fn take_off(&self, finalizers: &[&str]) -> kube::Result<Option<Application>> {
         let left = self.app.finalizers().iter().map(String::as_str);
         let left = left.filter(|set| !finalizers.contains(set));
-        let kept =
-            self.with_situation(|situation| Names::of(deletion::kept(situation)).to_string());
-        tracing::info!(application = %self.key, ?finalizers, kept, "a part of the deletion is done");
+        let retained =
+            self.with_situation(|situation| Names::of(deletion::retained(situation)).to_string());
+        tracing::info!(application = %self.key, ?finalizers, retained, "removing finalizers");
         let reporter = &self.controller.reporter;
         reporter.set_finalizers(&self.app, left).await
     }
@@ -266,8 +263,8 @@ impl Deletion<'_> {
 /// What the application says of objects that say nothing themselves.
 fn default_of(policy: Option<&SyncPolicy>) -> OnDeletion {
     match AppOptions::of(policy).delete {
-        Removal::Never => OnDeletion::Stays,
-        Removal::Confirmed => OnDeletion::Asks,
-        Removal::Allowed => OnDeletion::Goes,
+        Removal::Never => OnDeletion::Retain,
+        Removal::Confirmed => OnDeletion::Confirm,
+        Removal::Allowed => OnDeletion::Delete,
     }
 }

@@ -116,7 +116,7 @@ pub(super) async fn prepare<'a>(
             started: since.map_or_else(Timestamp::now, |time| time.0),
             revision: revision.unwrap_or_default(),
         },
-        obstacle: obstacle(controller, key, app, cluster.as_ref().err()),
+        blocker: blocker(controller, key, app, cluster.as_ref().err()),
         hooks,
         cluster: cluster.ok(),
     }
@@ -124,7 +124,7 @@ pub(super) async fn prepare<'a>(
 
 /// Why the objects of an application cannot be worked on. Where nothing was ever delivered, nothing
 /// stands in the way.
-fn obstacle(
+fn blocker(
     controller: &Controller,
     key: &AppKey,
     app: &Application,
@@ -178,7 +178,7 @@ async fn hooks_of(
     let (cluster, wanted) = wanted
         .await
         .map_err(|error: ReconcileError| error.to_string())?;
-    let of_deletion = |hook: &&Hook| !hook.deletion_phases.is_empty();
+    let of_deletion = |hook: &&Hook| hook.deletion_phases().next().is_some();
     let hooks: Vec<Hook> = wanted
         .desired
         .hooks

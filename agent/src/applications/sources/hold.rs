@@ -32,7 +32,7 @@ pub(crate) fn held(
         }
     };
     let digest = tracked.map(|wanted| wanted.desired.digest());
-    match hold::judge(&found, &draft.tracked, digest.as_deref(), Timestamp::now()) {
+    match hold::judge(&found, &draft.tracked, digest, Timestamp::now()) {
         hold::Verdict::InForce => {
             draft.conditions.insert(Condition::new(
                 condition::HELD_WARNING,

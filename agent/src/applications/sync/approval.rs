@@ -1,7 +1,7 @@
-//! Prunes that wait until somebody agrees: what is asked, since when, and whether there is a yes.
+//! Prunes that wait for approval: what is asked, since when, and whether it was approved.
 //!
-//! The question is a reason of the Application, with the time it was asked: a consent counts when it
-//! is later. A consent that an operation acts upon is noted in the operation, so
+//! The question is a reason of the Application, with the time it was asked: an approval counts when
+//! it is later. An approval that an operation acts upon is noted in the operation, so
 //! that it still counts when another agent goes on with it, or when it is tried again.
 
 use gitops_api::Operation;
@@ -13,6 +13,7 @@ use gitops_core::reason::{PruneQuestion, Reason};
 use gitops_core::report::status::{Condition, seconds};
 use gitops_core::sync::approval::Approval;
 use gitops_core::sync::budget::Budget;
+use gitops_core::sync::plan::Plan;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -22,12 +23,13 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::policy::automated;
 use crate::applications::sync::attempt::last_attempt;
+use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 
-/// Name of the entry in `operation.info` that notes a consent.
+/// Name of the entry in `operation.info` that notes an approval.
 const NOTED: &str = "gitops-agent.io/consent";
 
-/// How much this application prunes unasked.
+/// How much this application prunes without approval.
 fn budget(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) -> Budget {
     let Some(text) = context.app.annotations().get(annotation::PRUNE_BUDGET) else {
         return context.controller.limits.prune_budget;
@@ -40,64 +42,88 @@ fn budget(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) -> Budget
     })
 }
 
-/// A request with what people said about the prunes it needs. Whoever asks for a sync with
-/// prune has seen how many there are; `Prune=confirm` asks also then.
+/// Plans a request, with the approval of its prunes where there is one. Whoever asks for a sync
+/// with prune has seen how many there are; `Prune=confirm` asks also then.
 pub(crate) fn with_approval(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     request: Request,
     app_state: &AppState,
-) -> Request {
+) -> PlannedSync {
     if !request.is_automated() {
         let approval = approval_since(context, request.started());
-        return request.limited(Budget::Unlimited, approval.is_given());
+        let planned = PlannedSync::new(request.limited(Budget::Unlimited), app_state);
+        return if approval.is_given() {
+            planned.approved()
+        } else {
+            planned
+        };
     }
-    let budget = budget(context, draft);
-    if is_noted(&request.operation) || retries_with_approval(draft, app_state) {
-        return request.limited(budget, true);
+    let request = request.limited(budget(context, draft));
+    approve(
+        context,
+        draft,
+        PlannedSync::new(request, app_state),
+        app_state,
+    )
+}
+
+/// Approves an automated sync when its prunes are approved, and notes that in its operation.
+fn approve(
+    context: &ReconcileContext<'_>,
+    draft: &StatusDraft<'_>,
+    planned: PlannedSync,
+    app_state: &AppState,
+) -> PlannedSync {
+    if is_noted(&planned.request.operation) || retries_with_approval(draft, app_state) {
+        return planned.approved();
     }
-    let request = request.limited(budget, false);
-    if request.is_resumed() || !is_agreed(context, draft, &request, app_state) {
-        return request;
+    if planned.request.is_resumed() || !is_approved(context, draft, &planned.plan, app_state) {
+        return planned;
     }
-    let mut agreed = request.limited(budget, true);
+    let mut approved = planned.approved();
     let approval = context.app.annotations().get(annotation::DELETION_APPROVED);
-    agreed.operation.info.push(NameValue {
+    approved.request.operation.info.push(NameValue {
         name: NOTED.into(),
         value: approval.cloned().unwrap_or_default(),
         ..NameValue::default()
     });
-    agreed
+    approved
 }
 
-/// What is asked about the prunes of automated sync, and whether somebody agreed.
+/// What is asked about the prunes of automated sync; and the sync with these prunes, once they are
+/// approved.
 pub(crate) fn pending_prune_approval(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     app_state: &AppState,
-) -> Option<(Condition, bool)> {
+) -> Option<(Condition, Option<PlannedSync>)> {
     // Also when nothing is asked: what nobody can read is said beforehand.
     let budget = budget(context, draft);
     let prunes = automated(&context.app.spec).is_some_and(|automated| automated.prune);
     if !prunes || !app_state.comparison.values().any(State::is_extra) {
         return None;
     }
-    let request = Request::automated(&context.app.spec, None, 0).limited(budget, false);
-    let question = question(&request, app_state)?;
+    let request = Request::automated(&context.app.spec, None, 0).limited(budget);
+    let planned = PlannedSync::new(request, app_state);
+    let question = question(&planned.plan, app_state)?;
     let since = asked_since(draft, &question);
     let asked = since.unwrap_or_else(|| seconds(Timestamp::now()).0);
     let reason = prune_approval(context, question, asked);
     let condition = Condition::new(condition::CONFIRMATION_WARNING, reason);
-    Some((condition, is_agreed(context, draft, &request, app_state)))
+    let approved = is_approved(context, draft, &planned.plan, app_state)
+        .then(|| approve(context, draft, planned, app_state));
+    Some((condition, approved))
 }
 
 /// What a requested sync waits for at its end.
 pub(crate) fn awaits_approval(
     context: &ReconcileContext<'_>,
     request: &Request,
+    plan: &Plan,
     app_state: &AppState,
 ) -> Option<Reason> {
-    let question = question(request, app_state).filter(|_| !request.is_automated())?;
+    let question = question(plan, app_state).filter(|_| !request.is_automated())?;
     Some(prune_approval(context, question, request.started()))
 }
 
@@ -112,13 +138,13 @@ fn prune_approval(context: &ReconcileContext<'_>, question: Question, asked: Tim
     }
 }
 
-fn is_agreed(
+fn is_approved(
     context: &ReconcileContext<'_>,
     draft: &StatusDraft<'_>,
-    request: &Request,
+    plan: &Plan,
     app_state: &AppState,
 ) -> bool {
-    question(request, app_state)
+    question(plan, app_state)
         .and_then(|question| asked_since(draft, &question))
         .is_some_and(|since| approval_since(context, since).is_given())
 }
@@ -136,7 +162,7 @@ fn asked_since(draft: &StatusDraft<'_>, asked: &Question) -> Option<Timestamp> {
     reason::asked_since(&draft.previous, &asked.revision, &asked.prune)
 }
 
-/// Whether this attempt follows a failed one of the same manifests that had a consent.
+/// Whether this attempt follows a failed one of the same manifests that was approved.
 fn retries_with_approval(draft: &StatusDraft<'_>, app_state: &AppState) -> bool {
     let desired = &app_state.wanted.desired;
     let failed = last_attempt(
@@ -149,16 +175,16 @@ fn retries_with_approval(draft: &StatusDraft<'_>, app_state: &AppState) -> bool 
     failed && state.is_some_and(|state| is_noted(&state.operation))
 }
 
-/// What a request asks, with the revision it is about: another one may mean other objects.
+/// What a plan asks, with the revision it is about: another one may mean other objects.
 struct Question {
     revision: String,
     prune: PruneQuestion,
 }
 
-fn question(request: &Request, app_state: &AppState) -> Option<Question> {
+fn question(plan: &Plan, app_state: &AppState) -> Option<Question> {
     let revisions = &app_state.wanted.revisions;
     Some(Question {
-        prune: request.plan(app_state).question?,
+        prune: plan.question()?.clone(),
         revision: revisions.first().cloned().unwrap_or_default(),
     })
 }

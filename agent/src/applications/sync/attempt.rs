@@ -21,10 +21,9 @@ pub(crate) fn last_attempt(
     let result = state.sync_result.as_ref()?;
     // A commit that changes nothing for this application is not a new state to try.
     let digest = |name: &str| result.extra.get(name).and_then(Value::as_str);
-    let mended =
-        !state.phase.is_successful() && digest(HOOKS_DIGEST) != desired.hooks_digest().as_deref();
+    let mended = !state.phase.is_successful() && digest(HOOKS_DIGEST) != desired.hooks_digest();
     let same = !mended
-        && digest(DESIRED_DIGEST) == Some(&desired.digest())
+        && digest(DESIRED_DIGEST) == Some(desired.digest())
         && result.sources == spec.sources
         && (!spec.sources.is_empty() || result.source == spec.source);
     if !same || !state.phase.is_completed() {

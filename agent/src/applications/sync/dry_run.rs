@@ -6,10 +6,11 @@ use gitops_core::manifest::apply::recreates;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::reason::{Names, Reason};
-use gitops_core::sync::plan::{Plan, Verb};
+use gitops_core::sync::action::Verb;
 use gitops_core::sync::{Outcome, Record};
 
 use crate::applications::app_state::AppState;
+use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 use crate::applications::sync::results::{SyncOutcome, resource_result, success};
 use crate::cluster::Cluster;
@@ -20,13 +21,12 @@ use crate::cluster::write::WriteError;
 pub(crate) async fn dry_run_sync(
     cluster: &Cluster,
     app_state: &AppState,
-    request: &Request,
-    plan: &Plan,
+    planned: &PlannedSync,
     record: &mut Record,
 ) -> SyncOutcome {
+    let PlannedSync { request, plan } = planned;
     let desired = &app_state.wanted.desired;
-    let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-    let answers = join_all(actions.iter().map(async |action| {
+    let answers = join_all(plan.actions.values().map(async |action| {
         match (&action.verb, desired.objects.get(&action.key)) {
             (Verb::Apply, Some(object)) => {
                 would_apply(cluster, app_state, request, object, &action.reason).await
@@ -36,13 +36,13 @@ pub(crate) async fn dry_run_sync(
     }))
     .await;
     let mut refused = Vec::new();
-    for (action, answer) in actions.iter().zip(answers) {
+    for (action, answer) in plan.actions.values().zip(answers) {
         let mut code = "";
         let (outcome, status, message) = match answer {
             Ok(message) => {
                 let status = match action.verb {
-                    Verb::Apply => ResultCode::Synced,
-                    Verb::Prune { .. } => ResultCode::Pruned,
+                    Verb::Delete { .. } => ResultCode::Pruned,
+                    _ => ResultCode::Synced,
                 };
                 (Outcome::Skipped, status, message)
             }

@@ -1,19 +1,18 @@
 //! Hooks: their objects, what became of them, and the end of the log of those that failed.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::time::Duration;
 
 use gitops_api::constants::finalizer;
 use gitops_core::live::object::LiveObject;
-use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::phase::Phase;
 use gitops_core::mask;
-use gitops_core::sync::{Action, Outcome};
+use gitops_core::sync::Outcome;
+use gitops_core::sync::action::Action;
 use kube::api::PropagationPolicy;
-use serde_json::Value;
 
 use crate::applications::app_state::AppState;
 use crate::cluster::Cluster;
@@ -49,16 +48,20 @@ pub(crate) fn live(
         .collect()
 }
 
-/// Creates the object of a hook. `manifest` is the hook's for this phase and its run.
+/// Creates the object of a hook for a phase of a run.
 pub(crate) async fn run(
     cluster: &Cluster,
-    hook: &DesiredObject,
-    manifest: &Value,
-    phase: impl Display,
+    hook: &Hook,
+    phase: Phase,
+    run: &Run,
     options: &AppOptions,
 ) -> Result<(), WriteError> {
-    let validates = options.validates(hook.options);
-    let created = cluster.writer.apply(&hook.gvk, manifest, validates).await?;
+    let validates = options.validates(hook.object.options);
+    let manifest = hook.manifest_in(phase, run);
+    let created = cluster
+        .writer
+        .apply(&hook.object.gvk, &manifest, validates)
+        .await?;
     cluster.index.observe(&created);
     if let Some(key) = ObjectKey::of(&created) {
         tracing::info!(hook = %key, %phase, "hook created");
@@ -113,12 +116,11 @@ pub(crate) async fn with_log_tail(cluster: &Cluster, key: &ObjectKey, outcome: O
     })
 }
 
-/// Every hook of a sync with the identity of its object, once a phase.
+/// Every hook of a sync with the identity of its object, once per phase.
 fn keys<'a>(app_state: &'a AppState, run: &'a Run) -> impl Iterator<Item = (&'a Hook, ObjectKey)> {
     app_state.wanted.desired.hooks.iter().flat_map(move |hook| {
-        hook.phases
-            .iter()
-            .map(move |phase| (hook, hook.key_in(*phase, run)))
+        hook.sync_phases()
+            .map(move |phase| (hook, hook.key_in(phase, run)))
     })
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod dry_run;
 pub(crate) mod execute;
 pub(crate) mod hooks;
 pub(crate) mod operation;
+pub(crate) mod planned;
+pub(crate) mod prerequisites;
 pub(crate) mod request;
 pub(crate) mod results;
 pub(crate) mod window;

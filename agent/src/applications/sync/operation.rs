@@ -23,6 +23,7 @@ use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::execute;
 use crate::applications::sync::execute::SyncProgress;
+use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 
 /// A sync that somebody asked for, or that began in an earlier pass.
@@ -170,19 +171,26 @@ pub(crate) async fn sync(
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
     app_state: AppState,
-    request: Request,
+    planned: PlannedSync,
 ) -> anyhow::Result<AppState> {
-    let head = app_state.wanted.desired.digest();
-    let app_state = match state_of(context, draft, cache, app_state, &request).await {
-        Ok(app_state) => app_state,
-        Err((app_state, error)) => {
+    let head = app_state.wanted.desired.digest().to_owned();
+    let other = other_state(context, draft, cache, &app_state, &planned.request).await;
+    let (app_state, planned) = match other {
+        Ok(None) => (app_state, planned),
+        Ok(Some(other)) => {
+            let planned = PlannedSync::new(planned.request, &other);
+            (other, planned)
+        }
+        Err(error) => {
+            let request = &planned.request;
             let refused = request.refused(&error.reason(), Timestamp::now());
-            draft.operation = Some(with_retry(&context.app.spec, &request, refused));
+            draft.operation = Some(with_retry(&context.app.spec, request, refused));
             return Ok(app_state);
         }
     };
+    let request = &planned.request;
     let advanced = Box::pin(execute::advance(
-        context, draft, cache, app_state, &request, &head,
+        context, draft, cache, app_state, &planned, &head,
     ))
     .await?;
     let SyncProgress {
@@ -199,7 +207,7 @@ pub(crate) async fn sync(
         revision,
         Timestamp::now(),
     );
-    let operation = with_retry(&context.app.spec, &request, operation);
+    let operation = with_retry(&context.app.spec, request, operation);
     let phase = operation.phase;
     if phase.is_completed() {
         context.controller.reporter.operation(
@@ -215,7 +223,7 @@ pub(crate) async fn sync(
         let delivery = Delivery {
             revisions: &app_state.wanted.revisions,
             commit: commits::delivered(&app_state).await,
-            digest: app_state.wanted.desired.digest(),
+            digest: app_state.wanted.desired.digest().to_owned(),
             started,
             finished,
             initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
@@ -229,30 +237,27 @@ pub(crate) async fn sync(
     Ok(app_state)
 }
 
-/// The state a request is about: the one at hand, or that of another revision it names.
-async fn state_of(
+/// The state of another revision that a request names; `None` when it is about the one at hand.
+async fn other_state(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     cache: &mut AppCache,
-    app_state: AppState,
+    app_state: &AppState,
     request: &Request,
-) -> Result<AppState, (AppState, ReconcileError)> {
+) -> Result<Option<AppState>, ReconcileError> {
     let Some(sources) = request.other_sources(&context.app.spec) else {
-        return Ok(app_state);
+        return Ok(None);
     };
     if request.pinned() == app_state.wanted.revisions {
-        return Ok(app_state);
+        return Ok(None);
     }
-    let other = async {
-        let from = &context.controller.sources;
-        let found = from
-            .resolve(&context.app.spec, &sources, true, &mut draft.conditions)
-            .await?;
-        let wanted = from
-            .render_app(&context.target(), found, &mut cache.operating, false)
-            .await?;
-        comparison::compare(context, draft, wanted).await
-    }
-    .await;
-    other.map_err(|error| (app_state, error))
+    let from = &context.controller.sources;
+    let found = from
+        .resolve(&context.app.spec, &sources, true, &mut draft.conditions)
+        .await?;
+    let wanted = from
+        .render_app(&context.target(), found, &mut cache.operating, false)
+        .await?;
+    let other = comparison::compare(context, draft, wanted).await?;
+    Ok(Some(other))
 }

@@ -35,10 +35,10 @@ pub(crate) struct Request {
     pub(crate) retry: u32,
     /// The revisions a further attempt is about; those looked up now when there are none.
     again: Vec<String>,
-    /// How much is pruned unasked.
+    /// How much is pruned without approval.
     budget: Budget,
-    /// Somebody agreed to the prunes that have to be asked about.
-    approval: bool,
+    /// The prunes that need approval are approved.
+    is_approved: bool,
     /// The state of the operation so far, when it goes on after a wait or a restart.
     resumed: Option<Box<OperationState>>,
 }
@@ -57,7 +57,7 @@ impl Request {
             retry: 0,
             again: Vec::new(),
             budget: Budget::default(),
-            approval: false,
+            is_approved: false,
             resumed: None,
         }
     }
@@ -107,16 +107,20 @@ impl Request {
             retry,
             again: Vec::new(),
             budget: Budget::default(),
-            approval: false,
+            is_approved: false,
             resumed: None,
         }
     }
 
-    /// The same within this budget; `approval` says that somebody agreed to what goes beyond it.
-    pub(crate) fn limited(self, budget: Budget, approval: bool) -> Self {
+    /// The same within this budget.
+    pub(crate) fn limited(self, budget: Budget) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// The same after the prunes that need approval were approved.
+    pub(crate) fn approved(self) -> Self {
         Self {
-            budget,
-            approval,
+            is_approved: true,
             ..self
         }
     }
@@ -273,16 +277,22 @@ impl Request {
             allow_empty: self.allow_empty,
             options: self.options,
             budget: self.budget,
-            approval: self.approval,
-            only: self.selection(app_state.comparison.keys()),
         };
         let live = |key: &ObjectKey| app_state.live.get(key);
-        plan(
+        let mut plan = plan(
             &app_state.wanted.desired,
             &app_state.comparison,
             live,
             &policy,
-        )
+        );
+        if let Some(keys) = self.selection(app_state.comparison.keys()) {
+            plan = plan.only(&keys);
+        }
+        if self.is_approved {
+            plan.approved()
+        } else {
+            plan
+        }
     }
 
     /// The objects to sync; `None` for all.

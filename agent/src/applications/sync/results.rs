@@ -6,18 +6,20 @@ use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
 use gitops_api::{Application, OperationPhase, ResultCode, SyncPhase};
 use gitops_core::compare::comparison::State;
 use gitops_core::compare::field::DriftedField;
-use gitops_core::manifest::hook;
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::manifest::phase::Phase;
 use gitops_core::reason;
 use gitops_core::reason::{Code, Reason};
 use gitops_core::report::status::seconds;
-use gitops_core::sync::plan::{Plan, Verb};
-use gitops_core::sync::{Action, Outcome, Record};
+use gitops_core::sync::action::{Action, Verb};
+use gitops_core::sync::plan::Plan;
+use gitops_core::sync::{Outcome, Record};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::applications::app_state::AppState;
+use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 
 /// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
@@ -59,7 +61,7 @@ pub(crate) fn of_action(
 pub(crate) fn of_outcome(
     app_state: &AppState,
     run: &Run,
-    phase: SyncPhase,
+    phase: Phase,
     key: &ObjectKey,
     outcome: &Outcome,
 ) -> ResourceResult {
@@ -80,7 +82,7 @@ pub(crate) fn of_outcome(
         Outcome::Failed(why) => (ResultCode::SyncFailed, why.clone()),
     };
     let mut result = resource_result(key, app_state, status, message);
-    result.sync_phase = Some(phase);
+    result.sync_phase = phase.sync_phase();
     let reason = match outcome {
         Outcome::Failed(_) if hook.is_some() => Code::HookFailed.as_str(),
         Outcome::Failed(_) => Code::ObjectDegraded.as_str(),
@@ -89,7 +91,7 @@ pub(crate) fn of_outcome(
     };
     result.reason = reason.into();
     if let Some(hook) = hook {
-        result.hook_type = hook::type_of(phase);
+        result.hook_type = phase.hook_type();
         result.version.clone_from(&hook.object.gvk.version);
         result.images.clone_from(&hook.object.images);
         if matches!(
@@ -131,11 +133,8 @@ pub(crate) fn resource_result(
 /// What was done, for people. `plan` says what a dry run would have done, and what was left out.
 pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String {
     let planned = |wanted: fn(&Verb) -> bool| {
-        plan.steps
-            .iter()
-            .flat_map(|step| &step.actions)
-            .filter(|a| wanted(&a.verb))
-            .count()
+        let verbs = plan.actions.values().map(|action| &action.verb);
+        verbs.filter(|verb| wanted(verb)).count()
     };
     let applied = record.count(|outcome| *outcome == Outcome::Applied);
     let pruned = record.count(|outcome| *outcome == Outcome::Pruned);
@@ -149,7 +148,7 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
         format!(
             "dry run: would apply {} and prune {} objects",
             planned(|verb| *verb == Verb::Apply),
-            planned(|verb| matches!(verb, Verb::Prune { .. }))
+            planned(|verb| matches!(verb, Verb::Delete { .. }))
         )
     } else if applied + pruned + ran == 0 {
         "nothing to apply: live state matches Git".into()
@@ -171,19 +170,18 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
     if !plan.skipped.is_empty() {
         let _ = write!(text, ", skipped {}", plan.skipped.len());
     }
-    if let Some(question) = &plan.question {
+    if let Some(question) = plan.question() {
         let _ = write!(text, "; waiting for approval: {question}");
     }
     text
 }
 
 pub(crate) fn healed(app_state: &AppState, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
-    plan.steps
-        .iter()
-        .flat_map(|step| &step.actions)
-        .filter_map(|action| match app_state.comparison.get(&action.key)? {
-            State::Drifted(fields) => Some((action.key.clone(), fields.clone())),
-            State::Missing => Some((action.key.clone(), vec![])),
+    plan.actions
+        .keys()
+        .filter_map(|key| match app_state.comparison.get(key)? {
+            State::Drifted(fields) => Some((key.clone(), fields.clone())),
+            State::Missing => Some((key.clone(), vec![])),
             _ => None,
         })
         .collect()
@@ -193,12 +191,12 @@ pub(crate) fn healed(app_state: &AppState, plan: &Plan) -> Vec<(ObjectKey, Vec<D
 pub(crate) fn operation_state(
     app: &Application,
     app_state: &AppState,
-    request: &Request,
-    plan: &Plan,
+    planned: &PlannedSync,
     record: &Record,
     started: Timestamp,
     ending: SyncOutcome,
 ) -> OperationState {
+    let PlannedSync { request, plan } = planned;
     let mut results = record.results();
     for (key, skip) in &plan.skipped {
         let status = match app_state.comparison.get(key) {
