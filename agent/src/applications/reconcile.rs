@@ -300,7 +300,7 @@ async fn sync_unless_pointless(
     if let Some(blocked) = window::check(context, draft, &planned.request) {
         return Ok((app_state, blocked.requeue));
     }
-    sync_or_retry(context, draft, cache, app_state, planned).await
+    Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await
 }
 
 async fn sync_or_retry(
