@@ -8,5 +8,6 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         legacy_octal_numbers: true,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.without_snippet().to_string())
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| error.without_snippet().to_string())
 }
