@@ -95,7 +95,7 @@ pub(super) async fn compare(
     let answer = PreviewStatus {
         phase: PreviewPhase::Succeeded,
         revisions: tree.commit.iter().cloned().collect(),
-        digest: desired.digest(),
+        digest: desired.digest().to_owned(),
         counts: Some(counts),
         objects,
         warnings: installation
