@@ -80,7 +80,9 @@ impl Discovery {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return,
-                Err(error) => tracing::debug!(error = chain(&error), "watch broke"),
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "watch disconnected, reconnecting");
+                }
             }
         }
     }

@@ -52,7 +52,7 @@ async fn the_api_server_may_go_away_for_a_while() {
     app.synced().await;
     let uid = world.config_map_is("settings", "one").await.uid();
     cluster.hold("kube-apiserver");
-    world.logged("watch broke").await;
+    world.logged("watch disconnected").await;
     // Longer than the agent's lease lasts: three renewals failed.
     world.logged_again("the lease cannot be renewed", 2).await;
     let commit = repo.write("a.yaml", &config_map("settings", "two"));
