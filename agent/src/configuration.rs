@@ -10,12 +10,16 @@ use futures::{StreamExt, TryStreamExt};
 use gitops_api::constants::{annotation, config_map, label, secret_type};
 use gitops_api::{AppProject, Application, OperationPhase};
 use gitops_core::manifest::digest;
+use gitops_core::manifest::object::ObjectKey;
+use gitops_core::project::{ProjectProblem, ProjectRules, Surroundings};
+use gitops_core::report::status::identity;
 use gitops_transport::chain;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
@@ -24,7 +28,7 @@ use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::credentials::CurrentCredentials;
-use crate::settings::SettingsReader;
+use crate::settings::{CurrentSettings, SettingsReader};
 use crate::watch_backoff::CappedBackoff;
 
 /// What the agent's own namespace says, kept current by watches.
@@ -37,6 +41,29 @@ pub(crate) struct Configuration {
     pub(crate) projects: Store<AppProject>,
     /// How repositories are reached.
     pub(crate) credentials: Arc<CurrentCredentials>,
+    /// The rules of the projects.
+    rules: Arc<ProjectRulesCache>,
+    settings: CurrentSettings,
+}
+
+/// Why there are no rules to measure an application by.
+#[derive(Clone, Debug)]
+pub(crate) enum NoRules {
+    /// The project does not exist.
+    Missing,
+    /// It has rules that could not be followed.
+    Unusable(Arc<Vec<ProjectProblem>>),
+}
+
+/// The rules of the projects as they were last put together. Whatever they are made from takes them
+/// away when it changes.
+#[derive(Default)]
+struct ProjectRulesCache(Mutex<HashMap<String, Result<Arc<ProjectRules>, NoRules>>>);
+
+impl ProjectRulesCache {
+    fn forget(&self) {
+        self.0.lock().clear();
+    }
 }
 
 impl Configuration {
@@ -44,6 +71,36 @@ impl Configuration {
     pub(crate) fn application(&self, key: &AppKey) -> Option<Arc<Application>> {
         let reference = ObjectRef::new(&key.name).within(&key.namespace);
         self.applications.get(&reference)
+    }
+
+    /// The rules of the project of that name, as they are now: with those of the global projects
+    /// that select it, and the repositories that belong to it.
+    pub(crate) fn rules(&self, name: &str) -> Result<Arc<ProjectRules>, NoRules> {
+        // Kept while they are made, so that what changes meanwhile forgets them, too.
+        let mut known = self.rules.0.lock();
+        if let Some(rules) = known.get(name) {
+            return rules.clone();
+        }
+        let rules = self.read_rules(name);
+        if !matches!(rules, Err(NoRules::Missing)) {
+            known.insert(name.to_owned(), rules.clone());
+        }
+        rules
+    }
+
+    fn read_rules(&self, name: &str) -> Result<Arc<ProjectRules>, NoRules> {
+        let project = self.project(name).ok_or(NoRules::Missing)?;
+        let settings = self.settings.get();
+        let around = Surroundings {
+            global_projects: settings.global_projects.as_deref().map_err(String::as_str),
+            project: &|name| self.project(name),
+            repositories: self.credentials.get().of_project(name),
+            impersonation: settings.impersonation,
+        };
+        let rules = ProjectRules::of(&project, &around);
+        rules
+            .map(Arc::new)
+            .map_err(|problems| NoRules::Unusable(Arc::new(problems)))
     }
 
     /// The project of that name, if it exists.
@@ -57,10 +114,16 @@ impl Configuration {
         key.instance(&self.namespace)
     }
 
-    /// Whether an application of this instance name exists.
-    pub(crate) fn exists(&self, instance: &str) -> bool {
+    /// Whether an application of this instance name exists and may have delivered an object: one
+    /// that lists what it delivered and not this object has not, whatever the object's marks say.
+    pub(crate) fn may_hold(&self, instance: &str, object: &ObjectKey) -> bool {
         let key = AppKey::of_instance(instance, &self.namespace);
-        self.application(&key).is_some()
+        let Some(app) = self.application(&key) else {
+            return false;
+        };
+        let status = app.status.iter();
+        let mut listed = status.flat_map(|status| &status.resources);
+        listed.any(|resource| identity(resource).1 == *object)
     }
 }
 
@@ -82,9 +145,13 @@ pub(crate) async fn read(
         tasks,
     };
     let applications = watches.applications(queue, metrics);
+    let rules = Arc::<ProjectRulesCache>::default();
+    let current_settings = settings.current();
     let everything = {
         let (queue, applications) = (Arc::clone(queue), applications.clone());
+        let rules = Arc::clone(&rules);
         move || {
+            rules.forget();
             for app in applications.state() {
                 queue.add(AppKey::of(app.as_ref()));
             }
@@ -116,6 +183,8 @@ pub(crate) async fn read(
         applications,
         projects,
         credentials,
+        rules,
+        settings: current_settings,
     })
 }
 

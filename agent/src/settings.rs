@@ -73,6 +73,15 @@ pub(crate) struct SettingsReader {
 }
 
 impl SettingsReader {
+    /// What it reads, for others.
+    pub(crate) fn current(&self) -> CurrentSettings {
+        CurrentSettings {
+            settings: self.settings.subscribe(),
+            rules: self.rules.subscribe(),
+            sync_timeout: self.sync_timeout.subscribe(),
+        }
+    }
+
     /// Reads argocd-cm; without one the defaults are in force. Says what it could not read, and
     /// whether anything changed.
     pub(crate) fn read(&self, config_map: Option<&ConfigMap>) -> bool {

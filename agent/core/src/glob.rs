@@ -22,6 +22,15 @@ pub fn matches_name(pattern: &str, text: &str) -> bool {
     parse(pattern, Dialect::Go).is_some_and(|tokens| accepts(&tokens, text, Some('/')))
 }
 
+/// Whether a glob can be read at all. What cannot matches nothing, which a rule that denies must
+/// not be left to.
+pub fn is_well_formed(pattern: &str) -> bool {
+    expand(pattern).is_some_and(|patterns| {
+        let mut patterns = patterns.iter();
+        patterns.all(|pattern| parse(pattern, Dialect::Glob).is_some())
+    })
+}
+
 fn run(pattern: &str, text: &str, separator: Option<char>) -> bool {
     expand(pattern).is_some_and(|patterns| {
         patterns.iter().any(|pattern| {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use gitops_api::{Application, ApplicationSource};
+use gitops_api::Application;
+use gitops_core::project::Gate;
 
 use crate::app_key::AppKey;
 use crate::applications::controller::Controller;
@@ -37,9 +38,8 @@ impl<'a> ReconcileContext<'a> {
         controller: &'a Controller,
         key: &'a AppKey,
         app: &'a Application,
-        sources: &[ApplicationSource],
     ) -> Result<Self, ReconcileError> {
-        permission::validate(&controller.configuration, &app.spec, sources)?;
+        permission::validate(&controller.configuration, &app.spec)?;
         let cluster = controller.clusters.of(&app.spec.destination)?;
         Ok(Self {
             controller,
@@ -48,6 +48,15 @@ impl<'a> ReconcileContext<'a> {
             app,
             instance: controller.configuration.instance(key),
         })
+    }
+
+    /// What the application may change now that was made from these repositories.
+    ///
+    /// # Errors
+    /// When its project allows one of them, or the destination, no more.
+    pub(crate) fn gate(&self, repositories: &[String]) -> Result<Gate, ReconcileError> {
+        let configuration = &self.controller.configuration;
+        permission::gate(configuration, self.key, &self.app.spec, repositories)
     }
 
     /// What its manifests are rendered for.

@@ -1,8 +1,10 @@
 //! Why an application cannot be compared. Typed until it is reported: only [`ReconcileError::condition`]
 //! makes a condition of it.
 
+use std::sync::Arc;
+
 use gitops_api::constants::condition;
-use gitops_core::project::Denial;
+use gitops_core::project::{Denial, NoPermit, ProjectProblem};
 use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
 use gitops_core::source::{FailureKind, SpecProblem};
@@ -25,6 +27,9 @@ pub(crate) enum ReconcileError {
         /// Where it would have to be.
         namespace: String,
     },
+    /// The project has rules that could not be followed.
+    #[error("{}", joined(.0))]
+    ProjectUnusable(Arc<Vec<ProjectProblem>>),
     /// The project allows a source or the destination not.
     #[error(transparent)]
     SpecDenied(Denial),
@@ -42,12 +47,19 @@ pub(crate) enum ReconcileError {
     Cluster(#[from] WriteError),
 }
 
+impl From<NoPermit> for ReconcileError {
+    fn from(refusal: NoPermit) -> Self {
+        Self::Denied(vec![refusal.to_string()])
+    }
+}
+
 impl ReconcileError {
     /// As it is reported.
     pub(crate) fn condition(&self) -> Condition {
         let kind = match self {
             Self::InvalidSpec(_)
             | Self::ProjectMissing { .. }
+            | Self::ProjectUnusable(_)
             | Self::SpecDenied(_)
             | Self::UnknownCluster(_) => condition::INVALID_SPEC_ERROR,
             Self::Denied(_) | Self::Source(_) | Self::Cluster(_) => condition::COMPARISON_ERROR,
@@ -64,6 +76,9 @@ impl ReconcileError {
             Self::ProjectMissing { project, namespace } => Reason::ProjectMissing {
                 project: project.clone(),
                 namespace: namespace.clone(),
+            },
+            Self::ProjectUnusable(problems) => Reason::ProjectUnusable {
+                detail: joined(problems),
             },
             Self::SpecDenied(_) | Self::Denied(_) => Reason::ProjectDenies {
                 detail: self.to_string(),
@@ -84,6 +99,7 @@ impl ReconcileError {
         match self {
             Self::InvalidSpec(_)
             | Self::ProjectMissing { .. }
+            | Self::ProjectUnusable(_)
             | Self::SpecDenied(_)
             | Self::UnknownCluster(_)
             | Self::Denied(_) => FailureKind::Input,
@@ -93,7 +109,7 @@ impl ReconcileError {
     }
 }
 
-fn joined(problems: &[SpecProblem]) -> String {
+fn joined(problems: &[impl ToString]) -> String {
     let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
     texts.join("; ")
 }

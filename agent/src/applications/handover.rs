@@ -11,7 +11,6 @@ use gitops_api::ApplicationSource;
 use gitops_api::constants::annotation;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::object::ObjectKey;
-use gitops_core::project::permits_object;
 use gitops_core::reason::{Names, Reason};
 use kube::ResourceExt;
 
@@ -21,6 +20,7 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::draft::StatusDraft;
 use crate::applications::observed_revisions::{followed, looked_at};
+use crate::applications::permission;
 use crate::cluster::Cluster;
 use crate::configuration::Configuration;
 
@@ -37,11 +37,9 @@ pub(crate) fn next_owner(
         let Some(app) = configuration.application(&key) else {
             return false;
         };
-        let name = app.spec.effective_project();
         app.metadata.deletion_timestamp.is_none()
-            && configuration.project(name).is_some_and(|project| {
-                permits_object(&project.spec, name, &app.spec.destination, object).is_ok()
-            })
+            && permission::rules(configuration, &app.spec)
+                .is_ok_and(|rules| rules.permits_object(&app.spec.destination, object).is_ok())
     })
 }
 

@@ -90,7 +90,7 @@ async fn run(
     let app = draft.app;
     let sources = app.spec.effective_sources();
     let found = async {
-        let context = ReconcileContext::new(controller, key, app, sources)?;
+        let context = ReconcileContext::new(controller, key, app)?;
         let app_state = look(&context, draft, cache, sources).await?;
         Ok::<_, ReconcileError>((context, app_state))
     };

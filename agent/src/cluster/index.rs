@@ -12,6 +12,7 @@ use gitops_core::live::health;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::{GroupKind, ObjectKey};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -43,6 +44,14 @@ struct Inner {
     absent: HashSet<ObjectKey>,
     /// Objects whose kind has another health rule since they were recorded.
     judged_by_old_rules: HashSet<ObjectKey>,
+}
+
+/// What is known besides the records when an application is compared.
+pub(crate) struct Known<'a> {
+    /// Whether another application exists and may have delivered an object.
+    pub(crate) may_hold: &'a dyn Fn(&str, &ObjectKey) -> bool,
+    /// Until when this application's own deliveries are on record.
+    pub(crate) applied_until: Option<Timestamp>,
 }
 
 impl Index {
@@ -269,32 +278,31 @@ impl Index {
         &self,
         desired: &DesiredSet,
         instance: &str,
-        exists: impl Fn(&str) -> bool,
+        known: &Known<'_>,
     ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
         // Copied under the lock and judged without it: judging parses manifests.
-        let (tracked, mut live, confirmed, given_up) = self.read(|inner| {
+        let (tracked, mut live, confirmed, wanted) = self.read(|inner| {
             let tracked = self.tracked_in(inner, instance);
             let keys = || desired.objects.keys().chain(&tracked);
             let live: HashMap<ObjectKey, LiveObject> = keys()
                 .filter_map(|key| Some((key.clone(), inner.objects.get(key)?.clone())))
+                .map(|(key, live)| (key, live.doubted_after(known.applied_until)))
                 .collect();
             let confirmed: HashMap<&ObjectKey, Arc<Confirmation>> = desired
                 .objects
                 .keys()
                 .filter_map(|key| Some((key, inner.confirmed.get(key)?.clone())))
                 .collect();
-            // As long as it is not known what the other wants, it may want all it has.
-            let given_up: HashSet<ObjectKey> = live
+            // Whether the owner wants it, where that is known.
+            let wanted: HashMap<ObjectKey, bool> = live
                 .values()
-                .filter(|live| {
-                    let owner = live.tracking.as_ref().map(|tracking| &tracking.instance);
-                    owner
-                        .and_then(|owner| inner.wants.get(owner))
-                        .is_some_and(|wants| !wants.contains(&live.key))
+                .filter_map(|live| {
+                    let owner = &live.tracking.as_ref()?.instance;
+                    let wants = inner.wants.get(owner)?;
+                    Some((live.key.clone(), wants.contains(&live.key)))
                 })
-                .map(|live| live.key.clone())
                 .collect();
-            (tracked, live, confirmed, given_up)
+            (tracked, live, confirmed, wanted)
         });
         let comparison = comparison::compare(
             desired,
@@ -302,7 +310,10 @@ impl Index {
             |key| live.get(key),
             &tracked,
             |key| confirmed.get(key).map(AsRef::as_ref),
-            |other, key| exists(other) && !given_up.contains(key),
+            |other, key| {
+                let wanted = wanted.get(key).copied();
+                wanted.unwrap_or_else(|| (known.may_hold)(other, key))
+            },
         );
         live.retain(|key, _| comparison.contains_key(key));
         (comparison, live)

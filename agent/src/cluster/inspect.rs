@@ -5,9 +5,12 @@ use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::State;
 use gitops_core::live::admission;
 use gitops_core::live::admission::MutatedByAdmission;
+use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::object::GroupVersionKind;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::project::WritePermit;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Cluster;
@@ -17,6 +20,7 @@ use super::write::{WriteError, Writer};
 /// counts. Rules about what to ignore that could not be followed are returned along.
 pub(crate) async fn confirm(
     cluster: &Cluster,
+    permit: &WritePermit,
     desired: &DesiredObject,
     options: &AppOptions,
 ) -> Result<(State, Vec<String>), WriteError> {
@@ -24,7 +28,12 @@ pub(crate) async fn confirm(
     let manifest = desired.manifest();
     let (live, applied) = tokio::join!(
         writer.get(&desired.gvk, &desired.key),
-        writer.dry_run(&desired.gvk, &manifest, options.validates(desired.options))
+        writer.dry_run(
+            permit,
+            &desired.gvk,
+            &manifest,
+            options.validates(desired.options)
+        )
     );
     let Some(live) = live? else {
         index.remove(&desired.key);
@@ -35,7 +44,13 @@ pub(crate) async fn confirm(
     let confirmed = comparison::confirm(&live, &applied, desired);
     if let Some(confirmation) = confirmed.confirmation {
         let mutated = mutated_by_admission(writer, &manifest, &applied, desired).await;
-        index.confirm(&desired.key, confirmation.admitted(mutated.into()));
+        let confirmation = confirmation.admitted(mutated.into());
+        let seen = LiveObject::observe(&live, false);
+        let confirmation = match seen {
+            Some(seen) => confirmation.seen_at(&seen, Timestamp::now()),
+            None => confirmation,
+        };
+        index.confirm(&desired.key, confirmation);
     }
     Ok((confirmed.state, confirmed.problems))
 }

@@ -9,8 +9,13 @@ pub(crate) mod watch;
 pub(crate) mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use gitops_api::constants;
+use gitops_core::backoff;
+use gitops_core::manifest::object;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::project::DeletePermit;
 use kube::Client;
 use kube::api::PropagationPolicy;
 use serde_json::Value;
@@ -37,7 +42,14 @@ pub(crate) struct Cluster {
     pub(crate) writer: Writer,
     /// Events about its objects.
     pub(crate) events: Events,
+    /// Told which instances may have changed.
+    on_change: OnChange,
 }
+
+/// First and longest pause between two looks at an object that is being deleted and that no watch
+/// shows.
+const LEAVING_PAUSE: Duration = Duration::from_millis(500);
+const LEAVING_MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Asks which kinds a cluster serves; watches begin when an application needs them.
@@ -64,7 +76,7 @@ impl Cluster {
             index.clone(),
             managed_by,
             settings,
-            on_change,
+            Arc::clone(&on_change),
             metrics.clone(),
         );
         let writer = Writer::new(
@@ -81,6 +93,7 @@ impl Cluster {
             watches,
             writer,
             events,
+            on_change,
         })
     }
 
@@ -136,21 +149,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes an object if it is still the one of `uid`, and takes note of what became of it: a
+    /// Deletes the object that is permitted, if it is still the same one, and takes note of what became of it: a
     /// watch shows the same later, and only of objects that carry the label.
     ///
     /// # Errors
     /// When the API server refuses or cannot be reached.
     pub(crate) async fn delete(
         &self,
+        permit: &DeletePermit,
         gvk: &GroupVersionKind,
-        key: &ObjectKey,
-        uid: &str,
         propagation: PropagationPolicy,
     ) -> Result<(), WriteError> {
-        match self.writer.delete(gvk, key, uid, propagation).await? {
+        let key = permit.key();
+        match self.writer.delete(permit, gvk, propagation).await? {
             Deleted::Leaving(object) => {
                 self.index.observe_leaving(&object);
+                if object::label(&object, constants::label::MANAGED_BY).is_none() {
+                    self.follow_leaving(gvk.clone(), key.clone());
+                }
             }
             Deleted::Gone => {
                 self.index.remove(key);
@@ -163,6 +179,28 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Looks from time to time whether an object that was deleted is gone, for one that no watch
+    /// shows: it carries another controller's marks only. Ends when the object does.
+    fn follow_leaving(&self, gvk: GroupVersionKind, key: ObjectKey) {
+        let (writer, index) = (self.writer.clone(), Arc::clone(&self.index));
+        let on_change = Arc::clone(&self.on_change);
+        tokio::spawn(async move {
+            let mut attempt = 0;
+            while index.get(&key).is_some_and(|live| live.deleting) {
+                let pause = backoff::delay(attempt, LEAVING_PAUSE, 2, LEAVING_MAX_PAUSE);
+                tokio::time::sleep(pause).await;
+                attempt = attempt.saturating_add(1);
+                match writer.get(&gvk, &key).await {
+                    Ok(Some(object)) => on_change(index.observe(&object)),
+                    Ok(None) | Err(WriteError::UnknownKind(_)) => {
+                        on_change(index.remove(&key));
+                    }
+                    Err(error) => tracing::debug!(object = %key, %error, "cannot look up"),
+                }
+            }
+        });
     }
 
     /// The end of the log of a hook's Pod, with what has to be masked in it.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_api::constants;
+use gitops_api::constants::finalizer;
 use gitops_core::backoff;
 use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
 use gitops_core::mask;
+use gitops_core::project::{DeletePermit, NoPermit, NotOwn, ReleasePermit, WritePermit};
 use gitops_core::reason::Code;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
@@ -57,6 +59,9 @@ pub(crate) enum WriteError {
         /// All it says is that fields cannot be changed any more.
         immutable: bool,
     },
+    /// There is no permit for it.
+    #[error(transparent)]
+    NotPermitted(#[from] NoPermit),
     /// The API server could not be reached or did not answer properly.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
@@ -67,6 +72,8 @@ impl WriteError {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::UnknownKind(_) => Code::ObjectKindUnknown,
+            Self::NotPermitted(NoPermit::Denied(_)) => Code::ProjectDenies,
+            Self::NotPermitted(NoPermit::NotOwn(_)) => Code::ObjectNotOwn,
             Self::Refused { kind, .. } => *kind,
             Self::Unreachable(_) => Code::ApiServerUnreachable,
         }
@@ -93,7 +100,7 @@ impl WriteError {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused { code, message, .. } => refusal::is_transient(*code, message),
-            Self::UnknownKind(_) => false,
+            Self::UnknownKind(_) | Self::NotPermitted(_) => false,
         }
     }
 }
@@ -135,24 +142,28 @@ impl Writer {
         }
     }
 
-    /// Applies a manifest; the answer is the object as it is now. Without validation, fields the
-    /// API server does not know are left out.
+    /// Applies the manifest of the object that is permitted; the answer is the object as it is now.
+    /// Without validation, fields the API server does not know are left out.
     pub(crate) async fn apply(
         &self,
+        permit: &WritePermit,
         gvk: &GroupVersionKind,
         manifest: &Value,
         validates: bool,
     ) -> Result<Value, WriteError> {
+        covers(permit, gvk, manifest)?;
         self.known_fields(gvk, manifest, validates, false).await
     }
 
     /// What the object would be after an apply; nothing is stored.
     pub(crate) async fn dry_run(
         &self,
+        permit: &WritePermit,
         gvk: &GroupVersionKind,
         manifest: &Value,
         validates: bool,
     ) -> Result<Value, WriteError> {
+        covers(permit, gvk, manifest)?;
         self.known_fields(gvk, manifest, validates, true).await
     }
 
@@ -202,19 +213,20 @@ impl Writer {
             .await
     }
 
-    /// Deletes an object if it is still the one of `uid`.
+    /// Deletes the object that is permitted, if it is still the same one.
     pub(crate) async fn delete(
         &self,
+        permit: &DeletePermit,
         gvk: &GroupVersionKind,
-        key: &ObjectKey,
-        uid: &str,
         propagation: PropagationPolicy,
     ) -> Result<Deleted, WriteError> {
+        let key = permit.key();
+        is_of_kind(gvk, key)?;
         let api = self.api(gvk, &key.namespace).await?;
         let params = DeleteParams {
             propagation_policy: Some(propagation),
             preconditions: Some(kube::api::Preconditions {
-                uid: Some(uid.into()),
+                uid: Some(permit.uid().into()),
                 resource_version: None,
             }),
             ..DeleteParams::default()
@@ -236,11 +248,12 @@ impl Writer {
     /// that fields removed from Git really go. Returns whether anything was taken over.
     pub(crate) async fn take_over(
         &self,
+        permit: &WritePermit,
         gvk: &GroupVersionKind,
         live: &Value,
     ) -> Result<bool, WriteError> {
         match ownership::taken_over(live, constants::FIELD_MANAGER) {
-            Some(list) => self.hold(gvk, live, list).await.map(|()| true),
+            Some(list) => self.hold(permit, gvk, live, list).await.map(|()| true),
             None => Ok(false),
         }
     }
@@ -249,11 +262,12 @@ impl Writer {
     /// leaves nothing but the manifest.
     pub(crate) async fn take_over_all(
         &self,
+        permit: &WritePermit,
         gvk: &GroupVersionKind,
         live: &Value,
     ) -> Result<(), WriteError> {
         match ownership::taken_over_from_all(live, constants::FIELD_MANAGER) {
-            Some(list) => self.hold(gvk, live, list).await,
+            Some(list) => self.hold(permit, gvk, live, list).await,
             None => Ok(()),
         }
     }
@@ -261,10 +275,12 @@ impl Writer {
     /// Writes the list of who holds which field.
     async fn hold(
         &self,
+        permit: &WritePermit,
         gvk: &GroupVersionKind,
         live: &Value,
         list: Value,
     ) -> Result<(), WriteError> {
+        covers(permit, gvk, live)?;
         let key = ObjectKey::of(live).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
         let api = self.api(gvk, &key.namespace).await?;
         // The resource version makes the API server refuse when somebody was faster.
@@ -283,13 +299,14 @@ impl Writer {
             .map(drop)
     }
 
-    /// Takes a finalizer off an object, if it is there and has it.
-    pub(crate) async fn take_off_finalizer(
+    /// Takes the finalizer of hooks off the object that is permitted, if it is there and has it.
+    pub(crate) async fn release_hook(
         &self,
+        permit: &ReleasePermit,
         gvk: &GroupVersionKind,
-        key: &ObjectKey,
-        finalizer: &str,
     ) -> Result<(), WriteError> {
+        let (key, finalizer) = (permit.key(), finalizer::HOOK);
+        is_of_kind(gvk, key)?;
         let Some(live) = self.get(gvk, key).await? else {
             return Ok(());
         };
@@ -439,6 +456,36 @@ impl Writer {
             retries += 1;
         }
     }
+}
+
+/// Whether a permit is for the object that is written.
+fn covers(
+    permit: &WritePermit,
+    gvk: &GroupVersionKind,
+    manifest: &Value,
+) -> Result<(), WriteError> {
+    let key = ObjectKey::of(manifest).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
+    is_of_kind(gvk, &key)?;
+    if *permit.key() == key {
+        Ok(())
+    } else {
+        Err(other_object(&key))
+    }
+}
+
+/// Whether the kind that is asked for is the one of the object.
+fn is_of_kind(gvk: &GroupVersionKind, key: &ObjectKey) -> Result<(), WriteError> {
+    if gvk.group == key.group && gvk.kind == key.kind {
+        Ok(())
+    } else {
+        Err(other_object(key))
+    }
+}
+
+fn other_object(key: &ObjectKey) -> WriteError {
+    WriteError::NotPermitted(NoPermit::NotOwn(NotOwn {
+        why: format!("{key} is not the object that the project was asked about"),
+    }))
 }
 
 fn unreachable(error: &Error) -> WriteError {

@@ -50,8 +50,8 @@ pub(super) async fn preview(
         &spec.revision,
         &spec.revisions,
     );
-    let context = ReconcileContext::new(controller, &key, &app, &sources)
-        .map_err(|error| error.to_string())?;
+    let context =
+        ReconcileContext::new(controller, &key, &app).map_err(|error| error.to_string())?;
     let from = &controller.sources;
     let mut notes = BTreeSet::new();
     let found = from
@@ -89,16 +89,23 @@ pub(super) async fn preview(
         .map_err(|error| error.to_string())?;
     let with_ignore_rules = rendered.with_ignore_rules(&app, &from.settings.get());
     rendered.desired = with_ignore_rules.desired;
-    permission::check_kinds(&controller.configuration, &app.spec, &rendered.desired)
-        .map_err(|error| error.to_string())?;
+    let repositories = rendered.repositories();
+    permission::check(
+        &controller.configuration,
+        &app.spec,
+        &repositories,
+        &rendered.desired,
+    )
+    .map_err(|error| error.to_string())?;
     rendered.desired.digest().clone_into(&mut status.digest);
     status.inputs = inputs(&rendered, &found);
     status.warnings.extend(rendered.warnings.iter().cloned());
     status.warnings.extend(pipeline::notes(&rendered.desired));
     status.warnings.extend(with_ignore_rules.problems);
-    let (objects, counts) = preview_objects(&context, &rendered.desired, spec.objects)
-        .await
-        .map_err(|error| error.to_string())?;
+    let (objects, counts) =
+        preview_objects(&context, &repositories, &rendered.desired, spec.objects)
+            .await
+            .map_err(|error| error.to_string())?;
     status.objects = objects;
     status.counts = Some(counts);
     if let Some(restoration) = restoration {

@@ -6,15 +6,15 @@ use gitops_core::compare::comparison::State;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
-use gitops_core::project;
+use gitops_core::project::WritePermit;
 use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
 use gitops_core::report::{preview, refusal};
 use jiff::Timestamp;
 
+use crate::applications::compare::comparison::known;
 use crate::applications::context::ReconcileContext;
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
-use crate::applications::permission;
 use crate::cluster::write::{WriteError, Writer};
 
 /// Requests under way at the same time for one Preview.
@@ -27,16 +27,17 @@ type Answer = Result<ObjectPreview, WriteError>;
 /// objects themselves.
 pub(super) async fn preview_objects(
     context: &ReconcileContext<'_>,
+    repositories: &[String],
     desired: &DesiredSet,
     whole: bool,
 ) -> Result<(Vec<PreviewObject>, PreviewCounts), ReconcileError> {
     let configuration = &context.controller.configuration;
     let (cluster, instance) = (&*context.cluster, &context.instance);
     let spec = &context.app.spec;
-    let project_name = spec.effective_project();
-    let project = permission::project(configuration, project_name)?;
+    let gate = context.gate(repositories)?;
     let index = &cluster.index;
-    let (comparison, live) = index.compare(desired, instance, |other| configuration.exists(other));
+    let may_hold = |other: &str, key: &ObjectKey| configuration.may_hold(other, key);
+    let (comparison, live) = index.compare(desired, instance, &known(context.app, &may_hold));
     let next_owner =
         |object: &ObjectKey| handover::next_owner(configuration, cluster, instance, object);
     let options = AppOptions::of(spec.sync_policy.as_ref());
@@ -50,27 +51,27 @@ pub(super) async fn preview_objects(
     let found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
         .map(async |(object, state)| {
             let answer = match (&state, desired.objects.get(&object)) {
-                (State::Extra | State::Extraneous, _) => {
-                    let allowed = project::permits_object(
-                        &project.spec,
-                        project_name,
-                        &spec.destination,
-                        &object,
-                    );
-                    match live.get(&object) {
-                        Some(record) if allowed.is_ok() && next_owner(&object).is_none() => {
-                            pruned(&cluster.writer, &record.gvk(), &object, whole).await
-                        }
-                        _ => Ok(ObjectPreview::default()),
+                (State::Extra | State::Extraneous, _) => match live.get(&object) {
+                    Some(record)
+                        if gate.delete(record).is_ok() && next_owner(&object).is_none() =>
+                    {
+                        pruned(&cluster.writer, &record.gvk(), &object, whole).await
                     }
-                }
+                    _ => Ok(ObjectPreview::default()),
+                },
                 (_, None) => Ok(ObjectPreview::default()),
                 (_, Some(wanted)) => match preview.without_dry_run(wanted, &state) {
                     Some(known) => Ok(ObjectPreview {
                         ignored: index.ignored(&object).len(),
                         ..known
                     }),
-                    None => applied(&cluster.writer, &preview, wanted, &options).await,
+                    None => match gate.write(&wanted.key) {
+                        Ok(permit) => {
+                            let writer = &cluster.writer;
+                            applied(writer, &permit, &preview, wanted, &options).await
+                        }
+                        Err(refusal) => Err(refusal.into()),
+                    },
                 },
             };
             (object, answer)
@@ -99,6 +100,7 @@ pub(super) async fn preview_objects(
 /// What an apply would make of an object.
 async fn applied(
     writer: &Writer,
+    permit: &WritePermit,
     preview: &SyncPreview<'_>,
     wanted: &DesiredObject,
     options: &AppOptions,
@@ -106,7 +108,12 @@ async fn applied(
     let manifest = wanted.manifest();
     let (live, applied) = tokio::join!(
         writer.get(&wanted.gvk, &wanted.key),
-        writer.dry_run(&wanted.gvk, &manifest, options.validates(wanted.options))
+        writer.dry_run(
+            permit,
+            &wanted.gvk,
+            &manifest,
+            options.validates(wanted.options)
+        )
     );
     let live = match live {
         Ok(live) => live,

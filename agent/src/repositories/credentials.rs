@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use gitops_api::constants::label;
 use gitops_charts::{BasicCredentials, ChartRepository, RepositoryKind};
+use gitops_core::project::SourcePermit;
 use gitops_core::source::{
     self, RepositoryEntry, RepositorySecret, RepositorySecrets, SecretProblem,
 };
@@ -113,8 +114,14 @@ fn new_problems<'a>(
 }
 
 impl RepositoryCredentials {
+    /// URLs of the repositories that belong to a project.
+    pub(crate) fn of_project(&self, project: &str) -> Vec<String> {
+        self.secrets.of_project(project)
+    }
+
     /// Access to a Git repository for an application of this project.
-    pub(crate) fn git(&self, url: &str, project: &str) -> RepositoryAccess {
+    pub(crate) fn git(&self, permit: &SourcePermit, project: &str) -> RepositoryAccess {
+        let url = permit.url();
         let access = RepositoryAccess {
             url: url.into(),
             ca_pem: self.certificates_for(url),
@@ -139,10 +146,11 @@ impl RepositoryCredentials {
     /// Access to a chart repository for an application of this project.
     pub(crate) fn chart(
         &self,
-        url: &str,
+        permit: &SourcePermit,
         project: &str,
         pass_credentials: bool,
     ) -> ChartRepository {
+        let url = permit.url();
         let entry = self.secrets.select(url, project);
         let is_registry = url.starts_with("oci://")
             || entry.as_ref().is_some_and(|entry| entry.enable_oci)
@@ -232,6 +240,8 @@ mod tests {
 
     use k8s_openapi::ByteString;
 
+    use gitops_core::project::{Impersonation, ProjectRules, Surroundings};
+
     use super::*;
 
     fn secret(name: &str, keys: &[(&str, &str)]) -> Arc<Secret> {
@@ -269,6 +279,20 @@ mod tests {
         assert_eq!(texts(&[good], &[bad]).len(), 1);
     }
 
+    fn permit(url: &str) -> SourcePermit {
+        let project = serde_json::json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": "default"}, "spec": {"sourceRepos": ["*"]}});
+        let project = serde_json::from_value(project).unwrap();
+        let alone = Surroundings {
+            global_projects: Ok(&[]),
+            project: &|_| None,
+            repositories: Vec::new(),
+            impersonation: Impersonation::default(),
+        };
+        let rules = ProjectRules::of(&project, &alone).unwrap();
+        rules.permits_source(url).unwrap()
+    }
+
     #[test]
     fn a_changed_secret_is_in_force_and_what_was_handed_out_stays_as_it_was() {
         let current = CurrentCredentials::new(false);
@@ -282,7 +306,7 @@ mod tests {
             vec![secret("repo", &keys)]
         };
         let user_of = |credentials: &RepositoryCredentials| match credentials
-            .git("https://host/x.git", "default")
+            .git(&permit("https://host/x.git"), "default")
             .credentials
         {
             Credentials::Basic { username, .. } => Some(username),
@@ -305,7 +329,7 @@ mod tests {
         )]));
         assert!(current.set_trust(None, Some(&known_hosts)));
         assert!(!current.set_trust(None, Some(&known_hosts)));
-        let access = current.get().git("https://host/x", "default");
+        let access = current.get().git(&permit("https://host/x"), "default");
         assert_eq!(access.known_hosts.as_deref(), Some(line));
         assert!(matches!(access.credentials, Credentials::Basic { .. }));
     }

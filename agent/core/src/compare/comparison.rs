@@ -15,6 +15,7 @@ use crate::manifest::desired::{DesiredObject, DesiredSet};
 use crate::manifest::digest::RESPECTED;
 use crate::manifest::object::ObjectKey;
 use crate::manifest::tracking;
+use jiff::{SignedDuration, Timestamp};
 
 /// What the agent knows since it last applied or confirmed an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,23 @@ impl Confirmation {
         }
     }
 
+    /// The same, for an object seen at this moment. As long as a client could still apply other
+    /// values under the agent's name within the second of the agent's own apply, ownership does not
+    /// show it: the object is confirmed again at its next generation.
+    #[must_use]
+    pub fn seen_at(self, live: &LiveObject, now: Timestamp) -> Self {
+        let settled = live
+            .applied_at
+            .is_none_or(|applied| now.duration_since(applied) > SETTLED_AFTER);
+        if settled || self.only_at.is_some() {
+            return self;
+        }
+        Self {
+            only_at: Some(version_of(live)),
+            ..self
+        }
+    }
+
     /// The same, with the fields that differ and are ignored.
     #[must_use]
     pub fn ignoring(self, ignored: Vec<String>) -> Self {
@@ -74,6 +92,10 @@ impl Confirmation {
                 .is_none_or(|version| *version == version_of(live))
     }
 }
+
+/// After this time no apply can have the time of an earlier one: managedFields counts in seconds,
+/// and clocks differ a little.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 fn version_of(live: &LiveObject) -> String {
     live.generation

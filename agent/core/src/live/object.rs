@@ -4,6 +4,7 @@
 //! managed objects only.
 
 use gitops_api::constants;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
@@ -31,10 +32,14 @@ pub struct LiveObject {
     /// The application that owns it, when its tracking annotation names the object itself
     /// (operators copy annotations to objects they create).
     pub tracking: Option<TrackingId>,
+    /// Value of the label `app.kubernetes.io/instance`, of a hook without tracking only.
+    pub labelled: Option<Box<str>>,
     /// Digest of the manifest it was last applied from.
     pub desired_digest: Option<String>,
     /// Digest of the fields the agent holds; empty when it holds none.
     pub owned: String,
+    /// When the agent, or a client that says it is the agent, last changed one of them.
+    pub applied_at: Option<Timestamp>,
     /// The fields the agent holds, as JSON; kept only until they were compared once with what it
     /// wants.
     pub fields: Option<Box<str>>,
@@ -84,6 +89,10 @@ impl LiveObject {
         };
         let options = ObjectOptions::of(object);
         let is_hook = hook::marks(object).is_some();
+        let tracking =
+            tracking::owner(object).filter(|_| metadata.get("ownerReferences").is_none());
+        let labelled = metadata["labels"][constants::label::INSTANCE].as_str();
+        let labelled = labelled.filter(|_| is_hook && tracking.is_none());
         Some(Self {
             version: GroupVersionKind::of(object)?.version,
             uid: text("uid").into(),
@@ -92,10 +101,12 @@ impl LiveObject {
             deleting: metadata
                 .get("deletionTimestamp")
                 .is_some_and(Value::is_string),
-            tracking: tracking::owner(object).filter(|_| metadata.get("ownerReferences").is_none()),
+            labelled: labelled.map(Into::into),
+            tracking,
             desired_digest: object::annotation(object, constants::annotation::DESIRED_DIGEST)
                 .map(Into::into),
             owned: ownership::applied_digest(object, constants::FIELD_MANAGER),
+            applied_at: ownership::applied_at(object, constants::FIELD_MANAGER),
             fields: ownership::applied_fields(object, constants::FIELD_MANAGER)
                 .filter(|_| keep_fields)
                 .map(|fields| fields.to_string().into()),
@@ -128,6 +139,20 @@ impl LiveObject {
             group: self.key.group.clone(),
             version: self.version.clone(),
             kind: self.key.kind.clone(),
+        }
+    }
+
+    /// The same, as far as the agent is known to have written it: at `until` at the latest. What was
+    /// applied later under its name proves nothing, whoever holds the fields.
+    #[must_use]
+    pub fn doubted_after(self, until: Option<Timestamp>) -> Self {
+        if self.applied_at > until {
+            Self {
+                fields: None,
+                ..self
+            }
+        } else {
+            self
         }
     }
 

@@ -5,6 +5,7 @@
 //! never decides what to do about them.
 //! Source: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::compare::path;
@@ -65,16 +66,26 @@ pub fn entries(object: &Value) -> impl Iterator<Item = Entry<'_>> {
 /// The fields `manager` holds through server-side apply; `None` when it never applied the object
 /// or has lost every field.
 pub fn applied_fields<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
-    entries(object)
-        .find(|e| e.manager == manager && e.operation == "Apply" && e.subresource.is_none())
-        .map(|e| e.fields)
+    applied_entry(object, manager).map(|entry| entry.fields)
 }
 
-/// Digest of the fields `manager` holds; the empty string when it holds none.
+fn applied_entry<'a>(object: &'a Value, manager: &str) -> Option<Entry<'a>> {
+    entries(object)
+        .find(|e| e.manager == manager && e.operation == "Apply" && e.subresource.is_none())
+}
+
+/// Digest of the fields `manager` holds and of when it last changed one of them, because another
+/// client may apply other values under its name; the empty string when it holds none.
 pub fn applied_digest(object: &Value, manager: &str) -> String {
-    applied_fields(object, manager)
-        .map(digest::of_value)
-        .unwrap_or_default()
+    let Some(entry) = applied_entry(object, manager) else {
+        return String::new();
+    };
+    digest::of_value(&serde_json::json!([entry.fields, entry.time]))
+}
+
+/// When `manager` last changed a field by server-side apply, by the API server's clock.
+pub fn applied_at(object: &Value, manager: &str) -> Option<Timestamp> {
+    applied_entry(object, manager)?.time?.parse().ok()
 }
 
 /// Whether `fields` covers every field `desired` sets, that is: whether nobody has taken one away.

@@ -120,11 +120,20 @@ impl Run {
     /// both.
     pub fn id_in(&self, phase: Phase) -> String {
         let started = self.started.as_second();
-        if phase.is_of_sync() {
-            started.to_string()
-        } else {
-            format!("{started}-{phase}").to_lowercase()
+        if !phase.is_of_sync() {
+            return format!("{started}-{phase}").to_lowercase();
         }
+        // Two syncs may begin within a second, but hardly of one revision.
+        match self.revision.get(..7).unwrap_or(&self.revision) {
+            "" => started.to_string(),
+            revision => format!("{started}-{revision}"),
+        }
+    }
+
+    /// Whether a value of that annotation is of this run of a sync; also as it was written when it
+    /// was but the time.
+    pub fn is_of_sync(&self, id: &str) -> bool {
+        id == self.id_in(Phase::Sync) || id == self.started.as_second().to_string()
     }
 }
 

@@ -4,14 +4,16 @@ use gitops_api::project::AppProjectSpec;
 use gitops_api::{ApplicationDestination, constants};
 
 use super::denial::{Denial, quoted};
+use super::patterns::denied;
 use crate::glob;
 
-/// Whether a cluster and namespace may be deployed to.
+/// Whether a cluster and namespace may be deployed to: some entry allows it and none denies it.
 ///
-/// An entry matches when its server or its name matches, and its namespace; patterns with `!`
-/// deny. `permitOnlyProjectScopedClusters` refuses every cluster, because no cluster can belong to
+/// An entry allows when its server or its name matches, and its namespace. One with `!` in any
+/// field allows nothing: it denies what one of those fields names, where its other fields match.
+/// `permitOnlyProjectScopedClusters` refuses every cluster, because no cluster can belong to
 /// a project while the agent delivers to its own cluster only.
-pub fn permits_destination(
+pub(super) fn permits(
     spec: &AppProjectSpec,
     project: &str,
     destination: &ApplicationDestination,
@@ -29,24 +31,17 @@ pub fn permits_destination(
     }
     let mut allowed = false;
     for entry in &spec.destinations {
-        let server = !cluster.server.is_empty() && matches_entry(&entry.server, cluster.server);
-        let name = !cluster.name.is_empty() && matches_entry(&entry.name, cluster.name);
-        let in_namespace = matches_entry(&entry.namespace, namespace);
-        if (server || name) && in_namespace {
-            allowed = true;
-            continue;
-        }
-        // A denied name counts whatever the namespace, as in Argo CD.
-        if (!name && is_denial(&entry.name))
-            || (!server && is_denial(&entry.server) && in_namespace)
-            || (!in_namespace && is_denial(&entry.namespace) && (server || name))
-        {
-            return Err(Denial::denied(
-                project,
-                &what,
-                "destinations",
-                &destination_rule(entry),
-            ));
+        match judge(entry, &cluster, namespace) {
+            Verdict::Denies => {
+                return Err(Denial::denied(
+                    project,
+                    &what,
+                    "destinations",
+                    &destination_rule(entry),
+                ));
+            }
+            Verdict::Allows => allowed = true,
+            Verdict::SaysNothing => {}
         }
     }
     if allowed {
@@ -64,6 +59,63 @@ pub fn permits_destination(
         });
         Err(Denial::not_allowed(project, &what, "destinations", &rule))
     }
+}
+
+enum Verdict {
+    Allows,
+    Denies,
+    SaysNothing,
+}
+
+fn judge(entry: &ApplicationDestination, cluster: &Cluster<'_>, namespace: &str) -> Verdict {
+    let fields = [
+        (entry.server.as_str(), cluster.server),
+        (entry.name.as_str(), cluster.name),
+    ];
+    // A field that says nothing neither allows nor denies a cluster.
+    let said = |(pattern, _): &&(&str, &str)| !pattern.is_empty() && denied(pattern).is_none();
+    let cluster_fields: Vec<_> = fields.iter().filter(said).collect();
+    let cluster_matches = cluster_fields
+        .iter()
+        .any(|(pattern, text)| !text.is_empty() && matches(pattern, text));
+    let denies_namespace = denied(&entry.namespace);
+    let in_namespace = denies_namespace.is_none() && matches(&entry.namespace, namespace);
+    let denial = |(pattern, text): &(&str, &str)| {
+        let pattern = denied(pattern);
+        pattern.is_some_and(|pattern| !text.is_empty() && denies(pattern, text))
+    };
+    let is_denial = denies_namespace.is_some() || fields.iter().any(|(p, _)| denied(p).is_some());
+    if !is_denial {
+        return if cluster_matches && in_namespace {
+            Verdict::Allows
+        } else {
+            Verdict::SaysNothing
+        };
+    }
+    let [by_server, by_name] = fields.each_ref().map(denial);
+    // Where an entry denies both a cluster and a namespace, each is denied by itself.
+    let anywhere = denies_namespace.is_some() || in_namespace;
+    let any_cluster = cluster_fields.is_empty() || cluster_matches;
+    let denied_here = (by_server && anywhere)
+        // A denied name counts whatever the namespace, as in Argo CD.
+        || by_name
+        || denies_namespace.is_some_and(|pattern| any_cluster && denies(pattern, namespace));
+    if denied_here {
+        Verdict::Denies
+    } else {
+        Verdict::SaysNothing
+    }
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    pattern == "*" || glob::matches(pattern, text)
+}
+
+/// As [`matches`], in any case and with or without a slash at the end of an address.
+fn denies(pattern: &str, text: &str) -> bool {
+    let pattern = pattern.trim().to_lowercase();
+    let pattern = pattern.trim_end_matches('/');
+    matches(pattern, &text.to_lowercase())
 }
 
 pub(super) struct Cluster<'a> {
@@ -95,17 +147,6 @@ fn describe(cluster: &Cluster<'_>, namespace: &str) -> String {
         format!("{cluster} without a namespace")
     } else {
         format!("namespace {namespace} of {cluster}")
-    }
-}
-
-fn is_denial(pattern: &str) -> bool {
-    pattern.starts_with('!')
-}
-
-fn matches_entry(pattern: &str, text: &str) -> bool {
-    match pattern.strip_prefix('!') {
-        Some(denied) => !(denied == "*" || glob::matches(denied, text)),
-        None => pattern == "*" || glob::matches(pattern, text),
     }
 }
 
@@ -199,7 +240,7 @@ mod tests {
                 json!([{"server": "*", "namespace": "!kube-system"}]),
                 home,
                 "shop",
-                true,
+                false,
             ),
             (
                 json!([{"server": "*", "namespace": "*"}, {"server": "!https://prod", "namespace": "*"}]),
@@ -219,10 +260,71 @@ mod tests {
                 "shop",
                 false,
             ),
+            // An entry that denies allows nothing, whatever else it says.
+            (
+                json!([{"name": "!remote", "namespace": "*"}]),
+                home,
+                "shop",
+                false,
+            ),
+            (
+                json!([{"server": "!https://a", "namespace": "!b"}, {"server": "*", "namespace": "*"}]),
+                "https://a",
+                "b",
+                false,
+            ),
+            (
+                json!([{"server": "!https://a", "namespace": "!b"}, {"server": "*", "namespace": "*"}]),
+                "https://a",
+                "c",
+                false,
+            ),
+            (
+                json!([{"server": "!https://a", "namespace": "!b"}, {"server": "*", "namespace": "*"}]),
+                home,
+                "b",
+                false,
+            ),
+            (
+                json!([{"server": "!https://a", "namespace": "!b"}, {"server": "*", "namespace": "*"}]),
+                home,
+                "c",
+                true,
+            ),
+            (
+                json!([{"name": "in-cluster", "namespace": "!shop"}, {"server": "*", "namespace": "*"}]),
+                "in-cluster",
+                "shop",
+                false,
+            ),
+            (
+                json!([{"name": "!in-cluster", "server": "*", "namespace": "*"}, {"server": "*", "namespace": "*"}]),
+                home,
+                "shop",
+                false,
+            ),
+            (
+                json!([{"name": "*", "server": format!("!{home}"), "namespace": "*"}]),
+                home,
+                "shop",
+                false,
+            ),
+            (
+                json!([{"server": format!("!{home}"), "namespace": "elsewhere"}, {"server": "*", "namespace": "*"}]),
+                home,
+                "shop",
+                true,
+            ),
+            (
+                json!([{"server": "*", "namespace": "*"}, {"server": "!HTTPS://Kubernetes.default.svc/", "namespace": "*"}]),
+                home,
+                "shop",
+                false,
+            ),
         ];
         for (rules, cluster, namespace, expected) in cases {
             let project = spec(json!({"destinations": rules}));
-            let verdict = permits_destination(&project, "team", &destination(cluster, namespace));
+            let verdict = permits(&project, "team", &destination(cluster, namespace));
             assert_eq!(
                 verdict.is_ok(),
                 expected,
@@ -231,6 +333,6 @@ mod tests {
         }
         let scoped = spec(json!({"destinations": [{"server": "*", "namespace": "*"}],
             "permitOnlyProjectScopedClusters": true}));
-        assert!(permits_destination(&scoped, "team", &destination(home, "shop")).is_err());
+        assert!(permits(&scoped, "team", &destination(home, "shop")).is_err());
     }
 }

@@ -4,16 +4,17 @@ use gitops_api::ApplicationDestination;
 use gitops_api::project::{AppProjectSpec, ClusterResourceRule, GroupKindRule};
 
 use super::denial::{Denial, quoted};
-use super::destinations::permits_destination;
+use super::destinations;
+use super::patterns::{denies_kind, denies_name};
 use crate::glob;
-use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::ObjectKey;
 
 /// Whether an object may be applied, pruned or deleted: its kind, and the namespace it is in.
 ///
 /// Cluster-scoped kinds need an entry in `clusterResourceWhitelist`; namespaced ones are allowed
-/// when `namespaceResourceWhitelist` is absent, and none is when it is empty. Blacklists win.
-pub fn permits_object(
+/// when `namespaceResourceWhitelist` is absent, and none is when it is empty. Blacklists win, and are
+/// read generously: kinds in any case, as resources, with alternatives.
+pub(super) fn permits(
     spec: &AppProjectSpec,
     project: &str,
     destination: &ApplicationDestination,
@@ -26,7 +27,7 @@ pub fn permits_object(
     if let Some(rule) = spec
         .namespace_resource_blacklist
         .iter()
-        .find(|r| matches_kind(r, key))
+        .find(|rule| denies_name(&rule.group, &key.group) && denies_kind(&rule.kind, &key.kind))
     {
         let rule = kind_rule(&rule.group, &rule.kind);
         return Err(Denial::denied(
@@ -51,29 +52,10 @@ pub fn permits_object(
         namespace: key.namespace.clone(),
         ..destination.clone()
     };
-    permits_destination(spec, project, &namespace).map_err(|denial| Denial {
+    destinations::permits(spec, project, &namespace).map_err(|denial| Denial {
         message: format!("{what}: {}", denial.message),
         ..denial
     })
-}
-
-/// Why a project does not allow a set of objects, one text for each that it does not.
-pub fn denied_objects(
-    spec: &AppProjectSpec,
-    project: &str,
-    destination: &ApplicationDestination,
-    desired: &DesiredSet,
-) -> Vec<String> {
-    desired
-        .objects
-        .values()
-        .filter(|object| object.kind_known && !object.implicit)
-        .filter_map(|object| {
-            permits_object(spec, project, destination, &object.key)
-                .err()
-                .map(|denial| format!("{}: {denial}", object.origin))
-        })
-        .collect()
 }
 
 fn permits_cluster_object(
@@ -85,7 +67,7 @@ fn permits_cluster_object(
     if let Some(rule) = spec
         .cluster_resource_blacklist
         .iter()
-        .find(|r| matches_cluster(r, key))
+        .find(|rule| denies_cluster(rule, key))
     {
         let rule = cluster_rule(rule);
         return Err(Denial::denied(
@@ -114,6 +96,12 @@ fn permits_cluster_object(
 
 fn matches_kind(rule: &GroupKindRule, key: &ObjectKey) -> bool {
     glob::matches_name(&rule.group, &key.group) && glob::matches_name(&rule.kind, &key.kind)
+}
+
+fn denies_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
+    denies_name(&rule.group, &key.group)
+        && denies_kind(&rule.kind, &key.kind)
+        && (rule.name.is_empty() || denies_name(&rule.name, &key.name))
 }
 
 fn matches_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
@@ -196,6 +184,16 @@ mod tests {
                 &deployment,
                 false,
             ),
+            (
+                json!({"namespaceResourceBlacklist": [{"group": "", "kind": "resourcequotas"}]}),
+                &quota,
+                false,
+            ),
+            (
+                json!({"namespaceResourceBlacklist": [{"group": "", "kind": "{Secret,ResourceQuota}"}]}),
+                &quota,
+                false,
+            ),
             (json!({}), &role, false),
             (
                 json!({"clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}),
@@ -223,7 +221,7 @@ mod tests {
         for (rules, key, expected) in cases {
             let mut value = rules.clone();
             value["destinations"] = json!([{"name": "in-cluster", "namespace": "shop"}]);
-            let verdict = permits_object(
+            let verdict = permits(
                 &spec(value),
                 "team",
                 &destination("in-cluster", "shop"),

@@ -1,67 +1,31 @@
 //! What an AppProject allows: sources, destinations and kinds, and when (`windows`).
 //!
-//! Only judges; callers ask again at every action (sync, prune, delete, hook, preview). Roles are
-//! not looked at. The rules are Argo CD's ("Projects").
+//! Only judges; nothing in a cluster is changed without a permit (`permit`), which is given for one
+//! object and one action by the rules as they are at that moment. Roles are not looked at. The rules
+//! are Argo CD's ("Projects").
 
 mod denial;
 mod destinations;
+mod global;
 mod kinds;
+mod patterns;
+mod permit;
+mod rules;
+mod sources;
 pub mod windows;
 
-use gitops_api::project::AppProjectSpec;
-
-use self::denial::quoted;
-use crate::source::{has_dot_segments, normalize};
-use crate::{glob, mask};
-
 pub use self::denial::Denial;
-pub use self::destinations::permits_destination;
-pub use self::kinds::{denied_objects, permits_object};
-
-/// Whether a repository may be used: some pattern of `sourceRepos` matches and none denies.
-///
-/// URLs are compared normalized; `*` stays within a path segment, `**` does not, a lone `*`
-/// allows all. A pattern `!x` denies x, and allows everything else, as in Argo CD.
-pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result<(), Denial> {
-    let shown = mask::mask_text::<&str>(url, &[]);
-    let what = format!("repository {shown}");
-    let wanted = normalize(url);
-    let mut allowed = false;
-    for pattern in &spec.source_repos {
-        match pattern.strip_prefix('!') {
-            Some(denied) if matches_url(denied, &wanted) => {
-                return Err(Denial::denied(
-                    project,
-                    &what,
-                    "sourceRepos",
-                    &quoted(pattern),
-                ));
-            }
-            Some(_) => allowed = true,
-            None => allowed |= matches_url(pattern, &wanted),
-        }
-    }
-    // Such a URL names another place than the one the pattern was written for.
-    if allowed && !has_dot_segments(url) {
-        Ok(())
-    } else {
-        Err(Denial::not_allowed(
-            project,
-            &what,
-            "sourceRepos",
-            &quoted(&shown),
-        ))
-    }
-}
-
-fn matches_url(pattern: &str, url: &str) -> bool {
-    pattern == "*" || glob::matches_path(&normalize(pattern), url)
-}
+pub use self::global::{GlobalProject, Impersonation};
+pub use self::permit::{
+    DeletePermit, Gate, NoPermit, NotOwn, ReleasePermit, SourcePermit, WritePermit, not_own,
+    not_own_hook,
+};
+pub use self::rules::{ProjectProblem, ProjectRules, Surroundings};
 
 #[cfg(test)]
 mod tests {
     use gitops_api::ApplicationDestination;
-    use proptest::prelude::*;
+    use gitops_api::project::AppProjectSpec;
     use serde_json::{Value, json};
 
     use super::*;
@@ -80,80 +44,44 @@ mod tests {
         serde_json::from_value(json!({field: cluster, "namespace": namespace})).unwrap()
     }
 
-    #[test]
-    fn sources() {
-        let cases: [(&[&str], &str, bool); 17] = [
-            (&["*"], "https://host/any/where", true),
-            (&[], "https://host/org/repo", false),
-            (
-                &["https://host/org/repo"],
-                "https://HOST/Org/repo.git",
-                true,
-            ),
-            (
-                &["https://HOST/org/repo.git"],
-                "https://host/org/repo/",
-                true,
-            ),
-            (&["git@host:org/repo"], "ssh://git@host/org/repo.git", true),
-            (&["https://host/org/*"], "https://host/org/repo", true),
-            (&["https://host/org/*"], "https://host/org/sub/repo", false),
-            (&["https://host/org/**"], "https://host/org/sub/repo", true),
-            (&["https://host/org/*"], "https://host/org-evil/repo", false),
-            (&["https://host/org/**"], "https://host/org/../evil", false),
-            (&["*"], "https://host/org/%2e%2e/evil", false),
-            (
-                &["*", "!https://host/secret/*"],
-                "https://host/secret/repo",
-                false,
-            ),
-            (
-                &["*", "!https://host/secret/*"],
-                "https://host/open/repo",
-                true,
-            ),
-            (
-                &["!https://host/secret/*", "*"],
-                "https://host/Secret/repo.git",
-                false,
-            ),
-            (&["!https://host/secret/*"], "https://host/open/repo", true),
-            (&["!*"], "https://host/open/repo", false),
-            (&["[broken"], "[broken", false),
-        ];
-        for (patterns, url, expected) in cases {
-            let project = spec(json!({"sourceRepos": patterns}));
-            let verdict = permits_source(&project, "team", url);
-            assert_eq!(verdict.is_ok(), expected, "{patterns:?} {url} {verdict:?}");
+    pub(super) fn rules(spec: &Value) -> ProjectRules {
+        let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": "team"}, "spec": spec});
+        let project = serde_json::from_value(project).unwrap();
+        ProjectRules::of(&project, &alone()).unwrap()
+    }
+
+    pub(super) fn alone() -> Surroundings<'static> {
+        Surroundings {
+            global_projects: Ok(&[]),
+            project: &|_| None,
+            repositories: Vec::new(),
+            impersonation: Impersonation::default(),
         }
     }
 
     #[test]
     fn messages_say_what_to_do() {
-        let project = spec(
-            json!({"destinations": [{"server": "https://x", "namespace": "a"}], "sourceRepos": ["*", "!https://host/x"]}),
+        let project = rules(
+            &json!({"destinations": [{"server": "https://x", "namespace": "a"}], "sourceRepos": ["*", "!https://host/x"]}),
         );
         let message = |result: Result<(), Denial>| result.unwrap_err().message;
         assert_eq!(
-            message(permits_source(
-                &spec(json!({})),
-                "team",
-                "https://bob:hunter2@host/r"
-            )),
+            message(
+                rules(&json!({}))
+                    .permits_source("https://bob:hunter2@host/r")
+                    .map(drop)
+            ),
             "project team does not allow repository https://***@host/r; to allow it, add \
              \"https://***@host/r\" to spec.sourceRepos of the AppProject"
         );
         assert_eq!(
-            message(permits_source(&project, "team", "https://host/x")),
+            message(project.permits_source("https://host/x").map(drop)),
             "project team denies repository https://host/x by \"!https://host/x\" in \
              spec.sourceRepos of the AppProject"
         );
         assert_eq!(
-            message(permits_destination(
-                &project,
-                "team",
-                &destination("in-cluster", "shop")
-            )),
+            message(project.permits_destination(&destination("in-cluster", "shop"))),
             "project team does not allow destination namespace shop of \
              https://kubernetes.default.svc; to allow it, add {server: \
              \"https://kubernetes.default.svc\", namespace: \"shop\"} to spec.destinations of the \
@@ -165,8 +93,9 @@ mod tests {
             namespace: String::new(),
             name: "admin".into(),
         };
-        let denial =
-            permits_object(&project, "team", &destination("https://x", "a"), &role).unwrap_err();
+        let denial = project
+            .permits_object(&destination("https://x", "a"), &role)
+            .unwrap_err();
         assert_eq!(
             denial.rule,
             "{group: \"rbac.authorization.k8s.io\", kind: \"ClusterRole\"}"
@@ -175,20 +104,5 @@ mod tests {
             denial.message.contains("spec.clusterResourceWhitelist"),
             "{denial}"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn a_repository_is_allowed_by_its_own_url_and_denied_by_its_denial(
-            path in "[a-z]{1,6}(/[a-z]{1,6}){0,3}", other in "[a-z]{1,6}(/[a-z]{1,6}){0,3}",
-        ) {
-            let (url, other) = (format!("https://host/{path}"), format!("https://host/{other}"));
-            let only = spec(json!({"sourceRepos": [url]}));
-            prop_assert_eq!(permits_source(&only, "p", &other).is_ok(), url == other);
-            let except = spec(json!({"sourceRepos": ["*", format!("!{url}")]}));
-            prop_assert_eq!(permits_source(&except, "p", &other).is_ok(), url != other);
-            let inside = spec(json!({"sourceRepos": ["https://host/**"]}));
-            prop_assert!(permits_source(&inside, "p", &url).is_ok());
-        }
     }
 }

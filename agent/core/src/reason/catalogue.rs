@@ -121,6 +121,10 @@ reasons! {
     "Change what is not allowed, or let the AppProject allow it with the field that the message names."
     ProjectDenies { detail: String }
 
+    /// The project has rules that the agent could not follow, so nothing is done in its name.
+    "Correct the rule that the message names, or remove it to sync without it."
+    ProjectUnusable { detail: String }
+
     /// The destination is not a cluster that the agent delivers to.
     "Correct spec.destination: the agent delivers to the cluster it runs in."
     DestinationUnknown { destination: String }
@@ -451,6 +455,11 @@ reasons! {
     /// The cluster does not serve the kind of the object.
     "Install its CustomResourceDefinition first, or correct apiVersion and kind."
     ObjectKindUnknown { detail: String }
+
+    /// An object of this name exists that is not this application's: it is neither deleted nor
+    /// replaced.
+    "Delete the object that is there, or give one of the two another name."
+    ObjectNotOwn { detail: String }
 
     /// The agent may not change the object.
     "Grant it to the agent's service account; its rights are in its ClusterRole."

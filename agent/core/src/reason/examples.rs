@@ -69,6 +69,13 @@ fn sources() -> Vec<Reason> {
                  to spec.sourceRepos of the AppProject",
             ),
         },
+        Reason::ProjectUnusable {
+            detail:
+                "project payments demands signed commits (spec.signatureKeys), which this agent \
+                     does not check yet; so nothing is synced in the name of this project. Remove \
+                     spec.signatureKeys to sync without it"
+                    .into(),
+        },
         Reason::DestinationUnknown {
             destination: "https://prod.example:6443".into(),
         },
@@ -328,6 +335,9 @@ fn results() -> Vec<Reason> {
         },
         Reason::ObjectKindUnknown {
             detail: "the cluster does not serve example.com/v1 Widget".into(),
+        },
+        Reason::ObjectNotOwn {
+            detail: "it belongs to application bank; it is left alone".into(),
         },
         Reason::AgentForbidden {
             detail: "User \"system:serviceaccount:argocd:gitops-agent\" cannot patch resource \

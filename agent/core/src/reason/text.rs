@@ -15,6 +15,7 @@ impl fmt::Display for Reason {
             Self::Unknown { message, .. } => f.write_str(message),
             Self::SpecInvalid { detail }
             | Self::ProjectDenies { detail }
+            | Self::ProjectUnusable { detail }
             | Self::ChartNotFound { detail }
             | Self::ChartInvalid { detail }
             | Self::PathMissing { detail }
@@ -33,6 +34,7 @@ impl fmt::Display for Reason {
             | Self::NamespaceMissing { detail }
             | Self::NamespaceTerminating { detail }
             | Self::ObjectKindUnknown { detail }
+            | Self::ObjectNotOwn { detail }
             | Self::AgentForbidden { detail }
             | Self::ApiServerUnreachable { detail }
             | Self::ObjectRefused { detail }

@@ -13,6 +13,7 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 
 use crate::duration;
 use crate::manifest::tracking::{Tracking, TrackingMethod};
+use crate::project::{GlobalProject, Impersonation};
 use crate::settings::ignore::installation;
 
 pub use self::filter::{ResourceFilter, ResourceRule};
@@ -63,6 +64,11 @@ pub struct Settings {
     pub resources: ResourceFilter,
     /// `resource.sensitive.mask.annotations`: annotations whose values are hidden.
     pub sensitive_annotations: Vec<String>,
+    /// `globalProjects`: projects whose rules others have, too; otherwise what is wrong with the key,
+    /// because the rules it stands for may deny something.
+    pub global_projects: Result<Vec<GlobalProject>, String>,
+    /// `application.sync.impersonation.enabled` and `.enforced`.
+    pub impersonation: Impersonation,
     /// What `resource.customizations` and `resource.compareoptions` say about differences that do
     /// not count.
     pub ignore_differences: Vec<ResourceIgnoreDifferences>,
@@ -82,6 +88,8 @@ impl Default for Settings {
             in_cluster_enabled: true,
             resources: ResourceFilter::default(),
             sensitive_annotations: Vec::new(),
+            global_projects: Ok(Vec::new()),
+            impersonation: Impersonation::default(),
             ignore_differences: Vec::new(),
             customizations: BTreeMap::new(),
         }
@@ -124,6 +132,11 @@ impl Settings {
                 inclusions: reader.rules("resource.inclusions"),
             },
             sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
+            global_projects: reader.global_projects(),
+            impersonation: Impersonation {
+                enabled: reader.flag("application.sync.impersonation.enabled", false),
+                enforced: reader.flag("application.sync.impersonation.enforced", true),
+            },
             ignore_differences: reader.ignore_differences(),
             customizations: data
                 .iter()
@@ -210,6 +223,17 @@ impl<'a> Reader<'a> {
         }
         tracking.installation_id = self.text("installationID").map(Into::into);
         tracking
+    }
+
+    fn global_projects(&mut self) -> Result<Vec<GlobalProject>, String> {
+        let Some(text) = self.text("globalProjects") else {
+            return Ok(Vec::new());
+        };
+        let value = yaml::parse(text)?;
+        let list = serde_json::from_value::<Option<Vec<GlobalProject>>>(value);
+        list.map(Option::unwrap_or_default).map_err(|error| {
+            format!("{error}; it must be a list of {{projectName, labelSelector}}")
+        })
     }
 
     fn ignore_differences(&mut self) -> Vec<ResourceIgnoreDifferences> {

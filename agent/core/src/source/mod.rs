@@ -18,8 +18,10 @@ pub use self::repositories::{
     RepositorySecret, RepositorySecrets, SecretProblem, certificates_for, known_hosts,
 };
 pub use self::retry::{FailedAttempts, FailureKind, pause, poll_pause};
-pub use self::url::{has_dot_segments, host, normalize};
-pub use self::validation::{SpecProblem, validate};
+pub use self::url::{
+    canonical_forms, comparable, has_dot_segments, host, normalize, unusable, without_user,
+};
+pub use self::validation::{SpecProblem, validate, validate_sources};
 
 /// Whether a source has no manifests of its own: other sources read its files by its `ref`.
 pub fn only_lends_files(source: &ApplicationSource) -> bool {

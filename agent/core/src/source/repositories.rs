@@ -6,7 +6,7 @@ use std::fmt;
 use gitops_api::constants::{label, secret_type};
 
 use super::credentials::RepositoryEntry;
-use super::url::{has_dot_segments, host, normalize};
+use super::url::{has_dot_segments, host, normalize, unusable};
 
 /// A Secret of the agent's namespace, as far as it matters here.
 #[derive(Clone, Copy)]
@@ -83,6 +83,15 @@ impl RepositorySecrets {
         &self.problems
     }
 
+    /// URLs of the repositories that belong to a project, which it may use whatever its
+    /// `sourceRepos` say. Source: Argo CD, "Project scoped repositories and clusters".
+    pub fn of_project(&self, project: &str) -> Vec<String> {
+        let own = self.repositories.iter();
+        own.filter(|(_, entry)| !project.is_empty() && entry.project == project)
+            .map(|(_, entry)| entry.url.clone())
+            .collect()
+    }
+
     /// How to reach `url` for an application of `project`; `None` means anonymously.
     ///
     /// The Secret of that very URL and project comes first, then the one of that URL for all
@@ -90,7 +99,8 @@ impl RepositorySecrets {
     /// longest prefix adds them. A prefix matches at a path boundary only, so that credentials for
     /// `https://host/org` are never sent to `https://host/org-evil`; Argo CD compares characters.
     pub fn select(&self, url: &str, project: &str) -> Option<RepositoryEntry> {
-        if has_dot_segments(url) {
+        // Its prefix would name another place than the one it is fetched from.
+        if unusable(url).is_some() {
             return None;
         }
         let wanted = identity(url);

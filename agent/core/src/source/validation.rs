@@ -2,7 +2,7 @@
 
 use gitops_api::{ApplicationDestination, ApplicationSource, ApplicationSpec};
 
-use super::url::has_dot_segments;
+use super::url::unusable;
 use crate::mask;
 use crate::sync::retry::{RetryError, RetryPolicy};
 
@@ -122,23 +122,7 @@ pub fn validate(spec: &ApplicationSpec) -> Result<(), Vec<SpecProblem>> {
         problems.push(SpecProblem::NoSource);
     }
     let several = !spec.sources.is_empty();
-    let mut names: Vec<&str> = Vec::new();
-    for (position, source) in spec.effective_sources().iter().enumerate() {
-        let field = if several {
-            format!("spec.sources[{position}]")
-        } else {
-            "spec.source".to_owned()
-        };
-        check_source(&field, source, several, &mut problems);
-        let name = source.ref_name.as_str();
-        if !name.is_empty() && names.contains(&name) {
-            problems.push(SpecProblem::RepeatedRef {
-                field,
-                name: name.into(),
-            });
-        }
-        names.push(name);
-    }
+    check_sources("spec", spec.effective_sources(), several, &mut problems);
     check_destination(&spec.destination, &mut problems);
     let retry = spec
         .sync_policy
@@ -151,6 +135,49 @@ pub fn validate(spec: &ApplicationSpec) -> Result<(), Vec<SpecProblem>> {
         Ok(())
     } else {
         Err(problems)
+    }
+}
+
+/// Checks sources that stand in for those of a spec, such as an operation's.
+///
+/// # Errors
+/// What is wrong with them; `parent` is the field they are in.
+pub fn validate_sources(
+    parent: &str,
+    sources: &[ApplicationSource],
+    several: bool,
+) -> Result<(), Vec<SpecProblem>> {
+    let mut problems = Vec::new();
+    check_sources(parent, sources, several, &mut problems);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+fn check_sources(
+    parent: &str,
+    sources: &[ApplicationSource],
+    several: bool,
+    problems: &mut Vec<SpecProblem>,
+) {
+    let mut names: Vec<&str> = Vec::new();
+    for (position, source) in sources.iter().enumerate() {
+        let field = if several {
+            format!("{parent}.sources[{position}]")
+        } else {
+            format!("{parent}.source")
+        };
+        check_source(&field, source, several, problems);
+        let name = source.ref_name.as_str();
+        if !name.is_empty() && names.contains(&name) {
+            problems.push(SpecProblem::RepeatedRef {
+                field,
+                name: name.into(),
+            });
+        }
+        names.push(name);
     }
 }
 
@@ -223,20 +250,6 @@ fn check_source(
             path: source.path.clone(),
         });
     }
-}
-
-fn unusable(url: &str) -> Option<&'static str> {
-    let url = url.trim();
-    let scheme = url
-        .split_once("://")
-        .map(|(scheme, _)| scheme.to_ascii_lowercase());
-    if url.starts_with('-') || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Some("it is not a URL");
-    }
-    if scheme.is_some_and(|s| !matches!(&*s, "https" | "http" | "ssh" | "git" | "oci" | "file")) {
-        return Some("the scheme is not supported; use https, ssh or oci");
-    }
-    has_dot_segments(url).then_some("\".\" and \"..\" are not allowed in it")
 }
 
 fn leads_outside(path: &str) -> bool {

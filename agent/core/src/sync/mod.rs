@@ -390,7 +390,8 @@ fn hooks<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = (Phase, Objec
 }
 
 fn of_this_run(live: &LiveObject, run: &Run) -> bool {
-    live.operation.as_deref() == Some(&run.id_in(Phase::Sync))
+    let id = live.operation.as_deref();
+    id.is_some_and(|id| run.is_of_sync(id))
 }
 
 fn object_state(key: &ObjectKey, state: &str) -> ObjectState {

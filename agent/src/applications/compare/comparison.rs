@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, stream};
+use gitops_api::Application;
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation, State};
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
-use gitops_core::project;
 use gitops_core::report::status::identity;
 
 use crate::applications::app_state::AppState;
@@ -23,6 +23,7 @@ use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::policy::automated;
 use crate::applications::sources::rendered::RenderedApp;
+use crate::cluster::index::Known;
 use crate::cluster::{Cluster, inspect};
 
 /// Requests under way at the same time to look up or confirm the objects of one application.
@@ -37,9 +38,10 @@ pub(crate) async fn compare(
 ) -> Result<AppState, ReconcileError> {
     let cluster = &*context.cluster;
     register(context, draft, &wanted);
-    permission::check_kinds(
+    permission::check(
         &context.controller.configuration,
         &context.app.spec,
+        &wanted.repositories,
         &wanted.desired,
     )?;
     let kinds: BTreeSet<_> = wanted
@@ -101,6 +103,20 @@ pub(crate) fn ignored(cluster: &Cluster, desired: &DesiredSet) -> HashMap<Object
         .collect()
 }
 
+/// What an Application itself tells for its comparison.
+pub(crate) fn known<'a>(
+    app: &Application,
+    may_hold: &'a dyn Fn(&str, &ObjectKey) -> bool,
+) -> Known<'a> {
+    let operation = app.status.as_ref().and_then(|s| s.operation_state.as_ref());
+    let ended =
+        operation.and_then(|state| state.finished_at.as_ref().or(state.started_at.as_ref()));
+    Known {
+        may_hold,
+        applied_until: ended.map(|time| time.0),
+    }
+}
+
 /// Judges by the records what can be judged without asking the API server.
 pub(crate) fn judge(
     context: &ReconcileContext<'_>,
@@ -108,11 +124,11 @@ pub(crate) fn judge(
 ) -> Result<(Comparison, HashMap<ObjectKey, LiveObject>), ReconcileError> {
     let configuration = &context.controller.configuration;
     let spec = &context.app.spec;
-    let name = spec.effective_project();
-    let project = permission::project(configuration, name)?;
+    let rules = permission::rules(configuration, spec)?;
     let (index, instance) = (&context.cluster.index, &context.instance);
+    let may_hold = |other: &str, key: &ObjectKey| configuration.may_hold(other, key);
     let (mut comparison, mut live) =
-        index.compare(desired, instance, |other| configuration.exists(other));
+        index.compare(desired, instance, &known(context.app, &may_hold));
     // An application that is among its own objects does not wait for itself, and what broke it
     // once would keep it broken.
     if let Some(itself) = live.get_mut(&context.key.object()) {
@@ -122,7 +138,7 @@ pub(crate) fn judge(
     // say; and what another one wants is for that one to take over.
     comparison.retain(|key, state| {
         !state.is_extra()
-            || (project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
+            || (rules.permits_object(&spec.destination, key).is_ok()
                 && handover::next_owner(configuration, &context.cluster, instance, key).is_none())
     });
     for (key, state) in &comparison {
@@ -190,6 +206,7 @@ async fn confirm(
     live: &HashMap<ObjectKey, LiveObject>,
 ) -> Result<(), ReconcileError> {
     let cluster = &context.cluster;
+    let gate = context.gate(&[])?;
     // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
     // want to see what exactly differs.
     let automated = automated(&context.app.spec).is_some();
@@ -204,10 +221,11 @@ async fn confirm(
         .collect();
     let verdicts: Vec<_> = stream::iter(doubtful)
         .map(async |object| {
-            (
-                object.key.clone(),
-                inspect::confirm(cluster, &object, &options).await,
-            )
+            let verdict = match gate.write(&object.key) {
+                Ok(permit) => inspect::confirm(cluster, &permit, &object, &options).await,
+                Err(refusal) => Err(refusal.into()),
+            };
+            (object.key.clone(), verdict)
         })
         .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()

@@ -16,7 +16,7 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::{AppOptions, Removal};
-use gitops_core::project::permits_object;
+use gitops_core::project::Gate;
 use gitops_core::reason::{Names, Reason};
 use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::approval::Subject;
@@ -29,6 +29,7 @@ use crate::app_key::AppKey;
 use crate::applications::cache::AppCache;
 use crate::applications::controller::Controller;
 use crate::applications::handover;
+use crate::applications::permission;
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::deliver::propagation;
 use crate::applications::sync::hooks;
@@ -47,6 +48,8 @@ struct Deletion<'a> {
     run: Run,
     /// Why nothing can be done.
     blocker: Option<String>,
+    /// All repositories its hooks were made from.
+    repositories: Vec<String>,
     /// Its hooks, or why they cannot be known.
     hooks: Result<Vec<Hook>, String>,
 }
@@ -164,12 +167,12 @@ impl Deletion<'_> {
                 Some((key, live))
             })
             .collect();
-        let name = app.spec.effective_project();
-        let project = configuration.project(name);
+        let rules = permission::rules(configuration, &app.spec);
         let is_protected = |object: &ObjectKey| {
-            let allowed = project.as_ref().is_some_and(|project| {
-                permits_object(&project.spec, name, &app.spec.destination, object).is_ok()
-            });
+            let destination = &app.spec.destination;
+            let rules = rules.as_ref();
+            let allowed =
+                rules.is_ok_and(|rules| rules.permits_object(destination, object).is_ok());
             let next_owner = |cluster: &Arc<Cluster>| {
                 handover::next_owner(configuration, cluster, &self.instance, object)
             };
@@ -200,7 +203,16 @@ impl Deletion<'_> {
     async fn perform_all(&self, actions: &[Action]) -> Option<Reason> {
         // Without a cluster there is nothing to act upon.
         let cluster = self.cluster.as_ref()?;
-        let all = actions.iter().map(|action| self.perform(cluster, action));
+        let (configuration, spec) = (&self.controller.configuration, &self.app.spec);
+        let gate = match permission::gate(configuration, self.key, spec, &self.repositories) {
+            Ok(gate) => gate,
+            Err(error) => {
+                let detail = error.to_string();
+                return Some(Reason::DeletionFailed { detail });
+            }
+        };
+        let by = (&**cluster, &gate);
+        let all = actions.iter().map(|action| self.perform(by, action));
         let failures: Vec<String> = actions
             .iter()
             .zip(join_all(all).await)
@@ -219,7 +231,8 @@ impl Deletion<'_> {
         })
     }
 
-    async fn perform(&self, cluster: &Cluster, action: &Action) -> Result<(), WriteError> {
+    async fn perform(&self, by: (&Cluster, &Gate), action: &Action) -> Result<(), WriteError> {
+        let (cluster, gate) = by;
         let key = &action.key;
         if action.verb == Verb::RunHook {
             let mut hooks = self.hooks.iter().flatten();
@@ -228,7 +241,7 @@ impl Deletion<'_> {
             });
             let Some(hook) = found else { return Ok(()) };
             let options = AppOptions::of(self.app.spec.sync_policy.as_ref());
-            return hooks::run(cluster, hook, action.phase, &self.run, &options).await;
+            return hooks::run(by, hook, action.phase, &self.run, &options).await;
         }
         let Some(live) = cluster.index.get(key) else {
             return Ok(());
@@ -237,14 +250,15 @@ impl Deletion<'_> {
             Verb::Delete {
                 uid,
                 propagation: policy,
-            } => {
+            } if live.uid == *uid => {
                 let policy = propagation(*policy);
-                cluster.delete(&live.gvk(), key, uid, policy).await
+                let permit = gate.delete(&live)?;
+                cluster.delete(&permit, &live.gvk(), policy).await
             }
-            Verb::DeleteHook { uid } => hooks::delete(cluster, &live.gvk(), key, uid).await,
-            Verb::ReleaseHook => hooks::release(cluster, &live.gvk(), key).await,
-            // A deletion applies nothing.
-            Verb::Apply | Verb::RunHook => Ok(()),
+            Verb::DeleteHook { uid } if live.uid == *uid => hooks::delete(by, &live).await,
+            Verb::ReleaseHook => hooks::release(by, &live).await,
+            // Another object has the name by now; and a deletion applies nothing.
+            _ => Ok(()),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
+use crate::applications::permission;
 use crate::cluster::Cluster;
 use crate::clusters::UnknownCluster;
 
@@ -105,7 +106,11 @@ pub(super) async fn prepare<'a>(
     let hooks = if deletion::needs_hooks(app.finalizers()) {
         hooks_of(controller, key, app, cache).await
     } else {
-        Ok(vec![])
+        Ok((vec![], vec![]))
+    };
+    let (hooks, repositories) = match hooks {
+        Ok((hooks, repositories)) => (Ok(hooks), repositories),
+        Err(why) => (Err(why), vec![]),
     };
     Deletion {
         controller,
@@ -117,6 +122,7 @@ pub(super) async fn prepare<'a>(
             revision: revision.unwrap_or_default(),
         },
         blocker: blocker(controller, key, app, cluster.as_ref().err()),
+        repositories,
         hooks,
         cluster: cluster.ok(),
     }
@@ -146,25 +152,23 @@ fn blocker(
              or correct spec.destination"
         ));
     }
-    let name = app.spec.effective_project();
-    let project = controller.configuration.project(name);
-    project.is_none().then(|| {
-        format!("project {name} does not exist, and it says what may be deleted; create it again")
-    })
+    let rules = permission::rules(&controller.configuration, &app.spec);
+    let why = rules.err()?;
+    Some(format!("{why}; the project says what may be deleted"))
 }
 
-/// The hooks of the tracked revision.
+/// The hooks of the tracked revision, and the repositories they were made from.
 async fn hooks_of(
     controller: &Controller,
     key: &AppKey,
     app: &Application,
     cache: &mut AppCache,
-) -> Result<Vec<Hook>, String> {
+) -> Result<(Vec<Hook>, Vec<String>), String> {
     let (sources, spec) = (&controller.sources, &app.spec);
     let sought = spec.effective_sources();
     sources.follow(key, spec);
     let wanted = async {
-        let context = ReconcileContext::new(controller, key, app, sought)?;
+        let context = ReconcileContext::new(controller, key, app)?;
         let mut conditions = BTreeSet::new();
         let found = sources
             .resolve(spec, sought, false, &mut conditions)
@@ -194,5 +198,5 @@ async fn hooks_of(
             found.map_err(|error| error.to_string())?;
         }
     }
-    Ok(hooks)
+    Ok((hooks, wanted.repositories))
 }

@@ -25,7 +25,7 @@ pub(crate) async fn fetch(
 ) -> Result<Option<BTreeMap<String, Dependency>>, ReconcileError> {
     let credentials = sources.configuration.credentials.get();
     let project_name = app.spec.effective_project();
-    let project = permission::project(&sources.configuration, project_name)?;
+    let rules = permission::rules(&sources.configuration, &app.spec)?;
     let folder = chart_file.rsplit_once('/').map_or("", |(folder, _)| folder);
     let inside = |path: &str| {
         if folder.is_empty() {
@@ -56,9 +56,10 @@ pub(crate) async fn fetch(
             }
             DependencySource::Repository { url, kind } => (url, kind),
         };
-        gitops_core::project::permits_source(&project.spec, project_name, &url)
+        let permit = rules
+            .permits_source(&url)
             .map_err(|denial| ReconcileError::Denied(vec![denial.to_string()]))?;
-        let mut repository = credentials.chart(&url, project_name, false);
+        let mut repository = credentials.chart(&permit, project_name, false);
         if kind != RepositoryKind::Http && repository.kind == RepositoryKind::Http {
             repository.kind = kind;
         }
@@ -68,7 +69,7 @@ pub(crate) async fn fetch(
             version: dependency.version,
         };
         let archive = sources.chart(&query, false).await?;
-        mounts.insert(mount, Dependency::Archive(archive));
+        mounts.insert(mount, Dependency::Archive { url, archive });
     }
     Ok(Some(mounts))
 }
@@ -85,7 +86,7 @@ pub(crate) fn overlay(
         .iter()
         .map(|(path, dependency)| {
             let tree: Arc<dyn SourceTree> = match dependency {
-                Dependency::Archive(archive) => Arc::new(ChartTree(archive.clone())),
+                Dependency::Archive { archive, .. } => Arc::new(ChartTree(archive.clone())),
                 Dependency::Folder(folder) => Arc::new(Subtree {
                     base: base.clone(),
                     folder: folder.clone(),

@@ -19,6 +19,8 @@ use gitops_render::Renderer;
 
 use crate::app_key::AppKey;
 use crate::applications::condition::comparison_failed;
+use crate::applications::error::ReconcileError;
+use crate::applications::permission;
 use crate::applications::source_error::SourceError;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
@@ -51,12 +53,15 @@ impl Sources {
     pub(crate) fn follow(&self, key: &AppKey, spec: &ApplicationSpec) {
         let credentials = self.configuration.credentials.get();
         let project = spec.effective_project();
-        let followed = spec
-            .effective_sources()
+        let sources = spec.effective_sources();
+        // What the project does not allow is not asked for, either.
+        let permits = permission::sources(&self.configuration, spec, sources).unwrap_or_default();
+        let followed = sources
             .iter()
-            .filter(|source| source.chart.is_empty())
-            .map(|source| Followed {
-                access: credentials.git(&source.repo_url, project),
+            .zip(&permits)
+            .filter(|(source, _)| source.chart.is_empty())
+            .map(|(source, permit)| Followed {
+                access: credentials.git(permit, project),
                 target: target(source),
             });
         self.repositories.follow(key, followed);
@@ -67,7 +72,7 @@ impl Sources {
         self.repositories.follow(key, []);
     }
 
-    /// Looks every source up. `refresh` asks the servers again. A source whose server could not be
+    /// Looks every source up that the project allows. `refresh` asks the servers again. A source whose server could not be
     /// asked is the commit known last, and a condition says so.
     pub(crate) async fn resolve(
         &self,
@@ -75,17 +80,19 @@ impl Sources {
         sources: &[ApplicationSource],
         refresh: bool,
         conditions: &mut BTreeSet<Condition>,
-    ) -> Result<Vec<ResolvedSource>, SourceError> {
+    ) -> Result<Vec<ResolvedSource>, ReconcileError> {
+        let permits = permission::sources(&self.configuration, spec, sources)?;
         let credentials = self.configuration.credentials.get();
         let project = spec.effective_project();
         let mut found = Vec::new();
-        for source in sources {
+        for (source, permit) in sources.iter().zip(&permits) {
             found.push(if source.chart.is_empty() {
-                let access = credentials.git(&source.repo_url, project);
+                let access = credentials.git(permit, project);
                 let checkout = self
                     .repositories
                     .checkout(&access, &target(source), refresh)
-                    .await?;
+                    .await
+                    .map_err(SourceError::from)?;
                 if let Some(reason) = &checkout.stale {
                     let last_known = Some(checkout.revision.clone());
                     let reason = reasons::of_repository(reason, last_known);
@@ -103,7 +110,7 @@ impl Sources {
                     .as_ref()
                     .is_some_and(|helm| helm.pass_credentials);
                 let query = ChartQuery {
-                    repository: credentials.chart(&source.repo_url, project, pass_credentials),
+                    repository: credentials.chart(permit, project, pass_credentials),
                     chart: source.chart.clone(),
                     version: source.target_revision.clone(),
                 };

@@ -123,6 +123,7 @@ impl Sources {
                         .map_or_else(String::new, |kind| kind.to_string())
                 })
                 .collect(),
+            repositories: rendered.repositories(),
             desired: with_ignore_rules.desired,
             conditions,
             git,
@@ -144,6 +145,7 @@ impl Sources {
         for source in found {
             if only_lends_files(&source.spec) {
                 sources.push(RenderedSource {
+                    repo_url: source.spec.repo_url,
                     revision: source.revision,
                     inputs: gitops_render::InputSet::default(),
                     source_type: None,
@@ -161,6 +163,7 @@ impl Sources {
                 },
             }));
             sources.push(RenderedSource {
+                repo_url: source.spec.repo_url,
                 revision: source.revision,
                 inputs: rendered.inputs,
                 source_type: Some(rendered.source_type),

@@ -23,6 +23,8 @@ pub(crate) struct RenderedApp {
     pub(crate) source_types: Vec<String>,
     /// The manifests.
     pub(crate) desired: Arc<DesiredSet>,
+    /// All repositories the manifests were made from.
+    pub(crate) repositories: Vec<String>,
     /// Warnings.
     pub(crate) conditions: Vec<Condition>,
     /// The first source in Git: its place, and the history of its repository.
@@ -114,6 +116,27 @@ pub(crate) struct RenderedSources {
     pub(crate) warnings: Vec<String>,
 }
 
+impl RenderedSources {
+    /// All repositories the manifests were made from, those of charts' dependencies included.
+    pub(crate) fn repositories(&self) -> Vec<String> {
+        let sources = self.sources.iter();
+        let mut all: Vec<String> = sources
+            .flat_map(|source| {
+                let fetched = source.dependencies.values();
+                let fetched = fetched.filter_map(|dependency| match dependency {
+                    Dependency::Archive { url, .. } => Some(url),
+                    Dependency::Folder(_) => None,
+                });
+                std::iter::once(&source.repo_url).chain(fetched)
+            })
+            .cloned()
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
 /// Manifests under rules about what to ignore.
 #[derive(Clone)]
 pub(crate) struct WithIgnoreRules {
@@ -127,6 +150,8 @@ pub(crate) struct WithIgnoreRules {
 
 /// One source of a render.
 pub(crate) struct RenderedSource {
+    /// Where it is from.
+    pub(crate) repo_url: String,
     /// Commit or chart version.
     pub(crate) revision: String,
     /// What was read.
@@ -141,7 +166,12 @@ pub(crate) struct RenderedSource {
 #[derive(Clone)]
 pub(crate) enum Dependency {
     /// Fetched from a chart repository.
-    Archive(Arc<ChartArchive>),
+    Archive {
+        /// The repository.
+        url: String,
+        /// What it holds.
+        archive: Arc<ChartArchive>,
+    },
     /// A folder of the same repository.
     Folder(String),
 }

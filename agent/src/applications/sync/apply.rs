@@ -5,8 +5,10 @@ use gitops_core::live::injected;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::project::WritePermit;
 use gitops_core::settings::ignore;
 use gitops_core::settings::ignore::ObjectRules;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cluster::write::WriteError;
@@ -19,6 +21,7 @@ const MAX_ATTEMPTS: usize = 5;
 /// whose differences are ignored keep their live value.
 pub(crate) async fn apply(
     cluster: &Cluster,
+    permit: &WritePermit,
     desired: &DesiredObject,
     exists: bool,
     options: &AppOptions,
@@ -34,7 +37,7 @@ pub(crate) async fn apply(
         && options.client_side_apply_migration
         && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
     {
-        writer.take_over(&desired.gvk, &live).await?;
+        writer.take_over(permit, &desired.gvk, &live).await?;
     }
     let manifest = desired.manifest();
     let validates = options.validates(desired.options);
@@ -43,9 +46,11 @@ pub(crate) async fn apply(
     let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
     let injected = record.is_some_and(|record| record.injected);
     let (sent, applied, ignored) = if exists && (respected.is_some() || injected) {
-        apply_keeping(cluster, desired, &manifest, respected, validates).await?
+        apply_keeping(cluster, permit, desired, respected, validates).await?
     } else {
-        let applied = writer.apply(&desired.gvk, &manifest, validates).await?;
+        let applied = writer
+            .apply(permit, &desired.gvk, &manifest, validates)
+            .await?;
         (manifest, applied, Vec::new())
     };
     cluster.index.observe(&applied);
@@ -53,7 +58,9 @@ pub(crate) async fn apply(
         let mutated_by_admission =
             inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
         let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
-        let confirmation = confirmation.admitted(mutated_by_admission.into());
+        let confirmation = confirmation
+            .admitted(mutated_by_admission.into())
+            .seen_at(&live, Timestamp::now());
         cluster.index.confirm(&desired.key, confirmation);
     }
     Ok(())
@@ -64,12 +71,13 @@ pub(crate) async fn apply(
 /// fields differ from Git.
 async fn apply_keeping(
     cluster: &Cluster,
+    permit: &WritePermit,
     desired: &DesiredObject,
-    manifest: &Value,
     rules: Option<&ObjectRules>,
     validates: bool,
 ) -> Result<(Value, Value, Vec<String>), WriteError> {
     let writer = &cluster.writer;
+    let manifest = &desired.manifest();
     let mut attempt = 1;
     loop {
         let live = writer.get(&desired.gvk, &desired.key).await?;
@@ -80,7 +88,7 @@ async fn apply_keeping(
         if let Some(live) = &live {
             injected::keep(&mut sent, live);
         }
-        match writer.apply(&desired.gvk, &sent, validates).await {
+        match writer.apply(permit, &desired.gvk, &sent, validates).await {
             // Somebody was faster: what is live now is to be kept.
             Err(WriteError::Refused { code: 409, .. }) if attempt < MAX_ATTEMPTS => attempt += 1,
             applied => return Ok((sent, applied?, ignored)),

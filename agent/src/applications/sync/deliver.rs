@@ -4,6 +4,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::apply::{Way, recreates, way};
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::options::{AppOptions, Propagation};
+use gitops_core::project::Gate;
 use gitops_core::sync::Outcome;
 use kube::api::PropagationPolicy;
 
@@ -11,35 +12,37 @@ use crate::applications::sync::apply::apply;
 use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
 
-/// Applies, replaces, or deletes so that the next step creates it. `deleted` says that this
+/// Applies, replaces, or deletes so that the next step creates it, as far as the gate permits.
+/// `deleted` says that this
 /// sync deleted it before: once is enough.
 pub(crate) async fn apply_action(
-    cluster: &Cluster,
+    (cluster, gate): (&Cluster, &Gate),
     desired: &DesiredObject,
     live: Option<&LiveObject>,
     options: &AppOptions,
     deleted: bool,
 ) -> Result<Outcome, WriteError> {
     let writer = &cluster.writer;
+    let permit = &gate.write(&desired.key)?;
     let live = live.filter(|_| !deleted);
     let said = live.map(|live| live.options);
     let delivered = match way(&desired.key, options, desired.options, said) {
-        Way::Merge => apply(cluster, desired, live.is_some(), options).await,
+        Way::Merge => apply(cluster, permit, desired, live.is_some(), options).await,
         Way::Replace => {
             if let Some(object) = writer.get(&desired.gvk, &desired.key).await? {
-                writer.take_over_all(&desired.gvk, &object).await?;
+                writer.take_over_all(permit, &desired.gvk, &object).await?;
             }
-            apply(cluster, desired, true, options).await
+            apply(cluster, permit, desired, true, options).await
         }
         Way::Recreate => {
             // What cannot be created again is not deleted.
             let validates = options.validates(desired.options);
             match writer
-                .dry_run(&desired.gvk, &desired.manifest(), validates)
+                .dry_run(permit, &desired.gvk, &desired.manifest(), validates)
                 .await
             {
                 Err(error) if !error.is_immutable() => return Err(error),
-                _ => return remove(cluster, desired, live, options).await,
+                _ => return remove(cluster, gate, live, options).await,
             }
         }
     };
@@ -50,7 +53,7 @@ pub(crate) async fn apply_action(
                 && recreates(&desired.key, options, desired.options, said) =>
         {
             tracing::info!(object = %desired.key, %error, "deleted to be created again");
-            remove(cluster, desired, live, options).await
+            remove(cluster, gate, live, options).await
         }
         delivered => delivered.map(|()| Outcome::Applied),
     }
@@ -59,19 +62,15 @@ pub(crate) async fn apply_action(
 /// Deletes an object that the next step creates again.
 async fn remove(
     cluster: &Cluster,
-    desired: &DesiredObject,
+    gate: &Gate,
     live: Option<&LiveObject>,
     options: &AppOptions,
 ) -> Result<Outcome, WriteError> {
     if let Some(live) = live {
-        cluster
-            .delete(
-                &live.gvk(),
-                &desired.key,
-                &live.uid,
-                propagation(options.propagation),
-            )
-            .await?;
+        // What another application or nobody made is not this one's to delete.
+        let permit = gate.delete(live)?;
+        let propagation = propagation(options.propagation);
+        cluster.delete(&permit, &live.gvk(), propagation).await?;
     }
     Ok(Outcome::Pruned)
 }

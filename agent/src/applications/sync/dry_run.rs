@@ -5,6 +5,7 @@ use gitops_api::ResultCode;
 use gitops_core::manifest::apply::recreates;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::project::Gate;
 use gitops_core::reason::{Names, Reason};
 use gitops_core::sync::action::Verb;
 use gitops_core::sync::{Outcome, Record};
@@ -19,7 +20,7 @@ use crate::cluster::write::WriteError;
 /// Tells of each object what a sync would do with it, and which ones the API server would
 /// refuse.
 pub(crate) async fn dry_run_sync(
-    cluster: &Cluster,
+    (cluster, gate): (&Cluster, &Gate),
     app_state: &AppState,
     planned: &PlannedSync,
     record: &mut Record,
@@ -29,7 +30,7 @@ pub(crate) async fn dry_run_sync(
     let answers = join_all(plan.actions.values().map(async |action| {
         match (&action.verb, desired.objects.get(&action.key)) {
             (Verb::Apply, Some(object)) => {
-                would_apply(cluster, app_state, request, object, &action.reason).await
+                would_apply((cluster, gate), app_state, request, object, &action.reason).await
             }
             _ => Ok(format!("would be pruned: {}", action.reason)),
         }
@@ -71,7 +72,7 @@ pub(crate) async fn dry_run_sync(
 }
 
 async fn would_apply(
-    cluster: &Cluster,
+    (cluster, gate): (&Cluster, &Gate),
     app_state: &AppState,
     request: &Request,
     object: &DesiredObject,
@@ -80,9 +81,10 @@ async fn would_apply(
     let options = &request.options;
     let live = app_state.live.get(&object.key);
     let validates = options.validates(object.options);
+    let permit = gate.write(&object.key)?;
     let asked = cluster
         .writer
-        .dry_run(&object.gvk, &object.manifest(), validates)
+        .dry_run(&permit, &object.gvk, &object.manifest(), validates)
         .await;
     let said = live.map(|live| live.options);
     match asked {

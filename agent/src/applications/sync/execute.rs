@@ -12,6 +12,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::phase::Phase;
+use gitops_core::project::{Denial, NoPermit};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::status;
@@ -27,6 +28,7 @@ use crate::applications::cache::AppCache;
 use crate::applications::compare::comparison::{ignored, judge};
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
+use crate::applications::error::ReconcileError;
 use crate::applications::policy::{is_terminating, sync_timeout};
 use crate::applications::report::reporter::HandledRequests;
 use crate::applications::sync::approval::awaits_approval;
@@ -97,7 +99,7 @@ pub(crate) async fn advance(
         .await?;
     }
     if runs_hooks {
-        hooks::find(&context.cluster, &app_state, &run).await;
+        hooks::find(&context.cluster, &context.instance, &app_state, &run).await;
     }
     let healed = match &request.heal {
         Some(_) => healed(&app_state, plan),
@@ -116,7 +118,12 @@ pub(crate) async fn advance(
         SyncOutcome::Failed(failure)
     } else if request.dry_run {
         let record = &mut sync.record;
-        dry_run_sync(&context.cluster, &sync.app_state, planned, record).await
+        match context.gate(&sync.app_state.wanted.repositories) {
+            Ok(gate) => {
+                dry_run_sync((&context.cluster, &gate), &sync.app_state, planned, record).await
+            }
+            Err(error) => SyncOutcome::Failed(error.reason()),
+        }
     } else {
         sync.steps(head).await?
     };
@@ -344,6 +351,12 @@ impl Execution<'_> {
             ..
         } = self;
         let cluster = &context.cluster;
+        // Asked for each action: the project may have been narrowed since the last one.
+        let gate = match context.gate(&app_state.wanted.repositories) {
+            Ok(gate) => gate,
+            Err(error) => return Err(denied(&error)),
+        };
+        let by = (&**cluster, &gate);
         match &action.verb {
             Verb::Apply => {
                 let Some(desired) = app_state.wanted.desired.objects.get(&action.key) else {
@@ -352,8 +365,7 @@ impl Execution<'_> {
                 let live = app_state.live.get(&action.key);
                 let known = self.record.get(Phase::Sync, &action.key);
                 let deleted = known == Some(&Outcome::Pruned);
-                let outcome =
-                    apply_action(cluster, desired, live, &request.options, deleted).await?;
+                let outcome = apply_action(by, desired, live, &request.options, deleted).await?;
                 if let Some(State::HandedOver(from)) = app_state.comparison.get(&action.key) {
                     context.controller.reporter.handed_over(
                         cluster,
@@ -369,34 +381,43 @@ impl Execution<'_> {
                 uid,
                 propagation: policy,
             } => {
-                let Some(live) = app_state.live.get(&action.key) else {
+                let live = app_state.live.get(&action.key);
+                let Some(live) = live.filter(|live| live.uid == *uid) else {
                     return Ok(None);
                 };
+                let permit = gate.delete(live)?;
                 let policy = propagation(*policy);
-                cluster
-                    .delete(&live.gvk(), &action.key, uid, policy)
-                    .await?;
+                cluster.delete(&permit, &live.gvk(), policy).await?;
                 Ok(Some(Outcome::Pruned))
             }
             Verb::RunHook | Verb::DeleteHook { .. } | Verb::ReleaseHook => {
                 let Some(hook) = hooks::of_action(app_state, action, run) else {
                     return Ok(matches!(action.verb, Verb::RunHook).then_some(Outcome::Skipped));
                 };
-                let gvk = &hook.object.gvk;
-                match &action.verb {
-                    Verb::DeleteHook { uid } => {
-                        hooks::delete(cluster, gvk, &action.key, uid).await?;
-                    }
-                    Verb::ReleaseHook => hooks::release(cluster, gvk, &action.key).await?,
-                    _ => {
-                        hooks::run(cluster, hook, action.phase, run, &request.options).await?;
+                let live = self.live_hooks.get(&action.key);
+                match (&action.verb, live) {
+                    (Verb::RunHook, _) => {
+                        hooks::run(by, hook, action.phase, run, &request.options).await?;
                         return Ok(Some(Outcome::Running("just created".into())));
                     }
+                    (Verb::DeleteHook { uid }, Some(live)) if live.uid == *uid => {
+                        hooks::delete(by, live).await?;
+                    }
+                    (Verb::ReleaseHook, Some(live)) => hooks::release(by, live).await?,
+                    _ => {}
                 }
                 Ok(None)
             }
         }
     }
+}
+
+/// Why nothing may be changed any more, as the result of a change.
+fn denied(error: &ReconcileError) -> WriteError {
+    WriteError::NotPermitted(NoPermit::Denied(Denial {
+        rule: String::new(),
+        message: error.to_string(),
+    }))
 }
 
 /// What is true after the writes; the answers to them are in the index already.

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gitops_api::constants::finalizer;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::{Hook, Run};
-use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
+use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::phase::Phase;
 use gitops_core::mask;
+use gitops_core::project::{Gate, not_own_hook};
 use gitops_core::sync::Outcome;
 use gitops_core::sync::action::Action;
 use kube::api::PropagationPolicy;
@@ -22,16 +22,22 @@ use crate::cluster::write::WriteError;
 /// Longest wait for a log: the failure itself is told in any case.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks for the objects of a sync's hooks that no watch shows, because somebody else made them.
-pub(crate) async fn find(cluster: &Cluster, app_state: &AppState, run: &Run) {
+/// Looks for the objects of a sync's hooks that no watch shows, because another client made them.
+pub(crate) async fn find(cluster: &Cluster, instance: &str, app_state: &AppState, run: &Run) {
     for (hook, key) in keys(app_state, run) {
-        if !cluster.index.is_unprobed(&key) {
+        if is_known(cluster, instance, &key) {
             continue;
         }
         if let Err(error) = cluster.refresh(&hook.object.gvk, &key).await {
             tracing::debug!(hook = %key, %error, "cannot look up hook");
         }
     }
+}
+
+/// Whether a watch tells what becomes of the object of a hook: of the application's own.
+fn is_known(cluster: &Cluster, instance: &str, key: &ObjectKey) -> bool {
+    let live = cluster.index.get(key);
+    live.is_some_and(|live| not_own_hook(&live, instance).is_none())
 }
 
 /// The live objects of a sync's hooks.
@@ -48,20 +54,23 @@ pub(crate) fn live(
         .collect()
 }
 
-/// Creates the object of a hook for a phase of a run.
+/// Creates the object of a hook for a phase of a run, unless an object of its name is there that is
+/// no hook of the application.
 pub(crate) async fn run(
-    cluster: &Cluster,
+    (cluster, gate): (&Cluster, &Gate),
     hook: &Hook,
     phase: Phase,
     run: &Run,
     options: &AppOptions,
 ) -> Result<(), WriteError> {
     let validates = options.validates(hook.object.options);
-    let manifest = hook.manifest_in(phase, run);
-    let created = cluster
-        .writer
-        .apply(&hook.object.gvk, &manifest, validates)
-        .await?;
+    let (manifest, gvk) = (hook.manifest_in(phase, run), &hook.object.gvk);
+    let key = hook.key_in(phase, run);
+    // An apply would take over whatever has the name by now, and no watch shows what others made.
+    cluster.refresh(gvk, &key).await?;
+    let permit = gate.run_hook(&key, cluster.index.get(&key).as_ref())?;
+    let writer = &cluster.writer;
+    let created = writer.apply(&permit, gvk, &manifest, validates).await?;
     cluster.index.observe(&created);
     if let Some(key) = ObjectKey::of(&created) {
         tracing::info!(hook = %key, %phase, "hook created");
@@ -71,27 +80,23 @@ pub(crate) async fn run(
 
 /// Deletes the object of a hook, whatever it is in the middle of.
 pub(crate) async fn delete(
-    cluster: &Cluster,
-    gvk: &GroupVersionKind,
-    key: &ObjectKey,
-    uid: &str,
+    (cluster, gate): (&Cluster, &Gate),
+    live: &LiveObject,
 ) -> Result<(), WriteError> {
+    let permit = gate.delete_hook(live)?;
     // One that an agent left behind in the middle of its work would never go.
-    release(cluster, gvk, key).await?;
+    release((cluster, gate), live).await?;
     let propagation = PropagationPolicy::Foreground;
-    cluster.delete(gvk, key, uid, propagation).await
+    cluster.delete(&permit, &live.gvk(), propagation).await
 }
 
 /// Lets the object of a hook go once it is deleted.
 pub(crate) async fn release(
-    cluster: &Cluster,
-    gvk: &GroupVersionKind,
-    key: &ObjectKey,
+    (cluster, gate): (&Cluster, &Gate),
+    live: &LiveObject,
 ) -> Result<(), WriteError> {
-    cluster
-        .writer
-        .take_off_finalizer(gvk, key, finalizer::HOOK)
-        .await
+    let permit = gate.release(live)?;
+    cluster.writer.release_hook(&permit, &live.gvk()).await
 }
 
 /// A failure together with the last lines the hook's Pod wrote, masked and shortened.

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::applications::app_state::AppState;
 use crate::applications::context::ReconcileContext;
+use crate::applications::error::ReconcileError;
 use crate::applications::sync::request::Request;
 use crate::cluster::Cluster;
 use crate::cluster::write::WriteError;
@@ -24,7 +25,7 @@ pub(crate) async fn ensure_namespace(
     app_state: &AppState,
     request: &Request,
     actions: &[Action],
-) -> Result<(), WriteError> {
+) -> Result<(), ReconcileError> {
     let cluster = &context.cluster;
     let name = &context.app.spec.destination.namespace;
     let needed = actions.iter().any(|action| {
@@ -54,8 +55,13 @@ pub(crate) async fn ensure_namespace(
     if cluster.writer.get(&gvk, &key).await?.is_some() {
         return Ok(());
     }
+    let gate = context.gate(&app_state.wanted.repositories)?;
+    let permit = gate.write(&key).map_err(WriteError::from)?;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    cluster.writer.apply(&gvk, &namespace, true).await.map(drop)
+    let writer = &cluster.writer;
+    let applied = writer.apply(&permit, &gvk, &namespace, true).await;
+    applied?;
+    Ok(())
 }
 
 /// After a CustomResourceDefinition was applied, waits until its kind is served: objects of it

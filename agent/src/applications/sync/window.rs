@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
+use crate::applications::permission;
 use crate::applications::policy::is_terminating;
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::request::Request;
@@ -27,8 +28,8 @@ pub(crate) struct BlockedByWindow {
 fn windows(context: &ReconcileContext<'_>) -> Option<Windows> {
     let spec = &context.app.spec;
     let name = spec.effective_project();
-    let project = context.controller.configuration.project(name)?;
-    let windows = &project.spec.sync_windows;
+    let rules = permission::rules(&context.controller.configuration, spec).ok()?;
+    let windows = &rules.spec().sync_windows;
     (!windows.is_empty()).then(|| {
         Windows::of(
             name,

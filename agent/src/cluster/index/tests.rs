@@ -91,7 +91,11 @@ fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
     };
     let next_owners = set("heir");
     let state = || {
-        let (mut comparison, _) = index.compare(&next_owners, "heir", |_| true);
+        let known = Known {
+            may_hold: &|_, _| true,
+            applied_until: None,
+        };
+        let (mut comparison, _) = index.compare(&next_owners, "heir", &known);
         comparison.remove(&key)
     };
     assert!(

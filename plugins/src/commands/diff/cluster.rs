@@ -2,9 +2,9 @@
 //! what Git holds. Every request that could write is a dry run.
 
 use futures::{StreamExt, stream};
+use gitops_api::Application;
 use gitops_api::constants::FIELD_MANAGER;
 use gitops_api::preview::{PreviewCounts, PreviewObject};
-use gitops_api::{AppProject, Application};
 use gitops_core::compare::pipeline::Pipeline;
 use gitops_core::compare::{comparison, pipeline};
 use gitops_core::live::discovery::{ServedKind, ServedKinds};
@@ -14,7 +14,7 @@ use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::tracking;
 use gitops_core::manifest::undeclared::KnownFields;
-use gitops_core::project;
+use gitops_core::project::ProjectRules;
 use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
 use gitops_core::report::refusal::Refusal;
 use gitops_core::report::status::identity;
@@ -69,8 +69,8 @@ fn served_kind(resource: ApiResource, capabilities: &ApiCapabilities) -> ServedK
 pub(super) struct Comparison<'a> {
     pub(super) connection: &'a Connection,
     pub(super) pipeline: Pipeline<'a>,
-    /// The Application's project, where it may be read.
-    pub(super) project: Option<&'a AppProject>,
+    /// The rules of the Application's project, where it may be read.
+    pub(super) rules: Option<&'a ProjectRules>,
     /// What is desired.
     pub(super) preview: SyncPreview<'a>,
 }
@@ -128,10 +128,8 @@ impl Comparison<'_> {
     fn leftovers(&self) -> Vec<(GroupVersionKind, ObjectKey)> {
         let spec = self.preview.spec;
         let permits = |key: &ObjectKey| {
-            self.project.is_none_or(|project| {
-                let name = spec.effective_project();
-                project::permits_object(&project.spec, name, &spec.destination, key).is_ok()
-            })
+            let rules = self.rules.as_ref();
+            rules.is_none_or(|rules| rules.permits_object(&spec.destination, key).is_ok())
         };
         let status = self.pipeline.application.status.iter();
         status

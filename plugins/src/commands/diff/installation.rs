@@ -1,8 +1,12 @@
 //! What the agent follows besides the Application itself: argocd-cm and the AppProject, read with
 //! the user's own rights. Where those do not suffice, it says so and goes on without.
 
+use std::sync::Arc;
+
+use futures::future::try_join_all;
 use gitops_api::constants::config_map;
 use gitops_api::{AppProject, Application};
+use gitops_core::project::{ProjectRules, Surroundings};
 use gitops_core::settings::Settings;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,8 +19,8 @@ use crate::cluster::failure;
 pub(super) struct Installation {
     /// argocd-cm; the defaults where it may not be read.
     pub(super) settings: Settings,
-    /// The Application's project; `None` where it may not be read.
-    pub(super) project: Option<AppProject>,
+    /// The rules of the Application's project; `None` where it may not be read.
+    pub(super) rules: Option<ProjectRules>,
     /// What could not be read, or not be understood.
     pub(super) warnings: Vec<String>,
 }
@@ -71,6 +75,37 @@ impl Installation {
         };
         let (settings, problems) = Settings::read(&data.unwrap_or_default());
         let mut warnings: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let rules = match project {
+            Some(project) => {
+                let globals = settings.global_projects.iter().flatten();
+                let reads =
+                    globals.map(|global| connection.wait(projects.get_opt(&global.project_name)));
+                let read: Vec<_> = try_join_all(reads).await?;
+                // One that may not be read stands in nobody's way here: the agent reads it.
+                let found: Vec<Arc<AppProject>> = read
+                    .into_iter()
+                    .filter_map(|found| found.ok().flatten().map(Arc::new))
+                    .collect();
+                let around = Surroundings {
+                    global_projects: settings.global_projects.as_deref().map_err(String::as_str),
+                    project: &|name| {
+                        let mut found = found.iter();
+                        let is_wanted =
+                            |p: &&Arc<AppProject>| p.metadata.name.as_deref() == Some(name);
+                        found.find(is_wanted).cloned()
+                    },
+                    repositories: Vec::new(),
+                    impersonation: settings.impersonation,
+                };
+                let rules = ProjectRules::of(&project, &around).map_err(|problems| {
+                    let texts = problems.iter().map(ToString::to_string);
+                    let texts: Vec<_> = texts.collect();
+                    CommandError::new(CommandErrorKind::Refused, texts.join("; "))
+                })?;
+                Some(rules)
+            }
+            None => None,
+        };
         if !forbidden.is_empty() {
             warnings.push(format!(
                 "you may not read {} in namespace {namespace}: defaults stand in, and the agent \
@@ -80,7 +115,7 @@ impl Installation {
         }
         Ok(Self {
             settings,
-            project,
+            rules,
             warnings,
         })
     }

@@ -9,12 +9,12 @@ use gitops_api::preview::{PreviewPhase, PreviewStatus};
 use gitops_api::{Application, ApplicationSource};
 use gitops_core::compare::pipeline;
 use gitops_core::compare::pipeline::Pipeline;
+use gitops_core::listing;
 use gitops_core::live::discovery::ServedKinds;
 use gitops_core::manifest::desired::Manifest;
 use gitops_core::manifest::object::Origin;
 use gitops_core::report::preview::SyncPreview;
 use gitops_core::source::only_lends_files;
-use gitops_core::{listing, project};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
@@ -70,9 +70,8 @@ pub(super) async fn compare(
         .desired(manifests)
         .map_err(|problems| failed(&text::one_line(&pipeline::describe(&problems))))?;
     let spec = &application.spec;
-    if let Some(project) = &installation.project {
-        let name = spec.effective_project();
-        let denied = project::denied_objects(&project.spec, name, &spec.destination, &desired);
+    if let Some(rules) = &installation.rules {
+        let denied = rules.denied_objects(&spec.destination, &desired);
         if !denied.is_empty() {
             let denied = listing::shortened(denied, MAX_PROBLEMS, "; ");
             return Err(failed(&text::one_line(&denied)));
@@ -82,7 +81,7 @@ pub(super) async fn compare(
     let comparison = Comparison {
         connection,
         pipeline,
-        project: installation.project.as_ref(),
+        rules: installation.rules.as_ref(),
         preview: SyncPreview {
             spec,
             desired: &desired,

@@ -163,7 +163,7 @@ fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
             format!("kubectl get appprojects{flag}"),
             "the projects there are",
         ),
-        "ProjectDenies" => cause.next(
+        "ProjectDenies" | "ProjectUnusable" => cause.next(
             format!("kubectl get appproject {project}{flag} -o yaml"),
             "what it allows",
         ),
@@ -217,6 +217,7 @@ fn classify(reason: &Reason, of_spec: bool) -> (&'static str, &'static str) {
         reason::Code::SpecInvalid => "the Application cannot be carried out",
         reason::Code::ProjectMissing => "its project does not exist",
         reason::Code::ProjectDenies => "its project does not allow it",
+        reason::Code::ProjectUnusable => "its project has rules that cannot be followed",
         reason::Code::DestinationUnknown => "nobody delivers to its destination",
         reason::Code::KindUnknown => "the cluster does not serve a kind it uses",
         reason::Code::CertificateUntrusted => {

@@ -33,6 +33,7 @@ mod health_rules;
 mod history;
 mod hooks;
 mod hostile;
+mod hostile_tenant;
 mod ignore_differences;
 mod image;
 mod in_cluster;

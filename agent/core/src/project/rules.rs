@@ -1,0 +1,260 @@
+//! The rules an application is measured by: those of its AppProject, with those of the global
+//! projects that select it, and with the repositories that belong to it.
+
+use gitops_api::project::{AppProjectSpec, SourceIntegrity};
+use gitops_api::{AppProject, ApplicationDestination};
+
+use super::denial::Denial;
+use super::global::{GlobalProject, Impersonation};
+use super::permit::SourcePermit;
+use super::{destinations, kinds, patterns, sources};
+use crate::label_selector;
+use crate::manifest::desired::DesiredSet;
+use crate::manifest::object::ObjectKey;
+
+/// What decides about a project besides itself.
+pub struct Surroundings<'a> {
+    /// `globalProjects` of argocd-cm; what is wrong with the key, when it cannot be read.
+    pub global_projects: Result<&'a [GlobalProject], &'a str>,
+    /// Finds a project by its name.
+    pub project: &'a dyn Fn(&str) -> Option<std::sync::Arc<AppProject>>,
+    /// URLs of the repositories whose Secret belongs to the project.
+    pub repositories: Vec<String>,
+    /// `application.sync.impersonation` of argocd-cm.
+    pub impersonation: Impersonation,
+}
+
+/// Why nothing may be done in the name of a project.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProjectProblem {
+    /// A rule the agent would have to ignore.
+    #[error(
+        "project {project} demands {demand} ({field}), which this agent does not check yet; so \
+         nothing is synced in the name of this project. Remove {field} to sync without it"
+    )]
+    NotEnforced {
+        /// The project.
+        project: String,
+        /// What it demands.
+        demand: &'static str,
+        /// Where.
+        field: &'static str,
+    },
+    /// A rule that denies and cannot be read, so that nobody knows what.
+    #[error(
+        "project {project}: spec.{field} denies by \"{pattern}\", which is not a pattern; correct it, \
+         because it denies nothing as it is"
+    )]
+    Malformed {
+        /// The project, or the global project.
+        project: String,
+        /// The list.
+        field: &'static str,
+        /// The pattern.
+        pattern: String,
+    },
+    /// `globalProjects` cannot be read.
+    #[error(
+        "argocd-cm key globalProjects: {problem}; correct it, because it may deny what project \
+         {project} allows"
+    )]
+    GlobalProjects {
+        /// The project.
+        project: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The rules of one project, as they are in force.
+#[derive(Clone, Debug)]
+pub struct ProjectRules {
+    name: String,
+    spec: AppProjectSpec,
+    repositories: Vec<String>,
+    missing: Vec<String>,
+}
+
+impl ProjectRules {
+    /// The rules of a project. Source: Argo CD, "Global Projects": a global project adds its lists
+    /// of sources, destinations, kinds and windows, and nothing else of it counts.
+    ///
+    /// # Errors
+    /// When a rule could not be followed: nothing may be done in the name of such a project.
+    pub fn of(
+        project: &AppProject,
+        around: &Surroundings<'_>,
+    ) -> Result<Self, Vec<ProjectProblem>> {
+        let name = project.metadata.name.clone().unwrap_or_default();
+        let mut problems = not_enforced(&name, &project.spec, around.impersonation);
+        problems.extend(patterns::malformed(&name, &project.spec));
+        let mut rules = Self {
+            spec: project.spec.clone(),
+            repositories: around.repositories.clone(),
+            missing: Vec::new(),
+            name,
+        };
+        match selected(project, around) {
+            Ok(names) => {
+                for global in names {
+                    // One that does not exist must not take those after it along.
+                    let Some(found) = (around.project)(&global) else {
+                        rules.missing.push(global);
+                        continue;
+                    };
+                    problems.extend(patterns::malformed(&global, &found.spec));
+                    rules.add(&found.spec);
+                }
+            }
+            Err(problem) => problems.push(ProjectProblem::GlobalProjects {
+                project: rules.name.clone(),
+                problem,
+            }),
+        }
+        if problems.is_empty() {
+            Ok(rules)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn add(&mut self, global: &AppProjectSpec) {
+        let spec = &mut self.spec;
+        let more = global.clone();
+        spec.source_repos.extend(more.source_repos);
+        spec.destinations.extend(more.destinations);
+        spec.cluster_resource_whitelist
+            .extend(more.cluster_resource_whitelist);
+        spec.cluster_resource_blacklist
+            .extend(more.cluster_resource_blacklist);
+        spec.namespace_resource_blacklist
+            .extend(more.namespace_resource_blacklist);
+        spec.sync_windows.extend(more.sync_windows);
+        // An absent list allows every kind; with the global project's it no longer is absent.
+        if let Some(kinds) = more.namespace_resource_whitelist.filter(|k| !k.is_empty()) {
+            let list = &mut spec.namespace_resource_whitelist;
+            list.get_or_insert_default().extend(kinds);
+        }
+    }
+
+    /// Name of the project.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The lists in force.
+    pub fn spec(&self) -> &AppProjectSpec {
+        &self.spec
+    }
+
+    /// Global projects that select this one and do not exist.
+    pub fn missing_global_projects(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Whether a repository may be used. See [`sources`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permits_source(&self, url: &str) -> Result<SourcePermit, Denial> {
+        sources::permits(&self.spec, &self.name, &self.repositories, url)?;
+        Ok(SourcePermit::new(url))
+    }
+
+    /// Whether a cluster and namespace may be deployed to. See [`destinations`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permits_destination(&self, destination: &ApplicationDestination) -> Result<(), Denial> {
+        destinations::permits(&self.spec, &self.name, destination)
+    }
+
+    /// Whether an object may be applied, pruned or deleted. See [`kinds`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permits_object(
+        &self,
+        destination: &ApplicationDestination,
+        key: &ObjectKey,
+    ) -> Result<(), Denial> {
+        kinds::permits(&self.spec, &self.name, destination, key)
+    }
+
+    /// Why the project does not allow a set of objects and hooks, one text for each that it does
+    /// not. What is of a kind the cluster does not serve yet is judged when it does.
+    pub fn denied_objects(
+        &self,
+        destination: &ApplicationDestination,
+        desired: &DesiredSet,
+    ) -> Vec<String> {
+        let objects = desired.objects.values();
+        let objects = objects.map(|object| (object, &object.key));
+        let hooks = desired.hooks.iter().filter(|hook| !hook.phases.is_empty());
+        let hooks = hooks.map(|hook| (&hook.object, &hook.key));
+        objects
+            .chain(hooks)
+            .filter(|(object, _)| object.kind_known)
+            .filter_map(|(object, key)| {
+                let denial = self.permits_object(destination, key).err()?;
+                Some(format!("{}: {denial}", object.origin))
+            })
+            .collect()
+    }
+}
+
+/// The global projects that select a project, in order.
+fn selected(project: &AppProject, around: &Surroundings<'_>) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for global in around.global_projects? {
+        let labels = project.metadata.labels.as_ref();
+        let empty = std::collections::BTreeMap::new();
+        let selects = label_selector::selects(&global.label_selector, labels.unwrap_or(&empty))
+            .map_err(|error| error.to_string())?;
+        let itself = project.metadata.name.as_deref() == Some(&global.project_name);
+        if selects && !itself {
+            names.push(global.project_name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// What a project demands and nobody would see to.
+fn not_enforced(
+    project: &str,
+    spec: &AppProjectSpec,
+    impersonation: Impersonation,
+) -> Vec<ProjectProblem> {
+    let integrity = spec.source_integrity.as_ref();
+    let accounts = !spec.destination_service_accounts.is_empty();
+    let demands = [
+        (
+            !spec.signature_keys.is_empty(),
+            "signed commits",
+            "spec.signatureKeys",
+        ),
+        (
+            integrity.is_some_and(|integrity| *integrity != SourceIntegrity::default()),
+            "verified sources",
+            "spec.sourceIntegrity",
+        ),
+        (
+            accounts,
+            "syncs with the rights of a ServiceAccount",
+            "spec.destinationServiceAccounts",
+        ),
+        (
+            !accounts && impersonation.is_demanded(),
+            "syncs with the rights of a ServiceAccount",
+            "application.sync.impersonation.enabled of argocd-cm",
+        ),
+    ];
+    let demands = demands.into_iter().filter(|(demanded, ..)| *demanded);
+    demands
+        .map(|(_, demand, field)| ProjectProblem::NotEnforced {
+            project: project.into(),
+            demand,
+            field,
+        })
+        .collect()
+}
