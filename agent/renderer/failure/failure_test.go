@@ -17,7 +17,7 @@ func TestShortenTakesContentOut(t *testing.T) {
 		{"object {" + strings.Repeat("hunter2 ", 20) + "} is bad", "object {…} is bad"},
 		{"values don't fit\n- at '/replicas': got number", "values don't fit - at '/replicas': got number"},
 		{"error converting YAML to JSON: yaml: line 5: unexpected end", "line 5: unexpected end"},
-		{`short "quotes" stay`, `short "quotes" stay`},
+		{`function "quotes" stays, value "quotes" does not`, `function "quotes" stays, value "…" does not`},
 	} {
 		if got := Shorten(test.given); got != test.want {
 			t.Errorf("Shorten(%q)\n got %q\nwant %q", test.given, got, test.want)

@@ -27,6 +27,9 @@ func (f *filesystem) explain(err error) error {
 		return own
 	}
 	text := err.Error()
+	if culprit := f.brokenGenerator(text); culprit != nil {
+		return culprit
+	}
 	if culprit := f.unreadable(text); culprit != nil {
 		return culprit
 	}
