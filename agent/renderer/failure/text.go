@@ -63,7 +63,10 @@ var repeating = []struct {
 	{regexp.MustCompile(`(?s)(is not a (?:string|slice)): .*`), "$1"},
 	{regexp.MustCompile(`(?s)(an unexpected key) \(.*?\)( was found)`), "$1$2"},
 	{regexp.MustCompile(`(?s)invalid document separator: .*`), "only a comment may follow a document separator"},
-	{regexp.MustCompile(`(?s)(anchor "[^"]*" defined using alias) .*`), "$1"},
+	{regexp.MustCompile(`(?s)anchor "[^"]*" defined using alias .*`), "an anchor is defined by an alias"},
+	// go-yaml, an alias; a value that begins with an asterisk and has no quotes is taken for one.
+	{regexp.MustCompile(`unknown anchor '[^']*' referenced`), "an alias (a value that begins with *) refers to no anchor; put a value that is none in quotes"},
+	{regexp.MustCompile(`anchor '[^']*' value contains itself`), "an anchor contains itself"},
 	// kustomize, a patch, an object, the configuration of a generator or transformer.
 	{regexp.MustCompile(`(?s)(expected 1 resource, found \d+) in .*`), "$1"},
 	{regexp.MustCompile(`(?s)(empty item at \S+) in object .*`), "$1"},
@@ -75,14 +78,17 @@ var repeating = []struct {
 	{regexp.MustCompile(`(?s)(must specify a target for(?: JSON)? patch) .*`), "$1"},
 	{regexp.MustCompile(`(?s)(set .patches\.target. field): .*`), "$1"},
 	{regexp.MustCompile(`(?s)(patch appears to be empty); .*`), "$1"},
-	{regexp.MustCompile(`(?s)\bdecoding \[.*\]: `), "a JSON patch: "},
+	{regexp.MustCompile(`(?s)\bdecoding .*: (invalid character|unexpected end of JSON input|json: |error converting YAML to JSON|yaml: )`), "a JSON patch cannot be read: $1"},
+	{regexp.MustCompile(`(?s)\bdecoding [\[{].*`), "a JSON patch cannot be read"},
 	{regexp.MustCompile(`(?s)\b(merging (?:config|CRDs|vars)|adding origin annotations for generator|merging from generator|loading CRDs) (?:&?\{.*\}|\[.*\]): `), "$1: "},
-	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z]+) with config: `.*?`: "), "$1: "},
-	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z]+) with config: `.*"), "$1 cannot be configured"},
+	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z0-9]+) with config: `.*?`: "), "$1: "},
+	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z0-9]+) with config: `.*"), "$1 cannot be configured"},
 	{regexp.MustCompile(`(?s)(found multiple possible referrals): .*`), "$1"},
 	{regexp.MustCompile(`(?s)(nodes unequal|lists have different number of entries):.*`), "$1"},
 	{regexp.MustCompile(`(?s)found multiple objects .* that could accept merge of .*`), "found multiple objects that could accept a merge"},
 	{regexp.MustCompile(`(?s)(updating name reference in '[^']*' field) of '[^']*'`), "$1"},
+	{regexp.MustCompile(`(?s)\bvar '\{?(\w+)\b[^']*' (cannot be mapped)`), "var $1 $2"},
+	{regexp.MustCompile(`resid\.ResId\{Gvk:resid\.Gvk\{[^}]*Kind:"(\w*)"[^}]*\}, Name:"([\w.-]*)"[^}]*\}`), "$1/$2"},
 	// kustomize's generators, for which package kustomize has better words when it finds the entry itself.
 	{regexp.MustCompile(`(?s)\bliteral sources .*`), "a literal of a generator is not KEY=VALUE"},
 	{regexp.MustCompile(`(?s)(?:line \S+ has )?invalid utf8 bytes : .*`), "a line of an environment file is not UTF-8"},
@@ -109,9 +115,9 @@ var (
 	// it decides.
 	name = regexp.MustCompile(`^[\w./:@$*~{}\[\]-]{1,200}$`)
 	// introduction says that a name follows in quotation marks, and no value.
-	introduction = regexp.MustCompile(`(?i)\b(?:executing|include|template|tpl|define|block|function|fields?|fieldName|propert(?:y|ies)|propertyName|` +
+	introduction = regexp.MustCompile(`(?i)\b(?:executing|include|template|tpl|define|block|function|fields?|fieldName|fieldPath|chart\.metadata\.\w+|propert(?:y|ies)|propertyName|` +
 		`mapping key|no entry for key|illegally repeats the key|variable|kind|files?|paths?|dir|directory|folder|root|URI|resources from|merging from|chart|dependency|name|alias|` +
-		`annotation|label|definition|operat(?:or|ion)|method|anchor|handle|component|resource|Id|selector|sort order|behavior|mismatch|of type|tag|parameters|required, if)\b:?\s?$`)
+		`annotation|label|definition|operat(?:or|ion)|method|component|resource|Id|selector|in or below|sort order|behavior|mismatch|of type|tag|parameters|required, if)\b:?\s?$`)
 	// pointer is said before a place in a document or schema.
 	pointer = regexp.MustCompile(`\b(?:at|with|in)\s$`)
 	// place is a JSON pointer, or a schema's location.
@@ -123,13 +129,15 @@ var (
 	// afterwards says that what was quoted is a name.
 	afterwards = regexp.MustCompile(`^\s?(?:must resolve to a file|doesn't exist|does not exist|is not defined|not defined|refers to|is not a directory|is an incomplete|has disallowed|is not a defined function|is ambiguous)`)
 	// resource is an object's identity as kustomize writes it.
-	resource = regexp.MustCompile(`^[A-Za-z0-9]+(\.[\w-]+)+/[\w.:-]+\.\[?[\w.-]+\]?$|^\[?(?:noKind|[A-Za-z]*)\.?\[?no(?:Ver|Grp)\]?.*$`)
+	resource = regexp.MustCompile(`^[A-Za-z0-9]+(\.\[?[\w-]+\]?)+/\[?[\w.:-]+\]?\.\[?[\w.-]+\]?$|^\[?(?:noKind|[A-Za-z]*)\.?\[?no(?:Ver|Grp)\]?.*$`)
 	// file is a name with one of the endings of the field.
 	file = regexp.MustCompile(`^[\w./@+~*-]*\.(ya?ml|json|tpl|txt|env|properties|conf|toml|ini|sh|tgz|lock|md)$|^[Kk]ustomization$`)
 	// word is a type, or a value a schema of Kubernetes or kustomize itself has.
-	word = regexp.MustCompile(`^(string|number|integer|object|array|boolean|null|merge|replace|create|legacy|fifo|Component|Kustomization|patches\.target|resources|sortOptions\.order|not|allOf|anyOf|oneOf|enum|const|contentSchema|\+|-|=|:|;|,|\||<|>|%|&|\*|\.|[(){}\[\]"'` + "`" + `]{1,2}|=>|\{\{|\}\}|.?)$`)
+	word = regexp.MustCompile(`^(string|number|integer|object|array|boolean|null|merge|replace|create|legacy|fifo|Component|Kustomization|patches|patches\.target|resources|sortOptions\.order|not|allOf|anyOf|oneOf|enum|const|contentSchema|\+|-|=|:|;|,|\||<|>|%|&|\*|\.|[(){}\[\]"'` + "`" + `]{1,2}|=>|\{\{|\}\}|.?)$`)
 	// index, type or keyword in brackets and braces.
-	bracketed = regexp.MustCompile(`^(\d*|string|int|noNs|noGrp|noVer|noKind|noName|\w[\w.-]*\.(?:ya?ml|json|env|txt)(?:[ ,]+[\w./-]+)*|\{?(?:end|else|if|with|range|define|block|template|break|continue)?\}?|\{\w*\}|\w{1,20})$`)
+	bracketed = regexp.MustCompile(`^(\d*|string|int|noNs|noGrp|noVer|noKind|noName|[\w./-]+\.(?:ya?ml|json|env|txt)(?:[ ,]+[\w./-]+\.(?:ya?ml|json|env|txt))*|\{?(?:end|else|if|with|range|define|block|template|break|continue)?\}?)$`)
+	// subscript follows a name at once.
+	subscript = regexp.MustCompile(`\w\[[a-z]{1,12}\]$`)
 )
 
 // Shorten makes one line of at most maxMessage bytes of a library's error. Whatever may be content of a file is replaced
@@ -147,6 +155,11 @@ func Shorten(text string) string {
 	}
 	text = unfinished.ReplaceAllString(text, "$1"+hidden)
 	text = kept.restore(withoutGroups(text))
+	return OneLine(text)
+}
+
+// OneLine makes one line of at most maxMessage bytes of a text that is shown as its author wrote it.
+func OneLine(text string) string {
 	text = strings.TrimSpace(spaces.ReplaceAllString(text, " "))
 	if len(text) <= maxMessage {
 		return text
@@ -217,13 +230,14 @@ func withoutGroups(text string) string {
 			return out.String() + text
 		}
 		out.WriteString(text[:start])
+		before := text[max(0, start-1):start]
 		end := closing(text[start:])
 		group := text[start:]
 		if end > 0 {
 			group = group[:end]
 		}
 		switch {
-		case end > 0 && bracketed.MatchString(group[1:len(group)-1]):
+		case end > 0 && (bracketed.MatchString(group[1:len(group)-1]) || subscript.MatchString(before+group)):
 			out.WriteString(group)
 		case end > 0:
 			out.WriteString(group[:1] + hidden + group[len(group)-1:])

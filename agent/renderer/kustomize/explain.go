@@ -102,7 +102,7 @@ var (
 	attempts = regexp.MustCompile(`(?s)^.*?accumulation err='accumulating resources from '([^']*)': (.*?)': (must build at directory: |recursed accumulation of path '[^']*': |recursed merging from path '[^']*': |couldn't make target for path '[^']*': |cycle detected|new root )(.*)$`)
 	resource = regexp.MustCompile(`(?s)^(?:accumulating resources: )?accumulating resources from '([^']*)': (.*)$`)
 	// A transformer's configuration, and a patch written in place, may hold anything.
-	configuration = regexp.MustCompile("(?s)^trouble configuring builtin ([A-Za-z]+) with config: `.*?`: ")
+	configuration = regexp.MustCompile("(?s)^trouble configuring builtin ([A-Za-z0-9]+) with config: `.*?`: ")
 	inlinePatch   = regexp.MustCompile(`(?s)\[(?:path: "[^"]*" )?patch: .*\]`)
 	objectDump    = regexp.MustCompile(`in object \{\{.*\}\}`)
 )

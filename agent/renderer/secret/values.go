@@ -96,6 +96,9 @@ func (v *Values) AddSetting(name, value string) {
 // AddFile marks the values in a file of the repository.
 func (v *Values) AddFile(name string, content []byte) {
 	v.Allow(name)
+	if strings.HasSuffix(name, ".schema.json") {
+		return
+	}
 	switch path.Ext(name) {
 	case ".yaml", ".yml", ".json", ".tpl":
 		v.AddYAML(content)
@@ -153,8 +156,13 @@ func (v *Values) AddYAML(content []byte) {
 			item = strings.HasPrefix(text, "- ")
 		}
 		for _, at := range entry.FindAllStringSubmatchIndex(text, -1) {
-			key, after := text[at[2]:at[3]], strings.TrimLeft(strings.TrimPrefix(text[at[3]:], `"`), `'`)
-			value := strings.TrimSpace(strings.TrimPrefix(after, ":"))
+			key := text[at[2]:at[3]]
+			_, value, _ := strings.Cut(text[at[3]:], ":")
+			value = strings.TrimSpace(value)
+			// Behind the first key of a line only those of a flow mapping come.
+			if at[0] > 0 || strings.HasPrefix(text, "{") {
+				value = ofFlow(value)
+			}
 			secret := telling.MatchString(key) || holders.MatchString(key)
 			switch {
 			case !secret && key != "value":
@@ -198,13 +206,51 @@ func unquoted(text string) string {
 		return text
 	}
 	if quote := text[0]; quote == '"' || quote == '\'' {
-		if end := strings.LastIndexByte(text, quote); end > 0 {
-			return text[1:end]
-		}
-		return text[1:]
+		return text[1:closing(text)]
 	}
 	text, _, _ = strings.Cut(text, " #")
 	return strings.TrimSpace(text)
+}
+
+// closing finds the quotation mark that ends a scalar, or the end of the text.
+func closing(text string) int {
+	for at := 1; at < len(text); at++ {
+		if text[at] == '\\' && text[0] == '"' {
+			at++
+		} else if text[at] == text[0] {
+			return at
+		}
+	}
+	return len(text)
+}
+
+// ofFlow cuts a value of a flow mapping where it ends.
+func ofFlow(text string) string {
+	if text == "" {
+		return text
+	}
+	switch text[0] {
+	case '"', '\'':
+		return text[:min(len(text), closing(text)+1)]
+	case '{', '[':
+		depth := 0
+		for at := range len(text) {
+			switch text[at] {
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return text[:at+1]
+				}
+			}
+		}
+		return text
+	default:
+		if end := strings.IndexAny(text, ",}]"); end >= 0 {
+			return strings.TrimSpace(text[:end])
+		}
+		return text
+	}
 }
 
 // shapes are secrets by their look alone.
