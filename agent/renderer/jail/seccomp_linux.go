@@ -87,9 +87,12 @@ func filterSystemCalls() error {
 	// no_new_privs is set on this thread; a filter then goes to all threads at once.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if err := seccomp.SetNoNewPrivs(); err != nil {
+		return fmt.Errorf("setting no_new_privs: %w", err)
+	}
 	for _, policy := range filters(known, os.Getpid()) {
-		if err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy}); err != nil {
-			return fmt.Errorf("loading a filter: %w", err)
+		if err := seccomp.LoadFilter(seccomp.Filter{Flag: seccomp.FilterFlagTSync, Policy: policy}); err != nil {
+			return err
 		}
 	}
 	return nil
