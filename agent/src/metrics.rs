@@ -20,6 +20,12 @@ pub(crate) struct Outcome {
     outcome: &'static str,
 }
 
+/// Label of what confines render workers.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Layer {
+    layer: &'static str,
+}
+
 /// Every metric; cheap to update from anywhere.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -28,6 +34,7 @@ pub(crate) struct Metrics {
     syncs: Family<Outcome, Counter>,
     renders: Family<Outcome, Counter>,
     fetches: Family<Outcome, Counter>,
+    jail: Family<Layer, Gauge>,
     /// Time from the start of a reconciliation to its end.
     pub(crate) reconcile_seconds: Histogram,
     /// Objects whose drift was taken back.
@@ -74,6 +81,12 @@ impl Metrics {
             "Requests to Git servers: listed, fetched or failed",
             fetches.clone(),
         );
+        let jail = Family::default();
+        registry.register(
+            "jail",
+            "1 while this layer of the jail of render workers is in force, 0 when the kernel has none",
+            jail.clone(),
+        );
         let reconcile_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         registry.register_with_unit(
             "reconcile",
@@ -113,6 +126,7 @@ impl Metrics {
             syncs,
             renders,
             fetches,
+            jail,
             reconcile_seconds,
             heals,
             objects,
@@ -142,6 +156,13 @@ impl Metrics {
     /// Counts a request to a Git server.
     pub(crate) fn git(&self, outcome: &'static str) {
         self.fetches.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Sets whether a layer of the jail of render workers is in force.
+    pub(crate) fn jail(&self, layer: &'static str, in_force: bool) {
+        self.jail
+            .get_or_create(&Layer { layer })
+            .set(i64::from(in_force));
     }
 
     /// The text a scrape gets.
