@@ -32,6 +32,8 @@ type testCase struct {
 	name  string
 	files repository
 	job   protocol.Job
+	// fails is what the message says when there is to be one.
+	fails string
 }
 
 // allFixtures are the cases of every fixture file.
@@ -66,7 +68,7 @@ func allFixtures(t testing.TB) []testCase {
 			if err != nil {
 				t.Fatalf("%s: %s: %v", subject, title, err)
 			}
-			cases = append(cases, testCase{subject + ": " + title, all, job})
+			cases = append(cases, testCase{subject + ": " + title, all, job, header["fails"]})
 		}
 	}
 	return cases

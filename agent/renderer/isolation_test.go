@@ -39,7 +39,7 @@ const listSchema = `{"definitions": {"io.k8s.api.apps.v1.Deployment": {
     "properties": {"containers": {"type": "array", "items": {"type": "object"}}}}}}}}}}}}`
 
 func kustomization(name string, files repository) testCase {
-	return testCase{name, files, protocol.Job{Type: "kustomize", TimeoutMillis: 600_000, Kustomize: &protocol.KustomizeJob{}}}
+	return testCase{name: name, files: files, job: protocol.Job{Type: "kustomize", TimeoutMillis: 600_000, Kustomize: &protocol.KustomizeJob{}}}
 }
 
 // hostile are jobs that leave something behind in the process, if they can.
@@ -67,9 +67,13 @@ func TestEveryFixtureRendersUnderTheJail(t *testing.T) {
 	}
 	results := baseline(t, cases)
 	failed := 0
-	for _, result := range results {
+	for _, test := range cases {
+		result := results[test.name]
 		if result.failed != "" {
 			failed++
+		}
+		if !strings.Contains(result.failed, test.fails) {
+			t.Errorf("%s: does not say %q: %s", test.name, test.fails, result.failed)
 		}
 		if strings.Contains(result.failed, "defect in a library") {
 			t.Errorf("a fixture makes a library panic: %s", result.failed)

@@ -16,7 +16,7 @@ func helmChart(name string, files repository, options protocol.HelmJob) testCase
 		all[path] = content
 	}
 	options.ReleaseName, options.Namespace, options.KubeVersion = "web", "shop", "v1.36.3"
-	return testCase{name, all, protocol.Job{Type: "helm", TimeoutMillis: 600_000, Helm: &options}}
+	return testCase{name: name, files: all, job: protocol.Job{Type: "helm", TimeoutMillis: 600_000, Helm: &options}}
 }
 
 func template(name, text string) testCase {
@@ -27,7 +27,8 @@ func template(name, text string) testCase {
 }
 
 func directoryOf(name, file, text string) testCase {
-	return testCase{name, repository{file: text}, protocol.Job{Type: "directory", TimeoutMillis: 600_000, Directory: &protocol.DirectoryJob{}}}
+	job := protocol.Job{Type: "directory", TimeoutMillis: 600_000, Directory: &protocol.DirectoryJob{}}
+	return testCase{name: name, files: repository{file: text}, job: job}
 }
 
 func generators(name, kustomizationFile string, files repository) testCase {

@@ -17,6 +17,7 @@ func TestShortenTakesContentOut(t *testing.T) {
 		{"config: `\npassword: hunter2\n`: bad", "config: `…`: bad"},
 		{"object {" + strings.Repeat("hunter2 ", 20) + "} is bad", "object {…} is bad"},
 		{"values don't fit\n- at '/replicas': got number", "values don't fit - at '/replicas': got number"},
+		{"error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value", "json: cannot unmarshal array into Go value"},
 		{"error converting YAML to JSON: yaml: line 5: unexpected end", "line 5: unexpected end"},
 		{`function "quotes" stays, value "quotes" does not`, `function "quotes" stays, value "…" does not`},
 	} {

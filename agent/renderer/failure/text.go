@@ -25,6 +25,8 @@ var repeating = []struct {
 	pattern     *regexp.Regexp
 	replacement string
 }{
+	// Steps of a YAML library that mean nothing to who reads the error.
+	{regexp.MustCompile(`cannot unmarshal yaml document: |error converting YAML to JSON: (yaml: )?|error unmarshaling JSON: |while decoding JSON: `), ""},
 	// go-yaml, a value it could not convert; the second is a value that contains the quotation mark.
 	{regexp.MustCompile("cannot unmarshal (!![a-z]+) `[^`\n]*` into"), "cannot use $1 into"},
 	{regexp.MustCompile("cannot unmarshal (!![a-z]+) `.*` into"), "cannot use $1 into"},
@@ -78,7 +80,7 @@ var repeating = []struct {
 	{regexp.MustCompile(`(?s)(must specify a target for(?: JSON)? patch) .*`), "$1"},
 	{regexp.MustCompile(`(?s)(set .patches\.target. field): .*`), "$1"},
 	{regexp.MustCompile(`(?s)(patch appears to be empty); .*`), "$1"},
-	{regexp.MustCompile(`(?s)\bdecoding .*: (invalid character|unexpected end of JSON input|json: |error converting YAML to JSON|yaml: )`), "a JSON patch cannot be read: $1"},
+	{regexp.MustCompile(`(?s)\bdecoding .*: (invalid character|unexpected end of JSON input|json: |yaml: )`), "a JSON patch cannot be read: $1"},
 	{regexp.MustCompile(`(?s)\bdecoding [\[{].*`), "a JSON patch cannot be read"},
 	{regexp.MustCompile(`(?s)\b(merging (?:config|CRDs|vars)|adding origin annotations for generator|merging from generator|loading CRDs) (?:&?\{.*\}|\[.*\]): `), "$1: "},
 	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z0-9]+) with config: `.*?`: "), "$1: "},
@@ -96,8 +98,6 @@ var repeating = []struct {
 	{regexp.MustCompile(`(?s)(file sources: )?(missing (?:key name|file path)|source ".*" key name or file path) .*`), "an entry of a generator's files is neither PATH nor KEY=PATH"},
 	{regexp.MustCompile(`"(?:[^"\\]|\\.)*"( is not a valid key name)`), "a key$1"},
 	{regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"( (?:is not a valid environment variable name|contains illegal character))`), "a key$1"},
-	// Steps of a YAML library that mean nothing to who reads the error.
-	{regexp.MustCompile(`cannot unmarshal yaml document: |error converting YAML to JSON: (yaml: )?|error unmarshaling JSON: |while decoding JSON: `), ""},
 }
 
 var (
