@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +120,8 @@ func messages() []struct {
 			[]string{"target"}},
 		{kustomization("strategic merge that is a list", repository{"kustomization.yaml": resources + "patchesStrategicMerge:\n- |-\n  - hunter2\n", "d.yaml": secretManifest}),
 			nil},
+		{kustomization("strategic merge in place that is no YAML", repository{"kustomization.yaml": resources + "patchesStrategicMerge:\n- |-\n  apiVersion: v1\n  kind: Secret\n  metadata: {name: db}\n  stringData: [hunter2: *hunter2\n", "d.yaml": secretManifest}),
+			[]string{"PatchStrategicMergeTransformer", "written in place"}},
 		{kustomization("patch of the wrong form", repository{"kustomization.yaml": resources + "patches:\n- patch: |-\n    apiVersion: v1\n    kind: Secret\n    metadata: {name: db}\n    stringData: hunter2\n", "d.yaml": secretManifest}),
 			nil},
 		{withPatches(kustomization("patch of the Application", repository{"kustomization.yaml": resources, "d.yaml": secretManifest}), `{"patch": "password: hunter2"}`),
@@ -200,6 +205,9 @@ func messages() []struct {
 		{helmChart("schema", repository{"values.yaml": "password: hunter2\npin: 90210777\nkind: p4ss/w0rd+\nurl: correct horse\n",
 			"values.schema.json": `{"properties": {"password": {"pattern": "^[a-z]+$"}, "pin": {"maximum": 5}, "kind": {"enum": ["correct horse", "x"]}, "url": {"type": "number"}}}`}, protocol.HelmJob{}),
 			[]string{"password", "does not match pattern '^[a-z]+$'", "'/pin'", "'/url'", "got string, want number"}},
+		{helmChart("value where a subchart's values are", repository{"Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: db, version: 1.0.0}]\n",
+			"charts/db/Chart.yaml": "apiVersion: v2\nname: db\nversion: 1.0.0\n", "values.yaml": "db: hunter2\n"}, protocol.HelmJob{}),
+			[]string{"values of db are not a mapping"}},
 		{helmChart("values that are no YAML", repository{"values.yaml": "password: \"hunter2\nphrase: [correct horse\n"}, protocol.HelmJob{}),
 			[]string{"values.yaml"}},
 		{helmChart("values that are a text", repository{"more.yaml": "hunter2\n"}, protocol.HelmJob{ValueFiles: []protocol.FileRef{{Path: "more.yaml"}}}),
@@ -253,5 +261,66 @@ func TestNoMessageShowsAValue(t *testing.T) {
 				t.Errorf("%s: does not say %q: %s", row.test.name, said, result.failed)
 			}
 		}
+	}
+}
+
+// stride is how many of the places of the fixtures are left out between two; a prime, so that every kind of place has its
+// turn. With 1 every place is tried.
+const stride = 7
+
+var (
+	// field is a line with a key and a value.
+	field = regexp.MustCompile(`^(\s*(?:- )*)([\w./-]+)(:\s+)\S.*$`)
+	// naming are fields whose value is a name, a path or a version, which errors do show.
+	naming = regexp.MustCompile(`^(name|kind|apiVersion|version|kubeVersion|path|fieldpath|fieldPaths?|resources|bases|components|crds|configurations|generators|transformers|patchesStrategicMerge|` +
+		`target|sortOptions|objref|fieldref|options|source|select)$`)
+)
+
+// What is put in the place of a value, so that whatever reads it stumbles.
+var intruders = []string{"hunter2sekret", "[hunter2sekret]", "{hunter2sekret: hunter2sekret}", `"hunter2sekret hunter2sekret=`, "*hunter2sekret", "hunter2sekret: x", "!hunter2sekret x", "&hunter2sekret"}
+
+func TestNoMessageShowsAValueThatStandsAnywhere(t *testing.T) {
+	current := inProcess(t)
+	place := 0
+	failed := 0
+	for _, test := range allFixtures(t) {
+		for _, name := range slices.Sorted(maps.Keys(test.files)) {
+			content := test.files[name]
+			if strings.HasPrefix(content, linkMark) {
+				continue
+			}
+			lines := strings.Split(content, "\n")
+			for index, line := range lines {
+				found := field.FindStringSubmatch(line)
+				if found == nil || naming.MatchString(found[2]) {
+					continue
+				}
+				if place++; place%stride != 0 {
+					continue
+				}
+				changed := test
+				changed.files = maps.Clone(test.files)
+				intruder := intruders[place/stride%len(intruders)]
+				lines[index] = found[1] + found[2] + found[3] + intruder
+				changed.files[name] = strings.Join(lines, "\n")
+				lines[index] = line
+				result, err := current.render(changed)
+				if err != nil {
+					t.Fatalf("%s: %s: %q with %s: %v", test.name, name, line, intruder, err)
+				}
+				if result.last {
+					current = inProcess(t)
+				}
+				if result.failed != "" {
+					failed++
+				}
+				if strings.Contains(result.failed, "hunter2sekret") {
+					t.Errorf("%s: %s: %q with %s: %s", test.name, name, line, intruder, result.failed)
+				}
+			}
+		}
+	}
+	if failed < 20 {
+		t.Errorf("only %d renders failed", failed)
 	}
 }

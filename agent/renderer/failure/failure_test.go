@@ -57,7 +57,7 @@ func TestFormatsOfLibrariesShowNoValue(t *testing.T) {
 		"line [83 84] has invalid utf8 bytes : S T", "file sources: [S]: missing key name for file path \"S\" in source \"=S\"", "source \"a=S=T\" key name or file path contains '='",
 		"\"S\" is not a valid key name: use letters", "map: map[password:S] does not contain declared merge key: name", "anchor \"S\" defined using alias S", "yaml: field x: {S}",
 		"json: cannot unmarshal number 17171717.5 into Go value of type int", "even length contents: content length 3, content summary: S", "config: `S`: bad", "value 'S' is bad", "[S T]", "{S: T}", "[S",
-		"{S: `T", "data \"S", "list [a, [S]] end", "bad 'S T'", "Get \"https://bob:S@host\": refused",
+		"{S: `T", "data \"S", "type mismatch on db: %!t(string=S)", "Unexpected kind: S", "open apiVersion: v1\nmetadata: *S\n: file does not exist", "list [a, [S]] end", "bad 'S T'", "Get \"https://bob:S@host\": refused",
 	} {
 		text := second.ReplaceAllString(first.ReplaceAllString(format, "${1}s3cretone"), "s3crettwo")
 		got := Shorten(text)

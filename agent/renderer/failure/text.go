@@ -54,6 +54,8 @@ var repeating = []struct {
 	// text/template, a value it cannot iterate over.
 	{regexp.MustCompile(`(?s)(range can't iterate over|range over send-only channel|if/with can't use) .*`), "$1 such a value"},
 	{regexp.MustCompile(`(?s)can't use .* (to )?iterate over more than one variable`), "cannot iterate over more than one variable"},
+	// Helm, a value where a subchart's mapping should be.
+	{regexp.MustCompile(`(?s)type mismatch on ([\w.-]+): .*`), "values of $1 are not a mapping"},
 	// Helm's tpl, the text it was given; the error about it follows its last quotation mark.
 	{regexp.MustCompile(`(?s)(cannot parse template|tpl function execution for) "(?:[^"\\]|\\.)*"`), "$1 a text"},
 	{regexp.MustCompile(`(?s)(template: )?gotpl:(\d+)`), "line $2 of the text"},
@@ -91,6 +93,8 @@ var repeating = []struct {
 	{regexp.MustCompile(`(?s)(updating name reference in '[^']*' field) of '[^']*'`), "$1"},
 	{regexp.MustCompile(`(?s)\bvar '\{?(\w+)\b[^']*' (cannot be mapped)`), "var $1 $2"},
 	{regexp.MustCompile(`resid\.ResId\{Gvk:resid\.Gvk\{[^}]*Kind:"(\w*)"[^}]*\}, Name:"([\w.-]*)"[^}]*\}`), "$1/$2"},
+	{regexp.MustCompile(`(?s)\b(?:open|evalsymlink failure on) \S*\s.*: file does not exist`), "what is written in place is not valid, and there is no file of that name"},
+	{regexp.MustCompile(`Unexpected kind: .*`), "a JSON patch has an operation that does not exist"},
 	// kustomize's generators, for which package kustomize has better words when it finds the entry itself.
 	{regexp.MustCompile(`(?s)\bliteral sources .*`), "a literal of a generator is not KEY=VALUE"},
 	{regexp.MustCompile(`(?s)(?:line \S+ has )?invalid utf8 bytes : .*`), "a line of an environment file is not UTF-8"},
