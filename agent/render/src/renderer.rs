@@ -1,5 +1,5 @@
 //! The pool of workers: started on demand, one request each at a time, ended when idle, killed and replaced when they
-//! crash, hang or ask for too much. A bad request costs itself an error and nothing else.
+//! crash, hang or ask for too much, never shared by two projects. A bad request costs itself an error and nothing else.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use crate::support::{DEPLOYMENT, SERVICE, at, config, request, tree};
 
 fn of_project(project: &str, tree: &MemoryTree) -> RenderRequest {
     let mut request = request(tree, at("."));
-    request.app.project = project.to_owned();
+    project.clone_into(&mut request.app.project);
     request
 }
 
