@@ -172,3 +172,19 @@ impl Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_layer_of_the_jail_is_zero() {
+        let metrics = Metrics::new();
+        for (layer, in_force) in [("landlock", false), ("seccomp", true)] {
+            metrics.jail(layer, in_force);
+        }
+        let text = metrics.text().unwrap();
+        assert!(text.contains("gitops_agent_jail{layer=\"landlock\"} 0"));
+        assert!(text.contains("gitops_agent_jail{layer=\"seccomp\"} 1"));
+    }
+}
