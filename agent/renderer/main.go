@@ -39,10 +39,7 @@ func main() {
 }
 
 func run(memory uint64) error {
-	// Libraries log what they read; nobody reads that, and it may be secret.
-	log.SetOutput(io.Discard)
-	os.Stderr = nil
-	slog.SetDefault(slog.New(slog.DiscardHandler))
+	silence()
 	http.DefaultTransport = offline{}
 	connection := protocol.NewConnection(os.Stdin, os.Stdout)
 	hello := protocol.Hello{Type: "hello", Protocol: protocol.Version, Kustomize: linked.Kustomize(), Helm: linked.Helm()}
@@ -62,6 +59,13 @@ func run(memory uint64) error {
 		return nil
 	}
 	return err
+}
+
+// silence has libraries not log what they read: nobody reads that, and it may be secret.
+func silence() {
+	log.SetOutput(io.Discard)
+	os.Stderr = nil
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 }
 
 // offline answers what a library would fetch by itself.

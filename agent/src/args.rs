@@ -82,6 +82,11 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) render_memory_mib: u64,
 
+    /// Run only where the kernel confines render workers with Landlock and seccomp; without this a
+    /// missing layer is a warning and the metric gitops_agent_jail is 0 for it
+    #[arg(long, env = "GITOPS_REQUIRE_JAIL")]
+    pub(crate) require_jail: bool,
+
     /// Applications worked on at the same time
     #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,

@@ -20,6 +20,12 @@ pub(crate) struct Outcome {
     outcome: &'static str,
 }
 
+/// Label of what confines render workers.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Layer {
+    layer: &'static str,
+}
+
 /// Every metric; cheap to update from anywhere.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -28,6 +34,7 @@ pub(crate) struct Metrics {
     syncs: Family<Outcome, Counter>,
     renders: Family<Outcome, Counter>,
     fetches: Family<Outcome, Counter>,
+    jail: Family<Layer, Gauge>,
     /// Time from the start of a reconciliation to its end.
     pub(crate) reconcile_seconds: Histogram,
     /// Objects whose drift was taken back.
@@ -74,6 +81,12 @@ impl Metrics {
             "Requests to Git servers: listed, fetched or failed",
             fetches.clone(),
         );
+        let jail = Family::default();
+        registry.register(
+            "jail",
+            "1 while this layer of the jail of render workers is in force, 0 when the kernel has none",
+            jail.clone(),
+        );
         let reconcile_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         registry.register_with_unit(
             "reconcile",
@@ -113,6 +126,7 @@ impl Metrics {
             syncs,
             renders,
             fetches,
+            jail,
             reconcile_seconds,
             heals,
             objects,
@@ -144,10 +158,33 @@ impl Metrics {
         self.fetches.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// Sets whether a layer of the jail of render workers is in force.
+    pub(crate) fn jail(&self, layer: &'static str, in_force: bool) {
+        self.jail
+            .get_or_create(&Layer { layer })
+            .set(i64::from(in_force));
+    }
+
     /// The text a scrape gets.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_layer_of_the_jail_is_zero() {
+        let metrics = Metrics::new();
+        for (layer, in_force) in [("landlock", false), ("seccomp", true)] {
+            metrics.jail(layer, in_force);
+        }
+        let text = metrics.text().unwrap();
+        assert!(text.contains("gitops_agent_jail{layer=\"landlock\"} 0"));
+        assert!(text.contains("gitops_agent_jail{layer=\"seccomp\"} 1"));
     }
 }

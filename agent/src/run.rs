@@ -69,6 +69,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         stop.clone(),
     ));
 
+    let renderer = renderer(&args)?;
+    check_jail(&renderer, args.require_jail, &metrics).await?;
     let client = client(&args).await?;
     let identity = identity(&args);
     tracing::info!(
@@ -85,7 +87,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
 
-    let controller = controller(&args, client.clone(), metrics, &mut tasks).await?;
+    let controller = controller(&args, client.clone(), renderer, metrics, &mut tasks).await?;
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
         let (controller, stop) = (controller.clone(), stop.clone());
@@ -179,8 +181,33 @@ fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
     Ok(Renderer::new(RendererConfig {
         max_workers: usize::from(args.render_workers),
         memory_bytes: args.render_memory_mib << 20,
+        require_jail: args.require_jail,
         ..RendererConfig::new(program)
     }))
+}
+
+/// Starts a render worker once, so that a missing layer of its jail is known before anything is rendered: it is told once,
+/// as a warning and a metric, or ends the agent when the jail is required.
+async fn check_jail(renderer: &Renderer, required: bool, metrics: &Metrics) -> anyhow::Result<()> {
+    let jail = match renderer.probe().await {
+        Ok(jail) => jail,
+        Err(error) if required => return Err(error).context("--require-jail is set"),
+        Err(error) => {
+            // Each render says the same; the agent goes on for what needs none.
+            tracing::warn!(error = chain(&error), "render workers do not start");
+            return Ok(());
+        }
+    };
+    for (layer, in_force) in jail.layers() {
+        metrics.jail(layer, in_force);
+    }
+    if let Some(missing) = jail.missing() {
+        tracing::warn!(
+            missing,
+            "render workers are confined by less than they should be"
+        );
+    }
+    Ok(())
 }
 
 fn beside_this_program(name: &str) -> anyhow::Result<PathBuf> {
@@ -191,10 +218,10 @@ fn beside_this_program(name: &str) -> anyhow::Result<PathBuf> {
 async fn controller(
     args: &RunArgs,
     client: Client,
+    renderer: Renderer,
     metrics: Arc<Metrics>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
-    let renderer = renderer(args)?;
     std::fs::create_dir_all(&args.cache_dir).with_context(|| {
         format!(
             "cannot create the cache directory {}",

@@ -18,6 +18,8 @@ pub struct RendererConfig {
     pub idle: Duration,
     /// Size of one result as JSON; twice as much may be read for it.
     pub output_bytes: u64,
+    /// Workers that lack a layer of their jail are not used.
+    pub require_jail: bool,
 }
 
 impl RendererConfig {
@@ -30,6 +32,7 @@ impl RendererConfig {
             memory_bytes: 1 << 30,
             idle: Duration::from_secs(30),
             output_bytes: 64 << 20,
+            require_jail: false,
         }
     }
 }

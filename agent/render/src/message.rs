@@ -38,8 +38,21 @@ pub(crate) enum FromWorker {
     Done {
         #[serde(default)]
         warnings: Vec<String>,
+        /// The worker takes no other job and ends.
+        #[serde(default)]
+        last: bool,
     },
     Failed(Failure),
+}
+
+impl FromWorker {
+    /// Whether the worker takes no other job after this.
+    pub(crate) fn is_last(&self) -> bool {
+        match self {
+            Self::Done { last, .. } | Self::Failed(Failure { last, .. }) => *last,
+            _ => false,
+        }
+    }
 }
 
 /// Why a worker has no result.
@@ -53,6 +66,9 @@ pub(crate) struct Failure {
     pub(crate) line: Option<u32>,
     #[serde(default)]
     pub(crate) dependencies: Vec<ChartDependency>,
+    /// The worker takes no other job and ends.
+    #[serde(default)]
+    pub(crate) last: bool,
 }
 
 /// What is answered to a question.

@@ -1,5 +1,5 @@
 //! The pool of workers: started on demand, one request each at a time, ended when idle, killed and replaced when they
-//! crash, hang or ask for too much. A bad request costs itself an error and nothing else.
+//! crash, hang or ask for too much, never shared by two projects. A bad request costs itself an error and nothing else.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::RendererConfig;
 use crate::error::RenderError;
+use crate::jail::Jail;
 use crate::request::{RenderRequest, Rendered};
 use crate::session;
 use crate::worker::{Switch, Worker};
@@ -78,6 +79,27 @@ impl Renderer {
         }
     }
 
+    /// Starts a worker and ends it, to know that one can be started, and what confines it. Must run in a Tokio runtime.
+    ///
+    /// # Errors
+    /// When it does not start, or lacks a layer of its jail and [`RendererConfig::require_jail`] is set.
+    pub async fn probe(&self) -> Result<Jail, RenderError> {
+        let shared = Arc::clone(&self.shared);
+        let switch = Switch::default();
+        let _guard = KillOnDrop(Some(switch.clone()));
+        let started = tokio::task::spawn_blocking(move || {
+            Worker::start(&shared.config, &switch, "").map(|worker| worker.jail().clone())
+        });
+        let config = &self.shared.config;
+        match tokio::time::timeout(config.timeout, started).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(RenderError::Crashed {
+                detail: panicked.to_string(),
+            }),
+            Err(_) => Err(RenderError::Timeout(config.timeout)),
+        }
+    }
+
     async fn attempt(&self, request: &Arc<RenderRequest>) -> Result<Rendered, Lost> {
         let shared = Arc::clone(&self.shared);
         let config = &self.shared.config;
@@ -86,7 +108,7 @@ impl Renderer {
                 detail: "the renderer is closed".to_owned(),
             }));
         };
-        let reused = shared.take_idle();
+        let (reused, retired) = shared.take_idle(&request.app.project);
         let was_idle = reused.is_some();
         let switch = reused.as_ref().map_or_else(Switch::default, Worker::switch);
         let mut guard = KillOnDrop(Some(switch.clone()));
@@ -95,9 +117,10 @@ impl Renderer {
             move || {
                 // Held until the worker is back or gone.
                 let _slot = slot;
+                drop(retired);
                 let mut worker = match reused {
                     Some(worker) => worker,
-                    None => Worker::start(&shared.config, &switch)?,
+                    None => Worker::start(&shared.config, &switch, &request.app.project)?,
                 };
                 worker.begin_job();
                 let result = session::render(&mut worker, &shared.config, &request);
@@ -154,15 +177,27 @@ fn nothing() -> Rendered {
 }
 
 impl Shared {
-    /// The worker used last, whose memory is warm, if it still lives.
-    fn take_idle(&self) -> Option<Worker> {
+    /// The worker of a project that was used last, whose memory is warm, if it still lives. Without one, those of other
+    /// projects that have been idle longest make room: there are never more workers than slots. Ending takes a moment, so
+    /// it is left to the caller.
+    fn take_idle(&self, project: &str) -> (Option<Worker>, Vec<Worker>) {
+        let mut retired = Vec::new();
         let mut idle = self.idle.lock();
-        while let Some((worker, _)) = idle.workers.pop() {
+        while let Some(place) = idle
+            .workers
+            .iter()
+            .rposition(|(worker, _)| worker.partition() == project)
+        {
+            let (worker, _) = idle.workers.remove(place);
             if worker.is_running() {
-                return Some(worker);
+                return (Some(worker), retired);
             }
+            retired.push(worker);
         }
-        None
+        while idle.workers.len() > self.slots.available_permits() {
+            retired.push(idle.workers.remove(0).0);
+        }
+        (None, retired)
     }
 
     fn put_idle(self: &Arc<Self>, worker: Worker) {

@@ -137,7 +137,7 @@ impl Conversation<'_> {
                         origin: Origin { path, line },
                     });
                 }
-                FromWorker::Done { warnings } => {
+                FromWorker::Done { warnings, .. } => {
                     self.worker.end_job();
                     return Ok((objects, warnings));
                 }
@@ -179,6 +179,7 @@ fn explain(failure: Failure) -> RenderError {
         path,
         line,
         dependencies,
+        last: _,
     } = failure;
     match kind.as_str() {
         "badRequest" => RenderError::BadRequest { message },

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::config::RendererConfig;
 use crate::error::RenderError;
 use crate::frame::{self, PROTOCOL, Received};
+use crate::jail::Jail;
 use crate::message::FromWorker;
 
 /// Bytes of standard error that are kept; a Go binary says the reason first.
@@ -89,15 +90,24 @@ pub(crate) struct Worker {
     output: BufReader<ChildStdout>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     memory_bytes: u64,
+    /// Whose jobs it takes: a worker never meets the jobs of two projects.
+    partition: String,
+    jail: Jail,
     /// Frames received in the current job.
     received: u64,
     /// A job was sent and its end not yet received.
     busy: bool,
+    /// It said that a job was its last.
+    spent: bool,
 }
 
 impl Worker {
-    /// Starts a worker and waits for its first word.
-    pub(crate) fn start(config: &RendererConfig, switch: &Switch) -> Result<Self, RenderError> {
+    /// Starts a worker for the jobs of one partition and waits for its first word.
+    pub(crate) fn start(
+        config: &RendererConfig,
+        switch: &Switch,
+        partition: &str,
+    ) -> Result<Self, RenderError> {
         let unavailable = |reason: String| RenderError::Unavailable {
             executable: config.executable.clone(),
             reason,
@@ -133,8 +143,14 @@ impl Worker {
             output: BufReader::with_capacity(64 << 10, output),
             stderr: Some(stderr),
             memory_bytes: config.memory_bytes,
+            partition: partition.to_owned(),
+            jail: Jail {
+                landlock: String::new(),
+                seccomp: String::new(),
+            },
             received: 0,
             busy: false,
+            spent: false,
         };
         match worker.receive(0)? {
             Received::Frame(
@@ -156,7 +172,13 @@ impl Worker {
                     seccomp,
                     "render worker started"
                 );
-                Ok(worker)
+                worker.jail = Jail { landlock, seccomp };
+                match worker.jail.missing().filter(|_| config.require_jail) {
+                    Some(missing) => Err(unavailable(format!(
+                        "its jail is not whole: {missing}; run the agent on a kernel that has it, or without --require-jail"
+                    ))),
+                    None => Ok(worker),
+                }
             }
             _ => Err(unavailable(format!(
                 "it does not speak protocol {PROTOCOL}; install the gitops-renderer of this version"
@@ -186,7 +208,17 @@ impl Worker {
 
     /// Whether it can take another job.
     pub(crate) fn is_free(&self) -> bool {
-        !self.busy && self.is_running()
+        !self.busy && !self.spent && self.is_running()
+    }
+
+    /// Whose jobs it takes.
+    pub(crate) fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// What confines it.
+    pub(crate) fn jail(&self) -> &Jail {
+        &self.jail
     }
 
     /// Whether it has said anything in this job.
@@ -211,9 +243,12 @@ impl Worker {
     }
 
     pub(crate) fn receive(&mut self, budget: u64) -> Result<Received<FromWorker>, RenderError> {
-        match frame::receive(&mut self.output, budget) {
+        match frame::receive::<FromWorker>(&mut self.output, budget) {
             Ok(received) => {
                 self.received += 1;
+                if let Received::Frame(message, _) = &received {
+                    self.spent |= message.is_last();
+                }
                 Ok(received)
             }
             Err(error) => Err(self.ended(&error)),
@@ -236,9 +271,15 @@ impl Worker {
             .and_then(|reader| reader.join().ok())
             .unwrap_or_default();
         let said = String::from_utf8_lossy(&stderr);
+        // What the runtime and the worker say about themselves; the text of a panic may be content of a file.
         let first = said
             .lines()
             .find(|line| !line.trim().is_empty())
+            .filter(|line| {
+                ["fatal error: ", "runtime: ", "gitops-renderer: ", "signal "]
+                    .iter()
+                    .any(|own| line.starts_with(own))
+            })
             .unwrap_or_default();
         if said.contains("out of memory") || said.contains("cannot allocate memory") {
             return RenderError::OutOfMemory(self.memory_bytes);

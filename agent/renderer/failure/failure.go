@@ -1,13 +1,9 @@
 // Package failure gives each reason for which a render ends without a result a kind the agent can act on, and shortens
-// what libraries say until it can be shown to a person. It is the one place where text of a library becomes text of an
+// what libraries say until it can be shown to a user. It is the one place where text of a library becomes text of an
 // error, so it is also where anything that may be file content (quoted values, dumps of objects) is taken out.
 package failure
 
-import (
-	"errors"
-	"regexp"
-	"strings"
-)
+import "errors"
 
 // Kind tells the agent what went wrong.
 type Kind string
@@ -62,62 +58,4 @@ func Of(err error) *Failure {
 		return f
 	}
 	return New(Tool, Shorten(err.Error()))
-}
-
-const (
-	maxMessage = 800
-	maxQuoted  = 100
-)
-
-var (
-	quoted = []*regexp.Regexp{
-		regexp.MustCompile("(?s)`[^`]*`"),
-		regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"`),
-		// Not the apostrophe of a word.
-		regexp.MustCompile(`(?s)\B'[^']*'`),
-		regexp.MustCompile(`(?s)\{.*\}`),
-		regexp.MustCompile(`(?s)\[.*\]`),
-	}
-	// Texts known to repeat a value or a document, with what they become.
-	repeating = []struct {
-		pattern     *regexp.Regexp
-		replacement string
-	}{
-		// go-yaml, a value it could not convert.
-		{regexp.MustCompile("cannot unmarshal (!![a-z]+) `[^`]*`"), "cannot use $1"},
-		// JSON schema, a value that breaks a rule.
-		{regexp.MustCompile(`'[^']*' (does not match|is not valid)`), "the value $1"},
-		// kyaml, the whole node; it is said last.
-		{regexp.MustCompile(`(?s): node contents:.*`), ""},
-		// Steps of a YAML library that mean nothing to who reads the error.
-		{regexp.MustCompile(`cannot unmarshal yaml document: |error converting YAML to JSON: (yaml: )?`), ""},
-		// Helm's tpl, the text it was given.
-		{regexp.MustCompile(`(?s)(cannot parse template|tpl function execution for) "(?:[^"\\]|\\.)*"`), "$1 a text"},
-	}
-	spaces = regexp.MustCompile(`\s+`)
-)
-
-// Shorten makes one line of at most maxMessage bytes of a library's error: long quotations and dumps of objects, which
-// may hold a Secret, are replaced by an ellipsis.
-func Shorten(text string) string {
-	for _, known := range repeating {
-		text = known.pattern.ReplaceAllString(text, known.replacement)
-	}
-	for _, pattern := range quoted {
-		text = pattern.ReplaceAllStringFunc(text, func(found string) string {
-			if len(found) <= maxQuoted && !strings.Contains(found, "\n") {
-				return found
-			}
-			return found[:1] + "…" + found[len(found)-1:]
-		})
-	}
-	text = strings.TrimSpace(spaces.ReplaceAllString(text, " "))
-	if len(text) <= maxMessage {
-		return text
-	}
-	cut := maxMessage
-	for cut > 0 && text[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
 }

@@ -8,12 +8,24 @@ import (
 )
 
 // outputError is about a template's result, so its line is none of the template's.
-var outputError = regexp.MustCompile(`YAML parse error on (\S+): error converting YAML to JSON: yaml: line (\d+): `)
+var (
+	outputError = regexp.MustCompile(`YAML parse error on (\S+): error converting YAML to JSON: yaml: line (\d+): `)
+	otherOutput = regexp.MustCompile(`YAML parse error on (\S+): error converting YAML to JSON: (?:yaml: )?`)
+	noObject    = regexp.MustCompile(`YAML parse error on (\S+): error unmarshaling JSON: while decoding JSON: `)
+)
 
-// shorten turns Helm's trace of a template error around: the last cause first, then where rendering came from. Other
-// texts are only shortened.
+// ownWords is how Helm shows what a chart says with `fail` and `required`.
+var ownWords = regexp.MustCompile(`(?s)^execution error at \([^)]*\): `)
+
+// shorten turns Helm's trace of a template error around: the last cause first, then where rendering came from. What the
+// chart itself says stays as it is; other texts are only shortened.
 func shorten(text string) string {
+	if ownWords.MatchString(text) {
+		return failure.OneLine(text)
+	}
 	text = outputError.ReplaceAllString(text, "$1: its output is not valid YAML, line $2 of it: ")
+	text = otherOutput.ReplaceAllString(text, "$1: its output is not valid YAML: ")
+	text = noObject.ReplaceAllString(text, "$1: its output is not a Kubernetes object: ")
 	blocks := traceBlocks(text)
 	if len(blocks) == 0 {
 		return failure.Shorten(text)

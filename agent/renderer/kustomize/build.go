@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
@@ -32,7 +33,9 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit) error {
 	if err != nil {
 		return err
 	}
-	result, err := krusty.MakeKustomizer(options).Run(files, path.Join(mount, job.Path))
+	result, err := withOwnSchema(func() (resmap.ResMap, error) {
+		return krusty.MakeKustomizer(options).Run(files, path.Join(mount, job.Path))
+	})
 	if err != nil {
 		return files.explain(err)
 	}

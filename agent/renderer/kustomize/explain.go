@@ -27,6 +27,9 @@ func (f *filesystem) explain(err error) error {
 		return own
 	}
 	text := err.Error()
+	if culprit := f.brokenGenerator(text); culprit != nil {
+		return culprit
+	}
 	if culprit := f.unreadable(text); culprit != nil {
 		return culprit
 	}
@@ -96,10 +99,10 @@ func (f *filesystem) unreadable(text string) *failure.Failure {
 
 var (
 	// kustomize tries an entry as a file, then as a folder, and reports both.
-	attempts = regexp.MustCompile(`(?s)^.*?accumulation err='accumulating resources from '([^']*)': (.*?)': (must build at directory: |recursed accumulation of path '[^']*': |recursed merging from path '[^']*': |couldn't make target for path '[^']*': |cycle detected|new root )(.*)$`)
+	attempts = regexp.MustCompile(`(?s)^.*?accumulation err='(?:accumulating|merging) resources from '([^']*)': (.*?)': (must build at directory: |recursed accumulation of path '[^']*': |recursed merging from path '[^']*': |couldn't make target for path '[^']*': |cycle detected|new root |expected kind )(.*)$`)
 	resource = regexp.MustCompile(`(?s)^(?:accumulating resources: )?accumulating resources from '([^']*)': (.*)$`)
 	// A transformer's configuration, and a patch written in place, may hold anything.
-	configuration = regexp.MustCompile("(?s)^trouble configuring builtin ([A-Za-z]+) with config: `.*?`: ")
+	configuration = regexp.MustCompile("(?s)^trouble configuring builtin ([A-Za-z0-9]+) with config: `.*?`: ")
 	inlinePatch   = regexp.MustCompile(`(?s)\[(?:path: "[^"]*" )?patch: .*\]`)
 	objectDump    = regexp.MustCompile(`in object \{\{.*\}\}`)
 )
@@ -113,7 +116,7 @@ func (f *filesystem) cause(text string) string {
 			switch {
 			case !strings.HasPrefix(found[3], "must build at directory"):
 				text = found[4]
-				if found[3] == "cycle detected" || found[3] == "new root " {
+				if found[3] == "cycle detected" || found[3] == "new root " || found[3] == "expected kind " {
 					text = found[3] + found[4]
 				}
 			case strings.Contains(found[2], "doesn't exist") || strings.Contains(found[2], "file does not exist"):

@@ -27,6 +27,14 @@ func TestCauseIsTheLastReason(t *testing.T) {
 			"n.yaml: missing kind in an object",
 		},
 		{
+			"accumulating resources: accumulation err='merging resources from 'service.yaml': may not add resource with an already registered id: Service/web': must build at directory: 'all/service.yaml': file is not directory",
+			"service.yaml: may not add resource with an already registered id: Service/web",
+		},
+		{
+			"accumulating resources: accumulation err='accumulating resources from '../part': 'part' must resolve to a file': expected kind != 'Component' for path 'part'",
+			"../part: expected kind != 'Component' for path 'part'",
+		},
+		{
 			"trouble configuring builtin PatchTransformer with config: `\npatch: 'password: hunter2'\n`: unable to parse SM or JSON patch from [patch: \"password: hunter2\"]",
 			"PatchTransformer: unable to parse SM or JSON patch from the patch written in place",
 		},

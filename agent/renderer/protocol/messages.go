@@ -51,12 +51,16 @@ type Object struct {
 type Done struct {
 	Type     string   `json:"type"` // done
 	Warnings []string `json:"warnings,omitempty"`
+	// Last says that this process takes no other job and ends now.
+	Last bool `json:"last,omitempty"`
 }
 
 // Failed ends a job that did not.
 type Failed struct {
 	Type string `json:"type"` // failed
 	*failure.Failure
+	// Last says that this process takes no other job and ends now.
+	Last bool `json:"last,omitempty"`
 }
 
 // Job is what the agent wants.

@@ -41,6 +41,8 @@ type Trees struct {
 	connection *protocol.Connection
 	entries    map[key]Entry
 	listings   map[key][]Item
+	// contents are the files read, when the job wants them kept.
+	contents map[string][]byte
 	// Fault is the first refusal; a library that goes on after it must not hide it.
 	Fault *failure.Failure
 }
@@ -49,6 +51,13 @@ type Trees struct {
 func New(connection *protocol.Connection) *Trees {
 	return &Trees{connection: connection, entries: map[key]Entry{}, listings: map[key][]Item{}}
 }
+
+// Keep has the files that are read from now on remembered, so that an error can be searched for what is in them. Only for
+// jobs whose library keeps the files in memory all the same.
+func (t *Trees) Keep() { t.contents = map[string][]byte{} }
+
+// Kept gives what was read since Keep, by path.
+func (t *Trees) Kept() map[string][]byte { return t.contents }
 
 func (t *Trees) ask(kind, tree, name string) (protocol.Answer, []byte, error) {
 	if t.Fault != nil {
@@ -106,6 +115,9 @@ func (t *Trees) Read(tree, name string) ([]byte, error) {
 	}
 	switch answer.Type {
 	case "content":
+		if t.contents != nil {
+			t.contents[path.Join(tree, name)] = body
+		}
 		return body, nil
 	case "directory":
 		return nil, failure.At(failure.Missing, name, 0, fmt.Sprintf("%s is a folder, a file is needed", name))

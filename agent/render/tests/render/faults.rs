@@ -23,7 +23,7 @@ fn chart(template: &str) -> MemoryTree {
 }
 
 /// Workers of this test, by a mark in their command line: the memory limit.
-fn workers(memory_bytes: u64) -> Vec<u32> {
+pub(crate) fn workers(memory_bytes: u64) -> Vec<u32> {
     let mark = memory_bytes.to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

@@ -10,6 +10,7 @@ mod faults;
 mod helm;
 mod helm_values;
 mod inputs;
+mod isolation;
 mod kustomize;
 mod limits;
 mod paths;
