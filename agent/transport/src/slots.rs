@@ -23,6 +23,15 @@ pub struct Slot {
     _total: OwnedSemaphorePermit,
 }
 
+impl std::fmt::Debug for HostSlots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostSlots")
+            .field("available", &self.total.available_permits())
+            .field("per_host", &self.per_host)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for HostSlots {
     /// 24 conversations, 4 of them with one host: a forge takes that many, and six hosts have to be
     /// slow at the same time to use up all.
