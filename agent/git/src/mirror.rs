@@ -114,6 +114,12 @@ impl Mirror {
         Ok(())
     }
 
+    /// Remembers that objects are missing or broken, which a reader found out: the next fetch starts
+    /// over.
+    pub fn report_missing(&self, reason: &str) {
+        self.generation().report_damage(&self.url, reason);
+    }
+
     /// Why the next fetch starts over; `None` while what is here is trusted.
     pub fn damage(&self) -> Option<String> {
         self.generation().damage()

@@ -15,6 +15,7 @@ impl fmt::Display for Reason {
             Self::Unknown { message, .. } => f.write_str(message),
             Self::SpecInvalid { detail }
             | Self::ProjectDenies { detail }
+            | Self::RepositoryFetching { detail }
             | Self::ChartNotFound { detail }
             | Self::ChartInvalid { detail }
             | Self::PathMissing { detail }
