@@ -83,10 +83,11 @@ impl Charts {
     ) -> Result<Arc<ChartArchive>, ChartFailure> {
         let work = {
             let (known, query) = (Arc::clone(&self.known), query.clone());
-            async move { known.get(&query, refresh, poll_interval).await }
+            Box::pin(async move { known.get(&query, refresh, poll_interval).await })
         };
         let question = (query.clone(), refresh);
-        match self.errands.ask(question, patience, work, || {}).await {
+        let asked = self.errands.ask(question, patience, work, || {});
+        match Box::pin(asked).await {
             Ok(found) => found.map_err(ChartFailure::Chart),
             Err(NoAnswer::Yet(since)) => {
                 let url = gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]);
@@ -96,7 +97,7 @@ impl Charts {
                 Err(ChartFailure::Chart(ChartError::Unreachable {
                     repository: gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]),
                     what: format!("chart {}", query.chart),
-                    host: String::new(),
+                    host: "its server".to_owned(),
                     reason,
                 }))
             }

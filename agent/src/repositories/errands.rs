@@ -64,15 +64,14 @@ where
             if let Some(answer) = take(&mut errands, &question) {
                 return answer.map_err(NoAnswer::Interrupted);
             }
-            match errands.iter().find(|errand| errand.question == question) {
-                Some(errand) => (errand.answer.clone(), errand.started + patience),
-                None => {
-                    let errand = self.begin(question.clone(), work, woken);
-                    let joined = (errand.answer.clone(), errand.started + patience);
-                    errands.push(errand);
-                    joined
-                }
+            if !errands.iter().any(|errand| errand.question == question) {
+                errands.push(self.begin(question.clone(), work, woken));
             }
+            let errand = errands.iter().find(|errand| errand.question == question);
+            let Some(errand) = errand else {
+                return Err(gone());
+            };
+            (errand.answer.clone(), errand.started + patience)
         };
         let waiting = answer.wait_for(Option::is_some);
         if let Ok(Ok(found)) = tokio::time::timeout_at(deadline, waiting).await
@@ -85,18 +84,15 @@ where
             .iter_mut()
             .find(|errand| errand.question == question);
         let Some(errand) = errand else {
-            let reason = "its answer is gone".to_owned();
-            return Err(NoAnswer::Interrupted(reason));
+            return Err(gone());
         };
         let now = errand.answer.borrow().clone();
-        match now {
+        if let Some(found) = now {
             // It came while nobody looked.
-            Some(found) => found.map_err(NoAnswer::Interrupted),
-            None => {
-                errand.turned_away += 1;
-                Err(NoAnswer::Yet(errand.since))
-            }
+            return found.map_err(NoAnswer::Interrupted);
         }
+        errand.turned_away += 1;
+        Err(NoAnswer::Yet(errand.since))
     }
 
     fn begin(
@@ -139,6 +135,10 @@ where
             ended: None,
         }
     }
+}
+
+fn gone() -> NoAnswer {
+    NoAnswer::Interrupted("its answer is gone".to_owned())
 }
 
 /// The answer of an errand that ended; the last who comes back for it takes it along.

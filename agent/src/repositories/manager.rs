@@ -268,7 +268,7 @@ where
         let url = repository.url().to_owned();
         let work = {
             let target = target.clone();
-            async move { repository.checkout(&target, refresh, interval).await }
+            Box::pin(async move { repository.checkout(&target, refresh, interval).await })
         };
         let woken = {
             let (manager, id, target) = (self.clone(), id.clone(), target.clone());
@@ -279,7 +279,8 @@ where
             target: target.clone(),
             refresh,
         };
-        let answer = self.0.errands.ask(question, patience, work, woken).await;
+        let asked = self.0.errands.ask(question, patience, work, woken);
+        let answer = Box::pin(asked).await;
         answer.unwrap_or_else(|none| {
             Err(match none {
                 NoAnswer::Yet(since) => RepositoryError::Fetching(Fetching { url, since }),
@@ -335,7 +336,7 @@ where
             }
             tokio::time::sleep(SWEEP_PAUSE).await;
             tokio::select! {
-                () = tokio::time::sleep(SWEEP_INTERVAL - SWEEP_PAUSE) => {}
+                () = tokio::time::sleep(SWEEP_INTERVAL) => {}
                 () = self.0.shared.no_room.notified() => {}
             }
         }

@@ -25,6 +25,9 @@ use super::known::{Known, Told};
 use super::trees::CommitTree;
 use crate::metrics::Metrics;
 
+/// How often refs are listed anew because credentials were replaced meanwhile.
+const MAX_LISTINGS: usize = 3;
+
 /// A revision in a form that can be rendered.
 #[derive(Clone)]
 pub(crate) struct Checkout {
@@ -242,22 +245,34 @@ impl Repository {
 
     /// The refs, kept as they were when they are equal.
     async fn list(&self) -> Result<Option<Arc<Refs>>, RepositoryError> {
-        let accesses = self.known.lock().accesses;
-        let result = async {
-            let mirror = self.mirror().await?;
-            let slot = self.slots.take(&self.host).await;
-            blocking(move || {
-                let _slot = slot;
-                mirror.list_refs()
-            })
-            .await
+        // An answer to credentials that were replaced meanwhile proves nothing about those there are.
+        for _ in 0..MAX_LISTINGS {
+            let accesses = self.known.lock().accesses;
+            let result = self.list_once().await;
+            let mut known = self.known.lock();
+            if known.accesses == accesses {
+                return self.note_listed(&mut known, result);
+            }
         }
-        .await;
-        let mut known = self.known.lock();
-        if known.accesses != accesses {
-            let reason = "its credentials changed meanwhile".to_owned();
-            return Err(RepositoryError::Interrupted(reason));
-        }
+        let reason = "its credentials keep changing".to_owned();
+        Err(RepositoryError::Interrupted(reason))
+    }
+
+    async fn list_once(&self) -> Result<Refs, RepositoryError> {
+        let mirror = self.mirror().await?;
+        let slot = self.slots.take(&self.host).await;
+        blocking(move || {
+            let _slot = slot;
+            mirror.list_refs()
+        })
+        .await
+    }
+
+    fn note_listed(
+        &self,
+        known: &mut Known,
+        result: Result<Refs, RepositoryError>,
+    ) -> Result<Option<Arc<Refs>>, RepositoryError> {
         known.asked = Some(Instant::now());
         let failed = result.is_err();
         let result = match result {
@@ -291,7 +306,7 @@ impl Repository {
             }
         };
         let refs = known.refs.clone();
-        known.told.get_or_insert_with(|| Told { refs, failed });
+        known.told.get_or_insert(Told { refs, failed });
         result
     }
 
