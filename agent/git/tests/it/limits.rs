@@ -51,7 +51,7 @@ fn more_refs_than_anybody_needs_are_refused() {
         let mut lines = String::new();
         for number in 0..refs {
             let name = format!("refs/heads/{number:0padding$}");
-            write!(lines, "{:04x}{first} {name}\n", 4 + 40 + 2 + name.len()).unwrap();
+            writeln!(lines, "{:04x}{first} {name}", 4 + 40 + 2 + name.len()).unwrap();
         }
         lines + "0000"
     };
