@@ -348,11 +348,15 @@ where
             // Before the last tenth is used up.
             size_below(&cache.directory) > cache.bytes / 10 * 9
         });
-        let names = std::fs::read_dir(&self.0.directory)
+        let names: BTreeSet<String> = std::fs::read_dir(&self.0.directory)
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok());
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        // Of those that never came to a directory nothing has to be remembered.
+        let left = |id: &Id, _: &mut Timestamp| names.contains(id);
+        self.0.registry.lock().left.retain(left);
         for name in names {
             let Some(path) = self.take_away(&name, is_full, now) else {
                 continue;
