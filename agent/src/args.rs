@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use gitops_core::sync::budget::Budget;
+use gitops_git::{CacheLimit, DiskLimits, Limits, LocalAddresses};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::repositories::credentials::RepositoryPolicy;
 
 /// Pulls desired state from Git and keeps the cluster at it.
 #[derive(Debug, Parser)]
@@ -109,6 +112,23 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) prune_budget: Budget,
 
+    /// Longest time one conversation with a Git server, chart repository or registry may take
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) fetch_timeout: Duration,
+
+    /// How much room the packs of one repository may take, such as 500Mi or 2Gi
+    #[arg(long, value_name = "SIZE", default_value = "2Gi", value_parser = size)]
+    pub(crate) max_repository_size: u64,
+
+    /// How much room everything in the cache directory may take; keep sizeLimit of its volume larger
+    #[arg(long, value_name = "SIZE", default_value = "10Gi", value_parser = size)]
+    pub(crate) max_cache_size: u64,
+
+    /// Also ask repositories at loopback and link-local addresses; those of metadata services are
+    /// never asked
+    #[arg(long)]
+    pub(crate) allow_local_addresses: bool,
+
     /// Allow file:// repositories; for tests only
     #[arg(long, hide = true)]
     pub(crate) allow_file_repositories: bool,
@@ -118,12 +138,72 @@ fn any_duration(text: &str) -> Result<Duration, String> {
     gitops_core::duration::parse(text).map_err(|error| error.to_string())
 }
 
+/// Bytes, as Kubernetes writes quantities of memory: a whole number, with Ki, Mi, Gi or Ti.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "Ki" => 10,
+        "Mi" => 20,
+        "Gi" => 30,
+        "Ti" => 40,
+        _ => return Err("must be a number of bytes, or end in Ki, Mi, Gi or Ti: 2Gi".into()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "is not a whole number".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "must be greater than zero and less than 16 EiB".into())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = any_duration(text)?;
     if duration.is_zero() {
         return Err("must be greater than zero, for example 30s".into());
     }
     Ok(duration)
+}
+
+impl RunArgs {
+    /// Whether servers on the machine itself may be asked.
+    pub(crate) fn local_addresses(&self) -> LocalAddresses {
+        if self.allow_local_addresses {
+            LocalAddresses::Allowed
+        } else {
+            LocalAddresses::Refused
+        }
+    }
+
+    /// How much room the cache directory may take.
+    pub(crate) fn cache_limit(&self) -> CacheLimit {
+        CacheLimit {
+            directory: self.cache_dir.clone(),
+            bytes: self.max_cache_size,
+        }
+    }
+
+    /// Time limits of conversations with servers.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            total: self.fetch_timeout,
+            ..Limits::DEFAULT
+        }
+    }
+
+    /// What holds for all repositories.
+    pub(crate) fn repositories(&self) -> RepositoryPolicy {
+        RepositoryPolicy {
+            allow_file: self.allow_file_repositories,
+            local_addresses: self.local_addresses(),
+            limits: self.limits(),
+            disk: DiskLimits {
+                repository: self.max_repository_size,
+                cache: Some(self.cache_limit()),
+            },
+        }
+    }
 }
 
 impl Args {
@@ -136,6 +216,29 @@ impl Args {
         match self.log_format {
             LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
             LogFormat::Text => registry.with(layer.with_target(false)).init(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_in_kubernetes() {
+        for (text, bytes) in [
+            ("2Gi", Some(2 << 30)),
+            ("500Mi", Some(500 << 20)),
+            ("1024", Some(1024)),
+            ("3Ti", Some(3 << 40)),
+            ("0", None),
+            ("", None),
+            ("2G", None),
+            ("-1Gi", None),
+            ("1.5Gi", None),
+            ("99999999Ti", None),
+        ] {
+            assert_eq!(size(text).ok(), bytes, "{text}");
         }
     }
 }

@@ -158,7 +158,7 @@ pub(crate) async fn read(
         }
     };
     let projects = watches.projects(everything.clone());
-    let credentials = Arc::new(CurrentCredentials::new(args.allow_file_repositories));
+    let credentials = Arc::new(CurrentCredentials::new(args.repositories()));
     let secrets = watches.secrets(&credentials, everything.clone());
     let settings = Arc::new(settings);
     let config_maps = watches.config_maps(&settings, &credentials, everything);

@@ -11,7 +11,7 @@ use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
 use gitops_core::manifest::object::GroupKind;
 use gitops_render::{Renderer, RendererConfig};
-use gitops_transport::chain;
+use gitops_transport::{HostSlots, chain};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::task::JoinSet;
@@ -31,12 +31,16 @@ use crate::configuration::Configuration;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
-use crate::repositories::manager::{self, RepositoryManager};
+use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
 use crate::settings::CurrentSettings;
 use crate::{applications, configuration, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
+
+/// Threads for work that blocks. Conversations with servers hold at most 24 of them
+/// ([`HostSlots`]), which leaves the others for rendering and for reading mirrors.
+const BLOCKING_THREADS: usize = 64;
 
 /// Runs the agent until it is told to stop.
 ///
@@ -46,7 +50,7 @@ pub(crate) fn start(args: Args) -> anyhow::Result<()> {
     let Command::Run(args) = args.command;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(32)
+        .max_blocking_threads(BLOCKING_THREADS)
         // Unoptimized builds of the Git and TLS libraries need more than the default 2 MiB; memory
         // is only taken as it is used.
         .thread_stack_size(8 << 20)
@@ -228,8 +232,12 @@ async fn controller(
             args.cache_dir.display()
         )
     })?;
+    let slots = Arc::new(HostSlots::default());
     let charts = ChartFetcher::new(FetcherConfig {
         max_age: args.poll_interval,
+        http: args.limits(),
+        local_addresses: args.local_addresses(),
+        slots: Arc::clone(&slots),
         ..FetcherConfig::new(args.cache_dir.join("charts"))
     })
     .map(Charts::new)
@@ -248,11 +256,22 @@ async fn controller(
     .context("cannot ask the API server which kinds it serves")?;
     let cluster = Arc::new(cluster);
     let repositories = RepositoryManager::new(
-        args.cache_dir.join("git"),
-        args.poll_interval,
+        ManagerConfig {
+            directory: args.cache_dir.join("git"),
+            interval: args.poll_interval,
+            metrics: metrics.clone(),
+            slots,
+            cache: Some(args.cache_limit()),
+        },
         on_repositories(queue.clone()),
-        metrics.clone(),
     );
+    tasks.spawn({
+        let repositories = repositories.clone();
+        async move {
+            repositories.sweep().await;
+            Ok(())
+        }
+    });
     let configuration =
         configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
     let configuration = Arc::new(configuration);

@@ -12,17 +12,15 @@ use gitops_transport::redact::host_and_port;
 use crate::archive::ChartArchive;
 use crate::blocking::blocking;
 use crate::error::ChartError;
-use crate::fetcher::{
-    ChartFetcher, Known, MISS_MAX_AGE, Slot, published, shared, version_not_found,
-};
+use crate::fetcher::{ChartFetcher, Known, MISS_MAX_AGE, Slot, published, version_not_found};
 use crate::index::PublishedVersion;
 use crate::published::ArchiveLocation;
 use crate::registry::{ChartLayer, Registry, is_sha256};
 use crate::repository::Endpoint;
 use crate::store::hexadecimal_sha256;
 
-/// Archives whose places are remembered before unused ones are forgotten.
-const MAX_SLOTS: usize = 1024;
+/// Most versions of one chart whose manifests are remembered.
+const MAX_LAYERS: usize = 256;
 
 impl ChartFetcher {
     pub(crate) async fn fetch_published(
@@ -101,7 +99,6 @@ impl ChartFetcher {
                     repository: endpoint.shown.clone(),
                     what,
                     expected: format!("sha256:{expected}"),
-                    actual: format!("sha256:{actual}"),
                 });
             }
             self.keep(endpoint, &actual, &bytes).await;
@@ -145,7 +142,7 @@ impl ChartFetcher {
     ) -> Result<Arc<ChartArchive>, ChartError> {
         let registry = Registry::new(&self.http, &self.tokens, endpoint, chart)?;
         let layer = {
-            let known = shared(&self.registries, (endpoint.identity, chart.to_owned()));
+            let known = self.known(endpoint, chart);
             let mut known = known.lock().await;
             self.layer(&registry, &mut known, version).await?
         };
@@ -197,6 +194,9 @@ impl ChartFetcher {
                 known
                     .layers
                     .retain(|_, (at, _)| at.elapsed() < self.config.stale_for);
+                if known.layers.len() >= MAX_LAYERS {
+                    known.layers.clear();
+                }
                 known
                     .layers
                     .insert(version.to_owned(), (Instant::now(), layer.clone()));
@@ -219,16 +219,11 @@ impl ChartFetcher {
     }
 
     fn slot(&self, key: String) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut archives = self.archives.lock();
-        if archives.len() >= MAX_SLOTS {
-            // Held by the map alone: no request is downloading it or waiting for it.
-            archives.retain(|_, slot| Arc::strong_count(slot) > 1);
-        }
-        archives.entry(key).or_default().clone()
+        self.archives.get(key, Instant::now())
     }
 
     async fn stored(&self, endpoint: &Endpoint, digest: &str) -> Option<Vec<u8>> {
-        let (store, repository) = (self.store.clone(), endpoint.base.to_string());
+        let (store, repository) = (self.store.clone(), endpoint.store_key());
         let digest = digest.to_owned();
         blocking(move || store.archive(&repository, &digest))
             .await
@@ -236,7 +231,7 @@ impl ChartFetcher {
     }
 
     async fn keep(&self, endpoint: &Endpoint, digest: &str, bytes: &[u8]) {
-        let (store, repository) = (self.store.clone(), endpoint.base.to_string());
+        let (store, repository) = (self.store.clone(), endpoint.store_key());
         let (digest, bytes) = (digest.to_owned(), bytes.to_vec());
         blocking(move || store.keep_archive(&repository, &digest, &bytes)).await;
     }

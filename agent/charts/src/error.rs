@@ -85,6 +85,23 @@ pub enum ChartError {
         credentials_sent: bool,
     },
 
+    /// A registry wants a token from a server that does not get its credentials.
+    #[error(
+        "{what} of {repository}: {registry} wants a token from {host}, which is of another domain and \
+         does not get the repository's credentials; name the registry by a host of the same domain, or \
+         set passCredentials"
+    )]
+    CredentialsWithheld {
+        /// Repository URL, without credentials.
+        repository: String,
+        /// What was asked for.
+        what: String,
+        /// The registry's host.
+        registry: String,
+        /// The token server's host.
+        host: String,
+    },
+
     /// The server could not be asked, or stopped in the middle of its answer.
     #[error("{what} of {repository}: {host} cannot be reached: {reason}")]
     Unreachable {
@@ -142,10 +159,11 @@ pub enum ChartError {
         limit: String,
     },
 
-    /// What came is not what the index or manifest announced.
+    /// What came is not what the index or manifest announced. Its own digest is not said: it would
+    /// confirm a guess about what a server keeps from the index's author.
     #[error(
-        "{what} of {repository} has digest {actual}, announced was {expected}: the archive was changed \
-         after it was published, or on its way; publish it again under a new version"
+        "{what} of {repository} does not have the digest {expected} that was announced: the archive was \
+         changed after it was published, or on its way; publish it again under a new version"
     )]
     DigestMismatch {
         /// Repository URL, without credentials.
@@ -154,8 +172,6 @@ pub enum ChartError {
         what: String,
         /// Digest the repository announced.
         expected: String,
-        /// Digest of what came.
-        actual: String,
     },
 
     /// `index.yaml` is not an index.
@@ -213,6 +229,7 @@ impl ChartError {
             | Self::ChartNotFound { .. }
             | Self::VersionNotFound { .. }
             | Self::Unauthorized { .. }
+            | Self::CredentialsWithheld { .. }
             | Self::Certificate { .. }
             | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }

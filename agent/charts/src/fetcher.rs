@@ -11,13 +11,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use gitops_core::source::version::parse_version;
-use parking_lot::Mutex;
+use gitops_transport::{HostSlots, Limits, LocalAddresses};
 
 use crate::archive::{ArchiveLimits, ChartArchive};
 use crate::error::ChartError;
 use crate::http::Http;
 use crate::index::{Listing, PublishedVersion};
 use crate::published::{Freshness, Index, Published};
+use crate::recent::Recent;
 use crate::registry::{ChartLayer, Registry, is_sha256};
 use crate::repository::{ChartRepository, Endpoint, RepositoryKind};
 use crate::store::Store;
@@ -43,21 +44,30 @@ pub struct FetcherConfig {
     pub limits: ArchiveLimits,
     /// Largest `index.yaml` in bytes.
     pub index_bytes: u64,
-    /// Size of all kept archives together in bytes.
+    /// Size of all kept archives together in bytes, and of all kept indexes.
     pub cache_bytes: u64,
+    /// Time limits of one request.
+    pub http: Limits,
+    /// Whether servers on the machine itself may be asked.
+    pub local_addresses: LocalAddresses,
+    /// Turns to talk to hosts.
+    pub slots: Arc<HostSlots>,
 }
 
 impl FetcherConfig {
-    /// Defaults for everything but the directory: 30 s, an hour, 64 MiB of index, 512 MiB of
-    /// archives.
+    /// Defaults for everything but the directory: 30 s, an hour, 32 MiB of index (the
+    /// largest public ones are about as large), 512 MiB of archives.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             max_age: Duration::from_secs(30),
             stale_for: Duration::from_hours(1),
             limits: ArchiveLimits::default(),
-            index_bytes: 64 << 20,
+            index_bytes: 32 << 20,
             cache_bytes: 512 << 20,
+            http: Limits::DEFAULT,
+            local_addresses: LocalAddresses::Refused,
+            slots: Arc::default(),
         }
     }
 }
@@ -68,13 +78,15 @@ pub struct ChartFetcher {
     pub(crate) http: Http,
     pub(crate) tokens: Tokens,
     pub(crate) store: Arc<Store>,
-    indexes: Shared<[u8; 32], Option<Index>>,
-    pub(crate) registries: Shared<([u8; 32], String), Known>,
-    pub(crate) archives: Shared<String, Slot>,
+    indexes: Recent<[u8; 32], Option<Index>>,
+    pub(crate) registries: Recent<([u8; 32], String), Known>,
+    pub(crate) archives: Recent<String, Slot>,
 }
 
-/// Values behind one lock each, found by key.
-pub(crate) type Shared<K, V> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<V>>>>;
+/// Most repositories whose index is remembered, and most charts of registries.
+const MAX_KNOWN: usize = 256;
+/// Most archives whose places are remembered.
+const MAX_SLOTS: usize = 1024;
 
 /// What is known about one chart in a registry.
 #[derive(Default)]
@@ -95,14 +107,15 @@ impl ChartFetcher {
     /// Makes a fetcher; fails only when the cache directory cannot be made.
     pub fn new(config: FetcherConfig) -> Result<Self, ChartError> {
         let store = Arc::new(Store::open(&config.cache_dir, config.cache_bytes)?);
+        let kept = config.stale_for;
         Ok(Self {
+            http: Http::new(config.http, config.local_addresses, config.slots.clone()),
             config,
-            http: Http::default(),
             tokens: Tokens::default(),
             store,
-            indexes: Mutex::default(),
-            registries: Mutex::default(),
-            archives: Mutex::default(),
+            indexes: Recent::new(MAX_KNOWN, kept),
+            registries: Recent::new(MAX_KNOWN, kept),
+            archives: Recent::new(MAX_SLOTS, kept),
         })
     }
 
@@ -165,10 +178,8 @@ impl ChartFetcher {
     pub fn forget(&self, repository: &ChartRepository) {
         if let Ok(endpoint) = Endpoint::of(repository) {
             let identity = endpoint.identity;
-            self.indexes.lock().remove(&identity);
-            self.registries
-                .lock()
-                .retain(|(known, _), _| *known != identity);
+            self.indexes.forget(|known| *known == identity);
+            self.registries.forget(|(known, _)| *known == identity);
         }
     }
 
@@ -197,7 +208,7 @@ impl ChartFetcher {
         chart: &str,
         max_age: Duration,
     ) -> Result<Arc<Listing>, ChartError> {
-        let known = shared(&self.indexes, endpoint.identity);
+        let known = self.indexes.get(endpoint.identity, Instant::now());
         let mut known = known.lock().await;
         let freshness = Freshness {
             max_age: max_age.min(self.config.max_age),
@@ -217,6 +228,12 @@ impl ChartFetcher {
         }
     }
 
+    /// What is known about one chart in a registry.
+    pub(crate) fn known(&self, endpoint: &Endpoint, chart: &str) -> Arc<tokio::sync::Mutex<Known>> {
+        let key = (endpoint.identity, chart.to_owned());
+        self.registries.get(key, Instant::now())
+    }
+
     pub(crate) async fn tags(
         &self,
         endpoint: &Endpoint,
@@ -224,7 +241,7 @@ impl ChartFetcher {
         max_age: Duration,
     ) -> Result<Arc<Vec<String>>, ChartError> {
         let registry = Registry::new(&self.http, &self.tokens, endpoint, chart)?;
-        let known = shared(&self.registries, (endpoint.identity, chart.to_owned()));
+        let known = self.known(endpoint, chart);
         let mut known = known.lock().await;
         let max_age = max_age.min(self.config.max_age);
         let age = known
@@ -258,13 +275,6 @@ impl ChartFetcher {
             },
         }
     }
-}
-
-pub(crate) fn shared<K: std::hash::Hash + Eq, V: Default>(
-    map: &Shared<K, V>,
-    key: K,
-) -> Arc<tokio::sync::Mutex<V>> {
-    map.lock().entry(key).or_default().clone()
 }
 
 pub(crate) fn published<'a>(

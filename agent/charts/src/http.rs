@@ -5,13 +5,12 @@
 //! Never retries and never reads an answer's meaning beyond its status, headers and length.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gitops_transport::http::{HeaderMap, HeaderValue, StatusCode};
 use gitops_transport::redact::host_and_port;
 use gitops_transport::{
-    ClientPool, ClientSettings, FailureKind, Limits, RedirectRules, SettingsError, TransportError,
-    Trust, authorization, is_temporary_status,
+    ClientPool, ClientSettings, FailureKind, HostSlots, Limits, LocalAddresses, RedirectRules,
+    SettingsError, TransportError, Trust, authorization, is_temporary_status,
 };
 use url::{Origin, Url};
 
@@ -21,17 +20,12 @@ use crate::repository::Endpoint;
 
 const USER_AGENT: &str = concat!("gitops-agent/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 10;
-/// Five minutes for a whole answer: 64 MiB over a slow line.
-const LIMITS: Limits = Limits {
-    connect: Duration::from_secs(15),
-    idle: Duration::from_secs(30),
-    total: Duration::from_mins(5),
-};
-
 /// Clients, shared by all repositories with the same TLS and proxy settings.
-#[derive(Default)]
 pub(crate) struct Http {
     clients: Arc<ClientPool>,
+    limits: Limits,
+    local_addresses: LocalAddresses,
+    slots: Arc<HostSlots>,
 }
 
 /// One request, before anything about its target is known.
@@ -66,6 +60,19 @@ enum Failure {
 }
 
 impl Http {
+    pub(crate) fn new(
+        limits: Limits,
+        local_addresses: LocalAddresses,
+        slots: Arc<HostSlots>,
+    ) -> Self {
+        Self {
+            clients: Arc::default(),
+            limits,
+            local_addresses,
+            slots,
+        }
+    }
+
     /// Sends a GET request and follows redirects.
     pub(crate) async fn get(&self, request: Request<'_>) -> Result<Response, ChartError> {
         let Request {
@@ -86,8 +93,11 @@ impl Http {
             tail: None,
             allow_plain_http: endpoint.settings.insecure,
         };
-        let (clients, settings) = (Arc::clone(&self.clients), client_settings(endpoint));
+        let (clients, settings) = (Arc::clone(&self.clients), self.client_settings(endpoint));
+        // Waiting for a slow host costs no thread.
+        let slot = self.slots.take(&host_and_port(&url)).await;
         let exchange = move || {
+            let _slot = slot;
             let client = clients.get(&settings).map_err(Failure::Settings)?;
             let request = gitops_transport::Request {
                 url,
@@ -121,6 +131,23 @@ impl Http {
                 host: host_and_port(&endpoint.base),
                 reason: "the request was cut off".to_owned(),
             }),
+        }
+    }
+
+    fn client_settings(&self, endpoint: &Endpoint) -> ClientSettings {
+        let settings = &endpoint.settings;
+        let trust = match &settings.ca_pem {
+            _ if settings.insecure => Trust::Anything,
+            Some(pem) => Trust::SystemAnd(pem.clone()),
+            None => Trust::System,
+        };
+        ClientSettings {
+            user_agent: USER_AGENT,
+            trust,
+            client_certificate: settings.client_certificate.clone(),
+            proxy: settings.proxy.clone(),
+            limits: self.limits,
+            local_addresses: self.local_addresses,
         }
     }
 }
@@ -178,22 +205,6 @@ pub(crate) fn basic_authorization(endpoint: &Endpoint) -> Option<HeaderValue> {
     authorization::basic(&credentials.username, &credentials.password)
 }
 
-fn client_settings(endpoint: &Endpoint) -> ClientSettings {
-    let settings = &endpoint.settings;
-    let trust = match &settings.ca_pem {
-        _ if settings.insecure => Trust::Anything,
-        Some(pem) => Trust::SystemAnd(pem.clone()),
-        None => Trust::System,
-    };
-    ClientSettings {
-        user_agent: USER_AGENT,
-        trust,
-        client_certificate: settings.client_certificate.clone(),
-        proxy: settings.proxy.clone(),
-        limits: LIMITS,
-    }
-}
-
 /// What a failed request means for a chart.
 fn meaning(endpoint: &Endpoint, what: &str, limit: u64, error: TransportError) -> ChartError {
     let (repository, what) = (endpoint.shown.clone(), what.to_owned());
@@ -234,6 +245,7 @@ fn meaning(endpoint: &Endpoint, what: &str, limit: u64, error: TransportError) -
             "does not answer: {reason}; check tlsClientCertData and tlsClientCertKey in the \
              repository's Secret"
         ),
+        FailureKind::Address => format!("is not asked: {reason}"),
         FailureKind::Redirect if reason.contains("from https to http") => {
             format!("{reason}; fix the server, or set insecure on the repository")
         }

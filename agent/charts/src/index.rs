@@ -31,6 +31,10 @@ pub(crate) enum Listing {
     NoSuchChart { similar: Vec<String> },
 }
 
+/// Most versions of one chart, and most names of other charts that are looked through for a
+/// misspelt one.
+const MAX_VERSIONS: usize = 20_000;
+const MAX_OTHERS: usize = 20_000;
 /// Longest list of look-alikes.
 const MAX_SIMILAR: usize = 5;
 /// Longest name that is compared with others.
@@ -183,12 +187,17 @@ impl<'de> Visitor<'de> for Place<'_> {
                 Self::Entries(chart) if key == chart => {
                     let listed: Option<Vec<Listed>> = map.next_value()?;
                     let listed = listed.unwrap_or_default();
+                    if listed.len() > MAX_VERSIONS {
+                        return Err(serde::de::Error::custom(format!(
+                            "it lists more than {MAX_VERSIONS} versions of the chart"
+                        )));
+                    }
                     found.versions =
                         Some(listed.into_iter().filter_map(Listed::published).collect());
                 }
                 Self::Document(_) | Self::Entries(_) => {
                     map.next_value::<IgnoredAny>()?;
-                    if matches!(self, Self::Entries(_)) {
+                    if matches!(self, Self::Entries(_)) && found.others.len() < MAX_OTHERS {
                         found.others.push(key);
                     }
                 }

@@ -36,6 +36,7 @@ pub mod fetcher;
 mod http;
 mod index;
 mod published;
+mod recent;
 mod registry;
 pub mod repository;
 mod store;

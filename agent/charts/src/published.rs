@@ -32,6 +32,9 @@ pub(crate) struct Index {
     charts: HashMap<String, Arc<Listing>>,
 }
 
+/// Most charts of one index whose versions are remembered; others are looked up in the file again.
+const MAX_CHARTS: usize = 64;
+
 /// How long an index may be used.
 #[derive(Clone, Copy)]
 pub(crate) struct Freshness {
@@ -178,6 +181,9 @@ impl Published<'_> {
             return Ok(None);
         }
         let listing = self.parse(Arc::new(stored.body), chart).await?.1;
+        if index.charts.len() >= MAX_CHARTS {
+            index.charts.clear();
+        }
         index.charts.insert(chart.to_owned(), listing.clone());
         Ok(Some(listing))
     }
@@ -269,7 +275,12 @@ impl Published<'_> {
         .await;
         match parsed {
             Some(Ok(parsed)) => Ok(parsed),
-            Some(Err(reason)) => Err(self.invalid_index(first_line(&reason))),
+            Some(Err(reason)) if self.endpoint.credentials.is_some() => {
+                Err(self.invalid_index(first_line(&reason)))
+            }
+            // A parser quotes what it cannot read, and this may be anything a server near the agent
+            // says to somebody it does not know.
+            Some(Err(reason)) => Err(self.invalid_index(&unreadable(&reason))),
             None => Err(self.invalid_index("it could not be read")),
         }
     }
@@ -363,16 +374,56 @@ impl Published<'_> {
     }
 }
 
+/// That something cannot be read, and where; of the reason only the numbers.
+fn unreadable(reason: &str) -> String {
+    let number = |word: &str| {
+        let after = reason.split(word).nth(1)?.trim_start();
+        let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<u64>().ok()
+    };
+    match (number("line "), number("column ")) {
+        (Some(line), Some(column)) => {
+            format!("it is not an index of charts (line {line}, column {column})")
+        }
+        _ => "it is not an index of charts".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::repository::ChartRepository;
 
     #[test]
+    fn nothing_of_an_unreadable_answer_is_repeated() {
+        for (reason, shown) in [
+            (
+                "invalid type: string \"s3cret line 7\", expected an index at line 3, column 14",
+                "it is not an index of charts",
+            ),
+            (
+                "expected value at line 3 column 14",
+                "it is not an index of charts (line 3, column 14)",
+            ),
+            ("the document is empty", "it is not an index of charts"),
+        ] {
+            let text = unreadable(reason);
+            assert!(
+                text.starts_with(shown) && !text.contains("s3cret"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn archive_urls_resolve_as_helm_resolves_them() {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(directory.path(), 0).unwrap());
-        let http = Http::default();
+        let http = Http::new(
+            gitops_transport::Limits::DEFAULT,
+            gitops_transport::LocalAddresses::Refused,
+            Arc::default(),
+        );
         let endpoint = Endpoint::of(&ChartRepository {
             url: "https://h.example.com/a/b?token=t".into(),
             ..ChartRepository::default()

@@ -7,7 +7,7 @@ use gitops_transport::http::header::{ACCEPT, WWW_AUTHENTICATE};
 use gitops_transport::http::{HeaderMap, HeaderValue, StatusCode};
 use gitops_transport::redact::host_and_port;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::ChartError;
 use crate::http::{Http, Request, Response, basic_authorization, unexpected};
@@ -19,6 +19,8 @@ use crate::token::{Challenge, TokenAnswer, TokenKey, Tokens, parse_challenge};
 const METADATA_BYTES: u64 = 4 << 20;
 /// Most pages of tags, of up to a thousand each.
 const MAX_TAG_PAGES: usize = 100;
+/// Most tags taken of one repository; all are kept in memory.
+const MAX_TAGS: usize = 20_000;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 /// Layer types of a packaged chart: today's, and that of Helm before 3.7.
@@ -107,6 +109,13 @@ impl<'a> Registry<'a> {
             let page: TagPage = self.json(&answer, &what, &url)?;
             let tags = page.tags.unwrap_or_default();
             versions.extend(tags.into_iter().map(|tag| tag.replace('_', "+")));
+            if versions.len() > MAX_TAGS {
+                return Err(ChartError::TooLarge {
+                    repository: self.endpoint.shown.clone(),
+                    what,
+                    limit: format!("{MAX_TAGS} tags"),
+                });
+            }
             let next = answer
                 .header("link")
                 .and_then(next_page)
@@ -193,7 +202,6 @@ impl<'a> Registry<'a> {
             repository: self.endpoint.shown.clone(),
             what: what.to_owned(),
             expected: format!("sha256:{expected}"),
-            actual: format!("sha256:{actual}"),
         })
     }
 
@@ -255,12 +263,17 @@ impl<'a> Registry<'a> {
         let challenge = challenges
             .iter()
             .find_map(|value| parse_challenge(value.to_str().ok()?));
+        let mut withheld = None;
         let (value, life) = match challenge {
             Some(Challenge::Bearer {
                 realm,
                 service,
                 scope,
-            }) => self.token(&realm, service, scope, what).await?,
+            }) => {
+                let token = self.token(&realm, service, scope, what).await?;
+                withheld = token.withheld;
+                (token.value, token.life)
+            }
             Some(Challenge::Basic) => match basic_authorization(self.endpoint) {
                 Some(value) => (value, std::time::Duration::from_hours(1)),
                 None => return Ok(answer),
@@ -268,7 +281,17 @@ impl<'a> Registry<'a> {
             None => return Ok(answer),
         };
         self.tokens.keep(key, value.clone(), life);
-        send(Some(value)).await
+        let answer = send(Some(value)).await?;
+        match withheld {
+            // The token is nobody's: that it is refused says nothing about the credentials.
+            Some(host) if is_refusal(answer.status) => Err(ChartError::CredentialsWithheld {
+                repository: self.endpoint.shown.clone(),
+                what: what.to_owned(),
+                registry,
+                host,
+            }),
+            _ => Ok(answer),
+        }
     }
 
     /// Gets a token from the realm the registry named, with the credentials or anonymously.
@@ -278,7 +301,7 @@ impl<'a> Registry<'a> {
         service: Option<String>,
         scope: Option<String>,
         what: &str,
-    ) -> Result<(HeaderValue, std::time::Duration), ChartError> {
+    ) -> Result<Token, ChartError> {
         let base = &self.endpoint.base;
         let usable = |url: &Url| {
             url.has_host()
@@ -294,29 +317,95 @@ impl<'a> Registry<'a> {
             .extend_pairs(service.map(|service| ("service", service)))
             .append_pair("scope", &scope);
         let what = format!("access token for {}", self.name);
-        let origin = url.origin();
+        let own = self.endpoint.settings.pass_credentials || is_of_registry(base, &url);
+        let authorization = basic_authorization(self.endpoint);
+        let withheld = (!own && authorization.is_some()).then(|| host_and_port(&url));
+        if let Some(host) = &withheld {
+            tracing::warn!(
+                registry = host_and_port(base),
+                host,
+                "asking for a registry's token without credentials: the token server is of another domain"
+            );
+        }
         let request = Request {
             endpoint: self.endpoint,
             url: url.clone(),
             headers: HeaderMap::new(),
-            authorization: basic_authorization(self.endpoint),
-            authorized_origin: Some(origin),
+            authorization: authorization.filter(|_| own),
+            authorized_origin: own.then(|| url.origin()),
             limit: METADATA_BYTES,
             what: &what,
         };
         let answer = self.http.get(request).await?;
+        if let Some(host) = withheld.clone().filter(|_| is_refusal(answer.status)) {
+            return Err(ChartError::CredentialsWithheld {
+                repository: self.endpoint.shown.clone(),
+                what,
+                registry: host_and_port(base),
+                host,
+            });
+        }
         if answer.status != StatusCode::OK {
             return Err(answer.refusal(self.endpoint, &what));
         }
         let token: TokenAnswer = self.json(&answer, &what, &url)?;
-        token.authorization().ok_or_else(|| {
+        let (value, life) = token.authorization().ok_or_else(|| {
             unexpected(
                 self.endpoint,
                 &what,
                 &url,
                 "answered without a token".to_owned(),
             )
+        })?;
+        Ok(Token {
+            value,
+            life,
+            withheld,
         })
+    }
+}
+
+/// An access token.
+struct Token {
+    value: HeaderValue,
+    life: std::time::Duration,
+    /// The token server that did not get the credentials there are.
+    withheld: Option<String>,
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Whether a token server belongs to a registry: it is the registry's own host, or lies in the domain
+/// the registry lies in (`registry-1.docker.io` and `auth.docker.io`, `registry.gitlab.com` and
+/// `gitlab.com`). A server could otherwise have the credentials sent to whom it likes.
+fn is_of_registry(registry: &Url, realm: &Url) -> bool {
+    let (Some(own), Some(host)) = (registry.host(), realm.host()) else {
+        return false;
+    };
+    if own == host {
+        return true;
+    }
+    let (Host::Domain(own), Host::Domain(host)) = (own, host) else {
+        return false;
+    };
+    let Some((_, parent)) = own.split_once('.') else {
+        return false;
+    };
+    let is_below = host
+        .strip_suffix(parent)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    is_below && is_domain_of_somebody(parent)
+}
+
+/// Whether a domain has one owner, as far as its name tells: `docker.io` has, `io` and `co.uk` have
+/// not. Who has a two-letter name of a country would be sent a neighbor's credentials otherwise.
+fn is_domain_of_somebody(domain: &str) -> bool {
+    match domain.trim_end_matches('.').rsplit('.').collect::<Vec<_>>()[..] {
+        [] | [_] => false,
+        [top, second] => second.len() > 3 || top.len() > 2,
+        _ => true,
     }
 }
 
@@ -368,6 +457,57 @@ pub(crate) fn is_sha256(digest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_go_to_token_servers_of_the_registrys_own_domain() {
+        for (registry, realm, own) in [
+            ("https://ghcr.io", "https://ghcr.io/token", true),
+            ("https://r.example:5000", "https://r.example/token", true),
+            (
+                "https://registry-1.docker.io",
+                "https://auth.docker.io/token",
+                true,
+            ),
+            (
+                "https://registry.gitlab.com",
+                "https://gitlab.com/jwt/auth",
+                true,
+            ),
+            (
+                "https://registry.corp.example.com",
+                "https://sso.corp.example.com/t",
+                true,
+            ),
+            (
+                "https://registry.corp.example.com",
+                "https://example.com/t",
+                false,
+            ),
+            (
+                "https://registry.example.com",
+                "https://registry.example.com.evil.net/t",
+                false,
+            ),
+            (
+                "https://registry.example.com",
+                "https://evilexample.com/t",
+                false,
+            ),
+            ("https://registry.example.com", "https://evil.com/t", false),
+            ("https://example.com", "https://evil.com/t", false),
+            ("https://example.co.uk", "https://evil.co.uk/t", false),
+            ("https://registry", "https://evil/t", false),
+            ("https://10.0.0.1", "https://10.0.0.2/t", false),
+            ("https://10.0.0.1:5000", "https://10.0.0.1:5001/t", true),
+        ] {
+            let parse = |text: &str| Url::parse(text).unwrap();
+            assert_eq!(
+                is_of_registry(&parse(registry), &parse(realm)),
+                own,
+                "{registry} {realm}"
+            );
+        }
+    }
 
     #[test]
     fn names_and_references() {

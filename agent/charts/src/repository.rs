@@ -166,6 +166,12 @@ impl Endpoint {
         })
     }
 
+    /// Under which name archives are kept: of these very settings, so that nobody reads what was
+    /// fetched with somebody else's credentials.
+    pub(crate) fn store_key(&self) -> String {
+        format!("{} {}", self.base, hex::encode(self.identity))
+    }
+
     /// Where what identifies this repository may go: to its own origin, or where the repository
     /// says so (Helm's rule since CVE-2021-32690).
     pub(crate) fn scope(&self) -> CredentialScope {

@@ -18,7 +18,7 @@ use crate::error::ChartError;
 /// Downloads kept between runs.
 pub(crate) struct Store {
     directory: PathBuf,
-    /// Size all archives together may have; the least recently used go first.
+    /// Size all archives together may have, and all indexes; the least recently used go first.
     max_bytes: u64,
 }
 
@@ -80,7 +80,7 @@ impl Store {
     /// Keeps an archive, and removes the least recently used ones when they get too many.
     pub(crate) fn keep_archive(&self, repository: &str, digest: &str, bytes: &[u8]) {
         write(&self.archive_path(repository, digest), &[bytes]);
-        self.remove_oldest_archives();
+        self.remove_oldest("archives");
     }
 
     /// The index last downloaded from this URL.
@@ -102,7 +102,7 @@ impl Store {
         stored
     }
 
-    /// Keeps an index.
+    /// Keeps an index, and removes those downloaded longest ago when they get too many.
     pub(crate) fn keep_index(&self, url: &str, validators: &Validators, body: &str) {
         let header = IndexHeader {
             validators: validators.clone(),
@@ -114,6 +114,7 @@ impl Store {
                 &[header.as_bytes(), b"\n", body.as_bytes()],
             );
         }
+        self.remove_oldest("indexes");
     }
 
     fn archive_path(&self, repository: &str, digest: &str) -> PathBuf {
@@ -127,8 +128,8 @@ impl Store {
             .join(hexadecimal_sha256(url.as_bytes()))
     }
 
-    fn remove_oldest_archives(&self) {
-        let Ok(entries) = fs::read_dir(self.directory.join("archives")) else {
+    fn remove_oldest(&self, part: &str) {
+        let Ok(entries) = fs::read_dir(self.directory.join(part)) else {
             return;
         };
         let mut archives: Vec<(SystemTime, u64, PathBuf)> = entries

@@ -85,6 +85,7 @@ fn fetcher(max_age: Duration) -> (TempDir, ChartFetcher) {
     let directory = tempfile::tempdir().unwrap();
     let config = FetcherConfig {
         max_age,
+        local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     };
     (directory, ChartFetcher::new(config).unwrap())
@@ -423,4 +424,35 @@ async fn something_else_than_a_registry() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_token_server_of_another_domain_gets_no_credentials() {
+    let token_server = Server::start(|seen| {
+        assert_eq!(seen.authorization, None);
+        Answer::ok(r#"{"token":"anonymous"}"#)
+    })
+    .await;
+    // Another host, as far as its name says.
+    let realm = format!("http://localhost:{}/token", token_server.address.port());
+    let server = Server::start(move |seen| with_tokens(seen, &realm)).await;
+    let (_directory, fetcher) = fetcher(Duration::ZERO);
+    let repository = with_credentials(at(&server));
+    let error = fetcher.fetch(&repository, "web", "1.1.0").await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, ChartError::CredentialsWithheld { .. }),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains("localhost") && text.contains("passCredentials"),
+        "{text}"
+    );
+    assert_eq!(token_server.seen().len(), 1);
+    let basic = server
+        .seen()
+        .iter()
+        .any(|s| s.authorization.as_deref() == Some(BASIC));
+    assert!(!basic);
 }

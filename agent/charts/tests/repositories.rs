@@ -194,6 +194,7 @@ async fn a_repository_that_is_away_for_a_while() {
     let strict = ChartFetcher::new(FetcherConfig {
         max_age: Duration::ZERO,
         stale_for: Duration::ZERO,
+        local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     })
     .unwrap();

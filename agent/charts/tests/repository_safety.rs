@@ -199,7 +199,7 @@ async fn an_archive_must_be_what_the_index_announced() {
     let directory = tempfile::tempdir().unwrap();
     let fetcher = fetcher(&directory, Duration::from_mins(10));
     for (version, expected) in [
-        ("1.0.0", "announced was sha256:0000"),
+        ("1.0.0", "sha256:0000"),
         ("1.1.0", "404"),
         ("1.2.0", "not a gzipped archive"),
         ("1.3.0", "not SHA-256"),
@@ -234,6 +234,7 @@ async fn sizes_are_limited() {
             packed_bytes: 10,
             ..ArchiveLimits::default()
         },
+        local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     };
     let fetcher = ChartFetcher::new(config).unwrap();
@@ -269,4 +270,35 @@ async fn no_server_at_all() {
     let text = format!("{error} {error:?}");
     assert!(error.is_temporary() && text.contains("refused"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn servers_on_the_machine_itself_are_not_asked() {
+    let server = Server::start(web_server).await;
+    let directory = tempfile::tempdir().unwrap();
+    let careful = ChartFetcher::new(FetcherConfig::new(directory.path())).unwrap();
+    let error = careful.resolve(&at(&server), "web", "").await.unwrap_err();
+    assert!(
+        error.to_string().contains("--allow-local-addresses"),
+        "{error}"
+    );
+    assert!(!error.is_temporary());
+    assert!(server.seen().is_empty());
+    // Nor by way of an index that names one, whatever is allowed.
+    let index = "entries:\n  web:\n  - version: 1.0.0\n    urls: [\"http://169.254.169.254/latest/meta-data\"]\n";
+    let server = Server::start(move |_| Answer::ok(index)).await;
+    let fetcher = fetcher(&directory, Duration::ZERO);
+    let error = fetcher.fetch(&at(&server), "web", "1.0.0").await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("metadata service"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_stranger_answers_is_not_repeated() {
+    let server = Server::start(|_| Answer::ok("internal-s3cret")).await;
+    let directory = tempfile::tempdir().unwrap();
+    let fetcher = fetcher(&directory, Duration::ZERO);
+    let error = fetcher.resolve(&at(&server), "web", "").await.unwrap_err();
+    assert!(matches!(error, ChartError::InvalidIndex { .. }), "{error}");
+    assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
 }

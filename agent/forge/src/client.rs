@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use gitops_transport::http::header::{ACCEPT, CONTENT_TYPE};
 use gitops_transport::http::{HeaderMap, HeaderValue};
 use gitops_transport::{
-    Client, ClientSettings, CredentialScope, Limits, RedirectRules, SettingsError, Trust,
+    Client, ClientSettings, CredentialScope, Limits, LocalAddresses, RedirectRules, SettingsError,
+    Trust,
 };
 use serde_json::Value;
 use url::{Host, Url};
@@ -20,6 +21,7 @@ const LIMITS: Limits = Limits {
     connect: Duration::from_secs(10),
     idle: Duration::from_secs(30),
     total: Duration::from_secs(30),
+    pace: Limits::DEFAULT.pace,
 };
 /// Longest wait for an answer that only tells which forge it is.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -55,6 +57,8 @@ impl ApiClient {
             client_certificate: None,
             proxy: None,
             limits: LIMITS,
+            // A forge is asked by a user, from the user's own machine.
+            local_addresses: LocalAddresses::Allowed,
         })?;
         Ok(Self { client })
     }

@@ -4,8 +4,10 @@
 
 use std::fmt;
 
+use std::path::PathBuf;
+
 use gitops_transport::redact::without_user_information;
-use gitops_transport::{ClientCertificate, Limits, ProxySettings};
+use gitops_transport::{ClientCertificate, Limits, LocalAddresses, ProxySettings};
 
 /// How to identify ourselves to the server.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -52,8 +54,40 @@ pub struct RepositoryAccess {
     /// Whether `file://` and plain paths may be read. Off wherever the URL comes from a user of a
     /// cluster.
     pub allow_file: bool,
+    /// Whether servers on the machine itself may be asked.
+    pub local_addresses: LocalAddresses,
     /// Time limits.
     pub limits: Limits,
+    /// Limits of what is kept on disk.
+    pub disk: DiskLimits,
+}
+
+/// How much room mirrors may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// Packs of one repository, in bytes.
+    pub repository: u64,
+    /// Everything in the cache directory; none without a limit.
+    pub cache: Option<CacheLimit>,
+}
+
+/// How much room a directory may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheLimit {
+    /// The directory, which holds all mirrors.
+    pub directory: PathBuf,
+    /// Its size with everything below, in bytes.
+    pub bytes: u64,
+}
+
+impl Default for DiskLimits {
+    /// 2 GiB per repository: a hundred times what manifests usually need.
+    fn default() -> Self {
+        Self {
+            repository: 2 << 30,
+            cache: None,
+        }
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -80,7 +114,9 @@ impl fmt::Debug for RepositoryAccess {
             .field("proxy", &self.proxy)
             .field("depth", &self.depth)
             .field("allow_file", &self.allow_file)
+            .field("local_addresses", &self.local_addresses)
             .field("limits", &self.limits)
+            .field("disk", &self.disk)
             .finish()
     }
 }

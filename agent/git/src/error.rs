@@ -94,6 +94,22 @@ pub enum GitError {
         /// What was waited for, and how long.
         reason: String,
     },
+    /// It has more refs, larger objects or more of them than is accepted, or there is no room.
+    #[error("{url} is larger than allowed: {reason}")]
+    TooLarge {
+        /// Without user information.
+        url: String,
+        /// Which limit, and what to do.
+        reason: String,
+    },
+    /// The host has an address that is not connected to.
+    #[error("{url} is not asked: {reason}")]
+    AddressRefused {
+        /// Without user information.
+        url: String,
+        /// Which kind of address, and what to do.
+        reason: String,
+    },
     /// What answers is not a Git server, or speaks a dialect that is not supported.
     #[error(
         "{url} does not answer like a Git server: {reason}; check that the URL is the one `git clone` takes"
@@ -179,6 +195,8 @@ impl GitError {
             | Self::RepositoryNotFound { .. }
             | Self::RevisionNotFound { .. }
             | Self::AmbiguousRevision { .. }
+            | Self::TooLarge { .. }
+            | Self::AddressRefused { .. }
             | Self::Protocol { .. }
             | Self::HistoryTooShallow { .. }
             | Self::InvalidPath { .. }
@@ -186,6 +204,25 @@ impl GitError {
             | Self::UnexpectedKind { .. }
             | Self::Storage { .. } => false,
         }
+    }
+
+    /// Whether a failed fetch of a commit by its id may succeed by the name of its branch: the server
+    /// does not hand out commits by id, in whatever words it says so. What took all the time, filled
+    /// the disk or was refused would only do so again.
+    pub const fn may_differ_by_name(&self) -> bool {
+        matches!(
+            self,
+            Self::RevisionNotFound { .. } | Self::Protocol { .. } | Self::Unreachable { .. }
+        )
+    }
+
+    /// Whether an attempt that ends so has cost time, traffic or disk, so that the next one should
+    /// wait, whatever asks for it.
+    pub const fn was_costly(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { .. } | Self::TooLarge { .. } | Self::Corrupt { .. }
+        )
     }
 
     pub(crate) fn storage(path: impl Into<PathBuf>, error: &dyn std::fmt::Display) -> Self {
@@ -275,10 +312,92 @@ mod tests {
                 },
                 false,
             ),
+            (
+                GitError::TooLarge {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                GitError::AddressRefused {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+            ),
             (GitError::storage("/cache", &"full"), false),
         ];
         for (error, temporary) in cases {
             assert_eq!(error.is_temporary(), temporary, "{error}");
+        }
+    }
+    #[test]
+    fn what_took_its_time_is_not_tried_another_way_at_once() {
+        let (url, reason) = (String::new, String::new);
+        // Error, worth asking by name, worth a pause.
+        let cases = [
+            (
+                GitError::RevisionNotFound {
+                    url: url(),
+                    revision: reason(),
+                },
+                true,
+                false,
+            ),
+            (
+                GitError::Protocol {
+                    url: url(),
+                    reason: reason(),
+                },
+                true,
+                false,
+            ),
+            (
+                GitError::Unreachable {
+                    url: url(),
+                    reason: reason(),
+                },
+                true,
+                false,
+            ),
+            (
+                GitError::Timeout {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+                true,
+            ),
+            (
+                GitError::TooLarge {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+                true,
+            ),
+            (
+                GitError::Corrupt {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+                true,
+            ),
+            (
+                GitError::Authentication {
+                    url: url(),
+                    reason: reason(),
+                },
+                false,
+                false,
+            ),
+            (GitError::storage("/cache", &"full"), false, false),
+        ];
+        for (error, by_name, costly) in cases {
+            let found = (error.may_differ_by_name(), error.was_costly());
+            assert_eq!(found, (by_name, costly), "{error}");
         }
     }
 }

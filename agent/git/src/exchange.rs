@@ -14,8 +14,10 @@ use gix::protocol::ls_refs::RefPrefixes;
 use gix_transport::Service;
 
 use crate::error::GitError;
+use crate::failure::{Failure, FailureSlot};
 use crate::generation::Generation;
-use crate::refs::Refs;
+use crate::refs::{MAX_REFS, Refs, listing_too_long};
+use crate::room::Room;
 use crate::server::{Carrier, Server};
 
 /// One thing to have in the mirror.
@@ -29,9 +31,10 @@ pub enum Want {
     AllHeadsAndTags,
 }
 
-/// Largest single object accepted, decompressed: what Kubernetes could store of it is a small part
-/// of this.
-const MAX_OBJECT_BYTES: usize = 512 * 1024 * 1024;
+/// Largest single object accepted, decompressed; the same for the base and the result of a delta.
+/// What Kubernetes could store of it is a small part of this. Also the largest table gix makes for
+/// the objects of one pack, which is one of two million.
+pub(crate) const MAX_OBJECT_BYTES: usize = 64 << 20;
 
 /// What a pack brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,9 +87,11 @@ impl<'a> Exchange<'a> {
                     .iter()
                     .any(|prefix| name.starts_with(prefix.as_bytes()))
             };
+            self.check_number(advertised)?;
             let refs = Refs::from_advertised(advertised.iter().filter(wanted).cloned().collect());
             return Ok((self, refs));
         }
+        self.carrier.allowance.renew();
         let mut filter = RefPrefixes::new();
         filter.extend(prefixes.iter().map(|prefix| (*prefix).into()));
         let command = gix::protocol::LsRefsCommand::new(
@@ -95,9 +100,19 @@ impl<'a> Exchange<'a> {
             agent_feature(),
         );
         match command.invoke_blocking(&mut self.carrier.transport, &mut Discard, false) {
-            Ok(refs) => Ok((self, Refs::from_advertised(refs))),
+            Ok(refs) => {
+                self.check_number(&refs)?;
+                Ok((self, Refs::from_advertised(refs)))
+            }
             Err(error) => Err(self.server.explain(self.carrier, &error)),
         }
+    }
+
+    fn check_number(&self, refs: &[Ref]) -> Result<(), GitError> {
+        if refs.len() > MAX_REFS {
+            return Err(self.server.too_large(listing_too_long()));
+        }
+        Ok(())
     }
 
     /// Whether the server gives out this object. Before protocol version 2 that is what it
@@ -157,12 +172,22 @@ impl<'a> Exchange<'a> {
         };
         let mut received = Received::default();
         let packs = generation.path.join("objects/pack");
+        let mut room = Room::beside(&packs, &self.server.access.disk);
+        if let Some(reason) = room.exceeded(0) {
+            return Err(self.server.too_large(reason));
+        }
+        let (allowance, failure) = (&self.carrier.allowance, self.carrier.failure.clone());
+        allowance.renew();
         let result = gix::protocol::fetch(
             &mut negotiation,
             |reader, progress, interrupted| {
+                // A pack goes to disk, where there is room for it or not.
+                allowance.lift();
                 let mut counting = Counting {
                     inner: reader,
                     bytes: 0,
+                    room,
+                    failure,
                 };
                 // A thin pack can only come when we said what we have.
                 let bases = has_history.then(|| repository.objects.clone());
@@ -264,14 +289,28 @@ impl gix::protocol::fetch::Negotiate for Negotiation<'_, '_> {
     }
 }
 
-/// Counts what passes.
+/// Counts what passes, while there is room for it.
 struct Counting<'a> {
     inner: &'a mut dyn BufRead,
     bytes: u64,
+    room: Room<'a>,
+    failure: FailureSlot,
+}
+
+impl Counting<'_> {
+    fn check(&mut self) -> io::Result<()> {
+        let Some(reason) = self.room.exceeded(self.bytes) else {
+            return Ok(());
+        };
+        *self.failure.borrow_mut() = Some(Failure::TooLarge(reason));
+        // The reason is in the slot; this text goes nowhere.
+        Err(io::Error::other("no room is left"))
+    }
 }
 
 impl Read for Counting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
         let length = self.inner.read(buffer)?;
         self.bytes += length as u64;
         Ok(length)
@@ -280,6 +319,7 @@ impl Read for Counting<'_> {
 
 impl BufRead for Counting<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.check()?;
         self.inner.fill_buf()
     }
 

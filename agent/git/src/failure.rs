@@ -16,6 +16,10 @@ pub(crate) enum Failure {
     HostKey(String),
     NotFound(String),
     Timeout(String),
+    /// More than is accepted; what to do is part of the text.
+    TooLarge(String),
+    /// Its address is not connected to.
+    Address(String),
     Protocol(String),
 }
 
@@ -31,7 +35,9 @@ impl From<TransportError> for Failure {
             FailureKind::Certificate => Self::Certificate(reason),
             FailureKind::ClientCertificate => Self::Authentication(reason),
             FailureKind::Redirect => Self::Protocol(format!("it {reason}")),
-            FailureKind::NotHttp | FailureKind::TooLarge => Self::Protocol(reason),
+            FailureKind::NotHttp => Self::Protocol(reason),
+            FailureKind::TooLarge => Self::TooLarge(reason),
+            FailureKind::Address => Self::Address(reason),
         }
     }
 }

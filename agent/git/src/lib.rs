@@ -8,6 +8,7 @@
 //! in an error or a log line. Which revision an application wants is decided in gitops-core.
 
 mod access;
+mod allowance;
 mod commits;
 mod consolidate;
 mod error;
@@ -24,17 +25,20 @@ mod presence;
 mod process;
 mod redact;
 mod refs;
+mod room;
 mod server;
 mod snapshot;
 mod ssh;
 mod tree;
 
-pub use access::{Credentials, RepositoryAccess};
+pub use access::{CacheLimit, Credentials, DiskLimits, RepositoryAccess};
 pub use commits::CommitInfo;
 pub use error::GitError;
 pub use exchange::Want;
-pub use gitops_transport::{ClientCertificate, Limits, ProxySettings};
+pub use gitops_transport::{ClientCertificate, Limits, LocalAddresses, ProxySettings};
+pub use location::{canonical_url, host_of};
 pub use mirror::{FetchReport, Mirror};
 pub use object_id::ObjectId;
 pub use refs::{RefTarget, Refs};
+pub use room::size_below;
 pub use snapshot::{Entry, Item, ItemKind, Resolved, Snapshot};

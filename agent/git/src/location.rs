@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use gitops_transport::redact::{percent_decode, user_information, without_user_information};
+use gitops_transport::redact::{
+    host_and_port, percent_decode, user_information, without_user_information,
+};
 
 use crate::error::GitError;
 
@@ -86,6 +88,39 @@ impl RemoteUrl {
             user_information,
             display,
         })
+    }
+}
+
+/// The URL as all spellings of it are written: host in lower case, default port and trailing slashes
+/// left out; user information stays. A URL that cannot be read stays as it is.
+pub fn canonical_url(text: &str) -> String {
+    let text = text.trim();
+    let Ok(remote) = RemoteUrl::parse(text, true) else {
+        return text.to_owned();
+    };
+    match remote.location {
+        Location::Http(mut url) => {
+            // Taken from the text as it is, since other spellings of a password are other passwords.
+            if let Ok(written) = url::Url::parse(text) {
+                let _ = url.set_username(written.username());
+                let _ = url.set_password(written.password());
+            }
+            url.into()
+        }
+        // Paths of `ssh://` and of `host:path` do not mean the same.
+        Location::Ssh { .. } | Location::File(_) => text.to_owned(),
+    }
+}
+
+/// The host a URL names, with its port where one is written; empty for files and what cannot be read.
+pub fn host_of(text: &str) -> String {
+    match RemoteUrl::parse(text, true).map(|remote| remote.location) {
+        Ok(Location::Http(url)) => host_and_port(&url),
+        Ok(Location::Ssh { host, port, .. }) => {
+            let host = host.to_ascii_lowercase();
+            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+        }
+        Ok(Location::File(_)) | Err(_) => String::new(),
     }
 }
 
@@ -260,5 +295,31 @@ mod tests {
                 .unwrap_or_default();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn spellings_of_one_url_are_one() {
+        for (text, expected) in [
+            ("https://HOST.example/Org/x/", "https://host.example/Org/x"),
+            ("https://host.example:443/x ", "https://host.example/x"),
+            ("https://host.example:8443/x", "https://host.example:8443/x"),
+            (
+                "https://u:p%40@host.example/x/",
+                "https://u:p%40@host.example/x",
+            ),
+            ("git@host:a/b", "git@host:a/b"),
+            ("ssh://git@host/a/b", "ssh://git@host/a/b"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(canonical_url(text), expected, "{text}");
+            assert_eq!(canonical_url(expected), expected);
+        }
+        assert_ne!(
+            canonical_url("https://host/Org/x"),
+            canonical_url("https://host/org/x")
+        );
+        assert_eq!(host_of("git@HOST:a/b"), "host");
+        assert_eq!(host_of("https://host.example:8443/x"), "host.example:8443");
+        assert_eq!(host_of("/srv/x"), "");
     }
 }

@@ -14,12 +14,14 @@ use crate::error::GitError;
 use crate::exchange::{Exchange, Want};
 use crate::generation::{Generation, Storage};
 use crate::refs::Refs;
+use crate::room::size_below;
 use crate::server::Server;
 use crate::snapshot::Snapshot;
 
 /// A bare mirror of one repository. Share it between threads behind an `Arc`.
 pub struct Mirror {
-    pub(crate) server: Server,
+    url: String,
+    server: RwLock<Arc<Server>>,
     storage: Storage,
     fetching: Mutex<()>,
     generation: RwLock<Arc<Generation>>,
@@ -40,6 +42,7 @@ pub struct FetchReport {
     pub recreated: Option<String>,
 }
 
+const SHALLOW: &str = "it is shallow, and all history is wanted now";
 const HEADS_TAGS_AND_HEAD: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
 impl Mirror {
@@ -67,7 +70,8 @@ impl Mirror {
         };
         storage.sweep();
         Ok(Self {
-            server,
+            url: server.url().to_owned(),
+            server: RwLock::new(Arc::new(server)),
             storage,
             fetching: Mutex::new(()),
             generation: RwLock::new(generation),
@@ -82,22 +86,54 @@ impl Mirror {
             return Err(Some("it was fetched from another URL".to_owned()));
         }
         if server.access.depth.is_none() && generation.is_shallow() {
-            return Err(Some(
-                "it is shallow, and all history is wanted now".to_owned(),
-            ));
+            return Err(Some(SHALLOW.to_owned()));
         }
         Ok(Arc::new(generation))
     }
 
     /// The repository's URL without credentials.
     pub fn url(&self) -> &str {
-        self.server.url()
+        &self.url
+    }
+
+    /// How the server is reached from now on; what was fetched stays. The URL must be the same one.
+    /// Contacts no server.
+    pub fn set_access(&self, access: RepositoryAccess) -> Result<(), GitError> {
+        let server = Server::new(access)?;
+        if server.url() != self.url {
+            return Err(GitError::InvalidUrl {
+                url: server.url().to_owned(),
+                reason: format!("this is the mirror of {}", self.url),
+            });
+        }
+        let generation = self.generation();
+        if server.access.depth.is_none() && generation.is_shallow() {
+            generation.report_damage(&self.url, SHALLOW);
+        }
+        *self.server.write() = Arc::new(server);
+        Ok(())
+    }
+
+    /// Remembers that objects are missing or broken, which a reader found out: the next fetch starts
+    /// over.
+    pub fn report_missing(&self, reason: &str) {
+        self.generation().report_damage(&self.url, reason);
+    }
+
+    /// Why the next fetch starts over; `None` while what is here is trusted.
+    pub fn damage(&self) -> Option<String> {
+        self.generation().damage()
+    }
+
+    fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server.read())
     }
 
     /// Asks the server for its branches, tags and HEAD. Fetches nothing and waits for no other
     /// fetch.
     pub fn list_refs(&self) -> Result<Refs, GitError> {
-        let (_, refs) = Exchange::connect(&self.server)?.list(&HEADS_TAGS_AND_HEAD)?;
+        let server = self.server();
+        let (_, refs) = Exchange::connect(&server)?.list(&HEADS_TAGS_AND_HEAD)?;
         Ok(refs)
     }
 
@@ -113,6 +149,10 @@ impl Mirror {
             Some(reason) => reason,
             None => match self.fetch_into(&generation, wants, &mut report) {
                 Err(GitError::Corrupt { reason, .. }) => reason,
+                // Years of force-pushes fill a mirror that a fresh one has no use for.
+                Err(GitError::TooLarge { .. }) if self.is_outgrown(&generation) => {
+                    "it has outgrown its limit".to_owned()
+                }
                 result => return result.map(|()| report),
             },
         };
@@ -138,6 +178,12 @@ impl Mirror {
         Ok(report)
     }
 
+    /// Whether most of the room is taken by what was fetched before, so that starting over may help.
+    fn is_outgrown(&self, generation: &Generation) -> bool {
+        let packs = size_below(&generation.path.join("objects/pack"));
+        packs > self.server().access.disk.repository / 2
+    }
+
     fn replace_generation(&self, generation: Arc<Generation>) {
         *self.generation.write() = generation;
     }
@@ -148,7 +194,7 @@ impl Mirror {
         if self.storage.current().as_ref() == Some(&generation.path) && generation.path.exists() {
             return;
         }
-        match Self::open_current(&self.storage, &self.server) {
+        match Self::open_current(&self.storage, &self.server()) {
             Ok(current) => self.replace_generation(current),
             Err(reason) => {
                 let reason = reason.unwrap_or_else(|| "its directory is gone".to_owned());
@@ -179,7 +225,8 @@ impl Mirror {
             return Ok(());
         }
         report.contacted = true;
-        let mut exchange = Exchange::connect(&self.server)?;
+        let server = self.server();
+        let mut exchange = Exchange::connect(&server)?;
         if all || !names.is_empty() {
             let prefixes: Vec<&str> = if all {
                 HEADS_TAGS_AND_HEAD.to_vec()
@@ -216,7 +263,7 @@ impl Mirror {
             // Some servers give out advertised commits only: the one we want may be in their
             // history.
             Err(GitError::RevisionNotFound { .. })
-                if !all && !shas.is_empty() && self.server.access.depth.is_none() =>
+                if !all && !shas.is_empty() && server.access.depth.is_none() =>
             {
                 self.fetch_into(generation, &[Want::AllHeadsAndTags], report)?;
             }

@@ -5,6 +5,18 @@ use std::collections::BTreeMap;
 
 use gix::protocol::handshake::Ref;
 
+/// Most refs taken from one repository. All are kept in memory, for each repository that is followed.
+pub(crate) const MAX_REFS: usize = 100_000;
+/// Longest list of refs taken, in bytes: as many refs with names of usual length.
+pub(crate) const MAX_LISTING_BYTES: u64 = 8 << 20;
+
+/// Why a list of refs was cut off, and what to do.
+pub(crate) fn listing_too_long() -> String {
+    format!(
+        "its list of refs has more than {MAX_LISTING_BYTES} bytes or {MAX_REFS} refs; delete branches and tags nobody needs"
+    )
+}
+
 /// What one ref points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefTarget {

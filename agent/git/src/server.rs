@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-use gitops_transport::Client;
+use gitops_transport::address::{self, ResolveError};
+use gitops_transport::{Client, Limits};
 use gix_transport::Protocol;
 use gix_transport::client::blocking_io::Transport;
 use gix_transport::client::blocking_io::http::Transport as HttpTransport;
@@ -15,7 +16,9 @@ use gix_transport::client::git::ConnectMode;
 use gix_transport::client::git::blocking_io::Connection as StreamTransport;
 
 use crate::access::RepositoryAccess;
+use crate::allowance::{Allowance, Metered};
 use crate::error::GitError;
+use crate::exchange::MAX_OBJECT_BYTES;
 use crate::failure::{Failure, FailureSlot};
 use crate::generation::chain;
 use crate::http::{self, HttpClient};
@@ -23,6 +26,9 @@ use crate::location::{Location, RemoteUrl};
 use crate::process::ChildProcess;
 use crate::redact::Redactor;
 use crate::ssh;
+
+/// Where ssh listens, by default.
+const SSH_PORT: u16 = 22;
 
 /// The server of one repository.
 pub(crate) struct Server {
@@ -36,7 +42,9 @@ pub(crate) struct Server {
 pub(crate) struct Carrier {
     pub(crate) transport: Box<dyn Transport>,
     process: Option<ChildProcess>,
-    failure: FailureSlot,
+    pub(crate) failure: FailureSlot,
+    /// How much of the server's answers is taken.
+    pub(crate) allowance: Allowance,
     /// Key and known hosts of ssh, which must outlive it.
     _files: Option<tempfile::TempDir>,
 }
@@ -72,6 +80,7 @@ impl Server {
     /// Opens what carries one exchange. Nothing is sent yet.
     pub(crate) fn carrier(&self) -> Result<Carrier, GitError> {
         let failure: FailureSlot = Rc::new(RefCell::new(None));
+        let allowance = Allowance::listing();
         let (command, path, files) = match &self.remote.location {
             Location::Http(url) => {
                 let Some(client) = self.client.clone() else {
@@ -84,6 +93,7 @@ impl Server {
                     &self.access.credentials,
                     user,
                     failure.clone(),
+                    allowance.clone(),
                 );
                 let client = client.map_err(|failure| self.meaning(failure))?;
                 let gix_url = gix::url::parse(url.as_str());
@@ -99,6 +109,7 @@ impl Server {
                     transport,
                     process: None,
                     failure,
+                    allowance,
                     _files: None,
                 });
             }
@@ -108,11 +119,20 @@ impl Server {
                 port,
                 path,
             } => {
+                let local = self.access.local_addresses;
+                let address = address::resolve(host, port.unwrap_or(SSH_PORT), local);
+                let address = address.map_err(|error| {
+                    self.meaning(match error {
+                        ResolveError::NotFound => Failure::Unreachable(error.to_string()),
+                        ResolveError::Refused(refused) => Failure::Address(refused.to_string()),
+                    })
+                })?;
                 let destination = ssh::Destination {
                     user,
                     host,
                     port: *port,
                     path,
+                    address: Some(address),
                 };
                 let prepared = ssh::prepare(&self.access, &destination);
                 let prepared =
@@ -135,6 +155,8 @@ impl Server {
             )))
         })?;
         let (process, output, input) = started;
+        let pace = self.access.limits.pace;
+        let output = Metered::new(output, allowance.clone(), pace, failure.clone());
         let transport = StreamTransport::new(
             output,
             input,
@@ -148,6 +170,7 @@ impl Server {
             transport: Box::new(transport),
             process: Some(process),
             failure,
+            allowance,
             _files: files,
         })
     }
@@ -159,6 +182,7 @@ impl Server {
             transport,
             process,
             failure,
+            allowance: _,
             _files,
         } = carrier;
         // Closes the process's input and output, so that it ends.
@@ -170,7 +194,12 @@ impl Server {
         let text = chain(error);
         if let Some(ending) = ending {
             if ending.expired {
-                let reason = format!("no answer for {} s", self.access.limits.idle.as_secs());
+                let Limits { idle, total, .. } = self.access.limits;
+                let reason = format!(
+                    "no answer for {} s, or not all of it within {} s",
+                    idle.as_secs(),
+                    total.as_secs()
+                );
                 return self.meaning(Failure::Timeout(reason));
             }
             if !text.contains("not our ref")
@@ -178,6 +207,12 @@ impl Server {
             {
                 return self.meaning(failure);
             }
+        }
+        if error.is_resource_exhausted() {
+            return self.too_large(format!(
+                "it has an object of more than {} MiB, or millions of objects in one pack; take large files out of it, or set `depth` in the repository Secret",
+                MAX_OBJECT_BYTES >> 20
+            ));
         }
         if let Some(revision) = refused_revision(&text) {
             let (url, revision) = (self.url().to_owned(), revision.to_owned());
@@ -221,6 +256,10 @@ impl Server {
         self.meaning(Failure::Protocol(text))
     }
 
+    pub(crate) fn too_large(&self, reason: String) -> GitError {
+        self.meaning(Failure::TooLarge(reason))
+    }
+
     fn meaning(&self, failure: Failure) -> GitError {
         let url = self.url().to_owned();
         match failure {
@@ -245,6 +284,14 @@ impl Server {
                 reason: self.redactor.clean(&text),
             },
             Failure::Timeout(text) => GitError::Timeout {
+                url,
+                reason: self.redactor.clean(&text),
+            },
+            Failure::TooLarge(text) => GitError::TooLarge {
+                url,
+                reason: self.redactor.clean(&text),
+            },
+            Failure::Address(text) => GitError::AddressRefused {
                 url,
                 reason: self.redactor.clean(&text),
             },

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,6 +23,20 @@ pub(crate) struct Destination<'a> {
     pub(crate) host: &'a str,
     pub(crate) port: Option<u16>,
     pub(crate) path: &'a str,
+    /// The address of the host, where it was resolved and judged. ssh would resolve the name once
+    /// more, to whatever it means by then.
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl Destination<'_> {
+    /// How `known_hosts` names the host.
+    fn known_as(&self) -> String {
+        let host = self.host.to_ascii_lowercase();
+        match self.port {
+            None | Some(22) => host,
+            Some(port) => format!("[{host}]:{port}"),
+        }
+    }
 }
 
 /// Prepares `ssh host git-upload-pack 'path'`.
@@ -89,6 +104,10 @@ pub(crate) fn prepare(access: &RepositoryAccess, destination: &Destination<'_>) 
     option("ForwardAgent", "no");
     option("LogLevel", "ERROR");
     option("SendEnv", "GIT_PROTOCOL");
+    if let Some(address) = destination.address {
+        option("HostName", &address.to_string());
+        option("HostKeyAlias", &destination.known_as());
+    }
     if let Some(port) = destination.port {
         command.arg("-p").arg(port.to_string());
     }
@@ -269,6 +288,7 @@ mod tests {
             host: "h",
             port: Some(2222),
             path: "a b",
+            address: Some("10.0.0.7".parse().unwrap()),
         };
         let ssh = prepare(&access, &destination).unwrap();
         let directory = ssh.files.path().to_owned();
@@ -286,7 +306,13 @@ mod tests {
             .get_args()
             .map(|a| a.to_string_lossy().into_owned())
             .collect();
-        assert!(arguments.contains(&"StrictHostKeyChecking=yes".to_owned()));
+        for option in [
+            "StrictHostKeyChecking=yes",
+            "HostName=10.0.0.7",
+            "HostKeyAlias=[h]:2222",
+        ] {
+            assert!(arguments.contains(&option.to_owned()), "{option}");
+        }
         assert_eq!(
             arguments[arguments.len() - 3..],
             ["--", "h", "git-upload-pack 'a b'"]

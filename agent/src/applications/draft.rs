@@ -23,6 +23,8 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) operation: Option<OperationState>,
     /// The revisions the application follows, whether or not they are delivered.
     pub(crate) tracked: Vec<String>,
+    /// A server is still being asked for what an operation wants.
+    pub(crate) fetching: bool,
     /// What became of the hold on it.
     pub(crate) hold: HoldState,
     /// The API server is asked again what admission makes of what it mutated before.
@@ -54,6 +56,7 @@ impl<'a> StatusDraft<'a> {
             reasons: Vec::new(),
             operation: None,
             tracked: Vec::new(),
+            fetching: false,
             hold: HoldState::None,
             asks_admission: false,
         }

@@ -67,6 +67,11 @@ impl ReconcileError {
         Condition::new(kind, self.reason())
     }
 
+    /// Whether a server is still being asked, so that nothing is known yet and nothing has failed.
+    pub(crate) fn is_fetching(&self) -> bool {
+        matches!(self, Self::Source(error) if error.is_fetching())
+    }
+
     /// The same as data.
     pub(crate) fn reason(&self) -> Reason {
         match self {

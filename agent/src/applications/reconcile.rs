@@ -95,6 +95,12 @@ async fn run(
         Ok::<_, ReconcileError>((context, app_state))
     };
     let found = found.await;
+    if let Err(error) = &found
+        && error.is_fetching()
+    {
+        let reason = error.reason();
+        return wait_for_fetch(controller, draft, cache, reason).await;
+    }
     handover::record_observed(controller, key, sources, &draft.tracked);
     let (context, app_state) = match found {
         Ok(found) => found,
@@ -116,7 +122,29 @@ async fn run(
     Ok(requeue
         .or_sooner(chart_interval(controller, sources))
         .or_sooner(hold::time_left(&draft.hold).into())
+        .or_sooner(if draft.fetching {
+            Requeue::FETCHING
+        } else {
+            Requeue::AwaitChange
+        })
         .or_sooner(admission))
+}
+
+/// A server is still being asked: what was said of the application stays as it is until it answers,
+/// and of one that was never looked at it is said what is waited for.
+async fn wait_for_fetch(
+    controller: &Controller,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    reason: Reason,
+) -> anyhow::Result<Requeue> {
+    if draft.previous.sync.is_none() {
+        draft.reasons.push(reason);
+        // Whoever asked for a refresh has not got it yet.
+        draft.refresh = None;
+        report(controller, draft, cache, None).await?;
+    }
+    Ok(Requeue::FETCHING)
 }
 
 /// Looks at Git and at the cluster.

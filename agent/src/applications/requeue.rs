@@ -15,6 +15,9 @@ impl Requeue {
     /// At once, after what else is in the queue.
     pub(crate) const NOW: Self = Self::After(Duration::ZERO);
 
+    /// After a while, in case nobody says that the server that is being asked has answered.
+    pub(crate) const FETCHING: Self = Self::After(Duration::from_secs(15));
+
     /// The sooner of the two.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (self, other) {

@@ -11,7 +11,8 @@ use gitops_core::source::FailureKind;
 use gitops_render::RenderError;
 
 use crate::repositories::charts;
-use crate::repositories::error::RepositoryError;
+use crate::repositories::charts::ChartFailure;
+use crate::repositories::error::{Fetching, RepositoryError};
 
 /// Most problems of one kind that are named in one message.
 const MAX_SHOWN: usize = 5;
@@ -22,6 +23,9 @@ pub(crate) enum SourceError {
     /// Its repository, or the revision in it.
     #[error(transparent)]
     Git(#[from] RepositoryError),
+    /// Its chart repository is still being asked.
+    #[error(transparent)]
+    Fetching(Fetching),
     /// Its chart, or one it depends on.
     #[error(transparent)]
     Chart(#[from] ChartError),
@@ -44,6 +48,15 @@ pub(crate) enum SourceError {
     Manifests(Arc<[InvalidManifest]>),
 }
 
+impl From<ChartFailure> for SourceError {
+    fn from(failure: ChartFailure) -> Self {
+        match failure {
+            ChartFailure::Fetching(fetching) => Self::Fetching(fetching),
+            ChartFailure::Chart(error) => Self::Chart(error),
+        }
+    }
+}
+
 impl From<RenderError> for SourceError {
     fn from(error: RenderError) -> Self {
         Self::Render(Arc::new(error))
@@ -56,6 +69,7 @@ impl SourceError {
         match self {
             Self::Git(error) => error.kind(),
             Self::Chart(error) => charts::kind(error),
+            Self::Fetching(_) => FailureKind::Transient,
             Self::Render(error) if error.is_temporary() => FailureKind::Transient,
             Self::Render(_) | Self::Dependency { .. } | Self::Spec(_) | Self::Manifests(_) => {
                 FailureKind::Input
@@ -68,8 +82,16 @@ impl SourceError {
     pub(crate) fn is_of_rendering(&self) -> bool {
         match self {
             Self::Render(_) | Self::Dependency { .. } | Self::Spec(_) | Self::Manifests(_) => true,
-            Self::Git(_) | Self::Chart(_) => false,
+            Self::Git(_) | Self::Chart(_) | Self::Fetching(_) => false,
         }
+    }
+
+    /// Whether a server is still being asked, so that nothing is known yet and nothing has failed.
+    pub(crate) fn is_fetching(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetching(_) | Self::Git(RepositoryError::Fetching(_))
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use gitops_core::rollback::warnings::Evidence;
 use gitops_core::source;
 use gitops_core::sync::hold;
 
+use super::PATIENCE;
 use super::edited_tree::{Edit, EditedTree};
 use super::objects::{fit, preview_objects};
 use super::restore::{Restoration, read_paths, restoration};
@@ -55,7 +56,7 @@ pub(super) async fn preview(
     let from = &controller.sources;
     let mut notes = BTreeSet::new();
     let found = from
-        .resolve(&app.spec, &sources, true, &mut notes)
+        .resolve_within(PATIENCE, &app.spec, &sources, true, &mut notes)
         .await
         .map_err(|error| error.to_string())?;
     let mut status = PreviewStatus {

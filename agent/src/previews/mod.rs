@@ -33,6 +33,8 @@ use crate::watch_backoff::CappedBackoff;
 const WORKERS: usize = 2;
 /// Longest time one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long an answer waits for a server: most of its own time.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Pause before an answer that could not be written is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 

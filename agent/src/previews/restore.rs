@@ -15,6 +15,7 @@ use gitops_core::sync::hold;
 use gitops_git::{GitError, Mirror};
 use gitops_render::{SourceTree, TreeEntry, TreeError};
 
+use super::PATIENCE;
 use super::edited_tree::{Edit, EditedTree};
 use crate::app_key::AppKey;
 use crate::applications::context::ReconcileContext;
@@ -66,7 +67,7 @@ pub(super) async fn restoration(
     );
     let mut notes = BTreeSet::new();
     let target = from
-        .resolve(&app.spec, &sources, false, &mut notes)
+        .resolve_within(PATIENCE, &app.spec, &sources, false, &mut notes)
         .await
         .map_err(|error| error.to_string())?;
     let rendering = context.target();

@@ -11,6 +11,9 @@ use gitops_core::source::{FailedAttempts, FailureKind};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::errands::{Errands, NoAnswer};
+use super::error::Fetching;
+
 /// Failures nobody asked about for this long are forgotten.
 const FORGET_FAILURES_AFTER: Duration = Duration::from_hours(2);
 
@@ -27,6 +30,23 @@ pub(crate) struct ChartQuery {
 
 /// All chart repositories.
 pub(crate) struct Charts {
+    known: Arc<Known>,
+    /// What servers are being asked for; a refresh is another question.
+    errands: Errands<(ChartQuery, bool), Result<Arc<ChartArchive>, ChartError>>,
+}
+
+/// Why a chart is not there.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ChartFailure {
+    /// Its repository is still being asked.
+    #[error(transparent)]
+    Fetching(Fetching),
+    /// It cannot be had.
+    #[error(transparent)]
+    Chart(ChartError),
+}
+
+struct Known {
     fetcher: ChartFetcher,
     failures: Mutex<Vec<Failure>>,
 }
@@ -41,14 +61,52 @@ impl Charts {
     /// Asks through `fetcher`.
     pub(crate) fn new(fetcher: ChartFetcher) -> Self {
         Self {
-            fetcher,
-            failures: Mutex::default(),
+            known: Arc::new(Known {
+                fetcher,
+                failures: Mutex::default(),
+            }),
+            errands: Errands::default(),
         }
     }
 
     /// The newest chart in the range. `refresh` forgets what was learnt before, also that it failed;
     /// `poll_interval` says when attempts after a failure are due.
+    ///
+    /// Found in the background, and waited for until `patience` after it was first asked for; who is
+    /// told [`ChartFailure::Fetching`] asks again later.
     pub(crate) async fn get(
+        &self,
+        query: &ChartQuery,
+        refresh: bool,
+        poll_interval: Option<Duration>,
+        patience: Duration,
+    ) -> Result<Arc<ChartArchive>, ChartFailure> {
+        let work = {
+            let (known, query) = (Arc::clone(&self.known), query.clone());
+            Box::pin(async move { known.get(&query, refresh, poll_interval).await })
+        };
+        let question = (query.clone(), refresh);
+        let asked = self.errands.ask(question, patience, work, || {});
+        match Box::pin(asked).await {
+            Ok(found) => found.map_err(ChartFailure::Chart),
+            Err(NoAnswer::Yet(since)) => {
+                let url = gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]);
+                Err(ChartFailure::Fetching(Fetching { url, since }))
+            }
+            Err(NoAnswer::Interrupted(reason)) => {
+                Err(ChartFailure::Chart(ChartError::Unreachable {
+                    repository: gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]),
+                    what: format!("chart {}", query.chart),
+                    host: "its server".to_owned(),
+                    reason,
+                }))
+            }
+        }
+    }
+}
+
+impl Known {
+    async fn get(
         &self,
         query: &ChartQuery,
         refresh: bool,
@@ -161,26 +219,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let charts = Charts::new(ChartFetcher::new(FetcherConfig::new(folder.path())).unwrap());
         let interval = Some(Duration::from_secs(30));
-        charts.note(&query("9"), Some(&missing()), at(100));
+        charts.known.note(&query("9"), Some(&missing()), at(100));
         assert_eq!(
-            charts.not_due(&query("9"), interval, at(129)),
+            charts.known.not_due(&query("9"), interval, at(129)),
             Some(missing())
         );
-        assert_eq!(charts.not_due(&query("9"), interval, at(130)), None);
-        assert_eq!(charts.not_due(&query("8"), interval, at(101)), None);
+        assert_eq!(charts.known.not_due(&query("9"), interval, at(130)), None);
+        assert_eq!(charts.known.not_due(&query("8"), interval, at(101)), None);
         // A server that is away is asked ever less often, and at once again after it answered.
         for (second, wait) in [(200, 15), (300, 30), (400, 60)] {
-            charts.note(&query("1"), Some(&unreachable()), at(second));
+            charts
+                .known
+                .note(&query("1"), Some(&unreachable()), at(second));
             let due = second + wait;
-            assert!(charts.not_due(&query("1"), None, at(due - 1)).is_some());
-            assert!(charts.not_due(&query("1"), None, at(due)).is_none());
+            assert!(
+                charts
+                    .known
+                    .not_due(&query("1"), None, at(due - 1))
+                    .is_some()
+            );
+            assert!(charts.known.not_due(&query("1"), None, at(due)).is_none());
         }
-        charts.note(&query("1"), None, at(401));
-        assert!(charts.not_due(&query("1"), None, at(401)).is_none());
+        charts.known.note(&query("1"), None, at(401));
+        assert!(charts.known.not_due(&query("1"), None, at(401)).is_none());
         let later = 100 + 3 * 60 * 60;
-        charts.note(&query("1"), Some(&missing()), at(later));
+        charts.known.note(&query("1"), Some(&missing()), at(later));
         assert_eq!(
-            charts.failures.lock().len(),
+            charts.known.failures.lock().len(),
             1,
             "old failures are forgotten"
         );

@@ -12,19 +12,24 @@ use gitops_core::project::SourcePermit;
 use gitops_core::source::{
     self, RepositoryEntry, RepositorySecret, RepositorySecrets, SecretProblem,
 };
-use gitops_git::{ClientCertificate, Credentials, ProxySettings, RepositoryAccess};
+use gitops_git::{
+    ClientCertificate, Credentials, DiskLimits, Limits, LocalAddresses, ProxySettings,
+    RepositoryAccess,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use parking_lot::RwLock;
+
+use super::identity::{Scope, ScopedAccess};
 
 /// The credentials of the agent's namespace as its watches last brought them.
 pub(crate) struct CurrentCredentials(RwLock<Arc<RepositoryCredentials>>);
 
 impl CurrentCredentials {
-    /// None yet. `allow_file` permits `file://` repositories (tests).
-    pub(crate) fn new(allow_file: bool) -> Self {
+    /// None yet.
+    pub(crate) fn new(policy: RepositoryPolicy) -> Self {
         Self(RwLock::new(Arc::new(RepositoryCredentials {
-            allow_file,
+            policy,
             ..RepositoryCredentials::default()
         })))
     }
@@ -79,7 +84,20 @@ pub(crate) struct RepositoryCredentials {
     /// Host name to PEM.
     certificates: Arc<BTreeMap<String, String>>,
     known_hosts: Option<String>,
-    allow_file: bool,
+    policy: RepositoryPolicy,
+}
+
+/// What holds for all repositories, by the agent's flags.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RepositoryPolicy {
+    /// `file://` repositories are read (tests).
+    pub(crate) allow_file: bool,
+    /// Whether servers on the machine itself may be asked.
+    pub(crate) local_addresses: LocalAddresses,
+    /// Time limits.
+    pub(crate) limits: Limits,
+    /// Limits of what is kept on disk.
+    pub(crate) disk: DiskLimits,
 }
 
 fn parse(secrets: &[Arc<Secret>]) -> RepositorySecrets {
@@ -120,19 +138,22 @@ impl RepositoryCredentials {
     }
 
     /// Access to a Git repository for an application of this project.
-    pub(crate) fn git(&self, permit: &SourcePermit, project: &str) -> RepositoryAccess {
+    pub(crate) fn git(&self, permit: &SourcePermit, project: &str) -> ScopedAccess {
         let url = permit.url();
         let access = RepositoryAccess {
             url: url.into(),
             ca_pem: self.certificates_for(url),
             known_hosts: self.known_hosts.clone(),
-            allow_file: self.allow_file,
+            allow_file: self.policy.allow_file,
+            local_addresses: self.policy.local_addresses,
+            limits: self.policy.limits,
+            disk: self.policy.disk.clone(),
             ..RepositoryAccess::default()
         };
         let Some(entry) = self.secrets.select(url, project) else {
-            return access;
+            return ScopedAccess::new(Scope::Anonymous, access);
         };
-        RepositoryAccess {
+        let access = RepositoryAccess {
             credentials: credentials(&entry),
             client_certificate: client_certificate(&entry),
             insecure_skip_tls: entry.insecure,
@@ -140,7 +161,8 @@ impl RepositoryCredentials {
             proxy: proxy(&entry),
             depth: entry.depth,
             ..access
-        }
+        };
+        ScopedAccess::new(Scope::of(&entry), access)
     }
 
     /// Access to a chart repository for an application of this project.
@@ -295,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_changed_secret_is_in_force_and_what_was_handed_out_stays_as_it_was() {
-        let current = CurrentCredentials::new(false);
+        let current = CurrentCredentials::new(RepositoryPolicy::default());
         let anonymous = current.get();
         let login = |user: &str| {
             let keys = [
@@ -307,6 +329,7 @@ mod tests {
         };
         let user_of = |credentials: &RepositoryCredentials| match credentials
             .git(&permit("https://host/x.git"), "default")
+            .access
             .credentials
         {
             Credentials::Basic { username, .. } => Some(username),
@@ -329,7 +352,10 @@ mod tests {
         )]));
         assert!(current.set_trust(None, Some(&known_hosts)));
         assert!(!current.set_trust(None, Some(&known_hosts)));
-        let access = current.get().git(&permit("https://host/x"), "default");
+        let access = current
+            .get()
+            .git(&permit("https://host/x"), "default")
+            .access;
         assert_eq!(access.known_hosts.as_deref(), Some(line));
         assert!(matches!(access.credentials, Credentials::Basic { .. }));
     }

@@ -5,6 +5,17 @@ use std::sync::Arc;
 
 use gitops_core::source::FailureKind;
 use gitops_git::GitError;
+use jiff::Timestamp;
+
+/// A server that is still being asked. Not a failure: whoever wanted the answer comes back for it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("fetching {url} since {since:.0}; it goes on by itself")]
+pub(crate) struct Fetching {
+    /// Without credentials.
+    pub(crate) url: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
 
 /// Why a revision cannot be had. One failure is told to everybody who asks the same.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -22,6 +33,9 @@ pub(crate) enum RepositoryError {
         /// Branches and tags with similar names.
         nearest: Vec<String>,
     },
+    /// The server is still being asked.
+    #[error(transparent)]
+    Fetching(Fetching),
     /// A task of the agent itself ended early.
     #[error("reading the repository was interrupted: {0}")]
     Interrupted(String),
@@ -34,13 +48,23 @@ impl From<GitError> for RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether the next attempt should wait, whatever asks for it.
+    pub(super) fn was_costly(&self) -> bool {
+        matches!(self, Self::Git(error) if error.was_costly())
+    }
+
+    /// Whether there was no room.
+    pub(super) fn is_of_size(&self) -> bool {
+        matches!(self, Self::Git(error) if matches!(**error, GitError::TooLarge { .. }))
+    }
+
     /// What could make the next attempt succeed.
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
             Self::Git(error) => git_kind(error),
             // A ref of that name may be pushed; one that is listed wakes its followers at once.
             Self::RevisionNotFound { .. } => FailureKind::Remote,
-            Self::Interrupted(_) => FailureKind::Transient,
+            Self::Interrupted(_) | Self::Fetching(_) => FailureKind::Transient,
         }
     }
 }

@@ -57,6 +57,11 @@ impl<K: Clone + Eq + Hash + Ord> Followers<K> {
         self.targets.is_empty()
     }
 
+    /// Who follows this very target.
+    pub(super) fn of(&self, target: &Target) -> BTreeSet<K> {
+        self.keys.get(target).cloned().unwrap_or_default()
+    }
+
     /// `key` follows these targets from now on, and no others.
     pub(super) fn set(&mut self, key: &K, targets: BTreeSet<Target>) {
         if self.targets.get(key) == Some(&targets) {

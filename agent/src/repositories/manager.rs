@@ -11,15 +11,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use gitops_core::manifest::digest;
-use gitops_git::{Credentials, RepositoryAccess};
+use gitops_git::{CacheLimit, size_below};
+use gitops_transport::HostSlots;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::error::RepositoryError;
+use super::errands::{Errands, NoAnswer};
+use super::error::{Fetching, RepositoryError};
 use super::followers::{Followers, Target, resolve};
-use super::repository::{Checkout, Repository};
+use super::identity::{Id, ScopedAccess};
+use super::repository::{Checkout, Repository, Shared};
+use super::sweep::{Usage, is_removable};
 use crate::metrics::Metrics;
 
 /// Called with the followers whose repository changed, failed or came back.
@@ -29,7 +33,7 @@ pub(crate) type OnChange<K> = Arc<dyn Fn(BTreeSet<K>) + Send + Sync>;
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
     /// The repository.
-    pub(crate) access: RepositoryAccess,
+    pub(crate) access: ScopedAccess,
     /// What of it.
     pub(crate) target: Target,
 }
@@ -48,16 +52,45 @@ struct Inner<K> {
     /// `None`: never.
     interval: watch::Sender<Option<Duration>>,
     on_change: OnChange<K>,
-    metrics: Arc<Metrics>,
+    shared: Shared,
     registry: Mutex<Registry<K>>,
+    /// What servers are being asked for.
+    errands: Errands<Question, Result<Checkout, RepositoryError>>,
+    started: Timestamp,
+    cache: Option<CacheLimit>,
 }
 
-/// Identity of a repository: its address together with who asks, so that nobody reads through
-/// somebody else's credentials.
-pub(super) type Id = String;
+/// What somebody wants of a repository.
+#[derive(Clone, PartialEq, Eq)]
+struct Question {
+    id: Id,
+    target: Target,
+    refresh: bool,
+}
+
+/// Where mirrors are kept and what they share.
+pub(crate) struct ManagerConfig {
+    /// Mirrors are kept below.
+    pub(crate) directory: PathBuf,
+    /// How often repositories are listed.
+    pub(crate) interval: Duration,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Turns to talk to servers.
+    pub(crate) slots: Arc<HostSlots>,
+    /// How much room everything may take.
+    pub(crate) cache: Option<CacheLimit>,
+}
+
+/// Time between two looks for mirrors nobody follows.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// Least time between two looks that a full cache asks for.
+const SWEEP_PAUSE: Duration = Duration::from_mins(1);
 
 struct Registry<K> {
     entries: HashMap<Id, Entry<K>>,
+    /// When repositories were left that are not in use.
+    left: HashMap<Id, Timestamp>,
     /// The repositories each follower follows.
     followed: HashMap<K, BTreeSet<Id>>,
 }
@@ -87,26 +120,50 @@ where
     }
 }
 
+/// Begins the names of directories that are being removed.
+const REMOVED: &str = "removed-";
+
+impl<K> Registry<K>
+where
+    K: Clone + Eq + Hash + Ord,
+{
+    /// Forgets the repositories nobody uses, and remembers since when.
+    fn let_go(&mut self) {
+        let now = Timestamp::now();
+        let left = &mut self.left;
+        self.entries.retain(|id, entry| {
+            let is_in_use = entry.is_in_use();
+            if !is_in_use {
+                left.insert(id.clone(), now);
+            }
+            is_in_use
+        });
+    }
+}
+
 impl<K> RepositoryManager<K>
 where
     K: Clone + Eq + Hash + Ord + Send + Sync + 'static,
 {
-    /// Mirrors are kept below `directory`; repositories are listed every `interval`.
-    pub(crate) fn new(
-        directory: PathBuf,
-        interval: Duration,
-        on_change: OnChange<K>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    /// Knows no repository yet.
+    pub(crate) fn new(config: ManagerConfig, on_change: OnChange<K>) -> Self {
         Self(Arc::new(Inner {
-            directory,
-            interval: watch::Sender::new(Some(interval)),
+            directory: config.directory,
+            interval: watch::Sender::new(Some(config.interval)),
             on_change,
-            metrics,
+            shared: Shared {
+                metrics: config.metrics,
+                slots: config.slots,
+                no_room: Arc::default(),
+            },
             registry: Mutex::new(Registry {
                 entries: HashMap::new(),
+                left: HashMap::new(),
                 followed: HashMap::new(),
             }),
+            errands: Errands::default(),
+            started: Timestamp::now(),
+            cache: config.cache,
         }))
     }
 
@@ -125,6 +182,14 @@ where
         registry.entries.values().filter(polled).count()
     }
 
+    /// How many repositories are in use.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        let registry = self.0.registry.lock();
+        let in_use = |entry: &&Entry<K>| entry.is_in_use();
+        registry.entries.values().filter(in_use).count()
+    }
+
     /// How often repositories are listed now; `None` for never.
     pub(crate) fn interval(&self) -> Option<Duration> {
         *self.0.interval.borrow()
@@ -133,10 +198,10 @@ where
     /// Sets which repositories and targets `key` follows from now on, nothing for none. Repositories
     /// nobody follows are not polled.
     pub(crate) fn follow(&self, key: &K, followed: impl IntoIterator<Item = Followed>) {
-        let mut wanted: BTreeMap<Id, (RepositoryAccess, BTreeSet<Target>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<Id, (ScopedAccess, BTreeSet<Target>)> = BTreeMap::new();
         for Followed { access, target } in followed {
             wanted
-                .entry(id(&access))
+                .entry(access.id())
                 .or_insert_with(|| (access, BTreeSet::new()))
                 .1
                 .insert(target);
@@ -171,7 +236,7 @@ where
                 }
             }
         }
-        registry.entries.retain(|_, entry| entry.is_in_use());
+        registry.let_go();
     }
 
     /// The commit a target means now, fetched; for anybody, whether or not it is followed.
@@ -179,38 +244,157 @@ where
     /// Asks the server only when it was never asked, when `refresh` says so, or for a commit that is
     /// not there yet. What failed is asked for again when its next attempt is due
     /// ([`gitops_core::source::FailedAttempts`]), and fails with the same error until then.
+    ///
+    /// What is known is told at once. Else the server is asked in the background, and waited for until
+    /// `patience` after it was first asked; who is told [`RepositoryError::Fetching`] asks again
+    /// later. Followers of the target are woken when it ends.
     pub(crate) async fn checkout(
         &self,
-        access: &RepositoryAccess,
+        access: &ScopedAccess,
         target: &Target,
         refresh: bool,
+        patience: Duration,
     ) -> Result<Checkout, RepositoryError> {
+        let id = access.id();
         let repository = {
             let mut registry = self.0.registry.lock();
-            let entry = self.entry(&mut registry, id(access), access);
+            let entry = self.entry(&mut registry, id.clone(), access);
             Arc::clone(&entry.repository)
         };
-        repository.checkout(target, refresh, self.interval()).await
+        let interval = self.interval();
+        if !refresh && let Some(known) = repository.known_checkout(target, interval).await {
+            return known;
+        }
+        let url = repository.url().to_owned();
+        let work = {
+            let target = target.clone();
+            Box::pin(async move { repository.checkout(&target, refresh, interval).await })
+        };
+        let woken = {
+            let (manager, id, target) = (self.clone(), id.clone(), target.clone());
+            move || manager.wake(&id, &target)
+        };
+        let question = Question {
+            id,
+            target: target.clone(),
+            refresh,
+        };
+        let asked = self.0.errands.ask(question, patience, work, woken);
+        let answer = Box::pin(asked).await;
+        answer.unwrap_or_else(|none| {
+            Err(match none {
+                NoAnswer::Yet(since) => RepositoryError::Fetching(Fetching { url, since }),
+                NoAnswer::Interrupted(reason) => RepositoryError::Interrupted(reason),
+            })
+        })
     }
 
+    /// Wakes the followers of a target.
+    fn wake(&self, id: &str, target: &Target) {
+        let followers = {
+            let registry = self.0.registry.lock();
+            let entry = registry.entries.get(id);
+            entry.map(|entry| entry.followers.of(target))
+        };
+        if let Some(followers) = followers.filter(|followers| !followers.is_empty()) {
+            (self.0.on_change)(followers);
+        }
+    }
+
+    /// The entry of a repository, with this access to it.
     fn entry<'a>(
         &self,
         registry: &'a mut Registry<K>,
         id: Id,
-        access: &RepositoryAccess,
+        access: &ScopedAccess,
     ) -> &'a mut Entry<K> {
         if !registry.entries.contains_key(&id) {
-            registry.entries.retain(|_, entry| entry.is_in_use());
+            registry.let_go();
         }
-        registry.entries.entry(id).or_insert_with_key(|id| Entry {
+        registry.left.remove(&id);
+        let entry = registry.entries.entry(id).or_insert_with_key(|id| Entry {
             repository: Arc::new(Repository::new(
-                access.clone(),
+                access.access.clone(),
                 self.0.directory.join(id),
-                Arc::clone(&self.0.metrics),
+                self.0.shared.clone(),
             )),
             followers: Followers::default(),
             poll: None,
-        })
+        });
+        entry.repository.set_access(&access.access);
+        entry
+    }
+
+    /// Removes mirrors nobody follows: at once what no agent of this version made, else after an hour,
+    /// and earlier when there is no room.
+    pub(crate) async fn sweep(self) {
+        loop {
+            let manager = self.clone();
+            let swept = tokio::task::spawn_blocking(move || manager.sweep_once(Timestamp::now()));
+            if let Err(error) = swept.await {
+                tracing::warn!(%error, "cannot look for mirrors nobody follows");
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+                () = self.0.shared.no_room.notified() => {}
+            }
+        }
+    }
+
+    /// Removes what is due at `now`. Blocks.
+    pub(super) fn sweep_once(&self, now: Timestamp) {
+        let is_full = self.0.cache.as_ref().is_some_and(|cache| {
+            // Before the last tenth is used up.
+            size_below(&cache.directory) > cache.bytes / 10 * 9
+        });
+        let names: BTreeSet<String> = std::fs::read_dir(&self.0.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        // Of those that never came to a directory nothing has to be remembered.
+        let left = |id: &Id, _: &mut Timestamp| names.contains(id);
+        self.0.registry.lock().left.retain(left);
+        for name in names {
+            let Some(path) = self.take_away(&name, is_full, now) else {
+                continue;
+            };
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => tracing::info!(mirror = name, "removed a mirror nobody follows"),
+                Err(error) => {
+                    tracing::warn!(mirror = name, %error, "cannot remove a mirror nobody follows");
+                }
+            }
+        }
+    }
+
+    /// Gives a directory that goes another name, under which nobody finds it. Under the lock, so that
+    /// nobody begins to use it meanwhile.
+    fn take_away(&self, name: &str, is_full: bool, now: Timestamp) -> Option<PathBuf> {
+        let mut registry = self.0.registry.lock();
+        registry.let_go();
+        if registry.entries.contains_key(name) {
+            return None;
+        }
+        let usage = Usage {
+            started: self.0.started,
+            left: std::mem::take(&mut registry.left),
+            is_full,
+        };
+        let removable = is_removable(name, &usage, now);
+        registry.left = usage.left;
+        if !removable {
+            return None;
+        }
+        registry.left.remove(name);
+        let path = self.0.directory.join(name);
+        let aside = self.0.directory.join(format!("{REMOVED}{name}"));
+        if name.starts_with(REMOVED) {
+            return Some(path);
+        }
+        std::fs::rename(&path, &aside).is_ok().then_some(aside)
     }
 
     /// Lists a repository once and wakes whom its news concern.
@@ -278,43 +462,7 @@ async fn poll<K>(
         let current = *interval.borrow_and_update();
         pause = match (wake, current) {
             (Wake::Interval, Some(pause)) => Some(pause.mul_f64(spread)),
-            _ => repository.poll_pause(current).await,
+            _ => repository.poll_pause(current),
         };
     }
-}
-
-/// Everything that decides what a server lets this client see.
-pub(super) fn id(access: &RepositoryAccess) -> Id {
-    let credentials = match &access.credentials {
-        Credentials::None => vec![],
-        Credentials::Basic { username, password } => vec![username.as_str(), password],
-        Credentials::Bearer(token) => vec!["bearer", token],
-        Credentials::SshKey(key) => vec!["ssh", key],
-    };
-    let mut parts = vec![access.url.as_bytes()];
-    parts.extend(credentials.iter().map(|part| part.as_bytes()));
-    for text in [&access.ca_pem, &access.known_hosts] {
-        parts.push(text.as_deref().unwrap_or_default().as_bytes());
-    }
-    let proxy = access.proxy.as_ref();
-    parts.push(proxy.map_or(&[], |proxy| proxy.url.as_bytes()));
-    let flags = [
-        u8::from(access.insecure_skip_tls),
-        u8::from(access.insecure_ignore_host_key),
-    ];
-    parts.push(&flags);
-    let depth = access.depth.unwrap_or(0).to_le_bytes();
-    parts.push(&depth);
-    // Only where they are set, so that other mirrors keep the directory they have.
-    if let Some(certificate) = &access.client_certificate {
-        parts.extend([
-            b"client certificate".as_slice(),
-            certificate.certificate_pem.as_bytes(),
-            certificate.key_pem.as_bytes(),
-        ]);
-    }
-    if let Some(proxy) = proxy.filter(|proxy| !proxy.no_proxy.is_empty()) {
-        parts.extend([b"no proxy".as_slice(), proxy.no_proxy.as_bytes()]);
-    }
-    digest::of_parts(parts)
 }

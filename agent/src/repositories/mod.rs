@@ -5,10 +5,14 @@
 
 pub(crate) mod charts;
 pub(crate) mod credentials;
+mod errands;
 pub(crate) mod error;
 mod followers;
+pub(crate) mod identity;
+mod known;
 pub(crate) mod manager;
 mod repository;
+mod sweep;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trees;

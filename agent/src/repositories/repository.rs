@@ -4,26 +4,29 @@
 //! Lists refs and fetches commits, one exchange at a time. Never decides whom a change concerns,
 //! and never asks again before its time what failed without anything having changed since.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_core::source::revision::Resolution;
-use gitops_core::source::{self, FailedAttempts};
-use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want};
+use gitops_core::source::{self, FailedAttempts, FailureKind};
+use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want, host_of};
 use gitops_render::SourceTree;
+use gitops_transport::HostSlots;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::RepositoryError;
 use super::followers::{Change, Target, resolve};
+use super::known::{Known, Told};
 use super::trees::CommitTree;
 use crate::metrics::Metrics;
 
-/// Most targets remembered as failed. Previews may name any number; more are simply asked again.
-const MAX_FAILED_TARGETS: usize = 1000;
+/// How often refs are listed anew because credentials were replaced meanwhile.
+const MAX_LISTINGS: usize = 3;
 
 /// A revision in a form that can be rendered.
 #[derive(Clone)]
@@ -49,53 +52,95 @@ impl Checkout {
 
 /// A repository in use.
 pub(super) struct Repository {
-    access: RepositoryAccess,
+    url: String,
+    host: String,
     directory: PathBuf,
     metrics: Arc<Metrics>,
-    state: tokio::sync::Mutex<State>,
+    slots: Arc<HostSlots>,
+    known: Mutex<Known>,
+    /// Held while the server is asked. What is known is told meanwhile.
+    conversation: tokio::sync::Mutex<()>,
     /// Told when somebody but the poll could not list the refs: the next poll may be due earlier.
     pub(super) list_failed: Arc<Notify>,
+    /// Told when there was no room for a pack.
+    pub(super) no_room: Arc<Notify>,
 }
 
-#[derive(Default)]
-struct State {
-    mirror: Option<Arc<Mirror>>,
-    /// As they were listed last; the same `Arc` as long as they are equal.
-    refs: Option<Arc<Refs>>,
-    /// What followers were told of last. Who asks for a refresh or a preview learns of newer refs
-    /// alone; the others hear of them at the next poll.
-    told: Option<Told>,
-    /// When the server was last asked, successfully or not.
-    asked: Option<Instant>,
-    /// Why the last listing failed, and how often in a row.
-    failure: Option<(RepositoryError, FailedAttempts)>,
-    /// Targets whose commit could not be had.
-    failed_targets: HashMap<Target, FailedTarget>,
-}
-
+/// What a repository shares with all others.
 #[derive(Clone)]
-struct Told {
-    refs: Option<Arc<Refs>>,
-    failed: bool,
-}
-
-struct FailedTarget {
-    error: RepositoryError,
-    attempts: FailedAttempts,
-    /// The refs at that time: with others, the target may be there.
-    refs: Arc<Refs>,
+pub(super) struct Shared {
+    /// Counters.
+    pub(super) metrics: Arc<Metrics>,
+    /// Turns to talk to servers.
+    pub(super) slots: Arc<HostSlots>,
+    /// Told when there was no room for a pack.
+    pub(super) no_room: Arc<Notify>,
 }
 
 impl Repository {
     /// Contacts nobody yet; the mirror is kept in `directory`.
-    pub(super) fn new(access: RepositoryAccess, directory: PathBuf, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(access: RepositoryAccess, directory: PathBuf, shared: Shared) -> Self {
         Self {
-            access,
+            url: gitops_core::mask::mask_text::<&str>(&access.url, &[]),
+            host: host_of(&access.url),
             directory,
-            metrics,
-            state: tokio::sync::Mutex::default(),
+            metrics: shared.metrics,
+            slots: shared.slots,
+            no_room: shared.no_room,
+            known: Mutex::new(Known::new(access)),
+            conversation: tokio::sync::Mutex::default(),
             list_failed: Arc::default(),
         }
+    }
+
+    /// The URL without credentials.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How the server is reached from now on. What was fetched stays, but is not handed out before the
+    /// server has shown its refs to whoever asks now.
+    pub(super) fn set_access(&self, access: &RepositoryAccess) {
+        self.known.lock().set_access(access);
+    }
+
+    /// The commit a target means by the refs listed last, when it is in the mirror, or why it could not
+    /// be had and is not due to be tried again. Asks no server and waits for none; `None` when it would
+    /// have to.
+    pub(super) async fn known_checkout(
+        &self,
+        target: &Target,
+        poll_interval: Option<Duration>,
+    ) -> Option<Result<Checkout, RepositoryError>> {
+        let (refs, mirror, stale) = {
+            let known = self.known.lock();
+            known.asked?;
+            let failure = known.failure.as_ref().map(|(error, _)| error.clone());
+            let Some(refs) = known.refs.clone() else {
+                return failure.map(Err);
+            };
+            if let Some(error) = known.not_due(target, &refs, poll_interval) {
+                return Some(Err(error));
+            }
+            if known.mirror_access != known.accesses {
+                return None;
+            }
+            (refs, known.mirror.clone()?, failure)
+        };
+        let (revision, reference) = match resolve(&refs, target) {
+            Resolution::Ref { name, sha } => (sha, Some(name)),
+            Resolution::Sha(sha) => (sha, None),
+            Resolution::NeedsShortShaLookup(prefix) => {
+                let found = find_abbreviated(&mirror, &prefix).await;
+                (found.ok().flatten()?, None)
+            }
+            Resolution::NotFound { .. } => return None,
+        };
+        if !contains(&mirror, &revision).await.ok()? {
+            return None;
+        }
+        let checkout = snapshot(mirror, revision, reference).await.ok()?;
+        Some(Ok(Checkout { stale, ..checkout }))
     }
 
     /// The commit a target means now, fetched.
@@ -110,55 +155,39 @@ impl Repository {
         poll_interval: Option<Duration>,
     ) -> Result<Checkout, RepositoryError> {
         let asked_at = Instant::now();
-        let mut state = self.state.lock().await;
+        let _conversation = self.conversation.lock().await;
         // Others may have asked while this one waited for its turn.
-        let fresh = state.asked.is_some_and(|asked| asked >= asked_at);
-        if (state.asked.is_none() || refresh) && !fresh {
+        let asked = self.known.lock().asked;
+        let fresh = asked.is_some_and(|asked| asked >= asked_at);
+        if (asked.is_none() || refresh) && !fresh {
             // A failure is remembered, and told below when there are no refs to go on with.
-            if self.list(&mut state).await.is_err() {
+            if self.list().await.is_err() {
                 self.list_failed.notify_one();
             }
         }
-        let last_failure = state.failure.as_ref().map(|(error, _)| error.clone());
-        let Some(refs) = state.refs.clone() else {
-            return Err(last_failure.unwrap_or_else(|| {
-                RepositoryError::Interrupted("its refs were not listed yet".into())
-            }));
+        let (refs, last_failure) = {
+            let known = self.known.lock();
+            let last_failure = known.failure.as_ref().map(|(error, _)| error.clone());
+            let Some(refs) = known.refs.clone() else {
+                return Err(last_failure.unwrap_or_else(|| {
+                    RepositoryError::Interrupted("its refs were not listed yet".into())
+                }));
+            };
+            if !refresh && let Some(error) = known.not_due(target, &refs, poll_interval) {
+                return Err(error);
+            }
+            (refs, last_failure)
         };
-        if !refresh
-            && let Some(failed) = state.failed_targets.get(target)
-            && Arc::ptr_eq(&failed.refs, &refs)
-            && failed
-                .attempts
-                .wait(poll_interval, Timestamp::now())
-                .is_some()
-        {
-            return Err(failed.error.clone());
-        }
-        match self.fetch_target(&mut state, &refs, target).await {
+        match self.fetch_target(&refs, target).await {
             Ok(checkout) => {
-                state.failed_targets.remove(target);
+                self.known.lock().failed_targets.remove(target);
                 Ok(Checkout {
                     stale: last_failure,
                     ..checkout
                 })
             }
             Err(error) => {
-                let earlier = state.failed_targets.get(target);
-                let failed = FailedTarget {
-                    attempts: FailedAttempts::after(
-                        earlier.map(|earlier| earlier.attempts),
-                        error.kind(),
-                        Timestamp::now(),
-                    ),
-                    error: error.clone(),
-                    refs,
-                };
-                let known = &mut state.failed_targets;
-                known.retain(|_, earlier| Arc::ptr_eq(&earlier.refs, &failed.refs));
-                if known.len() < MAX_FAILED_TARGETS {
-                    known.insert(target.clone(), failed);
-                }
+                self.known.lock().note_failed(target, &error, refs);
                 Err(error)
             }
         }
@@ -166,19 +195,20 @@ impl Repository {
 
     /// Lists the refs, and says what followers have to be told of.
     pub(super) async fn poll(&self) -> Change {
-        let mut state = self.state.lock().await;
-        let before = state.told.clone();
-        let listed = self.list(&mut state).await;
+        let _conversation = self.conversation.lock().await;
+        let before = self.known.lock().told.clone();
+        let listed = self.list().await;
         let Some(before) = before else {
             return Change::Everything;
         };
         let failed = listed.is_err();
         let refs = listed.unwrap_or_else(|_| before.refs.clone());
+        let mut known = self.known.lock();
         if before.failed && !failed {
             // Whatever could not be fetched meanwhile is worth another attempt.
-            state.failed_targets.clear();
+            known.failed_targets.clear();
         }
-        state.told = Some(Told {
+        known.told = Some(Told {
             refs: refs.clone(),
             failed,
         });
@@ -189,7 +219,7 @@ impl Repository {
                 Change::None
             }
             (Some(before), Some(after)) => {
-                let failed = std::mem::take(&mut state.failed_targets);
+                let failed = std::mem::take(&mut known.failed_targets);
                 Change::Refs {
                     before,
                     after,
@@ -200,34 +230,63 @@ impl Repository {
         }
     }
 
+    /// Holds the server, as a conversation does.
+    #[cfg(test)]
+    pub(super) async fn converse(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.conversation.lock().await
+    }
+
     /// How long to wait before the next poll; `None` for never.
-    pub(super) async fn poll_pause(&self, poll_interval: Option<Duration>) -> Option<Duration> {
-        let state = self.state.lock().await;
-        let failed = state.failure.as_ref().map(|(_, attempts)| attempts);
+    pub(super) fn poll_pause(&self, poll_interval: Option<Duration>) -> Option<Duration> {
+        let known = self.known.lock();
+        let failed = known.failure.as_ref().map(|(_, attempts)| attempts);
         source::poll_pause(failed, poll_interval)
     }
 
     /// The refs, kept as they were when they are equal.
-    async fn list(&self, state: &mut State) -> Result<Option<Arc<Refs>>, RepositoryError> {
-        let result = async {
-            let mirror = self.mirror(state).await?;
-            blocking(move || mirror.list_refs()).await
+    async fn list(&self) -> Result<Option<Arc<Refs>>, RepositoryError> {
+        // An answer to credentials that were replaced meanwhile proves nothing about those there are.
+        for _ in 0..MAX_LISTINGS {
+            let accesses = self.known.lock().accesses;
+            let result = self.list_once().await;
+            let mut known = self.known.lock();
+            if known.accesses == accesses {
+                return self.note_listed(&mut known, result);
+            }
         }
-        .await;
-        state.asked = Some(Instant::now());
+        let reason = "its credentials keep changing".to_owned();
+        Err(RepositoryError::Interrupted(reason))
+    }
+
+    async fn list_once(&self) -> Result<Refs, RepositoryError> {
+        let mirror = self.mirror().await?;
+        let slot = self.slots.take(&self.host).await;
+        blocking(move || {
+            let _slot = slot;
+            mirror.list_refs()
+        })
+        .await
+    }
+
+    fn note_listed(
+        &self,
+        known: &mut Known,
+        result: Result<Refs, RepositoryError>,
+    ) -> Result<Option<Arc<Refs>>, RepositoryError> {
+        known.asked = Some(Instant::now());
         let failed = result.is_err();
         let result = match result {
             Ok(refs) => {
                 self.metrics.git("listed");
-                state.failure = None;
-                if state.refs.as_deref() != Some(&refs) {
-                    state.refs = Some(Arc::new(refs));
+                known.failure = None;
+                if known.refs.as_deref() != Some(&refs) {
+                    known.refs = Some(Arc::new(refs));
                 }
-                Ok(state.refs.clone())
+                Ok(known.refs.clone())
             }
             Err(error) => {
                 self.metrics.git("failed");
-                let earlier = state.failure.take();
+                let earlier = known.failure.take();
                 let text = error.to_string();
                 if earlier
                     .as_ref()
@@ -242,35 +301,43 @@ impl Repository {
                     error.kind(),
                     Timestamp::now(),
                 );
-                state.failure = Some((error.clone(), attempts));
+                known.failure = Some((error.clone(), attempts));
                 Err(error)
             }
         };
-        let refs = &state.refs;
-        state.told.get_or_insert_with(|| Told {
-            refs: refs.clone(),
-            failed,
-        });
+        let refs = known.refs.clone();
+        known.told.get_or_insert(Told { refs, failed });
         result
     }
 
-    async fn mirror(&self, state: &mut State) -> Result<Arc<Mirror>, RepositoryError> {
-        if let Some(mirror) = &state.mirror {
-            return Ok(Arc::clone(mirror));
-        }
-        let (directory, access) = (self.directory.clone(), self.access.clone());
-        let mirror = Arc::new(blocking(move || Mirror::open(&directory, access)).await?);
-        state.mirror = Some(Arc::clone(&mirror));
+    /// The mirror, with the access there is now.
+    async fn mirror(&self) -> Result<Arc<Mirror>, RepositoryError> {
+        let (mirror, access, accesses, is_current) = {
+            let known = self.known.lock();
+            let is_current = known.mirror_access == known.accesses;
+            let (mirror, access) = (known.mirror.clone(), known.access.clone());
+            (mirror, access, known.accesses, is_current)
+        };
+        let mirror = match mirror {
+            Some(mirror) if is_current => return Ok(mirror),
+            Some(mirror) => blocking(move || mirror.set_access(access).map(|()| mirror)).await?,
+            None => {
+                let directory = self.directory.clone();
+                Arc::new(blocking(move || Mirror::open(&directory, access)).await?)
+            }
+        };
+        let mut known = self.known.lock();
+        known.mirror = Some(Arc::clone(&mirror));
+        known.mirror_access = accesses;
         Ok(mirror)
     }
 
     async fn fetch_target(
         &self,
-        state: &mut State,
         refs: &Refs,
         target: &Target,
     ) -> Result<Checkout, RepositoryError> {
-        let mirror = self.mirror(state).await?;
+        let mirror = self.mirror().await?;
         let mut reference = None;
         let revision = match resolve(refs, target) {
             Resolution::Ref { name, sha } => {
@@ -297,15 +364,7 @@ impl Repository {
             }
             Resolution::NotFound { nearest } => return Err(self.not_found(target, nearest)),
         };
-        let (commit, storage) = (revision.clone(), Arc::clone(&mirror));
-        let snapshot = blocking(move || storage.snapshot(&commit)).await?;
-        Ok(Checkout {
-            revision,
-            snapshot,
-            mirror,
-            reference,
-            stale: None,
-        })
+        snapshot(mirror, revision, reference).await
     }
 
     /// Makes sure that a commit is in the mirror: asked for by its id, then by `otherwise`.
@@ -319,20 +378,47 @@ impl Repository {
             return Ok(());
         }
         match self.fetch(mirror, Want::Sha(sha.to_owned())).await {
-            Ok(()) => Ok(()),
-            Err(_) => self.fetch(mirror, otherwise).await,
+            Err(RepositoryError::Git(error)) if error.may_differ_by_name() => {
+                self.fetch(mirror, otherwise).await
+            }
+            result => result,
         }
     }
 
     async fn fetch(&self, mirror: &Arc<Mirror>, want: Want) -> Result<(), RepositoryError> {
+        let now = Timestamp::now();
+        let waits = self.known.lock().waits(mirror, now);
+        if let Some(error) = waits {
+            return Err(error);
+        }
         let mirror = Arc::clone(mirror);
-        match blocking(move || mirror.fetch(&[want])).await {
-            Ok(_) => {
+        let slot = self.slots.take(&self.host).await;
+        let fetched = blocking(move || {
+            let _slot = slot;
+            mirror.fetch(&[want])
+        });
+        let result = fetched.await;
+        let mut known = self.known.lock();
+        match result {
+            Ok(report) => {
                 self.metrics.git("fetched");
+                known.costly = None;
+                if report.recreated.is_some() {
+                    known.note_recreated(Timestamp::now());
+                }
                 Ok(())
             }
             Err(error) => {
                 self.metrics.git("failed");
+                if error.was_costly() {
+                    let earlier = known.costly.take().map(|(_, attempts)| attempts);
+                    let kind = FailureKind::Transient;
+                    let attempts = FailedAttempts::after(earlier, kind, Timestamp::now());
+                    known.costly = Some((error.clone(), attempts));
+                }
+                if error.is_of_size() {
+                    self.no_room.notify_one();
+                }
                 Err(error)
             }
         }
@@ -340,11 +426,28 @@ impl Repository {
 
     fn not_found(&self, target: &Target, nearest: Vec<String>) -> RepositoryError {
         RepositoryError::RevisionNotFound {
-            url: gitops_core::mask::mask_text::<&str>(&self.access.url, &[]),
+            url: self.url.clone(),
             revision: target.revision.clone(),
             nearest,
         }
     }
+}
+
+/// A commit of the mirror that is in it.
+async fn snapshot(
+    mirror: Arc<Mirror>,
+    revision: String,
+    reference: Option<String>,
+) -> Result<Checkout, RepositoryError> {
+    let (commit, storage) = (revision.clone(), Arc::clone(&mirror));
+    let snapshot = blocking(move || storage.snapshot(&commit)).await?;
+    Ok(Checkout {
+        revision,
+        snapshot,
+        mirror,
+        reference,
+        stale: None,
+    })
 }
 
 async fn contains(mirror: &Arc<Mirror>, sha: &str) -> Result<bool, RepositoryError> {

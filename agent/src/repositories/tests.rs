@@ -7,15 +7,19 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitops_git::{Credentials, RepositoryAccess};
+use gitops_git::{Credentials, DiskLimits, RepositoryAccess};
+use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Target;
 use super::error::RepositoryError;
 use super::followers::Change;
-use super::manager::{Followed, RepositoryManager, id};
-use super::repository::Repository;
+use super::identity::{Scope, ScopedAccess};
+use super::manager::{Followed, ManagerConfig, RepositoryManager};
+use super::repository::{Checkout, Repository, Shared};
 use crate::metrics::Metrics;
+
+mod background;
 
 /// Longest wait for anything.
 const TEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,9 +80,18 @@ impl Origin {
         }
     }
 
+    fn scoped(&self) -> ScopedAccess {
+        ScopedAccess::new(Scope::Anonymous, self.access())
+    }
+
     fn repository(&self) -> (Repository, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
-        let repository = Repository::new(self.access(), self.path("mirror"), metrics.clone());
+        let shared = Shared {
+            metrics: metrics.clone(),
+            slots: Arc::default(),
+            no_room: Arc::default(),
+        };
+        let repository = Repository::new(self.access(), self.path("mirror"), shared);
         (repository, metrics)
     }
 }
@@ -185,13 +198,21 @@ async fn what_is_not_there_is_not_asked_for_again_until_something_changed() {
     assert!(requests(&metrics) > asked, "other refs: asked again");
 }
 
+fn config(directory: PathBuf) -> ManagerConfig {
+    ManagerConfig {
+        directory,
+        interval: Duration::from_millis(20),
+        metrics: Arc::new(Metrics::new()),
+        slots: Arc::default(),
+        cache: None,
+    }
+}
+
 fn manager(origin: &Origin) -> (RepositoryManager<u32>, UnboundedReceiver<BTreeSet<u32>>) {
     let (sender, receiver) = unbounded_channel();
     let manager = RepositoryManager::new(
-        origin.path("mirrors"),
-        Duration::from_millis(20),
+        config(origin.path("mirrors")),
         Arc::new(move |keys| drop(sender.send(keys))),
-        Arc::new(Metrics::new()),
     );
     (manager, receiver)
 }
@@ -209,7 +230,7 @@ async fn followers_of_what_moved_are_woken_and_no_others() {
     let (manager, mut woken) = manager(&origin);
     let follow = |key: u32, revision: &str| {
         let followed = Followed {
-            access: origin.access(),
+            access: origin.scoped(),
             target: target(revision),
         };
         manager.follow(&key, [followed]);
@@ -228,8 +249,11 @@ async fn followers_of_what_moved_are_woken_and_no_others() {
         keys.extend(next(&mut woken).await);
     }
     assert_eq!(keys, BTreeSet::from([1, 2]));
-    let access = origin.access();
-    let checkout = manager.checkout(&access, &target("release"), false).await;
+    let access = origin.scoped();
+    let release = target("release");
+    let checkout = manager
+        .checkout(&access, &release, false, TEST_TIMEOUT)
+        .await;
     assert_eq!(checkout.unwrap().revision, third);
     assert_ne!(first, third);
     assert_eq!(manager.polled(), 1);
@@ -246,8 +270,11 @@ async fn a_tree_is_listed_at_a_revision_without_following_anything() {
     origin.commit("clusters/west/app.yaml", "a: 1\n");
     let (manager, _woken) = manager(&origin);
     let names = async |revision: &str| -> Vec<String> {
-        let access = origin.access();
-        let checkout = manager.checkout(&access, &target(revision), false).await;
+        let access = origin.scoped();
+        let target = target(revision);
+        let checkout = manager
+            .checkout(&access, &target, false, TEST_TIMEOUT)
+            .await;
         let items = checkout.unwrap().tree().list("clusters").unwrap();
         items.into_iter().map(|item| item.name).collect()
     };
@@ -255,46 +282,157 @@ async fn a_tree_is_listed_at_a_revision_without_following_anything() {
     assert_eq!(names(&first).await, ["east"]);
 }
 
-#[test]
-fn who_asks_with_something_else_sees_another_repository() {
-    let plain = RepositoryAccess {
-        url: "https://host/x".into(),
-        ..RepositoryAccess::default()
+#[tokio::test]
+async fn another_reader_is_shown_nothing_before_the_server_has_shown_it() {
+    let origin = Origin::new();
+    let first = origin.commit("a.yaml", "a: 1\n");
+    let (repository, metrics) = origin.repository();
+    let main = target("main");
+    repository.checkout(&main, false, None).await.unwrap();
+    let known = async || repository.known_checkout(&main, None).await;
+    assert_eq!(known().await.unwrap().unwrap().revision, first);
+    let asked = requests(&metrics);
+    // The way to the server: what is known stays known, and the server is asked before it is used.
+    let trusting = RepositoryAccess {
+        ca_pem: Some("ca".into()),
+        ..origin.access()
     };
-    let certificate = |key: &str| gitops_git::ClientCertificate {
-        certificate_pem: "certificate".into(),
-        key_pem: key.into(),
+    repository.set_access(&trusting);
+    assert!(known().await.is_none());
+    std::fs::rename(origin.path("repo.git"), origin.path("away.git")).unwrap();
+    let stale = repository.checkout(&main, false, None).await.unwrap();
+    assert_eq!(stale.revision, first);
+    assert!(stale.stale.is_some());
+    // Who asks: nothing is shown to somebody the server has not seen.
+    let rotated = RepositoryAccess {
+        credentials: Credentials::Bearer("other".into()),
+        ..trusting
     };
-    let proxy = |no_proxy: &str| gitops_git::ProxySettings {
-        url: "http://proxy:3128".into(),
-        no_proxy: no_proxy.into(),
+    repository.set_access(&rotated);
+    assert!(repository.checkout(&main, false, None).await.is_err());
+    std::fs::rename(origin.path("away.git"), origin.path("repo.git")).unwrap();
+    let again = repository.checkout(&main, true, None).await.unwrap();
+    assert_eq!(again.revision, first);
+    let fetched = |text: &str| {
+        text.lines()
+            .any(|line| line.contains("fetched") && line.ends_with(" 1"))
     };
-    let others = [
-        RepositoryAccess {
-            credentials: Credentials::Bearer("token".into()),
-            ..plain.clone()
+    assert!(fetched(&metrics.text().unwrap()), "fetched once");
+    assert!(requests(&metrics) > asked);
+}
+
+#[tokio::test]
+async fn a_token_rotated_twenty_times_leaves_one_directory() {
+    let origin = Origin::new();
+    let first = origin.commit("a.yaml", "a: 1\n");
+    let (manager, _woken) = manager(&origin);
+    for number in 0..20 {
+        let scope = Scope::Secret {
+            name: "repo".into(),
+            credentials: None,
+            project: String::new(),
+        };
+        let access = RepositoryAccess {
+            credentials: Credentials::Bearer(format!("token-{number}")),
+            ..origin.access()
+        };
+        let access = ScopedAccess::new(scope, access);
+        let main = target("main");
+        let checkout = manager.checkout(&access, &main, false, TEST_TIMEOUT).await;
+        assert_eq!(checkout.unwrap().revision, first);
+    }
+    let directories = std::fs::read_dir(origin.path("mirrors")).unwrap().count();
+    assert_eq!(directories, 1);
+}
+
+#[tokio::test]
+async fn mirrors_nobody_follows_are_removed_and_others_stay() {
+    let origin = Origin::new();
+    let first = origin.commit("a.yaml", "a: 1\n");
+    let (manager, _woken) = manager(&origin);
+    let (main, access) = (target("main"), origin.scoped());
+    let followed = Followed {
+        access: access.clone(),
+        target: main.clone(),
+    };
+    manager.follow(&1, [followed]);
+    let checkout = manager.checkout(&access, &main, false, TEST_TIMEOUT).await;
+    assert_eq!(checkout.unwrap().revision, first);
+    let mirrors = origin.path("mirrors");
+    std::fs::create_dir_all(mirrors.join("0123456789abcdef/g1")).unwrap();
+    std::fs::create_dir_all(mirrors.join("removed-earlier")).unwrap();
+    let names = || std::fs::read_dir(&mirrors).unwrap().count();
+    let now = Timestamp::now();
+    manager.sweep_once(now);
+    assert_eq!(names(), 1, "what this version did not make");
+    manager.sweep_once(now + Duration::from_hours(100));
+    assert_eq!(names(), 1, "followed");
+    manager.follow(&1, []);
+    // The poll may still be at work with it.
+    while manager.polled() > 0 || manager.in_use() > 0 {
+        tokio::task::yield_now().await;
+    }
+    manager.sweep_once(Timestamp::now());
+    assert_eq!(names(), 1, "left just now");
+    manager.sweep_once(Timestamp::now() + Duration::from_hours(2));
+    assert_eq!(names(), 0);
+    let again = manager.checkout(&access, &main, false, TEST_TIMEOUT).await;
+    assert_eq!(again.unwrap().revision, first);
+}
+
+#[tokio::test]
+async fn a_repository_that_lacks_objects_is_not_cloned_at_each_look() {
+    let origin = Origin::new();
+    let first = origin.commit("apps/a.yaml", "a: 1\n");
+    let (repository, metrics) = origin.repository();
+    let main = target("main");
+    let checkout = repository.checkout(&main, false, None).await.unwrap();
+    let fetches = || {
+        let text = metrics.text().unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.contains("\"fetched\""))
+            .map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    assert_eq!(fetches(), 1);
+    let damage = |checkout: &Checkout| checkout.mirror.report_missing("apps/a.yaml is missing");
+    damage(&checkout);
+    let again = repository.checkout(&main, false, None).await.unwrap();
+    assert_eq!((again.revision.as_str(), fetches()), (first.as_str(), 2));
+    damage(&again);
+    for _ in 0..3 {
+        let error = repository.checkout(&main, true, None).await.err().unwrap();
+        assert!(error.to_string().contains("is missing"), "{error}");
+    }
+    assert_eq!(fetches(), 2, "the clone did not help; the next one waits");
+}
+
+#[tokio::test]
+async fn a_pack_that_was_too_large_is_not_fetched_by_another_way_or_at_each_look() {
+    let origin = Origin::new();
+    origin.commit("a.yaml", "a: 1\n");
+    let (repository, metrics) = origin.repository();
+    repository.set_access(&RepositoryAccess {
+        disk: DiskLimits {
+            repository: 10,
+            cache: None,
         },
-        RepositoryAccess {
-            client_certificate: Some(certificate("one")),
-            ..plain.clone()
-        },
-        RepositoryAccess {
-            client_certificate: Some(certificate("two")),
-            ..plain.clone()
-        },
-        RepositoryAccess {
-            proxy: Some(proxy("")),
-            ..plain.clone()
-        },
-        RepositoryAccess {
-            proxy: Some(proxy("host")),
-            ..plain.clone()
-        },
-        RepositoryAccess {
-            depth: Some(1),
-            ..plain.clone()
-        },
-    ];
-    let ids: BTreeSet<_> = others.iter().chain([&plain]).map(id).collect();
-    assert_eq!(ids.len(), others.len() + 1);
+        ..origin.access()
+    });
+    let main = target("main");
+    for _ in 0..3 {
+        let error = repository.checkout(&main, true, None).await.err().unwrap();
+        assert!(
+            error.to_string().contains("--max-repository-size"),
+            "{error}"
+        );
+    }
+    let text = metrics.text().unwrap();
+    let failed = text.lines().find(|line| line.contains("\"failed\""));
+    assert!(failed.unwrap().ends_with(" 1"), "{text}");
+    // Another limit is another question.
+    repository.set_access(&origin.access());
+    repository.checkout(&main, false, None).await.unwrap();
 }

@@ -2,15 +2,18 @@
 //! Never looks into a body.
 
 use std::io::{self, Read};
+use std::time::Instant;
 
 use ureq::http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::error::{FailureKind, TransportError};
+use crate::pace::{Pace, PaceMeter};
 
 /// An answer whose body was not read yet.
 pub struct Answer {
     pub(crate) response: ureq::http::Response<ureq::Body>,
+    pub(crate) pace: Pace,
     /// Which URL answered: another one than was asked for after redirects.
     pub url: Url,
     /// Whether the request's `Authorization` went to that URL.
@@ -28,9 +31,14 @@ impl Answer {
         self.response.headers()
     }
 
-    /// The body as it comes. Its time is limited, its size is the caller's concern.
+    /// The body as it comes. Its time and its least pace are limited, its size is the caller's
+    /// concern.
     pub fn into_reader(self) -> BodyReader {
-        BodyReader(self.response.into_body().into_reader())
+        BodyReader {
+            inner: self.response.into_body().into_reader(),
+            meter: PaceMeter::new(self.pace),
+            began: Instant::now(),
+        }
     }
 
     /// The whole body; one of more than `limit` bytes is an error.
@@ -57,10 +65,19 @@ impl Answer {
 }
 
 /// Reads a body. What its errors mean says [`TransportError::of_io`].
-pub struct BodyReader(ureq::BodyReader<'static>);
+pub struct BodyReader {
+    inner: ureq::BodyReader<'static>,
+    meter: PaceMeter,
+    began: Instant,
+}
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        let length = self.inner.read(buffer)?;
+        if length > 0 {
+            let paced = self.meter.received(self.began.elapsed(), length as u64);
+            paced.map_err(|slow| io::Error::new(io::ErrorKind::TimedOut, slow))?;
+        }
+        Ok(length)
     }
 }

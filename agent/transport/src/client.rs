@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
 use ureq::http::{HeaderMap, HeaderValue};
+use ureq::unversioned::transport::DefaultConnector;
 use url::Url;
 
+use crate::address::{CheckedResolver, check_literal};
 use crate::answer::Answer;
 use crate::error::{FailureKind, SettingsError, TransportError};
 use crate::proxy::Proxies;
@@ -122,6 +124,8 @@ impl Client {
             let reason = format!("the exchange took longer than {limit} s");
             return Err(TransportError::new(FailureKind::Timeout, reason).at(url));
         }
+        check_literal(url, self.shared.settings.local_addresses)
+            .map_err(|refused| TransportError::from(refused).at(url))?;
         let in_scope = request.scope.allows(url);
         let authorization = request.authorization.as_ref().filter(|_| in_scope);
         let mut head = ureq::http::Request::builder().uri(url.as_str());
@@ -136,6 +140,7 @@ impl Client {
         };
         Ok(Answer {
             response: result.map_err(|error| TransportError::of_client(&error).at(url))?,
+            pace: self.shared.settings.limits.pace,
             url: url.clone(),
             credentials_sent: authorization.is_some(),
         })
@@ -156,7 +161,13 @@ impl Client {
         };
         let build = || {
             let limits = settings.limits;
-            ureq::Agent::config_builder()
+            let resolver = CheckedResolver {
+                local: settings.local_addresses,
+                proxy: proxy
+                    .as_ref()
+                    .map(|proxy| (proxy.host().to_owned(), proxy.port())),
+            };
+            let config = ureq::Agent::config_builder()
                 .tls_config(tls.config(route.with_client_certificate))
                 .proxy(proxy)
                 .user_agent(settings.user_agent)
@@ -167,10 +178,12 @@ impl Client {
                 .timeout_connect(Some(limits.connect))
                 .timeout_per_read(Some(limits.idle))
                 .timeout_per_write(Some(limits.idle))
+                // The pace of a body is measured where it is read; a head has no such reader.
+                .timeout_recv_response(Some(limits.pace.within))
                 .max_idle_connections_per_host(2)
                 .max_idle_age(KEEP_IDLE)
-                .build()
-                .new_agent()
+                .build();
+            ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
         };
         agents.lock().entry(route).or_insert_with(build).clone()
     }

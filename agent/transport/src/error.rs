@@ -5,6 +5,7 @@ use std::io;
 
 use url::Url;
 
+use crate::address::AddressRefused;
 use crate::redact::host_and_port;
 
 /// Why no answer came, or not all of it.
@@ -36,6 +37,8 @@ pub enum FailureKind {
     NotHttp,
     /// The answer is longer than allowed.
     TooLarge,
+    /// The host has an address that is not connected to.
+    Address,
 }
 
 impl FailureKind {
@@ -48,7 +51,8 @@ impl FailureKind {
             | Self::ClientCertificate
             | Self::Redirect
             | Self::NotHttp
-            | Self::TooLarge => false,
+            | Self::TooLarge
+            | Self::Address => false,
         }
     }
 }
@@ -113,6 +117,9 @@ impl TransportError {
             ureq::Error::Protocol(error) => {
                 Self::new(FailureKind::NotHttp, format!("not HTTP: {error}"))
             }
+            ureq::Error::Other(other) if other.is::<AddressRefused>() => {
+                Self::new(FailureKind::Address, other.to_string())
+            }
             ureq::Error::BadUri(_) => Self::new(FailureKind::NotHttp, "not a URL to ask"),
             ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {
                 Self::new(FailureKind::NotHttp, error.to_string())
@@ -135,6 +142,12 @@ impl TransportError {
             }
             _ => Self::new(FailureKind::Unreachable, error.to_string()),
         }
+    }
+}
+
+impl From<AddressRefused> for TransportError {
+    fn from(refused: AddressRefused) -> Self {
+        Self::new(FailureKind::Address, refused.to_string())
     }
 }
 

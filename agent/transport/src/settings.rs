@@ -4,6 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::address::LocalAddresses;
+use crate::pace::Pace;
+
 /// How to talk to a server. Two servers with equal settings share a client and its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientSettings {
@@ -17,6 +20,8 @@ pub struct ClientSettings {
     pub proxy: Option<ProxySettings>,
     /// Time limits.
     pub limits: Limits,
+    /// Whether servers on the machine itself may be asked.
+    pub local_addresses: LocalAddresses,
 }
 
 /// Which server certificates are accepted.
@@ -78,15 +83,23 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest duration of one exchange altogether.
     pub total: Duration,
+    /// Least progress of an answer.
+    pub pace: Pace,
+}
+
+impl Limits {
+    /// Five minutes for an exchange that makes progress.
+    pub const DEFAULT: Self = Self {
+        connect: Duration::from_secs(10),
+        idle: Duration::from_secs(30),
+        total: Duration::from_mins(5),
+        pace: Pace::DEFAULT,
+    };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            idle: Duration::from_secs(30),
-            total: Duration::from_mins(15),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -108,6 +121,7 @@ mod tests {
                 no_proxy: String::new(),
             }),
             limits: Limits::default(),
+            local_addresses: LocalAddresses::Refused,
         };
         let shown = format!("{settings:?}");
         assert!(!shown.contains("s3cret"), "{shown}");

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use gitops_transport::authorization::bearer;
 use gitops_transport::http::HeaderMap;
 use gitops_transport::{
-    Client, ClientSettings, CredentialScope, FailureKind, Limits, RedirectRules, Request, Trust,
+    Client, ClientSettings, CredentialScope, FailureKind, Limits, LocalAddresses, Pace,
+    RedirectRules, Request, Trust,
 };
 use url::Url;
 
@@ -101,6 +102,7 @@ fn client(limits: Limits) -> Client {
         client_certificate: None,
         proxy: None,
         limits,
+        local_addresses: LocalAddresses::Allowed,
     })
     .unwrap()
 }
@@ -219,4 +221,79 @@ fn a_refused_connection_is_temporary() {
         error.is_temporary() && error.reason.contains("refused"),
         "{error}"
     );
+}
+
+#[test]
+fn local_servers_are_refused_before_anything_is_sent() {
+    let server = Server::start(|_| Some(ok("secret")));
+    let port = server.url.port().unwrap();
+    let careful = Client::new(ClientSettings {
+        user_agent: "test",
+        trust: Trust::System,
+        client_certificate: None,
+        proxy: None,
+        limits: Limits::default(),
+        local_addresses: LocalAddresses::Refused,
+    })
+    .unwrap();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let request = Request {
+            url: Url::parse(&format!("http://{host}:{port}/x")).unwrap(),
+            ..server.request("x", None)
+        };
+        let error = careful.send(&request).err().unwrap();
+        assert_eq!(error.kind, FailureKind::Address, "{host}: {error}");
+        assert!(!error.is_temporary());
+    }
+    assert_eq!(server.seen(), []);
+}
+
+#[test]
+fn a_redirect_to_a_metadata_address_is_refused_even_with_local_addresses() {
+    let server = Server::start(|_| Some(moved(302, "http://169.254.169.254/latest/meta-data")));
+    let error = client(Limits::default())
+        .follow(&server.request("x", None), &RULES)
+        .err()
+        .unwrap();
+    assert_eq!(error.kind, FailureKind::Address, "{error}");
+    assert!(error.host.starts_with("169.254."), "{error:?}");
+}
+
+#[test]
+fn an_answer_that_trickles_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    std::thread::spawn(move || {
+        let Some(mut stream) = listener.incoming().flatten().next() else {
+            return;
+        };
+        let _ = read(&stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        // One byte per write, until the client has had enough.
+        while stream.write_all(b"x").and_then(|()| stream.flush()).is_ok() {
+            std::thread::yield_now();
+        }
+    });
+    // More than any server sends in the window.
+    let client = client(Limits {
+        pace: Pace {
+            bytes: u64::MAX,
+            within: Duration::from_secs(1),
+        },
+        ..Limits::default()
+    });
+    let request = Request {
+        scope: CredentialScope::of(url.clone()),
+        url,
+        headers: HeaderMap::new(),
+        authorization: None,
+        body: None,
+        deadline: Instant::now() + Duration::from_mins(5),
+    };
+    let error = client
+        .send(&request)
+        .and_then(|answer| answer.read(u64::MAX))
+        .unwrap_err();
+    assert_eq!(error.kind, FailureKind::Timeout, "{error}");
+    assert!(error.reason.contains("bytes came in"), "{error}");
 }

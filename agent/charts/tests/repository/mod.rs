@@ -62,6 +62,7 @@ pub(crate) fn with_credentials(mut repository: ChartRepository) -> ChartReposito
 pub(crate) fn fetcher(directory: &TempDir, max_age: Duration) -> ChartFetcher {
     ChartFetcher::new(FetcherConfig {
         max_age,
+        local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     })
     .unwrap()

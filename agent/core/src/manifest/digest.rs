@@ -27,6 +27,17 @@ pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     short_hex(&hasher.finalize())
 }
 
+/// The whole SHA-256 over `parts` in lower-case hexadecimal, for identities that somebody may want to
+/// be taken for.
+pub fn sha256_of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hex::encode(hasher.finalize())
+}
+
 fn short_hex(bytes: &[u8]) -> String {
     hex::encode(&bytes[..8])
 }

@@ -192,6 +192,10 @@ reasons! {
         last_known: Option<String>,
     }
 
+    /// A server is still being asked for a repository or chart that was never had. Nothing has failed.
+    "Wait; if it stays, look at the server's answers, or set depth in the repository Secret of a large one."
+    RepositoryFetching { detail: String }
+
     /// The repository or registry has no such chart or version.
     "Correct chart or targetRevision; the message names the versions that are there."
     ChartNotFound { detail: String }

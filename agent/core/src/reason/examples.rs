@@ -118,6 +118,9 @@ fn sources() -> Vec<Reason> {
             detail: of("the mirror of REPOSITORY is damaged; the next fetch replaces it"),
             last_known: None,
         },
+        Reason::RepositoryFetching {
+            detail: of("fetching REPOSITORY since 2026-07-01T09:30:00Z; it goes on by itself"),
+        },
         Reason::ChartNotFound {
             detail: "chart web 9.x not found in https://charts.example; newest is 1.0.0".into(),
         },

@@ -16,6 +16,7 @@ impl fmt::Display for Reason {
             Self::SpecInvalid { detail }
             | Self::ProjectDenies { detail }
             | Self::ProjectUnusable { detail }
+            | Self::RepositoryFetching { detail }
             | Self::ChartNotFound { detail }
             | Self::ChartInvalid { detail }
             | Self::PathMissing { detail }

@@ -10,6 +10,7 @@ use gitops_transport::http::HeaderMap;
 use gitops_transport::{Answer, BodyReader, TransportError};
 
 use super::client::HttpClient;
+use crate::allowance::Allowance;
 use crate::failure::{Failure, FailureSlot};
 
 /// A POST in its stages: collected, sent when its answer is first read (requests are small: names
@@ -29,39 +30,34 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// The stage once the server answers with the refs or the capabilities it has.
-    pub(crate) fn listing(answer: Answer) -> Self {
-        Self::answered(answer, MAX_LISTING)
-    }
-
-    fn answered(answer: Answer, limit: u64) -> Self {
+    /// The stage once the server answers.
+    pub(crate) fn answered(answer: Answer, allowance: Allowance) -> Self {
         Self::Streaming {
             headers: header_lines(answer.headers()),
             body: Limited {
                 inner: answer.into_reader(),
-                left: limit,
+                allowance,
             },
         }
     }
 }
 
-/// The body of an answer up to a number of bytes; more is an error.
+/// The body of an answer, as far as it is taken.
 pub(crate) struct Limited {
     inner: BodyReader,
-    left: u64,
+    allowance: Allowance,
 }
 
-/// Longest list of refs taken, in bytes: it is held in memory, and a million refs fit.
-const MAX_LISTING: u64 = 96 * 1024 * 1024;
+/// Wraps the failure of a read for what lies between.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is not taken")]
+struct NotTaken(Failure);
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
-            io::Error::other(format!(
-                "its list of refs is longer than {MAX_LISTING} bytes"
-            ))
-        })?;
+        let taken = self.allowance.take(length);
+        taken.map_err(|failure| io::Error::other(NotTaken(failure)))?;
         Ok(length)
     }
 }
@@ -87,8 +83,6 @@ pub(crate) struct Part {
     position: usize,
 }
 
-/// What a request for refs holds.
-const LIST_COMMAND: &[u8] = b"command=ls-refs";
 /// Size of one read of an answer.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -126,19 +120,15 @@ impl Part {
             let url = url::Url::parse(&url).map_err(io::Error::other)?;
             let answer = client.post(url, headers, &body);
             let answer = answer.map_err(|failure| self.record(failure))?;
-            let listing = body
-                .windows(LIST_COMMAND.len())
-                .any(|window| window == LIST_COMMAND);
-            // A pack goes to disk as it comes and needs no limit here.
-            *stage = if listing {
-                Stage::listing(answer)
-            } else {
-                Stage::answered(answer, u64::MAX)
-            };
+            *stage = Stage::answered(answer, client.allowance.clone());
         }
         match read(&mut stage) {
             Err(error) if self.failure.borrow().is_none() => {
-                Err(self.record(TransportError::of_io(&error).into()))
+                let not_taken = error.get_ref().and_then(|it| it.downcast_ref::<NotTaken>());
+                Err(self.record(match not_taken {
+                    Some(NotTaken(failure)) => failure.clone(),
+                    None => TransportError::of_io(&error).into(),
+                }))
             }
             result => result,
         }

@@ -15,6 +15,7 @@ use gix::error::{ErrorExt as _, message};
 use url::Url;
 
 use crate::access::{Credentials, RepositoryAccess};
+use crate::allowance::Allowance;
 use crate::error::GitError;
 use crate::failure::{Failure, FailureSlot};
 
@@ -42,6 +43,7 @@ pub(crate) fn client(access: &RepositoryAccess, url: &str) -> Result<Client, Git
         client_certificate: access.client_certificate.clone(),
         proxy: access.proxy.clone(),
         limits: access.limits,
+        local_addresses: access.local_addresses,
     };
     CLIENTS.get(&settings).map_err(|error| {
         let (url, reason) = (url.to_owned(), error.to_string());
@@ -64,6 +66,8 @@ pub(crate) struct HttpClient {
     pub(super) redirected: Option<String>,
     deadline: Instant,
     pub(super) failure: FailureSlot,
+    /// How much of answers is taken.
+    pub(super) allowance: Allowance,
 }
 
 impl HttpClient {
@@ -74,6 +78,7 @@ impl HttpClient {
         credentials: &Credentials,
         user_information: Option<&(String, String)>,
         failure: FailureSlot,
+        allowance: Allowance,
     ) -> Result<Self, Failure> {
         let authorization = match credentials {
             Credentials::Basic { username, password } => basic(username, password),
@@ -91,6 +96,7 @@ impl HttpClient {
             authorization,
             redirected: None,
             failure,
+            allowance,
         })
     }
 
@@ -151,12 +157,15 @@ fn accept(answer: Answer) -> Result<Answer, Failure> {
     if status.as_u16() == 200 {
         return Ok(answer);
     }
+    // What a server says to somebody it does not know is not repeated: the URL may lead to any server
+    // near the agent, and whoever wrote it would read there with the agent's eyes.
+    let may_be_shown = answer.credentials_sent;
     let plain_text = answer
         .headers()
         .get("content-type")
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let mut page = String::new();
-    if plain_text {
+    if plain_text && may_be_shown {
         // Only to explain the status better: an unreadable page changes nothing.
         let _ = answer
             .into_reader()

@@ -41,7 +41,10 @@ impl Http for HttpClient {
         let tail = url.strip_prefix(base_url).unwrap_or(url);
         let answer = self.get_following(url, tail, read_headers(headers));
         let answer = answer.map_err(|failure| self.fail(failure))?;
-        let stage = Rc::new(RefCell::new(Stage::listing(answer)));
+        let stage = Rc::new(RefCell::new(Stage::answered(
+            answer,
+            self.allowance.clone(),
+        )));
         let part = || Part::new(&stage, &self.failure);
         Ok(GetResponse {
             headers: Headers(part()),

@@ -168,7 +168,7 @@ fn damage_is_remembered_across_restarts_and_survives_an_unreachable_server() {
     });
     let access = || RepositoryAccess {
         url: server.url("repo.git"),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     };
     origin.open(access()).fetch(&main_branch()).unwrap();
     fs::write(generation(&origin).join("gitops-damaged"), "a test says so").unwrap();
@@ -264,7 +264,7 @@ fn a_connection_cut_in_the_middle_of_a_pack_leaves_the_mirror_usable() {
     });
     let mirror = origin.open(RepositoryAccess {
         url: server.url("repo.git"),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     });
     mirror.fetch(&main_branch()).unwrap();
     for n in 0..100 {
@@ -296,7 +296,7 @@ fn a_connection_cut_in_the_middle_of_a_pack_leaves_the_mirror_usable() {
         &origin.root().join("again"),
         RepositoryAccess {
             url: restarted.url("repo.git"),
-            ..RepositoryAccess::default()
+            ..crate::local::local()
         },
     )
     .unwrap();

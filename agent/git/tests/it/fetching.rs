@@ -10,7 +10,7 @@ use crate::origin::Origin;
 fn http_access(server: &HttpServer) -> RepositoryAccess {
     RepositoryAccess {
         url: server.url("repo.git"),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     }
 }
 

@@ -37,7 +37,7 @@ fn ssh_without_a_server_reports_what_ssh_said() {
     let access = RepositoryAccess {
         url: format!("ssh://git@127.0.0.1:{}/repo.git", free_port()),
         credentials: Credentials::SshKey(pem.into()),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     };
     let error = Mirror::open(directory.path(), access)
         .unwrap()
@@ -133,7 +133,7 @@ fn fetches_over_ssh_with_its_own_key_and_known_hosts() {
         ),
         credentials: Credentials::SshKey(key.clone()),
         known_hosts: known(&server.host_key),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     };
     let list = |access: RepositoryAccess| {
         let directory = tempfile::tempdir_in(origin.root()).unwrap();

@@ -41,7 +41,7 @@ fn measure() {
     let server = HttpServer::plain(origin.root());
     let mirror = origin.open(RepositoryAccess {
         url: server.url("repo.git"),
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     });
     println!("before: {}", peak_memory());
     let main = [Want::Ref("refs/heads/main".into())];

@@ -12,7 +12,7 @@ use crate::origin::Origin;
 fn access(url: String) -> RepositoryAccess {
     RepositoryAccess {
         url,
-        ..RepositoryAccess::default()
+        ..crate::local::local()
     }
 }
 
@@ -64,14 +64,16 @@ fn basic_and_bearer_credentials() {
         .replace("http://", "http://ada:pa%3Ass%2Fword@");
     assert_eq!(list(&origin, access(inline)).unwrap(), 1);
 
-    for wrong in [with("s3cret-wrong"), access(server.url("repo.git"))] {
+    // What a server says is repeated to whom it knows, or should know.
+    for (wrong, said) in [
+        (with("s3cret-wrong"), true),
+        (access(server.url("repo.git")), false),
+    ] {
         let error = list(&origin, wrong).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(matches!(error, GitError::Authentication { .. }), "{text}");
-        assert!(
-            text.contains("401") && text.contains("Access denied") && !text.contains("s3cret"),
-            "{text}"
-        );
+        assert!(text.contains("401") && !text.contains("s3cret"), "{text}");
+        assert_eq!(text.contains("Access denied"), said, "{text}");
     }
 
     let server = HttpServer::deciding(origin.root(), wants("Bearer t0ken-abc".into()));

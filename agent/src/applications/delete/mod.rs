@@ -86,8 +86,8 @@ pub(crate) async fn delete(
         ))
         .await;
     }
-    if prepare::awaits_next_owners(controller, known, key, app).await {
-        return Requeue::AwaitChange;
+    if let Some(requeue) = prepare::awaits_next_owners(controller, known, key, app).await {
+        return requeue;
     }
     let mut deletion = Box::pin(prepare::prepare(controller, key, app, cluster, cache)).await;
     let mut last = Vec::new();

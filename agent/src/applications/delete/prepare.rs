@@ -19,6 +19,7 @@ use crate::applications::controller::Controller;
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::permission;
+use crate::applications::requeue::Requeue;
 use crate::cluster::Cluster;
 use crate::clusters::UnknownCluster;
 
@@ -62,16 +63,17 @@ pub(super) async fn find_objects(
 }
 
 /// Whether another application has still to look at the commit that deleted this one: it may want
-/// its objects. A repository that cannot be read holds nothing up.
+/// its objects. A repository that cannot be read holds nothing up, one that is still being fetched does:
+/// `None` goes on, else this is when to look again.
 pub(super) async fn awaits_next_owners(
     controller: &Controller,
     cluster: Option<&Cluster>,
     key: &AppKey,
     app: &Application,
-) -> bool {
+) -> Option<Requeue> {
     let instance = controller.configuration.instance(key);
     if cluster.is_none_or(|cluster| cluster.index.tracked(&instance).is_empty()) {
-        return false;
+        return None;
     }
     let sources = app.spec.effective_sources();
     controller.sources.follow(key, &app.spec);
@@ -79,13 +81,17 @@ pub(super) async fn awaits_next_owners(
         .sources
         .resolve(&app.spec, sources, false, &mut BTreeSet::new())
         .await;
-    let Ok(found) = found else { return false };
+    let found = match found {
+        Ok(found) => found,
+        Err(error) if error.is_fetching() => return Some(Requeue::FETCHING),
+        Err(_) => return None,
+    };
     let revisions: Vec<String> = found.into_iter().map(|found| found.revision).collect();
     let behind = handover::unobserved_apps(controller, key, sources, &revisions);
     if !behind.is_empty() {
         tracing::debug!(application = %key, ?behind, "deletion waits for other applications to observe the revision");
     }
-    !behind.is_empty()
+    (!behind.is_empty()).then_some(Requeue::AwaitChange)
 }
 
 /// Everything that is decided upon.

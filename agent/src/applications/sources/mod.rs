@@ -11,6 +11,7 @@ pub(crate) mod resolved;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
 use gitops_charts::ChartArchive;
@@ -30,6 +31,10 @@ use crate::repositories::charts::{ChartQuery, Charts};
 use crate::repositories::manager::{Followed, RepositoryManager};
 use crate::repositories::trees::ChartTree;
 use crate::settings::CurrentSettings;
+
+/// How long a reconciliation waits for a server: most answer sooner, and a worker that waits works for
+/// nobody else.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Repositories, and the renderer of what they hold.
 pub(crate) struct Sources {
@@ -73,9 +78,23 @@ impl Sources {
     }
 
     /// Looks every source up that the project allows. `refresh` asks the servers again. A source whose server could not be
-    /// asked is the commit known last, and a condition says so.
+    /// asked is the commit known last, and a condition says so. A server that takes its time is not
+    /// waited for ([`SourceError::is_fetching`]): others wait for this worker.
     pub(crate) async fn resolve(
         &self,
+        spec: &ApplicationSpec,
+        sources: &[ApplicationSource],
+        refresh: bool,
+        conditions: &mut BTreeSet<Condition>,
+    ) -> Result<Vec<ResolvedSource>, ReconcileError> {
+        self.resolve_within(PATIENCE, spec, sources, refresh, conditions)
+            .await
+    }
+
+    /// As [`Self::resolve`], waiting for servers until `patience` after they were first asked.
+    pub(crate) async fn resolve_within(
+        &self,
+        patience: Duration,
         spec: &ApplicationSpec,
         sources: &[ApplicationSource],
         refresh: bool,
@@ -90,7 +109,7 @@ impl Sources {
                 let access = credentials.git(permit, project);
                 let checkout = self
                     .repositories
-                    .checkout(&access, &target(source), refresh)
+                    .checkout(&access, &target(source), refresh, patience)
                     .await
                     .map_err(SourceError::from)?;
                 if let Some(reason) = &checkout.stale {
@@ -114,7 +133,9 @@ impl Sources {
                     chart: source.chart.clone(),
                     version: source.target_revision.clone(),
                 };
-                let archive = self.chart(&query, refresh).await?;
+                let interval = self.repositories.interval();
+                let archive = self.charts.get(&query, refresh, interval, patience).await;
+                let archive = archive.map_err(SourceError::from)?;
                 ResolvedSource {
                     spec: source.clone(),
                     revision: archive.version.clone(),
@@ -133,7 +154,7 @@ impl Sources {
         refresh: bool,
     ) -> Result<Arc<ChartArchive>, SourceError> {
         let interval = self.repositories.interval();
-        Ok(self.charts.get(query, refresh, interval).await?)
+        Ok(self.charts.get(query, refresh, interval, PATIENCE).await?)
     }
 }
 

@@ -16,6 +16,7 @@ impl SourceError {
         match self {
             Self::Git(error) => of_repository(error, None),
             Self::Chart(error) => of_chart(error, detail),
+            Self::Fetching(_) => Reason::RepositoryFetching { detail },
             Self::Dependency { .. } => Reason::ChartInvalid { detail },
             Self::Spec(_) => Reason::SpecInvalid { detail },
             Self::Render(error) => of_render(error, detail),
@@ -30,6 +31,7 @@ pub(super) fn of_repository(error: &RepositoryError, last_known: Option<String>)
     match error {
         RepositoryError::Git(error) => of_git(error, detail, last_known),
         RepositoryError::RevisionNotFound { .. } => Reason::RevisionUnknown { detail, last_known },
+        RepositoryError::Fetching(_) => Reason::RepositoryFetching { detail },
         RepositoryError::Interrupted(_) => Reason::RepositoryFailed { detail, last_known },
     }
 }
@@ -59,7 +61,9 @@ fn of_chart(error: &ChartError, detail: String) -> Reason {
         ChartError::ChartNotFound { .. } | ChartError::VersionNotFound { .. } => {
             Reason::ChartNotFound { detail }
         }
-        ChartError::Unauthorized { .. } => Reason::RepositoryAccessDenied { detail, last_known },
+        ChartError::Unauthorized { .. } | ChartError::CredentialsWithheld { .. } => {
+            Reason::RepositoryAccessDenied { detail, last_known }
+        }
         ChartError::Unreachable { .. } => Reason::RepositoryUnreachable { detail, last_known },
         _ => Reason::ChartInvalid { detail },
     }

@@ -181,6 +181,11 @@ pub(crate) async fn sync(
             let planned = PlannedSync::new(planned.request, &other);
             (other, planned)
         }
+        // The operation stays as it is, and goes on when the answer is there.
+        Err(error) if error.is_fetching() => {
+            draft.fetching = true;
+            return Ok(app_state);
+        }
         Err(error) => {
             let request = &planned.request;
             let refused = request.refused(&error.reason(), Timestamp::now());

@@ -230,6 +230,7 @@ fn classify(reason: &Reason, of_spec: bool) -> (&'static str, &'static str) {
         reason::Code::RepositoryNotFound => "there is no such repository",
         reason::Code::RepositoryUnreachable => "the repository cannot be reached",
         reason::Code::RepositoryFailed => "the repository cannot be read",
+        reason::Code::RepositoryFetching => "the repository is still being fetched",
         reason::Code::ChartNotFound => "there is no such chart or version",
         reason::Code::ChartInvalid => "its chart cannot be used",
         reason::Code::RevisionUnknown => "there is no such revision",

@@ -189,10 +189,18 @@ async fn an_agent_that_is_told_to_stop_ends_well() {
 async fn a_server_that_hangs_holds_up_nobody_else() {
     let world = World::new("hanging").await;
     let repo = world.repo("config");
-    repo.write("a.yaml", &config_map("settings", "one"));
+    // More than there are workers.
+    let names: Vec<String> = (0..10).map(|number| format!("stuck-{number}")).collect();
+    for name in &names {
+        repo.write(&format!("{name}/a.yaml"), &config_map(name, "one"));
+    }
     let servers = &Environment::get().servers;
     servers.hang(repo.name());
-    let stuck = world.app("stuck").repo(&repo).automated().create().await;
+    let mut stuck = Vec::new();
+    for name in &names {
+        let app = world.app(name).repo(&repo).automated();
+        stuck.push(app.set("/spec/source/path", json!(name)).create().await);
+    }
     let mut others = Vec::new();
     for number in 0..12 {
         let other = world.repo(&format!("other-{number}"));
@@ -209,7 +217,9 @@ async fn a_server_that_hangs_holds_up_nobody_else() {
         app.synced().await;
     }
     servers.back(repo.name());
-    stuck.synced().await;
+    for app in &stuck {
+        app.synced().await;
+    }
 }
 
 #[tokio::test]
