@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use gitops_core::compare::comparison::Comparison;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::project::DeniedObject;
 use gitops_core::report::status::Compared;
 
 use crate::applications::sources::rendered::RenderedApp;
@@ -17,6 +18,8 @@ pub(crate) struct AppState {
     pub(crate) comparison: Comparison,
     /// Records of live objects among them.
     pub(crate) live: HashMap<ObjectKey, LiveObject>,
+    /// Objects and hooks that the project does not allow.
+    pub(crate) denied: Vec<DeniedObject>,
     /// Fields of objects that differ and are ignored.
     pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
 }

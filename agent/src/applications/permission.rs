@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
 use gitops_core::manifest::desired::DesiredSet;
-use gitops_core::project::{Gate, ProjectRules, SourcePermit};
+use gitops_core::project::{DeniedObject, Gate, ProjectRules, SourcePermit};
 use gitops_core::source;
 
 use crate::app_key::AppKey;
@@ -56,24 +56,28 @@ pub(crate) fn sources(
         .map_err(ReconcileError::SpecDenied)
 }
 
-/// Checks every object and hook, and all repositories they were made from, before anything is
-/// applied.
-pub(crate) fn check(
+/// What the project does not allow of manifests, before anything of them is applied.
+///
+/// # Errors
+/// When it does not allow a repository they were made from.
+pub(crate) fn denied(
     configuration: &Configuration,
     spec: &ApplicationSpec,
     repositories: &[String],
     desired: &DesiredSet,
-) -> Result<(), ReconcileError> {
+) -> Result<Vec<DeniedObject>, ReconcileError> {
     let rules = rules(configuration, spec)?;
-    let sources = repositories.iter().map(|url| rules.permits_source(url));
-    let denied = sources.filter_map(|verdict| Some(verdict.err()?.to_string()));
-    let mut denials: Vec<String> = denied.collect();
-    denials.extend(rules.denied_objects(&spec.destination, desired));
-    if denials.is_empty() {
-        Ok(())
-    } else {
-        Err(ReconcileError::Denied(denials))
+    for url in repositories {
+        let permit = rules.permits_source(url);
+        permit.map_err(|denial| ReconcileError::Denied(vec![denial.to_string()]))?;
     }
+    Ok(rules.denied_objects(&spec.destination, desired))
+}
+
+/// The same as an error.
+pub(crate) fn refusal(denied: &[DeniedObject]) -> Option<ReconcileError> {
+    let texts: Vec<String> = denied.iter().map(|object| object.why.clone()).collect();
+    (!texts.is_empty()).then_some(ReconcileError::Denied(texts))
 }
 
 /// What an application may change now that was made from these repositories.

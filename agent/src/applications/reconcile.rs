@@ -27,6 +27,7 @@ use crate::applications::delete::delete;
 use crate::applications::draft::{HoldState, StatusDraft};
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
+use crate::applications::permission;
 use crate::applications::policy::{automated, automated_retry};
 use crate::applications::report::reporter::HandledRequests;
 use crate::applications::report::{commits, notes};
@@ -157,7 +158,12 @@ async fn look(
     draft.asks_admission = admission::is_due(draft.refresh.is_some(), cache);
     let wanted = render(context, draft, cache, sources).await?;
     keep_finalizers(context, &wanted.desired.hooks).await;
-    comparison::compare(context, draft, wanted).await
+    let app_state = comparison::compare(context, draft, wanted).await?;
+    let denied = permission::refusal(&app_state.denied);
+    draft
+        .conditions
+        .extend(denied.iter().map(ReconcileError::condition));
+    Ok(app_state)
 }
 
 /// What Git says at the tracked revision, or at the one that is held instead.
@@ -228,10 +234,13 @@ async fn act(
     let spec = &context.app.spec;
     window::note(context, draft);
     let asked = pending_prune_approval(context, draft, &app_state);
+    // What the agent does by itself it does as a whole or not at all; what a person asks for is
+    // refused by itself.
+    let denied = !app_state.denied.is_empty();
     let waits = handover::awaits_handover(context, draft, &app_state);
     let in_progress = if waits { None } else { in_progress(draft) };
     match asked {
-        Some((_, Some(planned))) if !waits && in_progress.is_none() => {
+        Some((_, Some(planned))) if !waits && !denied && in_progress.is_none() => {
             return Box::pin(sync_unless_pointless(
                 context, draft, cache, app_state, planned,
             ))
@@ -254,6 +263,7 @@ async fn act(
             return Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await;
         }
         Some(InProgress::Waits(pause)) => return Ok((app_state, Requeue::After(pause))),
+        None if denied => return Ok((app_state, Requeue::AwaitChange)),
         None => {}
     }
     let now = Timestamp::now();

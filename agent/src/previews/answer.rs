@@ -91,13 +91,12 @@ pub(super) async fn preview(
     let with_ignore_rules = rendered.with_ignore_rules(&app, &from.settings.get());
     rendered.desired = with_ignore_rules.desired;
     let repositories = rendered.repositories();
-    permission::check(
-        &controller.configuration,
-        &app.spec,
-        &repositories,
-        &rendered.desired,
-    )
-    .map_err(|error| error.to_string())?;
+    let (configuration, desired) = (&controller.configuration, &rendered.desired);
+    let denied = permission::denied(configuration, &app.spec, &repositories, desired)
+        .map_err(|error| error.to_string())?;
+    if let Some(error) = permission::refusal(&denied) {
+        return Err(error.to_string());
+    }
     rendered.desired.digest().clone_into(&mut status.digest);
     status.inputs = inputs(&rendered, &found);
     status.warnings.extend(rendered.warnings.iter().cloned());

@@ -20,7 +20,7 @@ pub use self::permit::{
     DeletePermit, Gate, NoPermit, NotOwn, ReleasePermit, SourcePermit, WritePermit, not_own,
     not_own_hook,
 };
-pub use self::rules::{ProjectProblem, ProjectRules, Surroundings};
+pub use self::rules::{DeniedObject, ProjectProblem, ProjectRules, Surroundings};
 
 #[cfg(test)]
 mod tests {

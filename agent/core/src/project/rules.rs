@@ -66,6 +66,17 @@ pub enum ProjectProblem {
     },
 }
 
+/// An object of an application that its project does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeniedObject {
+    /// Identity; of a hook that is named anew for each run, the beginning of the name.
+    pub key: ObjectKey,
+    /// It is a hook.
+    pub is_hook: bool,
+    /// File and line, and the rule.
+    pub why: String,
+}
+
 /// The rules of one project, as they are in force.
 #[derive(Clone, Debug)]
 pub struct ProjectRules {
@@ -181,23 +192,27 @@ impl ProjectRules {
         kinds::permits(&self.spec, &self.name, destination, key)
     }
 
-    /// Why the project does not allow a set of objects and hooks, one text for each that it does
-    /// not. What is of a kind the cluster does not serve yet is judged when it does.
+    /// The objects and hooks of a set that the project does not allow. What is of a kind the cluster
+    /// does not serve yet is judged when it does.
     pub fn denied_objects(
         &self,
         destination: &ApplicationDestination,
         desired: &DesiredSet,
-    ) -> Vec<String> {
+    ) -> Vec<DeniedObject> {
         let objects = desired.objects.values();
-        let objects = objects.map(|object| (object, &object.key));
+        let objects = objects.map(|object| (object, &object.key, false));
         let hooks = desired.hooks.iter().filter(|hook| !hook.phases.is_empty());
-        let hooks = hooks.map(|hook| (&hook.object, &hook.key));
+        let hooks = hooks.map(|hook| (&hook.object, &hook.key, true));
         objects
             .chain(hooks)
-            .filter(|(object, _)| object.kind_known)
-            .filter_map(|(object, key)| {
+            .filter(|(object, ..)| object.kind_known)
+            .filter_map(|(object, key, is_hook)| {
                 let denial = self.permits_object(destination, key).err()?;
-                Some(format!("{}: {denial}", object.origin))
+                Some(DeniedObject {
+                    key: key.clone(),
+                    is_hook,
+                    why: format!("{}: {denial}", object.origin),
+                })
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! Comparing one application: making sure that the records say enough, and asking the API server
 //! where they cannot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use gitops_api::Application;
@@ -11,6 +11,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::project::{DeniedObject, not_own};
 use gitops_core::report::status::identity;
 
 use crate::applications::app_state::AppState;
@@ -38,7 +39,7 @@ pub(crate) async fn compare(
 ) -> Result<AppState, ReconcileError> {
     let cluster = &*context.cluster;
     register(context, draft, &wanted);
-    permission::check(
+    let denied = permission::denied(
         &context.controller.configuration,
         &context.app.spec,
         &wanted.repositories,
@@ -68,9 +69,10 @@ pub(crate) async fn compare(
         .watches
         .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
         .await;
-    probe(cluster, &wanted).await?;
+    probe(cluster, &wanted, &denied).await?;
     probe_leftovers(context, draft, &wanted).await;
-    let (mut comparison, live) = judge(context, &wanted.desired)?;
+    let (mut comparison, mut live) = judge(context, &wanted.desired)?;
+    hide(&denied, &context.instance, &mut comparison, &mut live);
     admission::invalidate(context, draft, &wanted.desired, &mut comparison);
     confirm(context, draft, &wanted.desired, &mut comparison, &live).await?;
     let ignored = ignored(cluster, &wanted.desired);
@@ -78,8 +80,26 @@ pub(crate) async fn compare(
         wanted,
         comparison,
         live,
+        denied,
         ignored,
     })
+}
+
+/// What the project does not allow and another one made is none of the application's business: it
+/// learns neither that it is there nor how it stands.
+fn hide(
+    denied: &[DeniedObject],
+    instance: &str,
+    comparison: &mut Comparison,
+    live: &mut HashMap<ObjectKey, LiveObject>,
+) {
+    for object in denied.iter().filter(|object| !object.is_hook) {
+        let found = live.get(&object.key);
+        if found.is_none_or(|found| not_own(found, instance).is_some()) {
+            live.remove(&object.key);
+            comparison.insert(object.key.clone(), State::Missing);
+        }
+    }
 }
 
 /// Takes note of what an application wants now; whoever wants what it gives up may have it.
@@ -154,12 +174,18 @@ pub(crate) fn judge(
 }
 
 /// Looks up objects nobody marked yet.
-async fn probe(cluster: &Cluster, wanted: &RenderedApp) -> Result<(), ReconcileError> {
+async fn probe(
+    cluster: &Cluster,
+    wanted: &RenderedApp,
+    denied: &[DeniedObject],
+) -> Result<(), ReconcileError> {
+    let denied: HashSet<&ObjectKey> = denied.iter().map(|object| &object.key).collect();
     let unknown: Vec<_> = wanted
         .desired
         .objects
         .values()
         .filter(|object| object.kind_known && cluster.index.is_unprobed(&object.key))
+        .filter(|object| !denied.contains(&object.key))
         .cloned()
         .collect();
     let results: Vec<_> = stream::iter(unknown)

@@ -115,6 +115,9 @@ pub(crate) async fn advance(
         run,
     };
     let ending = if let Some(failure) = request.refusal(&sync.app_state) {
+        // What an earlier pass began may have come to be denied since.
+        sync.live_hooks = hooks::live(&context.cluster, &sync.app_state, &sync.run);
+        sync.terminate().await;
         SyncOutcome::Failed(failure)
     } else if request.dry_run {
         let record = &mut sync.record;

@@ -105,7 +105,7 @@ fn with_retry(
     let failed = state.phase.is_completed() && !state.phase.is_successful();
     let ended = matches!(
         reason::of_operation(&state),
-        Reason::Terminated {} | Reason::SyncTimeout { .. }
+        Reason::Terminated {} | Reason::SyncTimeout { .. } | Reason::ProjectDenies { .. }
     );
     if !failed || request.is_automated() || ended {
         return state;

@@ -11,6 +11,7 @@ use gitops_api::{
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::project::DeniedObject;
 use gitops_core::reason;
 use gitops_core::reason::{Names, Reason};
 use gitops_core::report::status::seconds;
@@ -20,6 +21,7 @@ use gitops_core::sync::plan::{Plan, Policy, plan};
 use jiff::Timestamp;
 
 use crate::applications::app_state::AppState;
+use crate::applications::permission;
 use crate::applications::policy::allow_empty;
 
 /// What to sync, and who wants it.
@@ -238,6 +240,9 @@ impl Request {
         if sync.is_some_and(|sync| !sync.manifests.is_empty()) {
             return Some(Reason::ManifestsUnsupported {});
         }
+        if let Some(error) = permission::refusal(&self.denied(app_state)) {
+            return Some(error.reason());
+        }
         if !self.options.fail_on_shared_resource {
             return None;
         }
@@ -248,6 +253,18 @@ impl Request {
         });
         let objects = Names::of(shared);
         (!objects.is_empty()).then_some(Reason::SharedResourceRefused { objects })
+    }
+
+    /// What of it the project does not allow.
+    fn denied(&self, app_state: &AppState) -> Vec<DeniedObject> {
+        let keys = app_state.denied.iter().map(|object| &object.key);
+        let selected = self.selection(keys);
+        let concerned = app_state.denied.iter().filter(|object| {
+            let hook = object.is_hook && self.runs_hooks();
+            let selected = selected.as_ref().is_none_or(|s| s.contains(&object.key));
+            hook || (!object.is_hook && selected)
+        });
+        concerned.cloned().collect()
     }
 
     /// The state of an operation that could not begin.

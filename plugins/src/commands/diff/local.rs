@@ -73,6 +73,7 @@ pub(super) async fn compare(
     if let Some(rules) = &installation.rules {
         let denied = rules.denied_objects(&spec.destination, &desired);
         if !denied.is_empty() {
+            let denied = denied.into_iter().map(|denied| denied.why);
             let denied = listing::shortened(denied, MAX_PROBLEMS, "; ");
             return Err(failed(&text::one_line(&denied)));
         }
