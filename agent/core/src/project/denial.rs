@@ -1,5 +1,10 @@
 //! Why a project refuses something, and the change that would allow it.
 
+use crate::glob::GlobError;
+
+/// Longest rule that is shown whole, in characters.
+const MAX_SHOWN_RULE: usize = 200;
+
 /// Why a project refuses something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -21,6 +26,24 @@ impl Denial {
         }
     }
 
+    /// A rule that cannot be read denies, because nobody can know what it was to keep away.
+    pub(super) fn unreadable(
+        project: &str,
+        what: &str,
+        field: &str,
+        rule: &str,
+        error: GlobError,
+    ) -> Self {
+        Self {
+            rule: shortened(rule),
+            message: format!(
+                "project {project} denies {what} because {} in spec.{field} of the AppProject \
+                 cannot be read: {error}",
+                shortened(rule)
+            ),
+        }
+    }
+
     pub(super) fn denied(project: &str, what: &str, field: &str, rule: &str) -> Self {
         Self {
             rule: rule.into(),
@@ -28,6 +51,13 @@ impl Denial {
                 "project {project} denies {what} by {rule} in spec.{field} of the AppProject"
             ),
         }
+    }
+}
+
+fn shortened(rule: &str) -> String {
+    match rule.char_indices().nth(MAX_SHOWN_RULE) {
+        Some((end, _)) => format!("{}…", &rule[..end]),
+        None => rule.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use gitops_api::project::AppProjectSpec;
 use gitops_api::{ApplicationDestination, constants};
 
 use super::denial::{Denial, quoted};
-use crate::glob;
+use crate::glob::{self, GlobError};
 
 /// Whether a cluster and namespace may be deployed to.
 ///
@@ -29,6 +29,22 @@ pub fn permits_destination(
     }
     let mut allowed = false;
     for entry in &spec.destinations {
+        if let Some(error) = unreadable(entry, &cluster, namespace) {
+            if [&entry.server, &entry.name, &entry.namespace]
+                .iter()
+                .any(|pattern| is_denial(pattern))
+            {
+                return Err(Denial::unreadable(
+                    project,
+                    &what,
+                    "destinations",
+                    &destination_rule(entry),
+                    error,
+                ));
+            }
+            // It allows nothing.
+            continue;
+        }
         let server = !cluster.server.is_empty() && matches_entry(&entry.server, cluster.server);
         let name = !cluster.name.is_empty() && matches_entry(&entry.name, cluster.name);
         let in_namespace = matches_entry(&entry.namespace, namespace);
@@ -102,11 +118,33 @@ fn is_denial(pattern: &str) -> bool {
     pattern.starts_with('!')
 }
 
+/// Whether an entry cannot be read, and why.
+fn unreadable(
+    entry: &ApplicationDestination,
+    cluster: &Cluster<'_>,
+    namespace: &str,
+) -> Option<GlobError> {
+    [
+        (&entry.server, cluster.server),
+        (&entry.name, cluster.name),
+        (&entry.namespace, namespace),
+    ]
+    .into_iter()
+    .find_map(|(pattern, text)| try_matches_entry(pattern, text).err())
+}
+
+/// An entry that cannot be read matches nothing here: [`unreadable`] was asked before.
 fn matches_entry(pattern: &str, text: &str) -> bool {
-    match pattern.strip_prefix('!') {
-        Some(denied) => !(denied == "*" || glob::matches(denied, text)),
-        None => pattern == "*" || glob::matches(pattern, text),
-    }
+    try_matches_entry(pattern, text).unwrap_or(false)
+}
+
+fn try_matches_entry(pattern: &str, text: &str) -> Result<bool, GlobError> {
+    let (denies, pattern) = match pattern.strip_prefix('!') {
+        Some(denied) => (true, denied),
+        None => (false, pattern),
+    };
+    let matches = pattern == "*" || glob::matches(pattern, text)?;
+    Ok(matches != denies)
 }
 
 fn destination_rule(entry: &ApplicationDestination) -> String {
@@ -228,6 +266,29 @@ mod tests {
                 expected,
                 "{rules} {cluster} {namespace} {verdict:?}"
             );
+        }
+        for unreadable in ["[", "{a", &"a".repeat(2000), &"{}".repeat(100_000)] {
+            let anywhere = json!({"server": "*", "namespace": "*"});
+            let denied = |entry: serde_json::Value| {
+                let project = spec(json!({"destinations": [anywhere, entry]}));
+                permits_destination(&project, "team", &destination(home, "shop"))
+                    .map_err(|denial| denial.message)
+            };
+            for entry in [
+                json!({"server": "*", "namespace": format!("!{unreadable}")}),
+                json!({"server": format!("!{unreadable}"), "namespace": "*"}),
+                json!({"name": format!("!{unreadable}"), "namespace": "*"}),
+                json!({"server": unreadable, "namespace": "!kube-system"}),
+            ] {
+                let message = denied(entry).unwrap_err();
+                assert!(message.contains("cannot be read"), "{message}");
+            }
+            assert_eq!(
+                denied(json!({"server": "*", "namespace": unreadable})),
+                Ok(())
+            );
+            let only = spec(json!({"destinations": [{"server": "*", "namespace": unreadable}]}));
+            assert!(permits_destination(&only, "team", &destination(home, "shop")).is_err());
         }
         let scoped = spec(json!({"destinations": [{"server": "*", "namespace": "*"}],
             "permitOnlyProjectScopedClusters": true}));

@@ -5,7 +5,7 @@ use gitops_api::project::{AppProjectSpec, ClusterResourceRule, GroupKindRule};
 
 use super::denial::{Denial, quoted};
 use super::destinations::permits_destination;
-use crate::glob;
+use crate::glob::{self, GlobError};
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::ObjectKey;
 
@@ -26,18 +26,15 @@ pub fn permits_object(
     if let Some(rule) = spec
         .namespace_resource_blacklist
         .iter()
-        .find(|r| matches_kind(r, key))
+        .find_map(|rule| Some((rule, hit(kind_patterns(rule, key))?)))
     {
+        let (rule, unreadable) = rule;
         let rule = kind_rule(&rule.group, &rule.kind);
-        return Err(Denial::denied(
-            project,
-            &what,
-            "namespaceResourceBlacklist",
-            &rule,
-        ));
+        let field = "namespaceResourceBlacklist";
+        return Err(denial(project, &what, field, &rule, unreadable));
     }
     if let Some(allowed) = &spec.namespace_resource_whitelist
-        && !allowed.iter().any(|rule| matches_kind(rule, key))
+        && !allowed.iter().any(|rule| allows(kind_patterns(rule, key)))
     {
         let rule = kind_rule(&key.group, &key.kind);
         return Err(Denial::not_allowed(
@@ -85,20 +82,17 @@ fn permits_cluster_object(
     if let Some(rule) = spec
         .cluster_resource_blacklist
         .iter()
-        .find(|r| matches_cluster(r, key))
+        .find_map(|rule| Some((rule, hit(cluster_patterns(rule, key))?)))
     {
+        let (rule, unreadable) = rule;
         let rule = cluster_rule(rule);
-        return Err(Denial::denied(
-            project,
-            &what,
-            "clusterResourceBlacklist",
-            &rule,
-        ));
+        let field = "clusterResourceBlacklist";
+        return Err(denial(project, &what, field, &rule, unreadable));
     }
     if spec
         .cluster_resource_whitelist
         .iter()
-        .any(|rule| matches_cluster(rule, key))
+        .any(|rule| allows(cluster_patterns(rule, key)))
     {
         Ok(())
     } else {
@@ -112,14 +106,57 @@ fn permits_cluster_object(
     }
 }
 
-fn matches_kind(rule: &GroupKindRule, key: &ObjectKey) -> bool {
-    glob::matches_name(&rule.group, &key.group) && glob::matches_name(&rule.kind, &key.kind)
+/// A pattern and the text it is for.
+type Pattern<'a> = (&'a str, &'a str);
+
+fn kind_patterns<'a>(rule: &'a GroupKindRule, key: &'a ObjectKey) -> [Pattern<'a>; 2] {
+    [(&rule.group, &key.group), (&rule.kind, &key.kind)]
 }
 
-fn matches_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
-    glob::matches_name(&rule.group, &key.group)
-        && glob::matches_name(&rule.kind, &key.kind)
-        && (rule.name.is_empty() || glob::matches_name(&rule.name, &key.name))
+fn cluster_patterns<'a>(rule: &'a ClusterResourceRule, key: &'a ObjectKey) -> [Pattern<'a>; 3] {
+    let name = match rule.name.as_str() {
+        "" => "*",
+        name => name,
+    };
+    [
+        (&rule.group, &key.group),
+        (&rule.kind, &key.kind),
+        (name, &key.name),
+    ]
+}
+
+/// Whether an allowing rule covers an object; one that cannot be read covers nothing.
+fn allows<const N: usize>(patterns: [Pattern<'_>; N]) -> bool {
+    patterns
+        .into_iter()
+        .all(|(pattern, text)| glob::matches_name(pattern, text).unwrap_or(false))
+}
+
+/// Whether a denying rule covers an object: a pattern that cannot be read covers everything, and is
+/// told.
+fn hit<const N: usize>(patterns: [Pattern<'_>; N]) -> Option<Option<GlobError>> {
+    let mut unreadable = None;
+    for (pattern, text) in patterns {
+        match glob::matches_name(pattern, text) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => unreadable = Some(error),
+        }
+    }
+    Some(unreadable)
+}
+
+fn denial(
+    project: &str,
+    what: &str,
+    field: &str,
+    rule: &str,
+    unreadable: Option<GlobError>,
+) -> Denial {
+    match unreadable {
+        Some(error) => Denial::unreadable(project, what, field, rule, error),
+        None => Denial::denied(project, what, field, rule),
+    }
 }
 
 fn kind_rule(group: &str, kind: &str) -> String {
@@ -145,6 +182,51 @@ mod tests {
 
     use super::*;
     use crate::project::tests::{destination, spec};
+
+    #[test]
+    fn a_kind_rule_that_cannot_be_read_denies_or_does_not_allow() {
+        let key = |kind: &str, namespace: &str| ObjectKey {
+            group: "apps".into(),
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: "a".into(),
+        };
+        let verdict = |rules: serde_json::Value, key: &ObjectKey| {
+            let mut value = rules;
+            value["destinations"] = json!([{"name": "in-cluster", "namespace": "shop"}]);
+            permits_object(
+                &spec(value),
+                "team",
+                &destination("in-cluster", "shop"),
+                key,
+            )
+            .map_err(|denial| denial.message)
+        };
+        let all = json!([{"group": "*", "kind": "*"}]);
+        for unreadable in ["[", "a\\", &"a".repeat(2000), &"{".repeat(100_000)] {
+            for (namespace, white, black) in [
+                (
+                    "shop",
+                    "namespaceResourceWhitelist",
+                    "namespaceResourceBlacklist",
+                ),
+                ("", "clusterResourceWhitelist", "clusterResourceBlacklist"),
+            ] {
+                let rule = json!([{"group": unreadable, "kind": "Deployment"}]);
+                let covered = key("Deployment", namespace);
+                let denied = verdict(json!({white: all, black: rule}), &covered).unwrap_err();
+                assert!(denied.contains("cannot be read"), "{denied}");
+                // The part that can be read still says whom it is not for.
+                let other = key("StatefulSet", namespace);
+                assert_eq!(verdict(json!({white: all, black: rule}), &other), Ok(()));
+                assert!(verdict(json!({white: rule}), &covered).is_err());
+            }
+            let rule = json!([{"group": "*", "kind": "*", "name": unreadable}]);
+            let covered = key("Deployment", "");
+            let rules = json!({"clusterResourceWhitelist": all, "clusterResourceBlacklist": rule});
+            assert!(verdict(rules, &covered).is_err());
+        }
+    }
 
     #[test]
     fn objects() {

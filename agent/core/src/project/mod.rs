@@ -11,8 +11,9 @@ pub mod windows;
 use gitops_api::project::AppProjectSpec;
 
 use self::denial::quoted;
+use crate::glob::{self, GlobError};
+use crate::mask;
 use crate::source::{has_dot_segments, normalize};
-use crate::{glob, mask};
 
 pub use self::denial::Denial;
 pub use self::destinations::permits_destination;
@@ -21,7 +22,8 @@ pub use self::kinds::{denied_objects, permits_object};
 /// Whether a repository may be used: some pattern of `sourceRepos` matches and none denies.
 ///
 /// URLs are compared normalized; `*` stays within a path segment, `**` does not, a lone `*`
-/// allows all. A pattern `!x` denies x, and allows everything else, as in Argo CD.
+/// allows all. A pattern `!x` denies x, and allows everything else, as in Argo CD. A pattern that
+/// cannot be read denies everything after `!` and allows nothing without.
 pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result<(), Denial> {
     let shown = mask::mask_text::<&str>(url, &[]);
     let what = format!("repository {shown}");
@@ -29,16 +31,28 @@ pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result
     let mut allowed = false;
     for pattern in &spec.source_repos {
         match pattern.strip_prefix('!') {
-            Some(denied) if matches_url(denied, &wanted) => {
-                return Err(Denial::denied(
-                    project,
-                    &what,
-                    "sourceRepos",
-                    &quoted(pattern),
-                ));
-            }
-            Some(_) => allowed = true,
-            None => allowed |= matches_url(pattern, &wanted),
+            Some(denied) => match matches_url(denied, &wanted) {
+                Ok(false) => allowed = true,
+                Ok(true) => {
+                    return Err(Denial::denied(
+                        project,
+                        &what,
+                        "sourceRepos",
+                        &quoted(pattern),
+                    ));
+                }
+                Err(error) => {
+                    return Err(Denial::unreadable(
+                        project,
+                        &what,
+                        "sourceRepos",
+                        &quoted(pattern),
+                        error,
+                    ));
+                }
+            },
+            // What cannot be read allows nothing.
+            None => allowed |= matches_url(pattern, &wanted).unwrap_or(false),
         }
     }
     // Such a URL names another place than the one the pattern was written for.
@@ -54,8 +68,11 @@ pub fn permits_source(spec: &AppProjectSpec, project: &str, url: &str) -> Result
     }
 }
 
-fn matches_url(pattern: &str, url: &str) -> bool {
-    pattern == "*" || glob::matches_path(&normalize(pattern), url)
+fn matches_url(pattern: &str, url: &str) -> Result<bool, GlobError> {
+    if pattern == "*" {
+        return Ok(true);
+    }
+    glob::matches_path(&normalize(pattern), url)
 }
 
 #[cfg(test)]
@@ -78,6 +95,41 @@ mod tests {
             "name"
         };
         serde_json::from_value(json!({field: cluster, "namespace": namespace})).unwrap()
+    }
+
+    #[test]
+    fn a_source_pattern_that_cannot_be_read_denies_or_does_not_allow() {
+        let url = "https://host/org/repo";
+        let long = format!("https://host/{}**", "a".repeat(2000));
+        for unreadable in [
+            long.as_str(),
+            "https://host/{{{{{org}}}}}/**",
+            "https://host/[org/**",
+            "https://host/{org",
+        ] {
+            let denial = |patterns: &[&str], url: &str| {
+                let project = spec(json!({"sourceRepos": patterns}));
+                permits_source(&project, "team", url).map_err(|denial| denial.message)
+            };
+            let denied = denial(&["*", &format!("!{unreadable}")], url).unwrap_err();
+            assert!(denied.contains("cannot be read"), "{denied}");
+            assert!(denied.len() < 700, "{denied}");
+            assert!(denial(&[unreadable], url).is_err(), "{unreadable}");
+            assert!(denial(&[unreadable, "*"], url).is_ok(), "{unreadable}");
+        }
+        let long = format!("https://host/{}", "a".repeat(5000));
+        for (patterns, allowed) in [
+            (json!(["https://host/**"]), false),
+            (json!(["*", "!https://host/secret/**"]), false),
+            (json!(["*"]), true),
+        ] {
+            let project = spec(json!({"sourceRepos": patterns}));
+            assert_eq!(
+                permits_source(&project, "team", &long).is_ok(),
+                allowed,
+                "{patterns}"
+            );
+        }
     }
 
     #[test]
