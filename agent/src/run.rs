@@ -179,6 +179,7 @@ fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
     Ok(Renderer::new(RendererConfig {
         max_workers: usize::from(args.render_workers),
         memory_bytes: args.render_memory_mib << 20,
+        output_bytes: args.max_manifests_mib << 20,
         ..RendererConfig::new(program)
     }))
 }

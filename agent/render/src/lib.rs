@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod inputs;
 mod local_directory;
+mod lookups;
 mod memory_tree;
 mod message;
 mod path;
@@ -22,6 +23,7 @@ mod source;
 mod tree;
 mod trees;
 mod value_files;
+mod values;
 mod worker;
 
 pub use config::RendererConfig;
