@@ -8,6 +8,8 @@ mod config;
 mod environment;
 mod error;
 mod frame;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod inputs;
 mod local_directory;
 mod lookups;
