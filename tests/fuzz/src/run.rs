@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::Target;
 use crate::mutation::Mutator;
@@ -19,8 +20,8 @@ use crate::mutation::Mutator;
 const MAX_MEMORY_BYTES: u64 = 1 << 30;
 /// Stack of a run, in bytes, as the agent's threads have it.
 const STACK_BYTES: usize = 8 << 20;
-/// How long one input may take. Unoptimized code on a busy machine is fifty times slower than the
-/// agent.
+/// How long one input may take, in time of the processor: a busy machine does not change it.
+/// Unoptimized code is fifty times slower than the agent.
 const MAX_INPUT_TIME: Duration = Duration::from_secs(10);
 
 /// What a run is asked for.
@@ -69,7 +70,7 @@ pub fn run(target: Target, options: Options<'_>) -> Result<Report> {
     let start = Instant::now();
     let watch = std::thread::spawn({
         let (began, ended, kept) = (Arc::clone(&began), Arc::clone(&ended), kept.clone());
-        move || watch(start, &began, &ended, &kept)
+        move || watch(&began, &ended, &kept)
     });
     let (seed, time) = (options.seed, options.time);
     let worker = std::thread::Builder::new()
@@ -78,11 +79,11 @@ pub fn run(target: Target, options: Options<'_>) -> Result<Report> {
             let mut mutator = Mutator::new(seed, &corpus, target.words);
             let mut executions = 0;
             for input in &corpus {
-                execute(target, input, &file, start, &began)?;
+                execute(target, input, &file, &began)?;
                 executions += 1;
             }
             while start.elapsed() < time {
-                execute(target, &mutator.input(), &file, start, &began)?;
+                execute(target, &mutator.input(), &file, &began)?;
                 executions += 1;
             }
             Ok::<_, anyhow::Error>(executions)
@@ -103,17 +104,11 @@ pub fn run(target: Target, options: Options<'_>) -> Result<Report> {
     })
 }
 
-fn execute(
-    target: Target,
-    input: &[u8],
-    file: &File,
-    start: Instant,
-    began: &AtomicU64,
-) -> Result<()> {
+fn execute(target: Target, input: &[u8], file: &File, began: &AtomicU64) -> Result<()> {
     // Written before, because what overflows a stack cannot be written after.
     file.set_len(0)?;
     file.write_all_at(input, 0)?;
-    began.store(millis(start), Ordering::Relaxed);
+    began.store(processor_millis(), Ordering::Relaxed);
     catch_unwind(AssertUnwindSafe(|| target.run(input))).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
@@ -123,8 +118,11 @@ fn execute(
     })
 }
 
-fn millis(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// What this process has used of a processor, in milliseconds.
+fn processor_millis() -> u64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(used.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 fn failed(target: Target, kept: &PathBuf, why: &str) -> anyhow::Error {
@@ -142,10 +140,10 @@ fn failed(target: Target, kept: &PathBuf, why: &str) -> anyhow::Error {
     clippy::print_stderr,
     reason = "a loop cannot be ended otherwise"
 )]
-fn watch(start: Instant, began: &AtomicU64, ended: &AtomicBool, kept: &Path) {
+fn watch(began: &AtomicU64, ended: &AtomicBool, kept: &Path) {
     while !ended.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(200));
-        let took = millis(start).saturating_sub(began.load(Ordering::Relaxed));
+        let took = processor_millis().saturating_sub(began.load(Ordering::Relaxed));
         if u128::from(took) > MAX_INPUT_TIME.as_millis() && !ended.load(Ordering::Relaxed) {
             eprintln!(
                 "one input took longer than {} s; it is in {}",
