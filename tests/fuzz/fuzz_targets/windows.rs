@@ -37,20 +37,26 @@ pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.lines();
     let mut line = || lines.next().unwrap_or_default().to_owned();
-    let (schedule, duration, time_zone) = (line(), line(), line());
-    let window = |kind: &str| SyncWindow {
-        kind: kind.to_owned(),
-        schedule: schedule.clone(),
-        duration: duration.clone(),
-        time_zone: time_zone.clone(),
+    let window = SyncWindow {
+        kind: if data.len() % 2 == 0 { "allow" } else { "deny" }.to_owned(),
+        schedule: line(),
+        duration: line(),
+        time_zone: line(),
         applications: std::iter::once("cart".to_owned())
             .chain(text.lines().skip(3).map(str::to_owned))
             .collect(),
         ..SyncWindow::default()
     };
+    let night = SyncWindow {
+        kind: "deny".to_owned(),
+        schedule: "0 22 * * *".to_owned(),
+        duration: "8h".to_owned(),
+        applications: vec!["*".to_owned()],
+        ..SyncWindow::default()
+    };
     let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap_or(TimeZone::UTC);
     let destination = gitops_api::ApplicationDestination::default();
-    let windows = [window("allow"), window("deny")];
+    let windows = [window, night];
     let windows = Windows::of("team", &windows, "cart", &destination, |name| {
         (name == "Europe/Berlin").then(|| berlin.clone())
     });
