@@ -21,7 +21,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .comparable(known)
         .filter_map(|name| {
             let distance = given.within(tolerated, &name, strsim::damerau_levenshtein)?;
-            Some((distance, name.known))
+            Some((distance, name.written))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -42,12 +42,12 @@ pub fn alike<'a>(
         .comparable(known)
         .filter_map(|name| {
             if let Some(distance) = given.within(tolerated, &name, strsim::levenshtein) {
-                return Some((distance, name.known));
+                return Some((distance, name.written));
             }
             let contained = given.lower.len() >= 3
                 && (name.lower.contains(&given.lower)
                     || (name.lower.len() >= 3 && given.lower.contains(&name.lower)));
-            contained.then_some((tolerated + 1, name.known))
+            contained.then_some((tolerated + 1, name.written))
         })
         .collect();
     ranked.sort_unstable();
@@ -75,7 +75,7 @@ struct Given {
 
 /// A known name that is short enough to be compared.
 struct Known<'a> {
-    known: &'a str,
+    written: &'a str,
     lower: String,
     chars: usize,
 }
@@ -106,7 +106,7 @@ impl Given {
             })
             .filter_map(|(known, chars)| {
                 Some(Known {
-                    known,
+                    written: known,
                     lower: known.to_lowercase(),
                     chars: chars?,
                 })

@@ -28,10 +28,11 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 pub(crate) fn run(data: &[u8]) {
     let (target, rest) = crate::halves(data);
-    let refs: BTreeMap<String, ()> = rest.lines().map(|name| (name.to_owned(), ())).collect();
+    let refs = rest.lines().map(|name| (name.to_owned(), COMMIT));
+    let refs: BTreeMap<String, &str> = refs.collect();
     let head = rest.lines().next();
     for prefix in ["", "v"] {
-        let _ = resolve(&refs, |()| COMMIT, head, &target, prefix);
+        let _ = resolve(&refs, |commit| commit, head, &target, prefix);
     }
     let names = || rest.lines();
     assert!(alike(&target, names(), 3).len() <= 3);

@@ -38,7 +38,12 @@ pub(crate) fn run(data: &[u8]) {
     let mut lines = text.lines();
     let mut line = || lines.next().unwrap_or_default().to_owned();
     let window = SyncWindow {
-        kind: if data.len() % 2 == 0 { "allow" } else { "deny" }.to_owned(),
+        kind: if data.len().is_multiple_of(2) {
+            "allow"
+        } else {
+            "deny"
+        }
+        .to_owned(),
         schedule: line(),
         duration: line(),
         time_zone: line(),

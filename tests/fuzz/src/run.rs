@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,7 +125,7 @@ fn processor_millis() -> u64 {
     seconds * 1000 + u64::try_from(used.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
-fn failed(target: Target, kept: &PathBuf, why: &str) -> anyhow::Error {
+fn failed(target: Target, kept: &Path, why: &str) -> anyhow::Error {
     anyhow!(
         "{} failed: {why}; the input is in {}, fix what it found and copy it to tests/fuzz/corpus/{}",
         target.name,

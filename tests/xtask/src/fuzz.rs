@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: what reads text and bytes from outside, run on mutated inputs (tests/fuzz).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn targets(args: &Args, program: &PathBuf) -> Result<Vec<String>> {
+fn targets(args: &Args, program: &Path) -> Result<Vec<String>> {
     if !args.targets.is_empty() {
         return Ok(args.targets.clone());
     }

@@ -23,18 +23,15 @@ pub fn permits_object(
         return permits_cluster_object(spec, project, key);
     }
     let what = key.to_string();
-    if let Some(rule) = spec
-        .namespace_resource_blacklist
-        .iter()
-        .find_map(|rule| Some((rule, hit(kind_patterns(rule, key))?)))
-    {
-        let (rule, unreadable) = rule;
-        let rule = kind_rule(&rule.group, &rule.kind);
-        let field = "namespaceResourceBlacklist";
-        return Err(denial(project, &what, field, &rule, unreadable));
+    for rule in &spec.namespace_resource_blacklist {
+        let shown = || kind_rule(&rule.group, &rule.kind);
+        let verdict = covers(kind_patterns(rule, key));
+        denied_by(verdict, project, &what, "namespaceResourceBlacklist", shown)?;
     }
     if let Some(allowed) = &spec.namespace_resource_whitelist
-        && !allowed.iter().any(|rule| allows(kind_patterns(rule, key)))
+        && !allowed
+            .iter()
+            .any(|rule| covers(kind_patterns(rule, key)).unwrap_or(false))
     {
         let rule = kind_rule(&key.group, &key.kind);
         return Err(Denial::not_allowed(
@@ -79,20 +76,15 @@ fn permits_cluster_object(
     key: &ObjectKey,
 ) -> Result<(), Denial> {
     let what = format!("{key}, which is cluster-scoped");
-    if let Some(rule) = spec
-        .cluster_resource_blacklist
-        .iter()
-        .find_map(|rule| Some((rule, hit(cluster_patterns(rule, key))?)))
-    {
-        let (rule, unreadable) = rule;
-        let rule = cluster_rule(rule);
-        let field = "clusterResourceBlacklist";
-        return Err(denial(project, &what, field, &rule, unreadable));
+    for rule in &spec.cluster_resource_blacklist {
+        let verdict = covers(cluster_patterns(rule, key));
+        let shown = || cluster_rule(rule);
+        denied_by(verdict, project, &what, "clusterResourceBlacklist", shown)?;
     }
     if spec
         .cluster_resource_whitelist
         .iter()
-        .any(|rule| allows(cluster_patterns(rule, key)))
+        .any(|rule| covers(cluster_patterns(rule, key)).unwrap_or(false))
     {
         Ok(())
     } else {
@@ -125,37 +117,32 @@ fn cluster_patterns<'a>(rule: &'a ClusterResourceRule, key: &'a ObjectKey) -> [P
     ]
 }
 
-/// Whether an allowing rule covers an object; one that cannot be read covers nothing.
-fn allows<const N: usize>(patterns: [Pattern<'_>; N]) -> bool {
-    patterns
-        .into_iter()
-        .all(|(pattern, text)| glob::matches_name(pattern, text).unwrap_or(false))
-}
-
-/// Whether a denying rule covers an object: a pattern that cannot be read covers everything, and is
-/// told.
-fn hit<const N: usize>(patterns: [Pattern<'_>; N]) -> Option<Option<GlobError>> {
-    let mut unreadable = None;
+/// Whether a rule covers an object. An error when that hangs on a pattern that cannot be read: the
+/// others do not rule it out.
+fn covers<const N: usize>(patterns: [Pattern<'_>; N]) -> Result<bool, GlobError> {
+    let mut covers = Ok(true);
     for (pattern, text) in patterns {
         match glob::matches_name(pattern, text) {
             Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => unreadable = Some(error),
+            Ok(false) => return Ok(false),
+            Err(error) => covers = Err(error),
         }
     }
-    Some(unreadable)
+    covers
 }
 
-fn denial(
+/// Denies what a denying rule covers, or may cover. `shown` is the rule.
+fn denied_by(
+    covers: Result<bool, GlobError>,
     project: &str,
     what: &str,
     field: &str,
-    rule: &str,
-    unreadable: Option<GlobError>,
-) -> Denial {
-    match unreadable {
-        Some(error) => Denial::unreadable(project, what, field, rule, error),
-        None => Denial::denied(project, what, field, rule),
+    shown: impl FnOnce() -> String,
+) -> Result<(), Denial> {
+    match covers {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Denial::denied(project, what, field, &shown())),
+        Err(error) => Err(Denial::unreadable(project, what, field, &shown(), error)),
     }
 }
 
