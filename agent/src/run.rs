@@ -186,6 +186,7 @@ fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {
         max_workers: usize::from(args.render_workers),
         memory_bytes: args.render_memory_mib << 20,
         require_jail: args.require_jail,
+        output_bytes: args.max_manifests_mib << 20,
         ..RendererConfig::new(program)
     }))
 }

@@ -33,6 +33,8 @@ pub mod dependency;
 mod download;
 pub mod error;
 pub mod fetcher;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod index;
 mod published;

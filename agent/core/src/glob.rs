@@ -1,42 +1,147 @@
-//! Patterns of names as AppProjects and settings write them.
+//! Patterns of names as AppProjects, settings and sources write them.
 //!
 //! Two dialects, because Argo CD uses two: the one of its globs (`*`, `**`, `?`, `[a-z]`, `{a,b}`)
-//! and the one of Go's `filepath.Match` for kinds (no `**`, no braces). A malformed pattern
-//! matches nothing. Never looks at files.
+//! and the one of Go's `filepath.Match` for kinds (no `**`, no braces). Never looks at files.
+//!
+//! Every pattern is admitted here before anything works on it: whoever wrote it may be hostile, and
+//! what it costs to read and to match grows with its length and its braces. A pattern that is not
+//! admitted is an error and never a plain "no match": a rule that denies must deny then, a rule that
+//! allows must not allow, and only the caller knows which of the two it is.
 
-/// Most patterns that the braces of one pattern are expanded to.
-const MOST_ALTERNATIVES: usize = 256;
+/// Longest pattern, in bytes. URLs and names that are matched are a few hundred.
+pub const MAX_PATTERN_BYTES: usize = 1024;
+/// Most opening braces of one pattern.
+pub const MAX_BRACES: usize = 16;
+/// Deepest braces within braces.
+pub const MAX_NESTING: usize = 4;
+/// Most patterns that the braces of one pattern stand for.
+pub const MAX_ALTERNATIVES: usize = 256;
+/// Most bytes of all patterns that the braces of one pattern stand for, taken together.
+pub const MAX_EXPANDED_BYTES: usize = 16 << 10;
+/// Longest text that is compared with a pattern, in bytes; with [`MAX_EXPANDED_BYTES`] it bounds the
+/// steps of one comparison.
+pub const MAX_TEXT_BYTES: usize = 4096;
+
+/// Why a pattern says nothing about a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GlobError {
+    /// More bytes than [`MAX_PATTERN_BYTES`].
+    #[error("it is longer than {MAX_PATTERN_BYTES} bytes; write a shorter pattern, or several")]
+    TooLong,
+    /// More braces than [`MAX_BRACES`].
+    #[error("it has more than {MAX_BRACES} braces; write several patterns")]
+    TooManyBraces,
+    /// Braces deeper than [`MAX_NESTING`].
+    #[error("its braces are nested more than {MAX_NESTING} deep; write several patterns")]
+    TooDeep,
+    /// More than [`MAX_ALTERNATIVES`] or [`MAX_EXPANDED_BYTES`].
+    #[error(
+        "its braces stand for more than {MAX_ALTERNATIVES} patterns or {MAX_EXPANDED_BYTES} bytes; write several patterns"
+    )]
+    TooManyAlternatives,
+    /// A brace, a bracket or a backslash without what belongs to it.
+    #[error("a brace, bracket or backslash in it is not complete; close it, or write \\ before it")]
+    Malformed,
+    /// The text, not the pattern, is beyond [`MAX_TEXT_BYTES`].
+    #[error("what it is compared with is longer than {MAX_TEXT_BYTES} bytes; shorten that")]
+    TextTooLong,
+}
+
+/// A pattern that was admitted and read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    /// What its braces stand for; one without braces.
+    alternatives: Vec<Vec<Token>>,
+    separator: Option<char>,
+}
+
+impl Glob {
+    /// A glob in which `*` also crosses `/` (destinations, namespaces, names).
+    pub fn text(pattern: &str) -> Result<Self, GlobError> {
+        Self::new(pattern, Dialect::Glob, None)
+    }
+
+    /// A glob in which `*` stops at `/` and `**` does not (repositories, files).
+    pub fn path(pattern: &str) -> Result<Self, GlobError> {
+        Self::new(pattern, Dialect::Glob, Some('/'))
+    }
+
+    /// A pattern by the rules of Go's `filepath.Match` (API groups, kinds, names).
+    pub fn name(pattern: &str) -> Result<Self, GlobError> {
+        Self::new(pattern, Dialect::Go, Some('/'))
+    }
+
+    fn new(pattern: &str, dialect: Dialect, separator: Option<char>) -> Result<Self, GlobError> {
+        admit(pattern)?;
+        let patterns = match dialect {
+            Dialect::Glob => expand(pattern)?,
+            Dialect::Go => vec![pattern.to_owned()],
+        };
+        let alternatives = patterns
+            .iter()
+            .map(|pattern| parse(pattern, dialect).ok_or(GlobError::Malformed))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            alternatives,
+            separator,
+        })
+    }
+
+    /// Whether `text` matches.
+    ///
+    /// # Errors
+    /// [`GlobError::TextTooLong`] only.
+    pub fn matches(&self, text: &str) -> Result<bool, GlobError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(GlobError::TextTooLong);
+        }
+        Ok(self
+            .alternatives
+            .iter()
+            .any(|tokens| accepts(tokens, text, self.separator)))
+    }
+}
 
 /// Whether `text` matches a glob in which `*` also crosses `/` (destinations, namespaces, names).
-pub fn matches(pattern: &str, text: &str) -> bool {
-    run(pattern, text, None)
+pub fn matches(pattern: &str, text: &str) -> Result<bool, GlobError> {
+    Glob::text(pattern)?.matches(text)
 }
 
 /// Whether `text` matches a glob in which `*` stops at `/` and `**` does not (repositories).
-pub fn matches_path(pattern: &str, text: &str) -> bool {
-    run(pattern, text, Some('/'))
+pub fn matches_path(pattern: &str, text: &str) -> Result<bool, GlobError> {
+    Glob::path(pattern)?.matches(text)
 }
 
 /// Whether `text` matches by the rules of Go's `filepath.Match` (API groups, kinds, names).
-pub fn matches_name(pattern: &str, text: &str) -> bool {
-    parse(pattern, Dialect::Go).is_some_and(|tokens| accepts(&tokens, text, Some('/')))
+pub fn matches_name(pattern: &str, text: &str) -> Result<bool, GlobError> {
+    Glob::name(pattern)?.matches(text)
 }
 
-/// Whether a glob can be read at all. What cannot matches nothing, which a rule that denies must
-/// not be left to.
-pub fn is_well_formed(pattern: &str) -> bool {
-    expand(pattern).is_some_and(|patterns| {
-        let mut patterns = patterns.iter();
-        patterns.all(|pattern| parse(pattern, Dialect::Glob).is_some())
-    })
-}
-
-fn run(pattern: &str, text: &str, separator: Option<char>) -> bool {
-    expand(pattern).is_some_and(|patterns| {
-        patterns.iter().any(|pattern| {
-            parse(pattern, Dialect::Glob).is_some_and(|tokens| accepts(&tokens, text, separator))
-        })
-    })
+/// Whether a pattern is small enough to be read by this module, or handed to another glob library,
+/// some of which recurse once per brace. Braces count wherever they stand, escaped ones too: that
+/// errs on the safe side for every dialect.
+pub fn admit(pattern: &str) -> Result<(), GlobError> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(GlobError::TooLong);
+    }
+    let (mut braces, mut depth) = (0_usize, 0_usize);
+    for byte in pattern.bytes() {
+        match byte {
+            b'{' => {
+                braces += 1;
+                depth += 1;
+                if depth > MAX_NESTING {
+                    return Err(GlobError::TooDeep);
+                }
+            }
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if braces > MAX_BRACES {
+        return Err(GlobError::TooManyBraces);
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +150,7 @@ enum Dialect {
     Go,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     Literal(char),
     /// `?`
@@ -61,11 +166,49 @@ enum Token {
     },
 }
 
-/// Replaces `{a,b}` by all combinations; `None` when braces do not match or there are too many.
-fn expand(pattern: &str) -> Option<Vec<String>> {
+/// Replaces `{a,b}` by all combinations, in the order they are written. Works off a list instead of
+/// calling itself, and stops at [`MAX_ALTERNATIVES`] and [`MAX_EXPANDED_BYTES`].
+fn expand(pattern: &str) -> Result<Vec<String>, GlobError> {
+    let mut expanded = Vec::new();
+    let mut bytes = 0;
+    let mut pending = vec![pattern.to_owned()];
+    while let Some(pattern) = pending.pop() {
+        let Some(group) = first_group(&pattern)? else {
+            bytes += pattern.len();
+            expanded.push(pattern);
+            if bytes > MAX_EXPANDED_BYTES {
+                return Err(GlobError::TooManyAlternatives);
+            }
+            continue;
+        };
+        let (before, after) = (&pattern[..group.open], &pattern[group.close + 1..]);
+        let starts = std::iter::once(group.open).chain(group.commas.iter().copied());
+        let ends = group.commas.iter().copied().chain([group.close]);
+        let alternatives: Vec<_> = starts
+            .zip(ends)
+            .map(|(start, end)| format!("{before}{}{after}", &pattern[start + 1..end]))
+            .collect();
+        // Each of them stands for at least one pattern in the end.
+        if expanded.len() + pending.len() + alternatives.len() > MAX_ALTERNATIVES {
+            return Err(GlobError::TooManyAlternatives);
+        }
+        pending.extend(alternatives.into_iter().rev());
+    }
+    Ok(expanded)
+}
+
+/// The first `{a,b}` that is in no other: positions of its braces and of the commas between.
+struct Group {
+    open: usize,
+    commas: Vec<usize>,
+    close: usize,
+}
+
+/// The first group of a pattern; none in one without braces.
+fn first_group(pattern: &str) -> Result<Option<Group>, GlobError> {
     let mut open = None;
     let mut depth = 0_usize;
-    let mut cuts = Vec::new();
+    let mut commas = Vec::new();
     let mut escaped = false;
     for (position, character) in pattern.char_indices() {
         match character {
@@ -77,34 +220,25 @@ fn expand(pattern: &str) -> Option<Vec<String>> {
                 }
                 depth += 1;
             }
-            ',' if depth == 1 => cuts.push(position),
-            '}' if depth == 1 => {
-                let start = open?;
-                let mut alternatives = Vec::new();
-                let mut from = start + 1;
-                for cut in cuts.into_iter().chain([position]) {
-                    alternatives.push(&pattern[from..cut]);
-                    from = cut + 1;
+            ',' if depth == 1 => commas.push(position),
+            '}' => {
+                depth = depth.checked_sub(1).ok_or(GlobError::Malformed)?;
+                if let (0, Some(open)) = (depth, open) {
+                    return Ok(Some(Group {
+                        open,
+                        commas,
+                        close: position,
+                    }));
                 }
-                let tails = expand(&pattern[position + 1..])?;
-                let mut expanded = Vec::new();
-                for alternative in alternatives {
-                    for inner in expand(alternative)? {
-                        for tail in &tails {
-                            expanded.push(format!("{}{inner}{tail}", &pattern[..start]));
-                            if expanded.len() > MOST_ALTERNATIVES {
-                                return None;
-                            }
-                        }
-                    }
-                }
-                return Some(expanded);
             }
-            '}' => depth = depth.checked_sub(1)?,
             _ => {}
         }
     }
-    (depth == 0).then(|| vec![pattern.to_owned()])
+    if depth == 0 {
+        Ok(None)
+    } else {
+        Err(GlobError::Malformed)
+    }
 }
 
 fn parse(pattern: &str, dialect: Dialect) -> Option<Vec<Token>> {
@@ -225,7 +359,11 @@ mod tests {
             ("\\*", "x", false),
         ];
         for (pattern, text, expected) in cases {
-            assert_eq!(matches_path(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(
+                matches_path(pattern, text).unwrap_or(false),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 
@@ -245,33 +383,124 @@ mod tests {
             ("[z-a]", "b", false),
         ];
         for (pattern, text, expected) in cases {
-            assert_eq!(matches_name(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(
+                matches_name(pattern, text).unwrap_or(false),
+                expected,
+                "{pattern} {text}"
+            );
         }
-        assert!(matches("https://*", "https://host/with/path"));
-        assert!(matches("team-*", "team-a"));
+        assert_eq!(matches("https://*", "https://host/with/path"), Ok(true));
+        assert_eq!(matches("team-*", "team-a"), Ok(true));
+    }
+
+    #[test]
+    fn what_is_not_admitted_is_an_error_in_every_dialect() {
+        use GlobError::{Malformed, TooDeep, TooLong, TooManyAlternatives, TooManyBraces};
+        let cases = [
+            ("a".repeat(1024), None),
+            ("a".repeat(1025), Some(TooLong)),
+            ("{a}".repeat(16), None),
+            ("{}".repeat(17), Some(TooManyBraces)),
+            ("\\{".repeat(4), None),
+            ("\\{}".repeat(17), Some(TooManyBraces)),
+            (format!("*{}a{}", "{".repeat(4), "}".repeat(4)), None),
+            (
+                format!("*{}a{}", "{".repeat(5), "}".repeat(5)),
+                Some(TooDeep),
+            ),
+            ("{}".repeat(100_000), Some(TooLong)),
+            (
+                format!("*{}a{}", "{".repeat(100_000), "}".repeat(100_000)),
+                Some(TooLong),
+            ),
+            ("{a,b}".repeat(8), None),
+            ("{a,b}".repeat(9), Some(TooManyAlternatives)),
+            (
+                format!("{}{}", "{a,b}".repeat(7), "c".repeat(200)),
+                Some(TooManyAlternatives),
+            ),
+            (format!("{{{}}}", ",".repeat(255)), None),
+            (
+                format!("{{{}}}", ",".repeat(256)),
+                Some(TooManyAlternatives),
+            ),
+            ("{a".into(), Some(Malformed)),
+            ("a}".into(), Some(Malformed)),
+            ("a}{b".into(), Some(Malformed)),
+            ("{a,{b}".into(), Some(Malformed)),
+            ("[a".into(), Some(Malformed)),
+            ("a\\".into(), Some(Malformed)),
+        ];
+        for (pattern, expected) in cases {
+            let shown: String = pattern.chars().take(40).collect();
+            assert_eq!(matches(&pattern, "x").err(), expected, "{shown}");
+            assert_eq!(matches_path(&pattern, "x").err(), expected, "{shown}");
+            // Braces are plain characters there, but a pattern is as long and as deep.
+            let of_names = match expected {
+                Some(TooManyAlternatives) => None,
+                Some(Malformed) if pattern.contains(['{', '}']) => None,
+                other => other,
+            };
+            assert_eq!(matches_name(&pattern, "x").err(), of_names, "{shown}");
+        }
+        for result in [
+            matches("*", &"x".repeat(MAX_TEXT_BYTES + 1)),
+            matches_path("*", &"x".repeat(MAX_TEXT_BYTES + 1)),
+            matches_name("*", &"x".repeat(MAX_TEXT_BYTES + 1)),
+        ] {
+            assert_eq!(result, Err(GlobError::TextTooLong));
+        }
+    }
+
+    #[test]
+    fn braces_stand_for_all_their_combinations_in_order() {
+        for (pattern, expected) in [
+            ("plain", vec!["plain"]),
+            ("{}", vec![""]),
+            ("{a}", vec!["a"]),
+            ("x{a,b}y{c,d}", vec!["xayc", "xayd", "xbyc", "xbyd"]),
+            ("{a,{b,c}d}", vec!["a", "bd", "cd"]),
+            ("{a\\,b,c}", vec!["a\\,b", "c"]),
+            ("\\{a,b\\}", vec!["\\{a,b\\}"]),
+        ] {
+            let expected = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(expand(pattern), Ok(expected), "{pattern}");
+        }
     }
 
     proptest! {
         #[test]
         fn a_text_without_wildcards_matches_itself_only(text in "[a-z/:.-]{0,20}", other in "[a-z/:.-]{0,20}") {
-            prop_assert!(matches(&text, &text) && matches_path(&text, &text) && matches_name(&text, &text));
-            prop_assert_eq!(matches(&text, &other), text == other);
+            prop_assert_eq!(matches(&text, &text), Ok(true));
+            prop_assert_eq!(matches_path(&text, &text), Ok(true));
+            prop_assert_eq!(matches_name(&text, &text), Ok(true));
+            prop_assert_eq!(matches(&text, &other), Ok(text == other));
         }
 
         #[test]
         fn stars_match_what_they_should(head in "[a-z/]{0,8}", middle in "[a-z/]{0,8}", tail in "[a-z/]{0,8}") {
             let text = format!("{head}{middle}{tail}");
             let (super_pattern, star_pattern) = (format!("{head}**{tail}"), format!("{head}*{tail}"));
-            prop_assert!(matches_path(&super_pattern, &text));
-            prop_assert!(matches(&star_pattern, &text));
+            prop_assert_eq!(matches_path(&super_pattern, &text), Ok(true));
+            prop_assert_eq!(matches(&star_pattern, &text), Ok(true));
             if !middle.contains('/') {
-                prop_assert!(matches_path(&star_pattern, &text));
+                prop_assert_eq!(matches_path(&star_pattern, &text), Ok(true));
             }
         }
 
         #[test]
         fn no_pattern_panics_or_hangs(pattern in "[a-c*?\\[\\]{},!^/\\\\-]{0,40}", text in "[a-c/]{0,40}") {
             let _ = (matches(&pattern, &text), matches_path(&pattern, &text), matches_name(&pattern, &text));
+        }
+
+        #[test]
+        fn no_long_pattern_costs_more_than_its_bounds(pattern in "[a*?{},]{0,1100}|[{]{0,3000}[,a}]{0,3000}|([{]a,?b?[}]){0,600}", text in "[a-c/]{0,200}") {
+            for glob in [Glob::text(&pattern), Glob::path(&pattern), Glob::name(&pattern)].into_iter().flatten() {
+                prop_assert!(pattern.len() <= MAX_PATTERN_BYTES);
+                prop_assert!(glob.alternatives.len() <= MAX_ALTERNATIVES);
+                prop_assert!(glob.alternatives.iter().map(Vec::len).sum::<usize>() <= MAX_EXPANDED_BYTES);
+                prop_assert!(glob.matches(&text).is_ok());
+            }
         }
     }
 }

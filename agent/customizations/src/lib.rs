@@ -16,7 +16,7 @@ use std::{
 };
 
 use gitops_api::HealthStatusCode;
-use gitops_core::glob;
+use gitops_core::glob::Glob;
 use gitops_core::live::health::{Customized, Health};
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub struct Customizations {
     /// By `<group>/<Kind>`, or `<Kind>` in the core group.
     exact: BTreeMap<String, Rule>,
     /// Patterns of the same, the most specific first.
-    patterns: Vec<(String, Rule)>,
+    patterns: Vec<(Glob, Rule)>,
 }
 
 /// A rule that cannot be used, or only in part.
@@ -125,6 +125,7 @@ impl Customizations {
             .map(|(key, problem)| Warning { key, problem })
             .collect();
         let mut all = Self::default();
+        let mut patterns = Vec::new();
         for (kind, written) in written {
             let rule = Rule::compile(written);
             if let Err(cause) = &rule.code {
@@ -135,16 +136,26 @@ impl Customizations {
                 });
             }
             if kind.contains(['*', '?', '[', '{']) {
-                all.patterns.push((kind, rule));
+                match Glob::text(&kind) {
+                    Ok(glob) => patterns.push((kind, glob, rule)),
+                    Err(error) => warnings.push(Warning {
+                        key: rule.written.key.clone(),
+                        problem: format!(
+                            "the pattern of its kinds cannot be read: {error}; the rule is left out"
+                        ),
+                    }),
+                }
             } else {
                 all.exact.insert(kind, rule);
             }
         }
         // Argo CD takes any of several; the one that says most is the one that is meant.
-        all.patterns.sort_by_key(|(pattern, _)| {
+        patterns.sort_by_key(|(pattern, ..)| {
             let literal = pattern.chars().filter(|c| !"*?[]{}".contains(*c)).count();
             (usize::MAX - literal, pattern.clone())
         });
+        let compiled = patterns.into_iter().map(|(_, glob, rule)| (glob, rule));
+        all.patterns = compiled.collect();
         (all, warnings)
     }
 
@@ -203,7 +214,7 @@ impl Customizations {
         self.exact.get(&name).or_else(|| {
             self.patterns
                 .iter()
-                .find(|(pattern, _)| glob::matches(pattern, &name))
+                .find(|(pattern, _)| pattern.matches(&name).unwrap_or(false))
                 .map(|(_, rule)| rule)
         })
     }

@@ -14,6 +14,8 @@ mod consolidate;
 mod error;
 mod exchange;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod generation;
 mod history;
 mod http;

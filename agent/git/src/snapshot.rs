@@ -243,6 +243,22 @@ impl Snapshot {
         }
     }
 
+    /// How many bytes the file at `path` has, without reading them; none where there is no file.
+    pub fn size(&self, path: &str) -> Result<Option<u64>, GitError> {
+        let Entry::Blob { id, .. } = self.entry(path)? else {
+            return Ok(None);
+        };
+        let Shared {
+            generation, url, ..
+        } = &*self.shared;
+        let header = generation.read(|repository| repository.try_find_header(id.to_gix()));
+        match header {
+            Ok(Some(header)) => Ok(Some(header.size())),
+            Ok(None) => Err(self.damage(&format!("blob {id} is missing"))),
+            Err(error) => Err(generation.read_error(url, &format!("blob {id}"), &error)),
+        }
+    }
+
     /// The items of the directory at `path` (the root: an empty path), in the byte order of their
     /// names.
     pub fn list(&self, path: &str) -> Result<Vec<Item>, GitError> {

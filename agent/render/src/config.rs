@@ -16,14 +16,19 @@ pub struct RendererConfig {
     pub memory_bytes: u64,
     /// A worker without work for this long is ended.
     pub idle: Duration,
-    /// Size of one result as JSON; twice as much may be read for it.
+    /// How long a render waits for a free worker.
+    pub queue_timeout: Duration,
+    /// Size of one result as JSON; four times as much may be read for it.
     pub output_bytes: u64,
     /// Workers that lack a layer of their jail are not used.
     pub require_jail: bool,
+    /// Look-ups of paths and listed names of one render.
+    pub lookups: u64,
 }
 
 impl RendererConfig {
-    /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 64 MiB of manifests, idle for 30 s.
+    /// Limits that suit an agent: as many workers as cores, a minute, 1 GiB, 16 MiB of manifests, 200,000 look-ups
+    /// (tens of thousands of files), idle for 30 s, ten minutes in the queue.
     pub fn new(executable: impl Into<PathBuf>) -> Self {
         Self {
             executable: executable.into(),
@@ -31,7 +36,9 @@ impl RendererConfig {
             timeout: Duration::from_mins(1),
             memory_bytes: 1 << 30,
             idle: Duration::from_secs(30),
-            output_bytes: 64 << 20,
+            queue_timeout: Duration::from_mins(10),
+            output_bytes: 16 << 20,
+            lookups: 200_000,
             require_jail: false,
         }
     }

@@ -4,12 +4,19 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use crate::error::RenderError;
 use crate::request::{AppContext, SourceRequest};
+
+/// Bytes that all variables of one render may stand for. A field may hold thousands of them, and the API versions of a
+/// cluster alone are some kilobytes.
+const MAX_SUBSTITUTED_BYTES: usize = 1 << 20;
 
 /// Variables, and whether the revision was one of those used.
 pub(crate) struct Environment {
     variables: BTreeMap<&'static str, String>,
     used_revision: Cell<bool>,
+    /// What is left of [`MAX_SUBSTITUTED_BYTES`].
+    left: Cell<usize>,
 }
 
 impl Environment {
@@ -39,6 +46,7 @@ impl Environment {
         Self {
             variables,
             used_revision: Cell::new(false),
+            left: Cell::new(MAX_SUBSTITUTED_BYTES),
         }
     }
 
@@ -61,8 +69,9 @@ impl Environment {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// Expands `$name` and `${name}` with the rules of Go's `os.Expand`, which Argo CD uses.
-    pub(crate) fn substitute(&self, text: &str) -> String {
+    /// Expands `$name` and `${name}` with the rules of Go's `os.Expand`, which Argo CD uses. `field` is where the text
+    /// is, for the error when variables of one render stand for more than a mebibyte.
+    pub(crate) fn substitute(&self, field: &str, text: &str) -> Result<String, RenderError> {
         let mut result = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -73,12 +82,25 @@ impl Environment {
                 // A dollar sign that no name follows stays; malformed braces are eaten.
                 ("", 0) => result.push('$'),
                 ("", _) => {}
-                (name, _) => result.push_str(self.value(name)),
+                (name, _) => {
+                    let value = self.value(name);
+                    let left = self.left.get().checked_sub(value.len());
+                    self.left.set(left.unwrap_or(0));
+                    if left.is_none() {
+                        return Err(RenderError::BadRequest {
+                            message: format!(
+                                "{field}: the variables ($ARGOCD_APP_…, $KUBE_…) of the source stand for more than {} KiB in all; use fewer of them",
+                                MAX_SUBSTITUTED_BYTES >> 10
+                            ),
+                        });
+                    }
+                    result.push_str(value);
+                }
             }
             rest = &after[width..];
         }
         result.push_str(rest);
-        result
+        Ok(result)
     }
 }
 
@@ -122,7 +144,9 @@ mod tests {
                 ("ARGOCD_APP_REVISION", "abc".to_owned()),
             ]),
             used_revision: Cell::new(false),
+            left: Cell::new(100),
         };
+        let substitute = |text: &str| environment.substitute("a field", text).unwrap();
         for (text, expected) in [
             ("plain", "plain"),
             ("$ARGOCD_APP_NAME", "web"),
@@ -137,10 +161,27 @@ mod tests {
             ("$1st", "st"),
             ("ü$ARGOCD_APP_NAMEü", "üwebü"),
         ] {
-            assert_eq!(environment.substitute(text), expected, "{text}");
+            assert_eq!(substitute(text), expected, "{text}");
         }
         assert!(!environment.used_revision());
-        assert_eq!(environment.substitute("v-$ARGOCD_APP_REVISION"), "v-abc");
+        assert_eq!(substitute("v-$ARGOCD_APP_REVISION"), "v-abc");
         assert!(environment.used_revision());
+    }
+
+    #[test]
+    fn variables_stand_for_a_bounded_number_of_bytes() {
+        let environment = Environment {
+            variables: BTreeMap::from([("KUBE_API_VERSIONS", "v1,apps/v1".to_owned())]),
+            used_revision: Cell::new(false),
+            left: Cell::new(1000),
+        };
+        let substitute = |count: usize| {
+            environment.substitute("spec.source.x", &"$KUBE_API_VERSIONS".repeat(count))
+        };
+        // All fields of a render share the bytes.
+        assert_eq!(substitute(60).unwrap().len(), 600);
+        let error = substitute(60).unwrap_err().to_string();
+        assert!(error.starts_with("spec.source.x: "), "{error}");
+        assert!(substitute(0).is_ok());
     }
 }

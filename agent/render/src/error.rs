@@ -128,6 +128,55 @@ pub enum RenderError {
         /// The file that was too much.
         path: String,
     },
+    /// One object is larger than any API server takes.
+    #[error(
+        "the object of {}:{} is {} KiB as JSON, and at most {} KiB are allowed, which is more than an API server takes; split the object",
+        .path,
+        .line.map_or_else(|| "?".to_owned(), |line| line.to_string()),
+        .bytes >> 10,
+        .limit >> 10
+    )]
+    ObjectTooLarge {
+        /// The file.
+        path: String,
+        /// Its line, where known.
+        line: Option<u32>,
+        /// In bytes.
+        bytes: u64,
+        /// In bytes.
+        limit: u64,
+    },
+    /// The objects have more values (numbers, texts, lists, maps) than allowed: few bytes of text can be many of memory.
+    #[error(
+        "the rendered manifests have more than the {limit} values allowed, at last the object of {path}; shorten its lists, split the application or raise the agent's limit"
+    )]
+    TooManyValues {
+        /// The file of the object that was too much.
+        path: String,
+        /// Values of one result.
+        limit: u64,
+    },
+    /// More look-ups of paths and names than one render may make.
+    #[error(
+        "rendering looked up more than the {limit} paths and names allowed, {what}; use fewer ** in patterns, fewer symbolic links, or a smaller directory"
+    )]
+    TooManyLookups {
+        /// Look-ups of one render.
+        limit: u64,
+        /// The pattern or path that was too much.
+        what: String,
+    },
+    /// No worker became free.
+    #[error(
+        "no render worker became free in {} s, all {workers} are in use; it is tried again. If it happens often, raise the agent's render workers or look for applications that render slowly",
+        .waited.as_secs_f32()
+    )]
+    Busy {
+        /// How long was waited.
+        waited: Duration,
+        /// Workers there may be.
+        workers: usize,
+    },
     /// The worker ended by itself, or spoke nonsense.
     #[error(
         "the render worker ended unexpectedly ({detail}); this render is lost, others are not affected"
@@ -157,6 +206,7 @@ impl RenderError {
         matches!(
             self,
             Self::Timeout(_)
+                | Self::Busy { .. }
                 | Self::Crashed { .. }
                 | Self::Unavailable { .. }
                 | Self::Tree(TreeError::Storage { .. })

@@ -28,8 +28,8 @@ pub(crate) fn send(out: &mut impl Write, header: &impl Serialize, body: &[u8]) -
 /// What came in.
 pub(crate) enum Received<T> {
     Frame(T, Vec<u8>),
-    /// The body is larger than the budget; it was not read.
-    TooLarge,
+    /// The body has so many bytes, which is more than the budget; it was not read.
+    TooLarge(T, u64),
 }
 
 /// Reads one frame whose body is at most `budget` bytes.
@@ -48,7 +48,7 @@ pub(crate) fn receive<T: DeserializeOwned>(
     input.read_exact(&mut header)?;
     let header = serde_json::from_slice(&header)?;
     if u64::from(body_length) > budget {
-        return Ok(Received::TooLarge);
+        return Ok(Received::TooLarge(header, u64::from(body_length)));
     }
     let mut body = vec![0; body_length as usize];
     input.read_exact(&mut body)?;

@@ -8,9 +8,12 @@ mod config;
 mod environment;
 mod error;
 mod frame;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod inputs;
 mod jail;
 mod local_directory;
+mod lookups;
 mod memory_tree;
 mod message;
 mod path;
@@ -23,6 +26,7 @@ mod source;
 mod tree;
 mod trees;
 mod value_files;
+mod values;
 mod worker;
 
 pub use config::RendererConfig;

@@ -127,6 +127,14 @@ impl SourceTree for LocalDirectory {
         }
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        let Some(place) = self.locate(path) else {
+            return Ok(None);
+        };
+        let found = fs::symlink_metadata(&place).map_err(|error| storage(path, &error))?;
+        Ok(Some(found.len()))
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         let not_a_file = || TreeError::NotAFile {
             path: path.to_owned(),

@@ -121,6 +121,14 @@ impl SourceTree for MemoryTree {
         })
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        Ok(match self.files.get(path) {
+            Some(Content::File(bytes)) => Some(bytes.len() as u64),
+            Some(Content::Symlink(target)) => Some(target.len() as u64),
+            _ => None,
+        })
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         match self.files.get(path) {
             Some(Content::File(bytes)) => Ok(Arc::clone(bytes)),

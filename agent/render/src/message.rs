@@ -165,7 +165,7 @@ pub(crate) struct HelmOptions {
 }
 
 /// A file of one of the job's trees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct FileReference {
     pub(crate) tree: String,
     pub(crate) path: String,

@@ -1,6 +1,9 @@
 //! From a source to a job: where its directory is, what Argo CD's override files change, which kind it is, and its
 //! options with paths resolved and the build environment substituted. It reads a handful of files and renders nothing.
 
+use std::collections::BTreeMap;
+
+use gitops_core::glob::admit;
 use serde_json::Value;
 
 use crate::environment::Environment;
@@ -137,7 +140,7 @@ pub(crate) fn options(
         SourceType::Directory => Options::Directory(directory_options(
             &spec.directory.clone().unwrap_or_default(),
             environment,
-        )),
+        )?),
         SourceType::Kustomize => Options::Kustomize(kustomize(
             spec.kustomize.clone().unwrap_or_default(),
             environment,
@@ -157,20 +160,41 @@ pub(crate) fn options(
     })
 }
 
-fn directory_options(spec: &DirectorySpec, environment: &Environment) -> DirectoryOptions {
-    DirectoryOptions {
+fn directory_options(
+    spec: &DirectorySpec,
+    environment: &Environment,
+) -> Result<DirectoryOptions, RenderError> {
+    // The worker compiles them with a library that recurses once per brace.
+    let pattern = |field: &str, text: &str| {
+        let pattern = environment.substitute(field, text)?;
+        admit(&pattern).map_err(|error| RenderError::BadRequest {
+            message: format!("{field} is not a glob pattern that can be used: {error}"),
+        })?;
+        Ok::<_, RenderError>(pattern)
+    };
+    Ok(DirectoryOptions {
         recurse: spec.recurse,
-        include: environment.substitute(&spec.include),
-        exclude: environment.substitute(&spec.exclude),
+        include: pattern("spec.source.directory.include", &spec.include)?,
+        exclude: pattern("spec.source.directory.exclude", &spec.exclude)?,
         all_files: spec.disable_extension_filter,
-    }
+    })
+}
+
+/// Substitutes in all values of a map.
+fn substitute_values(
+    environment: &Environment,
+    field: &str,
+    map: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, RenderError> {
+    map.into_iter()
+        .map(|(key, value)| Ok((key, environment.substitute(field, &value)?)))
+        .collect()
 }
 
 fn kustomize(
     spec: KustomizeSpec,
     environment: &Environment,
 ) -> Result<KustomizeOptions, RenderError> {
-    let substitute = |text: &String| environment.substitute(text);
     let mut replicas = Vec::with_capacity(spec.replicas.len());
     for replica in &spec.replicas {
         let count = match &replica.count {
@@ -190,24 +214,31 @@ fn kustomize(
         });
     }
     let common_annotations = if spec.common_annotations_envsubst {
-        spec.common_annotations
-            .iter()
-            .map(|(key, value)| (key.clone(), substitute(value)))
-            .collect()
+        const FIELD: &str = "spec.source.kustomize.commonAnnotations";
+        substitute_values(environment, FIELD, spec.common_annotations)?
     } else {
         spec.common_annotations
     };
+    let images = spec.images.iter();
+    let images = images.map(|image| environment.substitute("spec.source.kustomize.images", image));
+    for pattern in &spec.components {
+        admit(pattern).map_err(|error| RenderError::BadRequest {
+            message: format!(
+                "spec.source.kustomize.components: a pattern of it cannot be used: {error}"
+            ),
+        })?;
+    }
     Ok(KustomizeOptions {
         name_prefix: spec.name_prefix,
         name_suffix: spec.name_suffix,
         namespace: spec.namespace,
-        images: spec.images.iter().map(substitute).collect(),
+        images: images.collect::<Result<_, _>>()?,
         replicas,
-        common_labels: spec
-            .common_labels
-            .iter()
-            .map(|(key, value)| (key.clone(), substitute(value)))
-            .collect(),
+        common_labels: substitute_values(
+            environment,
+            "spec.source.kustomize.commonLabels",
+            spec.common_labels,
+        )?,
         force_common_labels: spec.force_common_labels,
         label_without_selector: spec.label_without_selector,
         label_include_templates: spec.label_include_templates,
@@ -267,12 +298,15 @@ fn helm(
         parameters: spec
             .parameters
             .into_iter()
-            .map(|parameter| Parameter {
-                name: parameter.name,
-                value: environment.substitute(&parameter.value),
-                force_string: parameter.force_string,
+            .map(|parameter| {
+                const FIELD: &str = "spec.source.helm.parameters";
+                Ok(Parameter {
+                    name: parameter.name,
+                    value: environment.substitute(FIELD, &parameter.value)?,
+                    force_string: parameter.force_string,
+                })
             })
-            .collect(),
+            .collect::<Result<_, RenderError>>()?,
         file_parameters,
         skip_crds: spec.skip_crds,
         skip_tests: spec.skip_tests,

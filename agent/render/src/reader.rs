@@ -1,10 +1,12 @@
 //! Reading a tree the way a checkout would be read, links included, while writing down every answer. Links are followed
 //! inside the tree only: one that leads out of it is refused with its name.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::RenderError;
 use crate::inputs::{Fact, TreeInputs};
+use crate::lookups::Lookups;
 use crate::tree::{SourceTree, TreeEntry};
 
 /// As many links as Linux follows in one path.
@@ -42,13 +44,15 @@ pub(crate) enum ListedKind {
 /// A tree with the record of what was asked of it.
 pub(crate) struct Reader {
     tree: Arc<dyn SourceTree>,
+    lookups: Rc<Lookups>,
     pub(crate) inputs: TreeInputs,
 }
 
 impl Reader {
-    pub(crate) fn new(tree: Arc<dyn SourceTree>) -> Self {
+    pub(crate) fn new(tree: Arc<dyn SourceTree>, lookups: Rc<Lookups>) -> Self {
         Self {
             tree,
+            lookups,
             inputs: TreeInputs::default(),
         }
     }
@@ -75,7 +79,7 @@ impl Reader {
                 _ => at.push(name),
             }
             let here = at.join("/");
-            match self.tree.entry(&here)? {
+            match self.entry(&here)? {
                 TreeEntry::Tree { .. } => {}
                 TreeEntry::Blob {
                     symlink: Some(target),
@@ -116,9 +120,15 @@ impl Reader {
         Ok(Place::Directory { real })
     }
 
+    /// The one look-up of the tree that all others are made of.
+    fn entry(&self, path: &str) -> Result<TreeEntry, RenderError> {
+        self.lookups.look_up(path)?;
+        Ok(self.tree.entry(path)?)
+    }
+
     /// The common case: no link on the way, so one look-up tells everything.
     fn direct(&mut self, path: &str) -> Result<Option<Place>, RenderError> {
-        Ok(match self.tree.entry(path)? {
+        Ok(match self.entry(path)? {
             TreeEntry::Blob {
                 symlink: None, id, ..
             } => {
@@ -138,10 +148,16 @@ impl Reader {
         })
     }
 
-    /// The bytes of the file a path leads to, or where it leads when that is no file.
-    pub(crate) fn read(&mut self, path: &str) -> Result<Result<Arc<[u8]>, Place>, RenderError> {
+    /// The bytes of the file a path leads to, or where it leads when that is no file. `admit` is asked before anything
+    /// is read, with the size where it is known.
+    pub(crate) fn read(
+        &mut self,
+        path: &str,
+        admit: impl FnOnce(Option<u64>) -> Result<(), RenderError>,
+    ) -> Result<Result<Arc<[u8]>, Place>, RenderError> {
         match self.stat(path)? {
             Place::File { real, id } => {
+                admit(self.tree.size(&real)?)?;
                 let content = self.tree.read(&real)?;
                 self.inputs.record(&real, Fact::Blob(id));
                 Ok(Ok(content))
@@ -156,7 +172,9 @@ impl Reader {
             Place::Directory { real } => real,
             other => return Ok(Err(other)),
         };
+        self.lookups.look_up(&real)?;
         let items = self.tree.list(&real)?;
+        self.lookups.listed(items.len(), &real)?;
         self.inputs.record_listing(&real, &items);
         let mut listed = Vec::with_capacity(items.len());
         for item in items {
@@ -205,8 +223,21 @@ impl Reader {
 mod tests {
     use super::{ListedKind, Place, Reader};
     use crate::error::RenderError;
+    use crate::lookups::{Cancellation, Lookups};
     use crate::memory_tree::MemoryTree;
+    use std::rc::Rc;
     use std::sync::Arc;
+    use std::time::Duration;
+
+    fn limited(tree: MemoryTree, lookups: u64) -> (Reader, Cancellation) {
+        let cancellation = Cancellation::default();
+        let lookups = Lookups::new(lookups, Duration::from_secs(1), cancellation.clone());
+        (Reader::new(Arc::new(tree), Rc::new(lookups)), cancellation)
+    }
+
+    fn reader(tree: MemoryTree) -> Reader {
+        limited(tree, 10_000).0
+    }
 
     fn tree() -> MemoryTree {
         let mut tree = MemoryTree::new();
@@ -240,7 +271,7 @@ mod tests {
             ("apps/web/loop", "escapes apps/web/loop"),
             ("vendor/lib/x", "submodule vendor/lib"),
         ] {
-            let mut reader = Reader::new(Arc::new(tree()));
+            let mut reader = reader(tree());
             let found = match reader.stat(path) {
                 Ok(Place::Absent) => "absent".to_owned(),
                 Ok(Place::File { real, .. }) => format!("file {real}"),
@@ -255,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_listing_says_where_links_lead() {
-        let mut reader = Reader::new(Arc::new(tree()));
+        let mut reader = reader(tree());
         let listed = reader.list("apps/web").unwrap().unwrap();
         let kinds: Vec<_> = listed
             .iter()
@@ -273,5 +304,63 @@ mod tests {
                 ("up", ListedKind::Directory, true),
             ]
         );
+    }
+
+    /// A directory of links, each of which leads a long way round to the next.
+    fn maze(links: usize) -> MemoryTree {
+        let mut tree = MemoryTree::new();
+        tree.insert("d/file", "x");
+        for number in 0..links {
+            let next = if number == 0 {
+                "file".to_owned()
+            } else {
+                format!("l{}", number - 1)
+            };
+            tree.insert_symlink(
+                format!("d/l{number}"),
+                format!("{}{next}", "../d/".repeat(100)),
+            );
+        }
+        tree
+    }
+
+    #[test]
+    fn links_spend_the_look_ups_of_their_render() {
+        let too_many = |result: Result<(), RenderError>| {
+            matches!(
+                result,
+                Err(RenderError::TooManyLookups { limit: 2_000, .. })
+            )
+        };
+        let (mut reader, _) = limited(maze(38), 2_000);
+        assert!(reader.stat("d/l3").is_ok());
+        assert!(too_many(reader.stat("d/l37").map(drop)));
+        let (mut reader, _) = limited(maze(38), 2_000);
+        assert!(too_many(reader.list("d").map(drop)));
+        // What is spent stays spent, for listings and reading as well.
+        assert!(too_many(reader.list("").map(drop)));
+        assert!(too_many(reader.read("d/file", |_| Ok(())).map(drop)));
+    }
+
+    #[test]
+    fn a_render_that_was_given_up_looks_nothing_up_any_more() {
+        let (mut reader, cancellation) = limited(maze(1), 2_000);
+        assert!(reader.stat("d/l0").is_ok());
+        cancellation.cancel();
+        for result in [
+            reader.stat("d/file").map(drop),
+            reader.list("d").map(drop),
+            reader.read("d/file", |_| Ok(())).map(drop),
+        ] {
+            assert!(matches!(result, Err(RenderError::Timeout(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_longer_than_a_file_system_allows_is_refused() {
+        let path = "d/".repeat(2049);
+        let error = reader(maze(1)).stat(&path).unwrap_err().to_string();
+        assert!(error.contains("4098 bytes"), "{error}");
+        assert!(error.len() < 300, "{error}");
     }
 }

@@ -12,7 +12,7 @@ use crate::error::RenderError;
 use crate::jail::Jail;
 use crate::request::{RenderRequest, Rendered};
 use crate::session;
-use crate::worker::{Switch, Worker};
+use crate::worker::{RenderSwitch, Switch, Worker};
 
 /// Renders sources. Cheap to clone; clones share their workers.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct Renderer {
 
 struct Shared {
     config: RendererConfig,
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     idle: Mutex<Idle>,
 }
 
@@ -33,13 +33,13 @@ struct Idle {
     watched: bool,
 }
 
-/// Kills a worker when the request is dropped before it is done.
-struct KillOnDrop(Option<Switch>);
+/// Gives a render up when its time is over, or its request is dropped before it is done.
+struct GiveUpOnDrop(Option<RenderSwitch>);
 
-impl Drop for KillOnDrop {
+impl Drop for GiveUpOnDrop {
     fn drop(&mut self) {
         if let Some(switch) = &self.0 {
-            switch.kill();
+            switch.give_up();
         }
     }
 }
@@ -47,7 +47,7 @@ impl Drop for KillOnDrop {
 impl Renderer {
     /// No worker is started yet.
     pub fn new(config: RendererConfig) -> Self {
-        let slots = Arc::new(Semaphore::new(config.max_workers.max(1)));
+        let slots = Semaphore::new(config.max_workers.max(1));
         Self {
             shared: Arc::new(Shared {
                 config,
@@ -57,8 +57,8 @@ impl Renderer {
         }
     }
 
-    /// Renders one source. Waits for a free worker; the time limit begins when it is found. Must run in a Tokio
-    /// runtime.
+    /// Renders one source. Waits for a free worker, but not for ever; the time limit begins when it is found. Must run
+    /// in a Tokio runtime.
     pub async fn render(&self, request: RenderRequest) -> Result<Rendered, RenderError> {
         let spec = &request.source.spec;
         if !request.source.is_chart_archive
@@ -85,10 +85,10 @@ impl Renderer {
     /// When it does not start, or lacks a layer of its jail and [`RendererConfig::require_jail`] is set.
     pub async fn probe(&self) -> Result<Jail, RenderError> {
         let shared = Arc::clone(&self.shared);
-        let switch = Switch::default();
-        let _guard = KillOnDrop(Some(switch.clone()));
+        let switch = RenderSwitch::new(Switch::default());
+        let _guard = GiveUpOnDrop(Some(switch.clone()));
         let started = tokio::task::spawn_blocking(move || {
-            Worker::start(&shared.config, &switch, "").map(|worker| worker.jail().clone())
+            Worker::start(&shared.config, switch.worker(), "").map(|worker| worker.jail().clone())
         });
         let config = &self.shared.config;
         match tokio::time::timeout(config.timeout, started).await {
@@ -103,27 +103,42 @@ impl Renderer {
     async fn attempt(&self, request: &Arc<RenderRequest>) -> Result<Rendered, Lost> {
         let shared = Arc::clone(&self.shared);
         let config = &self.shared.config;
-        let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
-            return Err(Lost::from(RenderError::Crashed {
-                detail: "the renderer is closed".to_owned(),
-            }));
+        // Held until the worker is back, or the render given up: then its worker is dead and its thread about to end.
+        let free = shared.slots.acquire();
+        let _slot = match tokio::time::timeout(config.queue_timeout, free).await {
+            Ok(Ok(slot)) => slot,
+            Ok(Err(_)) => {
+                return Err(Lost::from(RenderError::Crashed {
+                    detail: "the renderer is closed".to_owned(),
+                }));
+            }
+            Err(_) => {
+                return Err(Lost::from(RenderError::Busy {
+                    waited: config.queue_timeout,
+                    workers: config.max_workers.max(1),
+                }));
+            }
         };
         let (reused, retired) = shared.take_idle(&request.app.project);
         let was_idle = reused.is_some();
-        let switch = reused.as_ref().map_or_else(Switch::default, Worker::switch);
-        let mut guard = KillOnDrop(Some(switch.clone()));
+        let switch =
+            RenderSwitch::new(reused.as_ref().map_or_else(Switch::default, Worker::switch));
+        let mut guard = GiveUpOnDrop(Some(switch.clone()));
         let job = tokio::task::spawn_blocking({
             let (shared, request) = (Arc::clone(&shared), Arc::clone(request));
             move || {
-                // Held until the worker is back or gone.
-                let _slot = slot;
                 drop(retired);
+                // It may have waited for a thread until nobody waited for it.
+                if switch.cancellation().is_cancelled() {
+                    return Err(RenderError::Timeout(shared.config.timeout));
+                }
                 let mut worker = match reused {
                     Some(worker) => worker,
-                    None => Worker::start(&shared.config, &switch, &request.app.project)?,
+                    None => Worker::start(&shared.config, switch.worker(), &request.app.project)?,
                 };
                 worker.begin_job();
-                let result = session::render(&mut worker, &shared.config, &request);
+                let cancellation = switch.cancellation();
+                let result = session::render(&mut worker, &shared.config, &request, cancellation);
                 let retry = was_idle
                     && !worker.has_answered()
                     && matches!(result, Err(RenderError::Crashed { .. }));
@@ -132,7 +147,7 @@ impl Renderer {
         });
         let finished = tokio::time::timeout(config.timeout, job).await;
         let Ok(finished) = finished else {
-            // The guard kills the worker; its thread then ends by itself.
+            // The guard kills the worker and ends what its thread does.
             return Err(Lost::from(RenderError::Timeout(config.timeout)));
         };
         let (result, worker) = match finished {

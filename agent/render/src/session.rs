@@ -7,24 +7,39 @@ use crate::config::RendererConfig;
 use crate::environment::Environment;
 use crate::error::RenderError;
 use crate::frame::Received;
+use crate::lookups::{Cancellation, Lookups};
 use crate::message::{Answer, Failure, FromWorker, Job};
 use crate::plan;
 use crate::request::{Origin, RenderRequest, Rendered, RenderedObject, SourceType};
 use crate::trees::{Question, Trees};
+use crate::values;
 use crate::worker::Worker;
 
 /// Files read may be this many times the size of the result allowed: a chart brings files it does not use.
-const INPUT_FACTOR: u64 = 2;
+const INPUT_FACTOR: u64 = 4;
+/// Largest object, as JSON: an API server takes 3 MiB in a request, and etcd half of that.
+const MAX_OBJECT_BYTES: u64 = 3 << 20;
+/// A result may have one value per so many bytes that it is allowed. Manifests have nine bytes per value and more; a list
+/// of zeros has two, and each takes 32 in memory.
+const BYTES_PER_VALUE: u64 = 8;
+/// Values of one result that are allowed however few bytes are.
+const MIN_VALUES: u64 = 100_000;
+/// Values one object counts as besides its own: its place and its origin.
+const VALUES_PER_OBJECT: u64 = 4;
+/// Largest file that overrides a source, in bytes.
+const MAX_OVERRIDE_BYTES: usize = 1 << 20;
 
 /// Renders with a worker. After an error of the process itself the worker must not be used again.
 pub(crate) fn render(
     worker: &mut Worker,
     config: &RendererConfig,
     request: &RenderRequest,
+    cancellation: &Cancellation,
 ) -> Result<Rendered, RenderError> {
     let mut trees = Trees::new(
         &request.source,
         config.output_bytes.saturating_mul(INPUT_FACTOR),
+        Lookups::new(config.lookups, config.timeout, cancellation.clone()),
     );
     let environment = Environment::new(&request.app, &request.source);
     let directory = plan::source_directory(request, &mut trees)?;
@@ -36,6 +51,17 @@ pub(crate) fn render(
     let mut spec = request.source.spec.clone();
     for file in plan::override_files(&directory, &request.app) {
         if let Some(content) = conversation.trees.read_if_there("", &file)? {
+            if content.len() > MAX_OVERRIDE_BYTES {
+                return Err(RenderError::Invalid {
+                    message: format!(
+                        "{file}: it has {} KiB, and a file that overrides a source may have {}; leave out what is no field of a source",
+                        content.len() >> 10,
+                        MAX_OVERRIDE_BYTES >> 10
+                    ),
+                    path: file,
+                    line: None,
+                });
+            }
             let patch = conversation.yaml(&file, &content)?;
             spec = plan::override_source(&spec, &patch, &file)?;
         }
@@ -102,14 +128,26 @@ impl Conversation<'_> {
     ) -> Result<(Vec<RenderedObject>, Vec<String>), RenderError> {
         self.worker.send_job(job, body)?;
         let mut objects = Vec::new();
-        let mut budget = self.config.output_bytes;
+        let allowed = self.config.output_bytes;
+        let mut budget = allowed;
+        let max_values = (allowed / BYTES_PER_VALUE).max(MIN_VALUES);
+        let mut left = max_values;
         let mut refusal = None;
         loop {
-            let (message, body) = match self.worker.receive(budget)? {
+            let limit = budget.min(MAX_OBJECT_BYTES);
+            let (message, body) = match self.worker.receive(limit)? {
                 Received::Frame(message, body) => (message, body),
-                Received::TooLarge => {
-                    return Err(RenderError::OutputTooLarge(self.config.output_bytes));
+                Received::TooLarge(FromWorker::Object { path, line }, bytes)
+                    if bytes > MAX_OBJECT_BYTES =>
+                {
+                    return Err(RenderError::ObjectTooLarge {
+                        path,
+                        line,
+                        bytes,
+                        limit: MAX_OBJECT_BYTES,
+                    });
                 }
+                Received::TooLarge(..) => return Err(RenderError::OutputTooLarge(allowed)),
             };
             match message {
                 FromWorker::Stat { tree, path } => {
@@ -125,7 +163,14 @@ impl Conversation<'_> {
                     let size = body.len() + path.len();
                     budget = budget
                         .checked_sub(size as u64)
-                        .ok_or(RenderError::OutputTooLarge(self.config.output_bytes))?;
+                        .ok_or(RenderError::OutputTooLarge(allowed))?;
+                    let needed = values::upper_bound(&body) + VALUES_PER_OBJECT;
+                    left = left
+                        .checked_sub(needed)
+                        .ok_or_else(|| RenderError::TooManyValues {
+                            path: path.clone(),
+                            limit: max_values,
+                        })?;
                     let value =
                         serde_json::from_slice(&body).map_err(|error| RenderError::Invalid {
                             message: format!("{path}: {error}"),

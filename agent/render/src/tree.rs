@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub trait SourceTree: Send + Sync {
     /// What is at a path.
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError>;
+    /// How many bytes a blob has, without reading them; `None` where that cannot be told.
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError>;
     /// The bytes of a blob (of a symbolic link: its target).
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError>;
     /// The entries of a directory, sorted by name.

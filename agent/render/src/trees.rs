@@ -2,10 +2,12 @@
 //! the one place a worker's questions and this side's own look-ups go through, so the record is complete.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::RenderError;
 use crate::inputs::InputSet;
+use crate::lookups::Lookups;
 use crate::message::{Answer, Item};
 use crate::path::join;
 use crate::reader::{Listed, ListedKind, Place, Reader};
@@ -22,12 +24,14 @@ pub(crate) struct Trees {
 }
 
 impl Trees {
-    /// The source's trees; `limit` is how many bytes may be read in all.
-    pub(crate) fn new(source: &SourceRequest, limit: u64) -> Self {
-        let mut readers = BTreeMap::from([(OWN.to_owned(), Reader::new(Arc::clone(&source.tree)))]);
+    /// The source's trees; `limit` is how many bytes may be read in all, `lookups` how much may be looked up.
+    pub(crate) fn new(source: &SourceRequest, limit: u64, lookups: Lookups) -> Self {
+        let lookups = Rc::new(lookups);
+        let reader = |tree: &Arc<_>| Reader::new(Arc::clone(tree), Rc::clone(&lookups));
+        let mut readers = BTreeMap::from([(OWN.to_owned(), reader(&source.tree))]);
         for (name, tree) in &source.refs {
             let name = format!("${}", name.trim_start_matches('$'));
-            readers.insert(name, Reader::new(Arc::clone(tree)));
+            readers.insert(name, reader(tree));
         }
         Self {
             readers,
@@ -60,22 +64,26 @@ impl Trees {
         self.reader(tree)?.list(path)
     }
 
-    /// Reads a file, or says where the path leads instead.
+    /// Reads a file, or says where the path leads instead. A file that is larger than what is left is not read.
     pub(crate) fn read(
         &mut self,
         tree: &str,
         path: &str,
     ) -> Result<Result<Arc<[u8]>, Place>, RenderError> {
-        let found = self.reader(tree)?.read(path)?;
+        let (budget, limit) = (self.budget, self.limit);
+        let left = |size: u64| {
+            budget
+                .checked_sub(size)
+                .ok_or_else(|| RenderError::InputTooLarge {
+                    limit,
+                    path: path.to_owned(),
+                })
+        };
+        let found = self
+            .reader(tree)?
+            .read(path, |size| left(size.unwrap_or(0)).map(drop))?;
         if let Ok(content) = &found {
-            let size = content.len() as u64;
-            self.budget =
-                self.budget
-                    .checked_sub(size)
-                    .ok_or_else(|| RenderError::InputTooLarge {
-                        limit: self.limit,
-                        path: path.to_owned(),
-                    })?;
+            self.budget = left(content.len() as u64)?;
         }
         Ok(found)
     }
@@ -164,5 +172,61 @@ fn item(listed: Listed) -> Item {
         name: listed.name,
         kind,
         link: listed.link,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lookups::Cancellation;
+    use crate::source::SourceSpec;
+    use crate::tree::{SourceTree, TreeEntry, TreeItem};
+
+    /// Files whose name is their size, which only may be read when they are small.
+    struct Sized;
+
+    impl SourceTree for Sized {
+        fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
+            Ok(TreeEntry::Blob {
+                id: path.to_owned(),
+                symlink: None,
+                executable: false,
+            })
+        }
+        fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+            Ok(path.parse().ok())
+        }
+        fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+            let size = self.size(path)?.unwrap_or(7);
+            assert!(size <= 10, "{path} was read");
+            Ok(vec![0; usize::try_from(size).unwrap()].into())
+        }
+        fn list(&self, _path: &str) -> Result<Vec<TreeItem>, TreeError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_file_larger_than_what_is_left_is_not_read() {
+        let source = SourceRequest {
+            spec: SourceSpec::default(),
+            tree: Arc::new(Sized),
+            revision: String::new(),
+            refs: BTreeMap::new(),
+            is_chart_archive: false,
+        };
+        let lookups = Lookups::new(100, Duration::from_secs(1), Cancellation::default());
+        let mut trees = Trees::new(&source, 20, lookups);
+        let mut read = |path: &str| trees.read(OWN, path).map(drop);
+        let too_large = |result| matches!(result, Err(RenderError::InputTooLarge { limit: 20, path }) if path != "10");
+        assert!(too_large(read("100000000000")));
+        assert!(read("10").is_ok());
+        assert!(too_large(read("11")));
+        // A size that is not known beforehand counts when it is.
+        assert!(read("unknown").is_ok());
+        assert!(too_large(read("unknown")));
+        assert!(read("3").is_ok());
     }
 }

@@ -3,7 +3,9 @@
 //! Argo CD's: a glob's files come in lexical order, each file once, and a file that is also named outright keeps the
 //! place it is named at.
 
-use globset::GlobBuilder;
+use std::collections::BTreeSet;
+
+use gitops_core::glob::{Glob, GlobError, admit};
 
 use crate::environment::Environment;
 use crate::error::RenderError;
@@ -12,8 +14,8 @@ use crate::path::join;
 use crate::reader::{ListedKind, Place};
 use crate::trees::{OWN, Trees};
 
-/// Directories deeper than this are not searched by `**`.
-const MAX_DEPTH: usize = 32;
+/// Longest entry that is shown whole, in characters.
+const MAX_SHOWN: usize = 200;
 
 /// Where a value file is looked for.
 pub(crate) struct Resolver<'a> {
@@ -39,7 +41,7 @@ impl Resolver<'_> {
         };
         let (first, rest) = written.split_once('/').unwrap_or((written, ""));
         if first.starts_with('$') && self.trees.has(first) {
-            let path = join("", &self.environment.substitute(rest)).map_err(escapes)?;
+            let path = join("", &self.environment.substitute(field, rest)?).map_err(escapes)?;
             return Ok(FileReference {
                 tree: first.to_owned(),
                 path,
@@ -57,7 +59,8 @@ impl Resolver<'_> {
                 ),
             });
         }
-        let path = join(self.directory, &self.environment.substitute(written)).map_err(escapes)?;
+        let written = self.environment.substitute(field, written)?;
+        let path = join(self.directory, &written).map_err(escapes)?;
         Ok(FileReference {
             tree: OWN.to_owned(),
             path,
@@ -75,12 +78,13 @@ impl Resolver<'_> {
             .iter()
             .map(|entry| Ok((entry, self.locate(FIELD, entry)?)))
             .collect::<Result<Vec<_>, RenderError>>()?;
-        let named: Vec<FileReference> = located
+        let named: BTreeSet<FileReference> = located
             .iter()
             .filter(|(_, file)| !is_pattern(&file.path))
             .map(|(_, file)| file.clone())
             .collect();
         let mut files: Vec<FileReference> = Vec::new();
+        let mut found_by_pattern: BTreeSet<FileReference> = BTreeSet::new();
         for (entry, file) in located {
             if is_pattern(&file.path) {
                 let found = self.expand(FIELD, entry, &file)?;
@@ -88,7 +92,7 @@ impl Resolver<'_> {
                     return Err(missing(FIELD, entry, &file.path, "matches no file"));
                 }
                 for file in found {
-                    if !named.contains(&file) && !files.contains(&file) {
+                    if !named.contains(&file) && found_by_pattern.insert(file.clone()) {
                         files.push(file);
                     }
                 }
@@ -111,23 +115,26 @@ impl Resolver<'_> {
         Ok(files)
     }
 
+    /// The files a pattern stands for, in lexical order.
     fn expand(
         &mut self,
         field: &str,
         entry: &str,
         file: &FileReference,
     ) -> Result<Vec<FileReference>, RenderError> {
-        let elements: Vec<&str> = file.path.split('/').collect();
-        let mut paths = Vec::new();
-        self.descend(&file.tree, "", &elements, 0, &mut paths)
+        let shown = shortened(entry);
+        let pattern = compile(&file.path).map_err(|error| RenderError::BadRequest {
+            message: format!("{field}: {shown} is not a glob pattern that can be used: {error}"),
+        })?;
+        let paths = self
+            .search(&file.tree, &pattern)
             .map_err(|error| match error {
-                RenderError::BadRequest { message } => RenderError::BadRequest {
-                    message: format!("{field}: {entry} is not a glob pattern: {message}"),
+                RenderError::TooManyLookups { limit, .. } => RenderError::TooManyLookups {
+                    limit,
+                    what: format!("at last for the pattern {shown} of {field}"),
                 },
                 other => other,
             })?;
-        paths.sort();
-        paths.dedup();
         Ok(paths
             .into_iter()
             .map(|path| FileReference {
@@ -137,73 +144,117 @@ impl Resolver<'_> {
             .collect())
     }
 
-    /// Matches one element of a pattern after the other, so that only directories the pattern can reach are listed.
-    fn descend(
+    /// Matches one element of a pattern after the other, so that only directories the pattern can reach are listed. No
+    /// element is matched in a directory twice, however many ways lead there.
+    fn search(
         &mut self,
         tree: &str,
-        directory: &str,
-        elements: &[&str],
-        depth: usize,
-        found: &mut Vec<String>,
-    ) -> Result<(), RenderError> {
-        let Some((element, rest)) = elements.split_first() else {
-            return Ok(());
-        };
-        if depth > MAX_DEPTH {
-            return Ok(());
-        }
-        let below = |name: &str| {
-            if directory.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{directory}/{name}")
-            }
-        };
-        if !is_pattern(element) {
-            let path = below(element);
-            return match self.trees.stat(tree, &path)? {
-                Place::File { .. } if rest.is_empty() => {
-                    found.push(path);
-                    Ok(())
-                }
-                Place::Directory { .. } => self.descend(tree, &path, rest, depth + 1, found),
-                _ => Ok(()),
+        pattern: &[Element<'_>],
+    ) -> Result<BTreeSet<String>, RenderError> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![(String::new(), 0)];
+        while let Some((directory, at)) = pending.pop() {
+            let Some(element) = pattern.get(at) else {
+                continue;
             };
-        }
-        let any_depth = *element == "**";
-        if any_depth {
-            // Zero directories: the rest of the pattern applies here. At the end `**` means every file below.
-            let rest = if rest.is_empty() { &["*"] } else { rest };
-            self.descend(tree, directory, rest, depth + 1, found)?;
-        }
-        let matcher = GlobBuilder::new(element)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| RenderError::BadRequest {
-                message: error.kind().to_string(),
-            })?
-            .compile_matcher();
-        let Ok(listed) = self.trees.list(tree, directory)? else {
-            return Ok(());
-        };
-        for item in listed {
-            let path = below(&item.name);
-            match item.kind {
-                ListedKind::Directory if any_depth && !item.link => {
-                    self.descend(tree, &path, elements, depth + 1, found)?;
+            if !seen.insert((directory.clone(), at)) {
+                continue;
+            }
+            let last = at + 1 == pattern.len();
+            if let Element::Name(name) = element {
+                let path = below(&directory, name);
+                match self.trees.stat(tree, &path)? {
+                    Place::File { .. } if last => {
+                        found.insert(path);
+                    }
+                    Place::Directory { .. } => pending.push((path, at + 1)),
+                    _ => {}
                 }
-                ListedKind::Directory if !any_depth && matcher.is_match(&item.name) => {
-                    self.descend(tree, &path, rest, depth + 1, found)?;
+                continue;
+            }
+            if matches!(element, Element::AnyDepth) {
+                // Zero directories: the rest of the pattern applies here.
+                pending.push((directory.clone(), at + 1));
+            }
+            let Ok(listed) = self.trees.list(tree, &directory)? else {
+                continue;
+            };
+            for item in listed {
+                let path = below(&directory, &item.name);
+                match (element, item.kind) {
+                    (Element::AnyDepth, ListedKind::Directory) if !item.link => {
+                        pending.push((path, at));
+                    }
+                    (Element::Pattern(glob), ListedKind::Directory)
+                        if !last && matches(glob, &item.name) =>
+                    {
+                        pending.push((path, at + 1));
+                    }
+                    (Element::Pattern(glob), ListedKind::File)
+                        if last && matches(glob, &item.name) =>
+                    {
+                        found.insert(path);
+                    }
+                    _ => {}
                 }
-                ListedKind::File
-                    if !any_depth && rest.is_empty() && matcher.is_match(&item.name) =>
-                {
-                    found.push(path);
-                }
-                _ => {}
             }
         }
-        Ok(())
+        Ok(found)
+    }
+}
+
+/// One part of a pattern between slashes.
+#[derive(Debug, PartialEq, Eq)]
+enum Element<'a> {
+    /// A name as it is.
+    Name(&'a str),
+    /// `**`: any number of directories.
+    AnyDepth,
+    /// Anything else.
+    Pattern(Glob),
+}
+
+/// The elements of a pattern. Several `**` in a row are one, and one at the end means every file below.
+fn compile(pattern: &str) -> Result<Vec<Element<'_>>, GlobError> {
+    admit(pattern)?;
+    let mut elements = Vec::new();
+    for text in pattern.split('/') {
+        let element = if text == "**" {
+            Element::AnyDepth
+        } else if is_pattern(text) {
+            Element::Pattern(Glob::path(text)?)
+        } else {
+            Element::Name(text)
+        };
+        if element != Element::AnyDepth || elements.last() != Some(&Element::AnyDepth) {
+            elements.push(element);
+        }
+    }
+    if elements.last() == Some(&Element::AnyDepth) {
+        elements.push(Element::Pattern(Glob::path("*")?));
+    }
+    Ok(elements)
+}
+
+/// A name longer than any that can be compared is none that a pattern means.
+fn matches(glob: &Glob, name: &str) -> bool {
+    glob.matches(name).unwrap_or(false)
+}
+
+fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{directory}/{name}")
+    }
+}
+
+/// What was written, for messages.
+fn shortened(entry: &str) -> String {
+    match entry.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &entry[..end]),
+        None => entry.to_owned(),
     }
 }
 
@@ -217,5 +268,132 @@ fn missing(field: &str, entry: &str, path: &str, what: &str) -> RenderError {
         message: format!(
             "{field}: {entry} {what} (looked for {path}); correct it, or set ignoreMissingValueFiles: true"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lookups::{Cancellation, Lookups};
+    use crate::memory_tree::MemoryTree;
+    use crate::request::{AppContext, SourceRequest};
+    use crate::source::SourceSpec;
+    use crate::tree::{SourceTree, TreeEntry, TreeError, TreeItem};
+
+    fn found(
+        tree: Arc<dyn SourceTree>,
+        lookups: u64,
+        pattern: &str,
+    ) -> Result<Vec<String>, RenderError> {
+        let source = SourceRequest {
+            spec: SourceSpec::default(),
+            tree,
+            revision: String::new(),
+            refs: BTreeMap::new(),
+            is_chart_archive: false,
+        };
+        let lookups = Lookups::new(lookups, Duration::from_secs(1), Cancellation::default());
+        let mut trees = Trees::new(&source, 1 << 20, lookups);
+        let environment = Environment::new(&AppContext::default(), &source);
+        let mut resolver = Resolver {
+            trees: &mut trees,
+            environment: &environment,
+            directory: "app",
+        };
+        let files = resolver.value_files(&[pattern.to_owned()], false)?;
+        Ok(files.into_iter().map(|file| file.path).collect())
+    }
+
+    /// Directories within directories, with a file in each.
+    fn nested(depth: usize) -> Arc<MemoryTree> {
+        let mut tree = MemoryTree::new();
+        for depth in 0..depth {
+            tree.insert(format!("app/{}v.yaml", "d/".repeat(depth)), "a: 1");
+        }
+        Arc::new(tree)
+    }
+
+    #[test]
+    fn many_double_stars_take_no_more_than_directories_times_elements() {
+        for (pattern, most) in [
+            ("**/".repeat(16) + "v.yaml", 200),
+            ("**/*/".repeat(16) + "v.yaml", 16 * 2 * 17 * 4),
+            ("**/d/".repeat(16) + "**", 16 * 2 * 17 * 4),
+            ("**/d/**/d/**/d/**/v.yaml".to_owned(), 8 * 17 * 4),
+        ] {
+            let files = found(nested(17), most, &pattern).unwrap();
+            assert!(!files.is_empty(), "{pattern}");
+            assert!(files.is_sorted(), "{files:?}");
+        }
+        let all = found(nested(60), 2_000, "**/**/**/v.yaml").unwrap();
+        assert_eq!(all.len(), 60, "no depth of the tree is left out");
+    }
+
+    /// Two directories in each directory, for ever.
+    struct Endless;
+
+    impl SourceTree for Endless {
+        fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
+            Ok(TreeEntry::Tree {
+                id: path.to_owned(),
+            })
+        }
+        fn size(&self, _path: &str) -> Result<Option<u64>, TreeError> {
+            Ok(None)
+        }
+        fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+            Err(TreeError::NotAFile {
+                path: path.to_owned(),
+            })
+        }
+        fn list(&self, _path: &str) -> Result<Vec<TreeItem>, TreeError> {
+            let item = |name: &str| TreeItem {
+                name: name.to_owned(),
+                entry: TreeEntry::Tree {
+                    id: name.to_owned(),
+                },
+            };
+            Ok(vec![item("a"), item("b")])
+        }
+    }
+
+    #[test]
+    fn a_search_without_end_is_an_error_that_names_the_pattern() {
+        for pattern in ["**/a/**/b/**/v.yaml", "*/*/*/*/*/*/*/*/*/*/*/*/*/v.yaml"] {
+            let error = found(Arc::new(Endless), 1_000, pattern).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                matches!(error, RenderError::TooManyLookups { .. }),
+                "{text}"
+            );
+            assert!(text.contains(pattern) && text.contains("1000"), "{text}");
+            assert!(text.contains("valueFiles"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_not_admitted_names_its_field_and_the_limit() {
+        for (pattern, expected) in [
+            (
+                format!("*{}a{}", "{".repeat(100_000), "}".repeat(100_000)),
+                "1024 bytes",
+            ),
+            ("*".to_owned() + &"{a,b}".repeat(17), "16 braces"),
+            ("*{{{{{a}}}}}".to_owned(), "4 deep"),
+            ("*".to_owned() + &"{a,b}".repeat(16), "256 patterns"),
+            ("*{a".to_owned(), "not complete"),
+            ("[a".to_owned(), "not complete"),
+        ] {
+            let error = found(nested(2), 1_000, &pattern).unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, RenderError::BadRequest { .. }), "{text}");
+            assert!(text.starts_with("spec.source.helm.valueFiles: "), "{text}");
+            assert!(text.contains(expected), "{text}");
+            assert!(text.len() < 600, "{text}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::config::RendererConfig;
 use crate::error::RenderError;
 use crate::frame::{self, PROTOCOL, Received};
 use crate::jail::Jail;
+use crate::lookups::Cancellation;
 use crate::message::FromWorker;
 
 /// Bytes of standard error that are kept; a Go binary says the reason first.
@@ -26,6 +27,35 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct Switch {
     state: Arc<Mutex<SwitchState>>,
+}
+
+/// A render that is given up: its worker is killed, and what this side does for it ends.
+#[derive(Clone)]
+pub(crate) struct RenderSwitch {
+    worker: Switch,
+    cancellation: Cancellation,
+}
+
+impl RenderSwitch {
+    pub(crate) fn new(worker: Switch) -> Self {
+        Self {
+            worker,
+            cancellation: Cancellation::default(),
+        }
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.cancellation.cancel();
+        self.worker.kill();
+    }
+
+    pub(crate) fn worker(&self) -> &Switch {
+        &self.worker
+    }
+
+    pub(crate) fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
 }
 
 #[derive(Default)]

@@ -114,6 +114,15 @@ impl SourceTree for EditedTree {
         })
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        match self.edits.get(path) {
+            Some(Edit::File { bytes, .. }) => Ok(Some(bytes.len() as u64)),
+            Some(Edit::Link { target }) => Ok(Some(target.len() as u64)),
+            Some(Edit::Absent) => Ok(None),
+            None => self.base.size(path),
+        }
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         match self.edits.get(path) {
             Some(Edit::File { bytes, .. }) => Ok(bytes.clone()),

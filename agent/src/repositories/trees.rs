@@ -18,6 +18,10 @@ impl SourceTree for CommitTree {
             .map_err(|error| storage(path, &error))
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        self.0.size(path).map_err(|error| storage(path, &error))
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         self.0
             .read(path)
@@ -106,6 +110,13 @@ impl SourceTree for ChartTree {
             .map_or(TreeEntry::Absent, |entry| self.item(path, entry)))
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        Ok(match self.0.entry(path) {
+            Some(ArchiveEntry::File { size }) => Some(size),
+            _ => None,
+        })
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         let bytes = self
             .0
@@ -140,6 +151,10 @@ pub(crate) struct Subtree {
 impl SourceTree for Subtree {
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
         self.base.entry(&self.inside(path))
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        self.base.size(&self.inside(path))
     }
 
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
@@ -209,6 +224,13 @@ impl SourceTree for Overlay {
         }
     }
 
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        match self.mounted(path) {
+            Some((tree, inside)) => tree.size(inside),
+            None => self.base.size(path),
+        }
+    }
+
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         match self.mounted(path) {
             Some((tree, inside)) => tree.read(inside),
@@ -266,6 +288,10 @@ mod tests {
                 }
                 None => TreeEntry::Absent,
             })
+        }
+
+        fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+            Ok(self.0.get(path).map(|text| text.len() as u64))
         }
 
         fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
@@ -331,6 +357,11 @@ mod tests {
             assert_eq!(names("chart/charts/dep"), ["Chart.yaml"]);
             assert_eq!(&*overlay.read("chart/charts/dep/Chart.yaml").unwrap(), b"d");
             assert_eq!(&*overlay.read("chart/Chart.yaml").unwrap(), b"c");
+            assert_eq!(
+                overlay.size("chart/charts/dep/Chart.yaml").unwrap(),
+                Some(1)
+            );
+            assert_eq!(overlay.size("chart/charts").unwrap(), None);
             assert_eq!(
                 overlay.entry("chart/charts/depx").unwrap(),
                 TreeEntry::Absent

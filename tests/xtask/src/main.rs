@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod cluster;
 mod demo;
+mod fuzz;
 mod image;
 mod imports;
 mod progress;
@@ -42,6 +43,8 @@ enum Command {
     Image(image::Args),
     /// Check that files of a crate import each other in no circle
     Imports(imports::Args),
+    /// Run what reads text and bytes from outside on mutated inputs
+    Fuzz(fuzz::Args),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Release(args) => release::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Imports(args) => imports::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {

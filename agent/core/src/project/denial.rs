@@ -1,5 +1,8 @@
 //! Why a project refuses something, and the change that would allow it.
 
+/// Longest rule that is shown whole, in characters.
+const MAX_SHOWN_RULE: usize = 200;
+
 /// Why a project refuses something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -28,6 +31,14 @@ impl Denial {
                 "project {project} denies {what} by {rule} in spec.{field} of the AppProject"
             ),
         }
+    }
+}
+
+/// A rule as it is shown: nobody reads one of a hundred thousand braces.
+pub(super) fn shortened(rule: &str) -> String {
+    match rule.char_indices().nth(MAX_SHOWN_RULE) {
+        Some((end, _)) => format!("{}…", &rule[..end]),
+        None => rule.to_owned(),
     }
 }
 

@@ -107,15 +107,17 @@ fn judge(entry: &ApplicationDestination, cluster: &Cluster<'_>, namespace: &str)
     }
 }
 
+/// A pattern that cannot be read allows nothing.
 fn matches(pattern: &str, text: &str) -> bool {
-    pattern == "*" || glob::matches(pattern, text)
+    pattern == "*" || glob::matches(pattern, text).unwrap_or(false)
 }
 
 /// As [`matches`], in any case and with or without a slash at the end of an address.
 fn denies(pattern: &str, text: &str) -> bool {
     let pattern = pattern.trim().to_lowercase();
     let pattern = pattern.trim_end_matches('/');
-    matches(pattern, &text.to_lowercase())
+    // One that cannot be read is refused with its project; should it come here, it denies.
+    pattern == "*" || glob::matches(pattern, &text.to_lowercase()).unwrap_or(true)
 }
 
 pub(super) struct Cluster<'a> {

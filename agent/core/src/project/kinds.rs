@@ -95,7 +95,12 @@ fn permits_cluster_object(
 }
 
 fn matches_kind(rule: &GroupKindRule, key: &ObjectKey) -> bool {
-    glob::matches_name(&rule.group, &key.group) && glob::matches_name(&rule.kind, &key.kind)
+    covers(&rule.group, &key.group) && covers(&rule.kind, &key.kind)
+}
+
+/// A pattern that cannot be read allows nothing.
+fn covers(pattern: &str, text: &str) -> bool {
+    glob::matches_name(pattern, text).unwrap_or(false)
 }
 
 fn denies_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
@@ -105,9 +110,9 @@ fn denies_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
 }
 
 fn matches_cluster(rule: &ClusterResourceRule, key: &ObjectKey) -> bool {
-    glob::matches_name(&rule.group, &key.group)
-        && glob::matches_name(&rule.kind, &key.kind)
-        && (rule.name.is_empty() || glob::matches_name(&rule.name, &key.name))
+    covers(&rule.group, &key.group)
+        && covers(&rule.kind, &key.kind)
+        && (rule.name.is_empty() || covers(&rule.name, &key.name))
 }
 
 fn kind_rule(group: &str, kind: &str) -> String {

@@ -3,6 +3,7 @@
 
 use gitops_api::project::AppProjectSpec;
 
+use super::denial::shortened;
 use super::rules::ProjectProblem;
 use crate::glob;
 
@@ -14,11 +15,12 @@ pub(super) fn denied(entry: &str) -> Option<&str> {
 /// Whether a rule that denies kinds names this one. Read generously: in any case, as a resource
 /// (`secrets`), with alternatives (`{A,B}`).
 pub(super) fn denies_name(pattern: &str, text: &str) -> bool {
-    if glob::matches_name(pattern, text) {
+    if glob::matches_name(pattern, text).unwrap_or(false) {
         return true;
     }
     let (pattern, text) = (pattern.trim().to_lowercase(), text.to_lowercase());
-    glob::matches(&pattern, &text)
+    // One that cannot be read is refused with its project; should it come here, it denies.
+    glob::matches(&pattern, &text).unwrap_or(true)
 }
 
 /// The same for a kind, which may be written as the resource of its URLs.
@@ -61,12 +63,12 @@ pub(super) fn malformed(project: &str, spec: &AppProjectSpec) -> Vec<ProjectProb
         .chain(cluster)
         .filter(|(field, pattern)| {
             let names_nothing = pattern.is_empty() && *field == "sourceRepos";
-            names_nothing || !glob::is_well_formed(pattern)
+            names_nothing || glob::matches(pattern, "").is_err()
         })
         .map(|(field, pattern)| ProjectProblem::Malformed {
             project: project.into(),
             field,
-            pattern: pattern.into(),
+            pattern: shortened(pattern),
         })
         .collect()
 }

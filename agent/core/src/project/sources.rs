@@ -63,8 +63,8 @@ fn allows(pattern: &str, url: &str) -> bool {
     }
     let (pattern, url) = (comparable(pattern), comparable(url));
     // Without the user, too: the user of a URL is no part of the host that a pattern is about.
-    glob::matches_path(&pattern, &url)
-        && glob::matches_path(&without_user(&pattern), &without_user(&url))
+    let matches = |pattern: &str, url: &str| glob::matches_path(pattern, url).unwrap_or(false);
+    matches(&pattern, &url) && matches(&without_user(&pattern), &without_user(&url))
 }
 
 /// Whether Argo CD could read a pattern as a URL: others allow nothing there.
@@ -96,9 +96,11 @@ fn denies(pattern: &str, url: &str) -> bool {
         return true;
     }
     let forms = canonical_forms(url);
-    canonical_forms(pattern)
-        .iter()
-        .any(|pattern| forms.iter().any(|form| glob::matches_path(pattern, form)))
+    canonical_forms(pattern).iter().any(|pattern| {
+        // One that cannot be read is refused with its project; should it come here, it denies.
+        let matches = |form: &String| glob::matches_path(pattern, form).unwrap_or(true);
+        forms.iter().any(matches)
+    })
 }
 
 #[cfg(test)]

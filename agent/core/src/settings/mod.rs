@@ -254,7 +254,15 @@ impl<'a> Reader<'a> {
             })
         });
         match parsed {
-            Ok(rules) => rules.unwrap_or_default(),
+            Ok(rules) => {
+                let rules = rules.unwrap_or_default();
+                for (place, rule) in rules.iter().enumerate() {
+                    for problem in rule.problems() {
+                        self.warn(key, format!("[{place}].{problem}"));
+                    }
+                }
+                rules
+            }
             Err(problem) => {
                 self.warn(key, problem);
                 Vec::new()
@@ -375,6 +383,26 @@ mod tests {
                 "{warnings:?}"
             );
             assert!(warnings[0].contains(expected), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn exclusions_that_cannot_be_read_exclude_and_inclusions_do_not_include() {
+        let home = "https://kubernetes.default.svc";
+        for unreadable in ["{a".to_owned(), "a".repeat(2000), "{}".repeat(100_000)] {
+            for (key, excludes) in [
+                ("resource.exclusions", [true, false]),
+                ("resource.inclusions", [true, true]),
+            ] {
+                let rules = serde_json::json!([{"apiGroups": [unreadable], "kinds": ["Job"]}]);
+                let (settings, warnings) = read(&[(key, &rules.to_string())]);
+                assert_eq!(warnings.len(), 1, "{key}");
+                let start = format!("argocd-cm key {key}: [0].apiGroups[0] cannot be read");
+                assert!(warnings[0].starts_with(&start), "{}", warnings[0]);
+                let found = ["Job", "Deployment"]
+                    .map(|kind| settings.resources.excludes("x.example.com", kind, home));
+                assert_eq!(found, excludes, "{key}");
+            }
         }
     }
 

@@ -47,6 +47,25 @@ fn cel(rule: &str) -> String {
     )
 }
 
+#[test]
+fn a_rule_whose_kinds_cannot_be_read_is_left_out_and_named() {
+    for pattern in [
+        "example.org/[".to_owned(),
+        format!("*{}", "{}".repeat(17)),
+        "example.org/{{{{{Thing}}}}}".to_owned(),
+    ] {
+        let map = json!({
+            pattern: {"health.lua": "return {status = 'Degraded'}"},
+            "example.*/Thing": {"health.lua": "return {status = 'Healthy'}"},
+        });
+        let (rules, warnings) = read(&[("resource.customizations", &map.to_string())]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("cannot be read"), "{warnings:?}");
+        let health = rules.health(&thing(&json!({}))).unwrap().unwrap().unwrap();
+        assert_eq!(health.status, HealthStatusCode::Healthy);
+    }
+}
+
 /// The value of an expression in Lua, as text.
 fn lua_value(expression: &str) -> String {
     lua(&format!(

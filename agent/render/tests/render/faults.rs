@@ -56,6 +56,9 @@ impl<F: Fn() + Send + Sync> SourceTree for Meddling<F> {
     fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
         self.0.entry(path)
     }
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        self.0.size(path)
+    }
     fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
         (self.1)();
         self.0.read(path)
@@ -181,6 +184,158 @@ async fn a_request_that_is_given_up_ends_its_worker() {
     assert_eq!(workers(MEMORY).len(), 1);
 }
 
+/// Directories in directories: two in each, forty deep.
+struct Branching;
+
+impl SourceTree for Branching {
+    fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        Ok(
+            if names.clone().all(|name| matches!(name, "a" | "b")) && names.count() <= 40 {
+                TreeEntry::Tree {
+                    id: path.to_owned(),
+                }
+            } else {
+                TreeEntry::Absent
+            },
+        )
+    }
+    fn size(&self, _path: &str) -> Result<Option<u64>, TreeError> {
+        Ok(None)
+    }
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+        Err(TreeError::NotAFile {
+            path: path.to_owned(),
+        })
+    }
+    fn list(&self, path: &str) -> Result<Vec<TreeItem>, TreeError> {
+        if path.len() >= 79 {
+            return Ok(Vec::new());
+        }
+        let item = |name: &str| TreeItem {
+            name: name.to_owned(),
+            entry: TreeEntry::Tree {
+                id: name.to_owned(),
+            },
+        };
+        Ok(vec![item("a"), item("b")])
+    }
+}
+
+#[tokio::test]
+async fn a_search_for_value_files_ends_with_its_render() {
+    let renderer = Renderer::new(RendererConfig {
+        timeout: Duration::from_secs(1),
+        lookups: u64::MAX,
+        max_workers: 1,
+        ..config()
+    });
+    let tree: Arc<dyn SourceTree> = Arc::new(Branching);
+    let source = json!({"repoURL": "x", "path": ".", "helm": {"valueFiles": ["**/a/**/v.yaml"]}});
+    let mut endless = request(&good(), source);
+    endless.source.tree = Arc::clone(&tree);
+    let error = renderer.render(endless).await.unwrap_err();
+    assert!(matches!(error, RenderError::Timeout(_)), "{error}");
+    // Nothing of it is left: its thread has let go of the tree.
+    let patience = Instant::now() + Duration::from_mins(1);
+    while Arc::strong_count(&tree) > 1 {
+        assert!(Instant::now() < patience, "the search still runs");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A tree whose storage does not answer until it is told to, and says when it is asked.
+struct Stuck {
+    asked: std::sync::mpsc::SyncSender<()>,
+    answer: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl SourceTree for Stuck {
+    fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
+        self.asked.send(()).unwrap();
+        let _ = self.answer.lock().unwrap().recv();
+        Err(TreeError::NotAFile {
+            path: path.to_owned(),
+        })
+    }
+    fn size(&self, _path: &str) -> Result<Option<u64>, TreeError> {
+        Ok(None)
+    }
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+        Err(TreeError::NotAFile {
+            path: path.to_owned(),
+        })
+    }
+    fn list(&self, path: &str) -> Result<Vec<TreeItem>, TreeError> {
+        Err(TreeError::NotAFile {
+            path: path.to_owned(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_render_whose_storage_does_not_answer_gives_its_slot_back_when_its_time_is_over() {
+    let renderer = Renderer::new(RendererConfig {
+        timeout: Duration::from_secs(2),
+        max_workers: 1,
+        ..config()
+    });
+    let (asked, _was_asked) = std::sync::mpsc::sync_channel(10);
+    let (release, answer) = std::sync::mpsc::channel();
+    let mut stuck = request(&good(), at("."));
+    stuck.source.tree = Arc::new(Stuck {
+        asked,
+        answer: answer.into(),
+    });
+    let error = renderer.render(stuck).await.unwrap_err();
+    assert!(matches!(error, RenderError::Timeout(_)), "{error}");
+    // Its storage still does not answer, and others render all the same.
+    let renderer = Renderer::clone(&renderer);
+    let mut good = renderer.render(request(&good(), at("."))).await;
+    if let Err(RenderError::Timeout(_)) = good {
+        // A busy machine may take longer than two seconds to start a worker.
+        good = renderer.render(request(&self::good(), at("."))).await;
+    }
+    assert!(good.is_ok());
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_render_waits_for_a_worker_but_not_for_ever() {
+    let renderer = Renderer::new(RendererConfig {
+        queue_timeout: Duration::from_millis(200),
+        max_workers: 1,
+        ..config()
+    });
+    let (asked, was_asked) = std::sync::mpsc::sync_channel(10);
+    let (release, answer) = std::sync::mpsc::channel();
+    let mut stuck = request(&good(), at("."));
+    stuck.source.tree = Arc::new(Stuck {
+        asked,
+        answer: answer.into(),
+    });
+    let first = tokio::spawn({
+        let renderer = renderer.clone();
+        async move { renderer.render(stuck).await }
+    });
+    tokio::task::spawn_blocking(move || was_asked.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let error = renderer
+        .render(request(&good(), at(".")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, RenderError::Busy { workers: 1, .. }),
+        "{error}"
+    );
+    assert!(error.is_temporary());
+    drop(release);
+    assert!(matches!(first.await.unwrap(), Err(RenderError::Tree(_))));
+    assert!(renderer.render(request(&good(), at("."))).await.is_ok());
+}
+
 #[tokio::test]
 async fn too_much_memory_is_an_error_that_says_so() {
     let renderer = Renderer::new(RendererConfig {
@@ -261,6 +416,9 @@ async fn a_tree_that_fails_fails_the_render_with_its_reason() {
     impl SourceTree for Broken {
         fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
             self.0.entry(path)
+        }
+        fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+            self.0.size(path)
         }
         fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
             Err(TreeError::Storage {

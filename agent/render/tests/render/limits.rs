@@ -34,10 +34,18 @@ fn large(bytes: usize) -> MemoryTree {
     tree
 }
 
+/// An agent that was told to allow more than it does by default.
+fn roomy() -> Renderer {
+    Renderer::new(RendererConfig {
+        output_bytes: 64 << 20,
+        ..config()
+    })
+}
+
 #[tokio::test]
 async fn twenty_megabytes_of_manifests_render() {
     let started = Instant::now();
-    let rendered = renderer()
+    let rendered = roomy()
         .render(request(&large(20 << 20), at("app")))
         .await
         .unwrap();
@@ -78,7 +86,7 @@ async fn twenty_megabytes_fit_a_kustomization_and_a_chart_too() {
     ]);
     for (what, tree) in [("kustomize", kustomization), ("helm", chart)] {
         let started = Instant::now();
-        let rendered = renderer().render(request(&tree, at("."))).await.unwrap();
+        let rendered = roomy().render(request(&tree, at("."))).await.unwrap();
         assert!(rendered.objects.len() > 400);
         println!(
             "20 MiB by {what}, {} objects: {:?}",
@@ -121,6 +129,103 @@ async fn more_than_allowed_is_refused_with_the_limit() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn an_object_no_api_server_takes_is_named() {
+    let config_map = |name: &str, bytes: usize| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{text: \"{}\"}}\n",
+            "x".repeat(bytes)
+        )
+    };
+    let large = tree(&[
+        ("a.yaml", &config_map("a", 2_900_000)),
+        ("b.yaml", &config_map("b", 3_200_000)),
+    ]);
+    let error = renderer()
+        .render(request(&large, at(".")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, RenderError::ObjectTooLarge { .. }),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains("b.yaml:1") && text.contains("3072 KiB"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn small_text_that_is_much_memory_is_refused_with_its_file() {
+    let renderer = Renderer::new(RendererConfig {
+        output_bytes: 1 << 20,
+        ..config()
+    });
+    let bomb = |zeros: usize| {
+        let list = vec!["0"; zeros].join(",");
+        let head = r#""apiVersion":"v1","kind":"X","metadata":{"name":"x"}"#;
+        tree(&[
+            ("a.yaml", SERVICE),
+            ("bomb.json", &format!("{{{head},\"list\":[{list}]}}")),
+        ])
+    };
+    let error = renderer
+        .render(request(&bomb(140_000), at(".")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, RenderError::TooManyValues { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("bomb.json"), "{error}");
+    assert!(
+        renderer
+            .render(request(&bomb(90_000), at(".")))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_overrides_a_source_is_small() {
+    let source = format!("helm: {{releaseName: \"{}\"}}\n", "x".repeat(1 << 20));
+    let tree = tree(&[(".argocd-source.yaml", &source), ("s.yaml", SERVICE)]);
+    let error = renderer()
+        .render(request(&tree, at(".")))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(".argocd-source.yaml") && error.contains("1024"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn patterns_the_worker_would_recurse_into_are_refused_before() {
+    let deep = format!("{}a{}", "{".repeat(100_000), "}".repeat(100_000));
+    for (kind, field, value) in [
+        ("directory", "include", serde_json::json!(deep)),
+        ("directory", "exclude", serde_json::json!(deep)),
+        ("kustomize", "components", serde_json::json!([deep])),
+    ] {
+        let mut source = at(".");
+        source[kind] = serde_json::json!({field: value});
+        let error = renderer()
+            .render(request(&tree(&[("s.yaml", SERVICE)]), source))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RenderError::BadRequest { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("spec.source.{kind}.{field}")),
+            "{text}"
+        );
+        assert!(text.contains("1024 bytes") && text.len() < 400, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -89,10 +89,13 @@ fn of_render(error: &RenderError, detail: String) -> Reason {
         RenderError::Timeout(_)
         | RenderError::OutOfMemory(_)
         | RenderError::OutputTooLarge(_)
+        | RenderError::ObjectTooLarge { .. }
+        | RenderError::TooManyValues { .. }
+        | RenderError::TooManyLookups { .. }
         | RenderError::InputTooLarge { .. } => Reason::RenderLimit { detail },
-        RenderError::Crashed { .. } | RenderError::Unavailable { .. } => {
-            Reason::RendererFailed { detail }
-        }
+        RenderError::Busy { .. }
+        | RenderError::Crashed { .. }
+        | RenderError::Unavailable { .. } => Reason::RendererFailed { detail },
         _ => Reason::RenderFailed { detail, file: None },
     }
 }
@@ -135,8 +138,25 @@ mod tests {
                 file: Some("b.yaml:4".into()),
             }
         );
-        let slow = RenderError::OutOfMemory(1 << 20);
-        let slow = SourceError::from(slow).reason();
-        assert_eq!(slow.code(), Some(Code::RenderLimit));
+        for limit in [
+            RenderError::OutOfMemory(1 << 20),
+            RenderError::ObjectTooLarge {
+                path: "b.yaml".into(),
+                line: None,
+                bytes: 4 << 20,
+                limit: 3 << 20,
+            },
+            RenderError::TooManyValues {
+                path: "b.yaml".into(),
+                limit: 1,
+            },
+            RenderError::TooManyLookups {
+                limit: 1,
+                what: "at last x".into(),
+            },
+        ] {
+            let reason = SourceError::from(limit).reason();
+            assert_eq!(reason.code(), Some(Code::RenderLimit));
+        }
     }
 }

@@ -143,7 +143,8 @@ impl Controllers {
                 *from == controller.namespace
                     && patterns
                         .split(',')
-                        .any(|pattern| glob::matches(pattern.trim(), namespace))
+                        // One that cannot be read may reach there: better a warning too many.
+                        .any(|pattern| glob::matches(pattern.trim(), namespace).unwrap_or(true))
             })
     }
 

@@ -92,10 +92,18 @@ impl Windows {
             cautions: Vec::new(),
         };
         for (place, window) in windows.iter().enumerate() {
-            if !matches(window, application, destination) {
-                continue;
-            }
             let shown = describe(window);
+            match matches(window, application, destination) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                // It may be for this application, whether it keeps syncs away or lets them pass.
+                Err(problem) => {
+                    found.invalid.push(format!(
+                        "spec.syncWindows[{place}] of project {project}, {shown}: {problem}"
+                    ));
+                    continue;
+                }
+            }
             let zone = match window.time_zone.as_str() {
                 "" => TimeZone::UTC,
                 name => zone(name).unwrap_or_else(|| {
@@ -268,27 +276,58 @@ impl Window {
     }
 }
 
-fn matches(window: &SyncWindow, application: &str, destination: &ApplicationDestination) -> bool {
+/// Whether a window is for an application. An error when that hangs on a pattern that cannot be
+/// read: the window's other patterns neither match nor rule it out.
+fn matches(
+    window: &SyncWindow,
+    application: &str,
+    destination: &ApplicationDestination,
+) -> Result<bool, String> {
     let cluster = Cluster::of(destination);
-    let any = |patterns: &[String], texts: &[&str]| {
-        (!patterns.is_empty()).then(|| {
-            let mut texts = texts.iter().filter(|text| !text.is_empty());
-            texts.any(|text| patterns.iter().any(|pattern| glob::matches(pattern, text)))
-        })
-    };
-    let mut named = [
-        any(&window.applications, &[application]),
-        any(&window.namespaces, &[&destination.namespace]),
-        any(&window.clusters, &[cluster.server, cluster.name]),
-    ]
-    .into_iter()
-    .flatten()
-    .peekable();
-    if window.and_operator {
-        named.peek().is_some() && named.all(|matched| matched)
-    } else {
-        named.any(|matched| matched)
+    let fields: [(&str, &[String], [&str; 2]); 3] = [
+        ("applications", &window.applications, [application, ""]),
+        (
+            "namespaces",
+            &window.namespaces,
+            [&destination.namespace, ""],
+        ),
+        ("clusters", &window.clusters, [cluster.server, cluster.name]),
+    ];
+    let named = fields
+        .into_iter()
+        .filter(|(_, patterns, _)| !patterns.is_empty())
+        .map(|(field, patterns, texts)| any_matches(field, patterns, texts));
+    let mut unreadable = None;
+    let mut seen = false;
+    for matched in named {
+        seen = true;
+        match matched {
+            Ok(matched) if matched != window.and_operator => return Ok(matched),
+            Ok(_) => {}
+            Err(problem) => unreadable = unreadable.or(Some(problem)),
+        }
     }
+    match unreadable {
+        Some(problem) => Err(problem),
+        None => Ok(seen && window.and_operator),
+    }
+}
+
+/// Whether some pattern matches some text; an error when none does and one cannot be read.
+fn any_matches(field: &str, patterns: &[String], texts: [&str; 2]) -> Result<bool, String> {
+    let mut unreadable = None;
+    for (place, pattern) in patterns.iter().enumerate() {
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            match glob::matches(pattern, text) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => {
+                    unreadable = Some(format!("{field}[{place}] cannot be read: {error}"));
+                }
+            }
+        }
+    }
+    unreadable.map_or(Ok(false), Err)
 }
 
 /// A window as people know it.

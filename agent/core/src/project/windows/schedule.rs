@@ -10,7 +10,8 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp};
 
-/// Longest search: a 29 February that is also skipped in a year like 2100.
+/// Longest search: a 29 February that is also skipped in a year like 2100. A month in which no day is
+/// meant counts as one day.
 const DAYS: u32 = 9 * 366;
 /// How far apart civil and absolute order may be.
 const DISORDER: i64 = 2;
@@ -99,11 +100,15 @@ impl Schedule {
         Ok(schedule)
     }
 
+    fn in_month(&self, date: Date) -> bool {
+        self.months & (1 << date.month()) != 0
+    }
+
     fn on(&self, date: Date) -> bool {
         let has = |set: u64, value: i8| set & (1 << value) != 0;
         let day = has(self.days, date.day());
         let weekday = has(self.weekdays, date.weekday().to_sunday_zero_offset());
-        has(self.months, date.month())
+        self.in_month(date)
             && if self.any_day || self.any_weekday {
                 day && weekday
             } else {
@@ -143,6 +148,10 @@ impl Schedule {
         let earliest = local.checked_sub(Span::new().hours(DISORDER)).ok()?;
         let mut date = local.date().yesterday().ok()?;
         for _ in 0..DAYS {
+            if !self.in_month(date) {
+                date = date.last_of_month().tomorrow().ok()?;
+                continue;
+            }
             let mut best: Option<(Timestamp, DateTime)> = None;
             if self.on(date) {
                 for time in self.times(date).filter(|time| *time >= earliest) {
@@ -174,6 +183,10 @@ impl Schedule {
         let latest = local.checked_add(Span::new().hours(DISORDER)).ok()?;
         let mut date = latest.date();
         for _ in 0..DAYS {
+            if !self.in_month(date) {
+                date = date.first_of_month().yesterday().ok()?;
+                continue;
+            }
             let mut best: Option<(Timestamp, DateTime)> = None;
             if self.on(date) {
                 for time in self.times(date).rev().filter(|time| *time <= latest) {

@@ -211,6 +211,45 @@ fn which_applications_a_window_is_for() {
 }
 
 #[test]
+fn a_window_whose_patterns_cannot_be_read_lets_nothing_pass() {
+    let noon = "2026-11-21T12:00:00Z";
+    for unreadable in ["[", "{a", &"a".repeat(2000), &"{}".repeat(100_000)] {
+        for kind in ["deny", "allow"] {
+            for (fields, expected) in [
+                (json!({"applications": [unreadable]}), "never"),
+                (json!({"namespaces": ["other", unreadable]}), "never"),
+                (json!({"clusters": [unreadable]}), "never"),
+                // Another pattern decides.
+                (
+                    json!({"applications": ["other"], "namespaces": [unreadable], "andOperator": true}),
+                    "open",
+                ),
+                (
+                    json!({"applications": ["cart"], "namespaces": [unreadable], "andOperator": true}),
+                    "never",
+                ),
+            ] {
+                let mut window = json!({"kind": kind, "schedule": "0 3 * * *", "duration": "1h"});
+                window
+                    .as_object_mut()
+                    .unwrap()
+                    .extend(fields.as_object().unwrap().clone());
+                let windows = json!([window]);
+                assert_eq!(automated(&windows, noon), expected, "{kind} {fields}");
+                let named = of(&windows)
+                    .problems()
+                    .any(|problem| problem.to_string().contains("cannot be read"));
+                assert_eq!(named, expected == "never", "{kind} {fields}");
+            }
+        }
+        // It is for this application by its name, and can be judged.
+        let windows = json!([{"kind": "deny", "schedule": "0 3 * * *", "duration": "1h",
+            "applications": ["cart"], "namespaces": [unreadable]}]);
+        assert_eq!(automated(&windows, noon), "open");
+    }
+}
+
+#[test]
 fn what_is_said() {
     let mut freeze = window("deny", "0 22 * * *", "8h");
     freeze["timeZone"] = json!("Europe/Berlin");

@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::jq::Expression;
 use self::pointer::{Pointer, Step};
 use crate::compare::path::Path;
-use crate::glob;
+use crate::glob::Glob;
 use crate::live::ownership;
 use crate::manifest::digest;
 use crate::manifest::object::ObjectKey;
@@ -36,8 +36,8 @@ pub struct IgnoreRules {
 
 #[derive(Debug)]
 struct Rule {
-    group: String,
-    kind: String,
+    group: Glob,
+    kind: Glob,
     namespace: String,
     name: String,
     fields: Arc<Fields>,
@@ -91,9 +91,22 @@ impl IgnoreRules {
                     "{from}[{index}] names no kind and applies to nothing; write kind: \"*\" for all"
                 ));
             }
+            let mut glob = |field: &str, pattern: &str| {
+                Glob::text(pattern)
+                    .inspect_err(|error| {
+                        problems.push(format!(
+                            "{from}[{index}].{field} cannot be read: {error}; the rule is left out"
+                        ));
+                    })
+                    .ok()
+            };
+            let (Some(group), Some(kind)) = (glob("group", &rule.group), glob("kind", &rule.kind))
+            else {
+                continue;
+            };
             rules.push(Rule {
-                group: rule.group.clone(),
-                kind: rule.kind.clone(),
+                group,
+                kind,
                 namespace: rule.namespace.clone(),
                 name: rule.name.clone(),
                 fields: Arc::new(Fields {
@@ -132,8 +145,9 @@ impl IgnoreRules {
             .rules
             .iter()
             .filter(|rule| {
-                glob::matches(&rule.group, &key.group)
-                    && glob::matches(&rule.kind, &key.kind)
+                // A group or kind too long to be compared is none that a rule could name.
+                rule.group.matches(&key.group).unwrap_or(false)
+                    && rule.kind.matches(&key.kind).unwrap_or(false)
                     && (rule.name.is_empty() || rule.name == key.name)
                     && (rule.namespace.is_empty() || rule.namespace == key.namespace)
             })

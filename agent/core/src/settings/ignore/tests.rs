@@ -25,6 +25,35 @@ fn for_web(list: Value) -> Arc<ObjectRules> {
 }
 
 #[test]
+fn a_rule_whose_group_or_kind_cannot_be_read_is_left_out_and_named() {
+    for unreadable in [
+        "{a".to_owned(),
+        "a".repeat(2000),
+        "{}".repeat(100_000),
+        format!("{}{}", "{".repeat(100_000), "}".repeat(100_000)),
+    ] {
+        for (group, kind, field) in [
+            (unreadable.as_str(), "*", "group"),
+            ("*", &unreadable, "kind"),
+        ] {
+            let rule = json!([
+                {"group": group, "kind": kind, "jsonPointers": ["/spec"]},
+                {"group": "apps", "kind": "Deployment", "jsonPointers": ["/status"]},
+            ]);
+            let list: Vec<ResourceIgnoreDifferences> = serde_json::from_value(rule).unwrap();
+            let (rules, problems) = IgnoreRules::compile(&list, "spec.ignoreDifferences");
+            assert_eq!(problems.len(), 1);
+            let start = format!("spec.ignoreDifferences[0].{field} cannot be read: ");
+            assert!(problems[0].starts_with(&start), "{}", problems[0]);
+            let found = rules
+                .for_object(&key("apps", "Deployment", "n", "web"))
+                .unwrap();
+            assert_eq!(found.fields.len(), 1, "the other rule holds");
+        }
+    }
+}
+
+#[test]
 fn rules_apply_by_glob_of_group_and_kind_and_by_exact_name() {
     let rule = |fields: Value| {
         let mut rule = json!({"jsonPointers": ["/spec"]});
