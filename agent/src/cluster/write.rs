@@ -14,6 +14,7 @@ use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
 use gitops_core::mask;
+use gitops_core::mask::Mask;
 use gitops_core::reason::Code;
 use gitops_core::report::refusal;
 use gitops_core::report::refusal::Refusal;
@@ -69,6 +70,24 @@ impl WriteError {
             Self::UnknownKind(_) => Code::ObjectKindUnknown,
             Self::Refused { kind, .. } => *kind,
             Self::Unreachable(_) => Code::ApiServerUnreachable,
+        }
+    }
+
+    /// The same without values of the manifest that are hidden: whoever refuses it may quote them.
+    fn about(self, manifest: &Value) -> Self {
+        match self {
+            Self::Refused {
+                code,
+                message,
+                kind,
+                immutable,
+            } => Self::Refused {
+                code,
+                message: Mask::default().message(&message, manifest),
+                kind,
+                immutable,
+            },
+            other => other,
         }
     }
 
@@ -200,6 +219,7 @@ impl Writer {
         let patch = Patch::Apply(manifest);
         self.attempt(&key, || api.patch(&key.name, &params, &patch))
             .await
+            .map_err(|error| error.about(manifest))
     }
 
     /// Deletes an object if it is still the one of `uid`.

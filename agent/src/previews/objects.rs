@@ -40,9 +40,11 @@ pub(super) async fn preview_objects(
     let next_owner =
         |object: &ObjectKey| handover::next_owner(configuration, cluster, instance, object);
     let options = AppOptions::of(spec.sync_policy.as_ref());
+    let settings = context.controller.sources.settings.get();
     let preview = SyncPreview {
         spec,
         desired,
+        mask: &settings.mask,
         whole,
         now: Timestamp::now(),
     };
@@ -59,7 +61,7 @@ pub(super) async fn preview_objects(
                     );
                     match live.get(&object) {
                         Some(record) if allowed.is_ok() && next_owner(&object).is_none() => {
-                            pruned(&cluster.writer, &record.gvk(), &object, whole).await
+                            pruned(&cluster.writer, &preview, &record.gvk(), &object).await
                         }
                         _ => Ok(ObjectPreview::default()),
                     }
@@ -129,10 +131,15 @@ async fn applied(
     Ok(preview.with_dry_run(wanted, live.as_ref(), answer))
 }
 
-async fn pruned(writer: &Writer, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
+async fn pruned(
+    writer: &Writer,
+    preview: &SyncPreview<'_>,
+    gvk: &GroupVersionKind,
+    key: &ObjectKey,
+) -> Answer {
     let live = writer.get(gvk, key).await?;
     Ok(ObjectPreview {
-        object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
+        object: live.map(|live| preview.extra(key, &gvk.version, &live)),
         ignored: 0,
     })
 }

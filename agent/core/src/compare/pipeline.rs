@@ -16,6 +16,7 @@ use crate::manifest::desired::{Context, DesiredSet, InvalidManifest, Manifest};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::AppOptions;
 use crate::manifest::{desired, tracking};
+use crate::mask::Mask;
 use crate::report::status::identity;
 use crate::settings::Settings;
 use crate::settings::ignore::IgnoreRules;
@@ -169,6 +170,8 @@ pub struct RuleSource {
     pub installation: Vec<ResourceIgnoreDifferences>,
     /// `compare-options: IncludeMutationWebhook=true` on the Application.
     pub include_mutations: bool,
+    /// What is hidden wherever an object is displayed.
+    pub mask: Mask,
 }
 
 impl RuleSource {
@@ -184,10 +187,11 @@ impl RuleSource {
                     .split(',')
                     .any(|option| option.trim() == "IncludeMutationWebhook=true")
             }),
+            mask: settings.mask.clone(),
         }
     }
 
-    /// Whether nothing is ignored.
+    /// Whether nothing is ignored, and nothing hidden that the installation names.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -203,6 +207,6 @@ impl RuleSource {
         let (others, _) = IgnoreRules::compile(&self.installation, "argocd-cm");
         rules.extend(others);
         rules.include_mutations = self.include_mutations;
-        (set.ignoring(&rules), problems)
+        (set.ignoring(&rules).masked_by(&self.mask), problems)
     }
 }

@@ -20,6 +20,7 @@ use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin, ha
 use crate::manifest::options::ObjectOptions;
 use crate::manifest::tracking::{Tracking, TrackingId};
 use crate::manifest::{annotations, digest, hook, tracking};
+use crate::mask::Mask;
 
 pub use self::object::{DesiredObject, Manifest};
 pub use self::set::DesiredSet;
@@ -315,6 +316,7 @@ fn finish(
             constants::annotation::COMPARE_OPTIONS,
             "IncludeMutationWebhook=true",
         ),
+        mask: Mask::default(),
     }
 }
 

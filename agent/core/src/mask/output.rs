@@ -3,25 +3,7 @@
 //! A hook's log is the only text that comes from programs nobody here knows. A word too many is
 //! hidden rather than a password shown.
 
-use super::{PLACEHOLDER, mask_text};
-
-/// Ends of names whose values are not shown.
-const TELLING: [&str; 14] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "credential",
-    "credentials",
-    "apikey",
-    "api_key",
-    "api-key",
-    "access_key",
-    "accesskey",
-    "private_key",
-];
+use super::{PLACEHOLDER, mask_text, names};
 
 /// `text` as [`mask_text`] shows it, and without the values of `password=…`, `"token": "…"`,
 /// `--secret …` and the like.
@@ -54,8 +36,7 @@ fn is_of_name(letter: char) -> bool {
 
 /// What stands between a telling name and its value, and what comes after the value.
 fn value_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
-    let lower = name.to_lowercase();
-    if !TELLING.iter().any(|word| lower.ends_with(word)) {
+    if !names::is_telling(name) {
         return None;
     }
     let spaces = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
@@ -63,7 +44,7 @@ fn value_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
     at += spaces(&after[at..]);
     if after[at..].starts_with(['=', ':']) {
         at += 1;
-    } else if !(lower.starts_with("--") && after.starts_with(' ')) {
+    } else if !(name.starts_with("--") && after.starts_with(' ')) {
         return None;
     }
     at += spaces(&after[at..]);

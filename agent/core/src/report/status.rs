@@ -310,8 +310,8 @@ fn drift(
         .unwrap_or_else(|| seconds(now));
     FieldDrift {
         path,
-        desired: field.desired.clone(),
-        live: field.live.clone(),
+        desired: field.desired.clone().map(String::from),
+        live: field.live.clone().map(String::from),
         manager: field.manager.clone().unwrap_or_default(),
         since: Some(since),
     }

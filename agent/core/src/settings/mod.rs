@@ -13,6 +13,7 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 
 use crate::duration;
 use crate::manifest::tracking::{Tracking, TrackingMethod};
+use crate::mask::Mask;
 use crate::settings::ignore::installation;
 
 pub use self::filter::{ResourceFilter, ResourceRule};
@@ -61,8 +62,9 @@ pub struct Settings {
     pub in_cluster_enabled: bool,
     /// `resource.exclusions` and `resource.inclusions`.
     pub resources: ResourceFilter,
-    /// `resource.sensitive.mask.annotations`: annotations whose values are hidden.
-    pub sensitive_annotations: Vec<String>,
+    /// `resource.sensitive.mask.annotations`: annotations whose values are hidden, besides all that
+    /// is hidden anyway.
+    pub mask: Mask,
     /// What `resource.customizations` and `resource.compareoptions` say about differences that do
     /// not count.
     pub ignore_differences: Vec<ResourceIgnoreDifferences>,
@@ -81,7 +83,7 @@ impl Default for Settings {
             helm_values_file_schemes: vec!["https".into(), "http".into()],
             in_cluster_enabled: true,
             resources: ResourceFilter::default(),
-            sensitive_annotations: Vec::new(),
+            mask: Mask::default(),
             ignore_differences: Vec::new(),
             customizations: BTreeMap::new(),
         }
@@ -123,7 +125,7 @@ impl Settings {
                 exclusions: reader.rules("resource.exclusions"),
                 inclusions: reader.rules("resource.inclusions"),
             },
-            sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
+            mask: Mask::new(reader.words("resource.sensitive.mask.annotations", ',')),
             ignore_differences: reader.ignore_differences(),
             customizations: data
                 .iter()
@@ -297,7 +299,7 @@ mod tests {
         );
         assert!(!settings.kustomize_enabled && settings.helm_enabled);
         assert_eq!(settings.helm_values_file_schemes, ["https", "s3"]);
-        assert_eq!(settings.sensitive_annotations, ["a/b", "c/d"]);
+        assert_eq!(settings.mask, Mask::new(["a/b", "c/d"].map(Into::into)));
         assert_eq!(settings.customizations.len(), 1);
     }
 

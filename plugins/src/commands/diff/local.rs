@@ -86,6 +86,7 @@ pub(super) async fn compare(
         preview: SyncPreview {
             spec,
             desired: &desired,
+            mask: &installation.settings.mask,
             whole,
             now: Timestamp::now(),
         },

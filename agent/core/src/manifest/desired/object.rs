@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin};
 use crate::manifest::options::ObjectOptions;
+use crate::mask::Mask;
 use crate::settings::ignore::ObjectRules;
 
 /// A manifest as the renderer answered it.
@@ -50,6 +51,8 @@ pub struct DesiredObject {
     /// What admission would add to the live object counts as a difference:
     /// `compare-options: IncludeMutationWebhook=true`.
     pub include_mutations: bool,
+    /// What is hidden wherever something of it is displayed.
+    pub mask: Mask,
 }
 
 impl DesiredObject {

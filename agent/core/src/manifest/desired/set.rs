@@ -7,6 +7,7 @@ use crate::manifest::desired::object::DesiredObject;
 use crate::manifest::digest;
 use crate::manifest::hook::Hook;
 use crate::manifest::object::ObjectKey;
+use crate::mask::Mask;
 use crate::settings::ignore::IgnoreRules;
 
 /// Everything an application wants.
@@ -43,6 +44,18 @@ impl DesiredSet {
             }
             if rules.include_mutations && !object.include_mutations {
                 Arc::make_mut(object).include_mutations = true;
+            }
+        }
+        self
+    }
+
+    /// The same objects, of which this is hidden wherever they are displayed.
+    #[must_use]
+    pub fn masked_by(mut self, mask: &Mask) -> Self {
+        let hooks = self.hooks.iter_mut().map(|hook| &mut hook.object);
+        for object in self.objects.values_mut().chain(hooks) {
+            if object.mask != *mask {
+                Arc::make_mut(object).mask = mask.clone();
             }
         }
         self
