@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::compare::comparison::{Comparison, State};
     use crate::manifest::desired::DesiredSet;
+    use crate::report::size;
     use crate::report::status::{Report, build};
 
     fn at(second: i64) -> Timestamp {
@@ -201,6 +202,7 @@ mod tests {
             operation: None,
             live: None,
             namespace: "argocd",
+            max_bytes: size::MAX_STATUS,
             now: at(second),
         })
     }

@@ -8,4 +8,5 @@ pub mod hook_log;
 pub mod preview;
 mod reasons;
 pub mod refusal;
+pub mod size;
 pub mod status;
