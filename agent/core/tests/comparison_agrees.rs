@@ -19,7 +19,6 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{DesiredSet, InvalidManifest, Manifest};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey, Origin, Scope};
 use gitops_core::mask::Mask;
-use gitops_core::report::preview;
 use gitops_core::report::preview::{DryRun, SyncPreview};
 use gitops_core::settings::Settings;
 use jiff::Timestamp;

@@ -24,7 +24,7 @@ pub const MAX_STATUS: usize = 1_000_000;
 const MIN_STATUS: usize = 8 << 10;
 /// In a larger application there is no room to say of each object since when it is not healthy.
 const TIMED: usize = 1000;
-/// Longest message of a condition or of the operation, in characters: it may list what to do.
+/// Longest message of a condition, in characters: it may list what to do.
 const MAX_MESSAGE: usize = 4096;
 /// Most conditions of one type, and bytes of the messages of all of them.
 const CONDITIONS: Bound = Bound {
@@ -43,6 +43,8 @@ struct Bound {
 struct Level {
     resources: usize,
     results: usize,
+    /// Characters of what is said of the operation and of the application's health.
+    text: usize,
     /// Characters of what is said of one object.
     message: usize,
     drift: usize,
@@ -60,6 +62,7 @@ const LEVELS: [Level; 5] = [
     Level {
         resources: 4000,
         results: 1000,
+        text: MAX_MESSAGE,
         message: 1000,
         drift: 20,
         ignored: 50,
@@ -73,6 +76,7 @@ const LEVELS: [Level; 5] = [
     Level {
         resources: 2000,
         results: 500,
+        text: MAX_MESSAGE,
         message: 200,
         drift: 3,
         ignored: 5,
@@ -86,6 +90,7 @@ const LEVELS: [Level; 5] = [
     Level {
         resources: 1000,
         results: 250,
+        text: 2000,
         message: 120,
         drift: 2,
         ignored: 2,
@@ -102,6 +107,7 @@ const LEVELS: [Level; 5] = [
     Level {
         resources: 200,
         results: 100,
+        text: 1100,
         message: 100,
         drift: 1,
         ignored: 0,
@@ -118,6 +124,7 @@ const LEVELS: [Level; 5] = [
     Level {
         resources: 20,
         results: 20,
+        text: 300,
         message: 80,
         drift: 0,
         ignored: 0,
@@ -250,7 +257,7 @@ fn reduce(status: &mut ApplicationStatus, level: &Level) {
         }
     }
     if let Some(health) = &mut status.health {
-        shorten(&mut health.message, MAX_MESSAGE);
+        shorten(&mut health.message, level.text);
     }
     if let Some(summary) = &mut status.summary {
         summary.images.truncate(level.images);
@@ -269,7 +276,7 @@ fn reduce(status: &mut ApplicationStatus, level: &Level) {
     let Some(operation) = &mut status.operation_state else {
         return;
     };
-    shorten(&mut operation.message, MAX_MESSAGE);
+    shorten(&mut operation.message, level.text);
     let Some(result) = &mut operation.sync_result else {
         return;
     };

@@ -85,7 +85,7 @@ fn what_is_wrong_stays_longest() {
 
 /// A status in which everything that can grow has grown.
 fn huge() -> ApplicationStatus {
-    let text = "ä".repeat(20_000);
+    let text = "ä".repeat(5000);
     let drift = FieldDrift {
         path: ".spec".into(),
         desired: Some("x".repeat(256)),
@@ -102,7 +102,7 @@ fn huge() -> ApplicationStatus {
         ..ResourceResult::default()
     };
     ApplicationStatus {
-        resources: (0..5000)
+        resources: (0..2500)
             .map(|index| ResourceStatus {
                 health: Some(HealthStatus {
                     message: text.clone(),
