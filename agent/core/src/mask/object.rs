@@ -13,8 +13,9 @@ use gitops_api::constants::annotation::LAST_APPLIED;
 use serde_json::{Map, Value};
 
 use super::embedded::Document;
+use super::output::{is_telling_flag, mask_written};
 use super::shown::{Masked, MaskedChange};
-use super::{AFTER, BEFORE, PLACEHOLDER, is_secret_kind, mask_output, mask_text, names};
+use super::{AFTER, BEFORE, PLACEHOLDER, is_secret_kind, mask_text, names};
 use crate::compare::diff;
 
 /// Fields of a Secret that hold values.
@@ -304,6 +305,18 @@ impl<'m> Walk<'m> {
             [Some(_), Some(_)] => diff::merge_key(old, new),
             _ => None,
         };
+        let after_flag = |list: &[Value], at: Option<usize>| {
+            let before = at.and_then(|at| list.get(at.checked_sub(1)?));
+            before.and_then(Value::as_str).is_some_and(is_telling_flag)
+        };
+        let place = |at: Option<usize>, other: Option<usize>| Place {
+            treatment: if after_flag(old, at) || after_flag(new, other) {
+                Treatment::Scalars
+            } else {
+                inner.treatment
+            },
+            ..inner
+        };
         let mut masked = [vec![Value::Null; old.len()], vec![Value::Null; new.len()]];
         let mut taken = vec![false; new.len()];
         for (index, item) in old.iter().enumerate() {
@@ -311,7 +324,8 @@ impl<'m> Walk<'m> {
                 Some(key) => new.iter().position(|other| other.get(key) == item.get(key)),
                 None => (index < new.len()).then_some(index),
             };
-            let [ours, theirs] = self.both([Some(item), other.map(|at| &new[at])], &inner);
+            let place = place(Some(index), other);
+            let [ours, theirs] = self.both([Some(item), other.map(|at| &new[at])], &place);
             masked[0][index] = ours.unwrap_or_default();
             if let (Some(at), Some(theirs)) = (other, theirs) {
                 taken[at] = true;
@@ -319,7 +333,7 @@ impl<'m> Walk<'m> {
             }
         }
         for (index, item) in new.iter().enumerate().filter(|(index, _)| !taken[*index]) {
-            let [_, theirs] = self.both([None, Some(item)], &inner);
+            let [_, theirs] = self.both([None, Some(item)], &place(None, Some(index)));
             masked[1][index] = theirs.unwrap_or_default();
         }
         let [old, new] = masked;
@@ -339,7 +353,7 @@ impl<'m> Walk<'m> {
                 // What cannot be read as a manifest may be a part of one.
                 return Some(PLACEHOLDER.to_owned());
             }
-            Some(mask_output::<&str>(text, &[]))
+            Some(mask_written(text))
         });
         masked.map(|text| text.map(Value::from))
     }

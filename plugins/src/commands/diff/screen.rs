@@ -193,9 +193,8 @@ impl Page<'_> {
             };
             self.wrapped(4, style, &remark);
         }
-        let secret = object.kind == "Secret";
         for field in &object.fields {
-            self.field(field, secret, diff.now);
+            self.field(field, diff.now);
         }
         if diff.whole {
             let (side, whole) = match object.action {
@@ -238,10 +237,9 @@ impl Page<'_> {
         }
     }
 
-    fn field(&mut self, field: &FieldDrift, secret: bool, now: Timestamp) {
+    fn field(&mut self, field: &FieldDrift, now: Timestamp) {
         let path = text::one_line(&field.path);
-        let secret = secret && (path.starts_with(".data") || path.starts_with(".stringData"));
-        let lines = change::lines(field.live.as_deref(), field.desired.as_deref(), secret);
+        let lines = change::lines(field.live.as_deref(), field.desired.as_deref());
         // Without a name the time says only when the difference was noticed.
         let who = if field.manager.is_empty() {
             String::new()

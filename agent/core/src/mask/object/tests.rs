@@ -32,7 +32,7 @@ fn secrets_are_hidden_wherever_they_are_nested() {
         json!({"kind": "ConfigMap", "data": {"url": "postgres://u:s3cr3t@db/x"}}),
         json!({"kind": "Deployment", "spec": {"containers": [
             {"name": "a", "env": [{"name": "DB_PASSWORD", "value": "s3cr3t"}],
-             "args": ["--token=s3cr3t", "--password", "-H 'Authorization: Bearer s3cr3tS3CRET'"]}]}}),
+             "args": ["--token=s3cr3t", "--password", "s3cr3t", "-H 'Authorization: Bearer s3cr3tS3CRET'"]}]}}),
         json!({"kind": "Application", "spec": {"source": {"helm": {
             "parameters": [{"name": "db.password", "value": "s3cr3t"}], "values": "password: s3cr3t"}}}}),
         json!({"kind": "Thing", "spec": {"password": "s3cr3t", "tokens": ["s3cr3t"], "apiKey": "s3cr3t"}}),
