@@ -120,6 +120,7 @@ fn prepared(
         controller_namespace: "argocd",
         settings,
         kinds: &kinds,
+        digest_key: None,
     };
     let problems = |problems: Vec<InvalidManifest>| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()

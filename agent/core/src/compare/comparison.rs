@@ -12,7 +12,7 @@ use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
-use crate::manifest::digest::RESPECTED;
+use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::tracking;
 
@@ -208,7 +208,17 @@ pub fn judge(
     let marked = !tracking::is_tracked_kind(&live.key.group, &live.key.kind)
         || desired.implicit
         || owner(live) == Some(instance);
-    if !marked || live.desired_digest.as_deref() != Some(&desired.digest) {
+    // Live values stand in for ignored ones: under other rules it is not what Git wants.
+    let recorded = live.desired_digest.as_deref();
+    let agreement = recorded.map(|recorded| match desired.agreement(recorded) {
+        Agreement::Same if recorded.ends_with(RESPECTED) => Agreement::Other,
+        agreement => agreement,
+    });
+    // Another key: whether it is what Git wants is asked, once, and not assumed either way.
+    if marked && agreement == Some(Agreement::Unknown) {
+        return State::Unconfirmed;
+    }
+    if !marked || agreement != Some(Agreement::Same) {
         // What changed may be ignored.
         let ignorable = marked && desired.ignore.is_some() && live.desired_digest.is_some();
         return if ignorable {
@@ -270,11 +280,20 @@ pub fn confirm(live: &Value, applied: &Value, desired: &DesiredObject) -> Confir
     }
 }
 
-/// Whether Git has changed since the object was applied, as against the object.
-pub fn is_changed_in_git(desired: &DesiredObject, live: &LiveObject) -> bool {
-    live.desired_digest
-        .as_deref()
-        .is_none_or(|digest| digest.trim_end_matches(RESPECTED) != desired.digest)
+/// Whether Git has changed since the object was applied, as against the object, of which these fields
+/// differ. Where the digest on it is by another key, the fields tell: what somebody changed is
+/// held by somebody else.
+pub fn is_changed_in_git(
+    desired: &DesiredObject,
+    live: &LiveObject,
+    differing: &[DriftedField],
+) -> bool {
+    let recorded = live.desired_digest.as_deref();
+    match recorded.map(|recorded| desired.agreement(recorded)) {
+        Some(Agreement::Same) => false,
+        Some(Agreement::Unknown) => differing.iter().any(|field| field.manager.is_none()),
+        Some(Agreement::Other) | None => true,
+    }
 }
 
 #[cfg(test)]
@@ -282,7 +301,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+    use crate::compare::path::Path;
+    use crate::manifest::desired::{Context, Manifest, Scope, prepare, prepare_keyed};
+    use crate::manifest::digest::DigestKey;
     use crate::manifest::object::Origin;
     use crate::settings::ignore::IgnoreRules;
 
@@ -401,7 +422,7 @@ mod tests {
             State::Unconfirmed,
             "it may be ignored"
         );
-        assert!(is_changed_in_git(&x, &older));
+        assert!(is_changed_in_git(&x, &older, &[]));
         let confirmed = Confirmation::of(&older, &x);
         assert_eq!(state(&x, &older, Some(&confirmed)), State::Synced);
         assert_eq!(state(&y, &older, Some(&confirmed)), State::Unconfirmed);
@@ -413,7 +434,7 @@ mod tests {
         };
         assert_eq!(state(&x, &respected, None), State::Unconfirmed);
         assert!(
-            !is_changed_in_git(&x, &respected),
+            !is_changed_in_git(&x, &respected, &[]),
             "Git is as it was applied"
         );
         assert_eq!(state(plain, &respected, None), State::Changed);
@@ -422,6 +443,60 @@ mod tests {
             ..live
         };
         assert_eq!(state(&x, &unknown, None), State::Changed, "never applied");
+    }
+
+    #[test]
+    fn a_new_key_costs_a_question_and_no_key_costs_nothing() {
+        let keyed = |byte: u8| {
+            let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
+            let context = Context {
+                instance: "shop",
+                destination_namespace: "n",
+                managed_by: "argocd",
+                tracking: None,
+            };
+            let origin = Origin::default();
+            let key = DigestKey::new([byte; 32]);
+            let set = prepare_keyed(
+                vec![Manifest { value, origin }],
+                context,
+                Some(&key),
+                |_| Some(Scope::Namespaced),
+            );
+            set.unwrap()
+        };
+        let (mine, others, none) = (keyed(1), keyed(2), desired());
+        let object = mine.objects.values().next().unwrap();
+        let state = |live: &LiveObject| judge(object, "shop", Some(live), None, |_, _| false);
+        assert_eq!(state(&applied(&mine)), State::Synced);
+        // An agent without keys applied it: its digest is compared as it is.
+        assert_eq!(state(&applied(&none)), State::Synced);
+        let by_another = applied(&others);
+        assert_eq!(state(&by_another), State::Unconfirmed, "asked, not applied");
+        let confirmation = Confirmation::of(&by_another, object);
+        let after = judge(
+            object,
+            "shop",
+            Some(&by_another),
+            Some(&confirmation),
+            |_, _| false,
+        );
+        assert_eq!(after, State::Synced, "and asked once");
+
+        let field = |manager: Option<&str>| DriftedField {
+            path: Path::from_fields(&["data", "x"]),
+            desired: Some("1".into()),
+            live: Some("2".into()),
+            manager: manager.map(Into::into),
+            since: None,
+        };
+        let changed = |manager| is_changed_in_git(object, &by_another, &[field(manager)]);
+        assert!(!changed(Some("kubectl-edit")), "that is drift");
+        assert!(changed(None), "nobody else holds it: Git has changed");
+
+        assert_ne!(mine.digest(), others.digest());
+        assert!(mine.is_recorded_as(mine.digest()) && mine.is_recorded_as(none.digest()));
+        assert!(!mine.is_recorded_as(others.digest()) && !mine.is_recorded_as(""));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use crate::listing;
 use crate::live::discovery::ServedKinds;
 use crate::manifest::desired::{Context, DesiredSet, InvalidManifest, Manifest};
+use crate::manifest::digest::DigestKey;
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::AppOptions;
 use crate::manifest::{desired, tracking};
@@ -32,6 +33,8 @@ pub struct Pipeline<'a> {
     pub settings: &'a Settings,
     /// What the destination serves.
     pub kinds: &'a ServedKinds,
+    /// Key of the installation's digests; `None` where only the agent has it.
+    pub digest_key: Option<&'a DigestKey>,
 }
 
 impl Pipeline<'_> {
@@ -77,7 +80,9 @@ impl Pipeline<'_> {
             managed_by: self.controller_namespace,
             tracking: Some(&self.settings.tracking),
         };
-        let mut set = desired::prepare(manifests, context, |kind| self.kinds.scope(kind))?;
+        let mut set = desired::prepare_keyed(manifests, context, self.digest_key, |kind| {
+            self.kinds.scope(kind)
+        })?;
         set.excluded = excluded;
         let metadata = spec
             .sync_policy
@@ -90,6 +95,7 @@ impl Pipeline<'_> {
                 &metadata.labels,
                 &metadata.annotations,
                 context,
+                self.digest_key,
             );
             // A Namespace among the manifests takes precedence over the option.
             set.objects

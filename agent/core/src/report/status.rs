@@ -32,6 +32,7 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
     }
     if let Some(compared) = report.compared {
         fill(&mut status, report, compared);
+        history::renew_digests(&mut status, compared.desired);
         history::note_health(
             &mut status,
             report.previous.health.as_ref(),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
 use gitops_charts::ChartArchive;
+use gitops_core::manifest::digest::DigestKey;
 use gitops_core::report::status::Condition;
 use gitops_render::Renderer;
 
@@ -35,6 +36,8 @@ pub(crate) struct Sources {
     pub(crate) configuration: Arc<Configuration>,
     /// argocd-cm.
     pub(crate) settings: CurrentSettings,
+    /// Key of the digests of manifests.
+    pub(crate) digest_key: DigestKey,
     /// Git repositories.
     pub(crate) repositories: RepositoryManager<AppKey>,
     /// Chart repositories.
