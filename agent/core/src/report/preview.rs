@@ -189,6 +189,29 @@ pub fn collect(
     (objects, counts)
 }
 
+/// An object of which whoever asks sees the name only. Whether it differs is not said either: that
+/// would tell a right guess from a wrong one.
+pub fn withheld(key: &ObjectKey, version: &str) -> PreviewObject {
+    let place = if key.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" in namespace {}", key.namespace)
+    };
+    let group = if key.group.is_empty() {
+        String::new()
+    } else {
+        format!(".{}", key.group)
+    };
+    PreviewObject {
+        action: PreviewAction::Withheld,
+        message: format!(
+            "you may not read this: it takes the right to get {}{group}{place}",
+            key.kind
+        ),
+        ..described(key, version)
+    }
+}
+
 /// An object that cannot be applied, and why.
 pub fn refused(object: &DesiredObject, message: &str) -> PreviewObject {
     PreviewObject {
@@ -212,6 +235,7 @@ fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCou
             PreviewAction::Change => &mut counts.change,
             PreviewAction::Prune => &mut counts.prune,
             PreviewAction::Refuse | PreviewAction::Unknown => &mut counts.refuse,
+            PreviewAction::Withheld => continue,
         } += 1;
     }
     counts

@@ -103,7 +103,7 @@ pub fn screen(diff: &Diff<'_>, view: &View) -> String {
 /// What cannot be done comes first, what goes away last.
 fn rank(action: PreviewAction) -> u8 {
     match action {
-        PreviewAction::Refuse => 0,
+        PreviewAction::Refuse | PreviewAction::Withheld => 0,
         PreviewAction::Change | PreviewAction::Unknown => 1,
         PreviewAction::Create => 2,
         PreviewAction::Prune => 3,
@@ -113,6 +113,7 @@ fn rank(action: PreviewAction) -> u8 {
 fn sign(action: PreviewAction) -> (&'static str, Style) {
     match action {
         PreviewAction::Refuse => ("!", Style::Bad),
+        PreviewAction::Withheld => ("?", Style::Warn),
         PreviewAction::Change | PreviewAction::Unknown => ("~", Style::Warn),
         PreviewAction::Create => ("+", Style::Good),
         PreviewAction::Prune => ("-", Style::Bad),
@@ -331,6 +332,7 @@ fn remark(object: &PreviewObject) -> String {
         PreviewAction::Prune => "not in Git, a sync with prune deletes it".to_owned(),
         PreviewAction::Create => "does not exist, a sync creates it".to_owned(),
         PreviewAction::Refuse => "the API server refuses it".to_owned(),
+        PreviewAction::Withheld => "you may not read it".to_owned(),
         PreviewAction::Change if object.fields.is_empty() => "differs".to_owned(),
         PreviewAction::Change | PreviewAction::Unknown => String::new(),
     }
