@@ -174,10 +174,12 @@ mod tests {
 
     #[test]
     fn tokens_go_to_their_own_hosts_only() {
+        /// Kind, server, what is set, whether the token goes there.
+        type Row<'a> = (Kind, &'a str, &'a [(&'a str, &'a str)], bool);
         let gitlab = ("GITLAB_TOKEN", "one");
         let gitea = ("GITEA_TOKEN", "one");
         let enterprise = ("GH_ENTERPRISE_TOKEN", "one");
-        let table: &[(Kind, &str, &[(&str, &str)], bool)] = &[
+        let table: &[Row<'_>] = &[
             (Kind::GitHub, "github.com", &[("GITHUB_TOKEN", "one")], true),
             (Kind::GitHub, "github.com", &[enterprise], false),
             (

@@ -74,21 +74,11 @@ impl WriteError {
     }
 
     /// The same without values of the manifest that are hidden: whoever refuses it may quote them.
-    fn about(self, manifest: &Value) -> Self {
-        match self {
-            Self::Refused {
-                code,
-                message,
-                kind,
-                immutable,
-            } => Self::Refused {
-                code,
-                message: Mask::default().message(&message, manifest),
-                kind,
-                immutable,
-            },
-            other => other,
+    fn about(mut self, manifest: &Value) -> Self {
+        if let Self::Refused { message, .. } = &mut self {
+            *message = Mask::default().message(message, manifest);
         }
+        self
     }
 
     /// Whether the object is not there.

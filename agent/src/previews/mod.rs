@@ -92,7 +92,7 @@ impl Previews {
         loop {
             match events.try_next().await {
                 Ok(Some(watcher::Event::Apply(preview) | watcher::Event::InitApply(preview))) => {
-                    self.take_up(&preview).await
+                    self.take_up(&preview).await;
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return,

@@ -1,6 +1,8 @@
 //! Random secrets at every place where secrets are kept, through everything that makes something to
 //! be read: nothing of it holds one, in any form.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base64::Engine;
@@ -325,7 +327,8 @@ fn words(secret: &str) -> Vec<(&'static str, String)> {
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    bytes.concat()
 }
 
 /// Every form in which a text may hold a secret: as it is, in base64 at any of three alignments and
@@ -346,7 +349,11 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_secret_is_in_anything_that_can_be_read(

@@ -173,7 +173,7 @@ impl<'m> Walk<'m> {
             (_, [Some(Value::String(text)), None]) => self.texts([Some(text), None], place),
             (_, [None, Some(Value::String(text))]) => self.texts([None, Some(text)], place),
             (_, [Some(_), Some(_)]) => sides.map(|side| self.alone(side?, place)),
-            (_, sides) => sides.map(|side| side.cloned()),
+            (_, sides) => sides.map(Option::<&Value>::cloned),
         };
         if let ([Some(old), Some(new)], [Some(shown_old), Some(shown_new)]) = (sides, &mut masked)
             && old != new
@@ -413,28 +413,28 @@ struct Around {
 }
 
 /// Makes two values that were masked to the same look different.
-fn tell_apart(values: [&Value; 2], masked: [&mut Value; 2]) {
-    let [old, new] = masked;
+fn tell_apart(values: [&Value; 2], shown: [&mut Value; 2]) {
+    let [old, new] = shown;
     let text = old.as_str().unwrap_or_default().to_owned();
-    let shown: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().collect();
     let [before, after] = values.map(|value| {
         let text = value.as_str().unwrap_or_default();
         text.lines().collect::<Vec<_>>()
     });
     // Line by line where masking kept the lines: what differs is marked, and nothing else.
-    let by_line = before.len() == shown.len() && after.len() == shown.len();
-    let marked = |mark: &str| {
+    let by_line = before.len() == lines.len() && after.len() == lines.len();
+    let told_with = |sign: &str| {
         let line = |(number, line): (usize, &&str)| {
             if by_line && before[number] == after[number] {
                 (*line).to_owned()
             } else {
-                line.replace(PLACEHOLDER, mark)
+                line.replace(PLACEHOLDER, sign)
             }
         };
-        let lines: Vec<String> = shown.iter().enumerate().map(line).collect();
-        lines.join("\n")
+        let told: Vec<String> = lines.iter().enumerate().map(line).collect();
+        told.join("\n")
     };
-    let (before, after) = (marked(BEFORE), marked(AFTER));
+    let (before, after) = (told_with(BEFORE), told_with(AFTER));
     if before == after {
         *old = BEFORE.into();
         *new = AFTER.into();

@@ -219,7 +219,7 @@ mod tests {
         (policy, of("ValidatingAdmissionPolicyBinding"))
     }
 
-    fn preview(requester: Value, created: &str) -> Preview {
+    fn preview(requester: &Value, created: &str) -> Preview {
         serde_json::from_value(json!({
             "metadata": {"name": "p", "creationTimestamp": created},
             "spec": {"application": "web", "requester": requester},
@@ -231,9 +231,9 @@ mod tests {
     fn the_requester_counts_only_under_the_policy_of_the_installation() {
         let (policy, binding) = shipped();
         let ana = json!({"username": "ana", "groups": ["dev"]});
-        let asked = preview(ana, "2026-01-01T00:00:01Z");
+        let question = preview(&ana, "2026-01-01T00:00:01Z");
         let of =
-            |policy: Option<&Value>, binding: Option<&Value>| Asker::of(&asked, policy, binding);
+            |policy: Option<&Value>, binding: Option<&Value>| Asker::of(&question, policy, binding);
         let proven = of(Some(&policy), Some(&binding));
         assert_eq!(proven.doubt(), None);
         assert_eq!(proven.subject(), ("ana".into(), vec!["dev".into()]));
@@ -243,10 +243,10 @@ mod tests {
         assert_eq!(of(Some(&policy), None).doubt(), Some(Doubt::NoPolicy));
         assert_eq!(unknown.subject().0, "system:anonymous");
         assert_eq!(unknown.name(), "");
-        let same_second = preview(json!({"username": "ana"}), "2026-01-01T00:00:00Z");
+        let same_second = preview(&json!({"username": "ana"}), "2026-01-01T00:00:00Z");
         let early = Asker::of(&same_second, Some(&policy), Some(&binding));
         assert_eq!(early.doubt(), Some(Doubt::Older));
-        let silent = preview(Value::Null, "2026-01-01T00:00:01Z");
+        let silent = preview(&Value::Null, "2026-01-01T00:00:01Z");
         let silent = Asker::of(&silent, Some(&policy), Some(&binding));
         assert_eq!(silent.doubt(), Some(Doubt::NotSaid));
     }
@@ -296,18 +296,18 @@ mod tests {
             ),
             (false, "/spec/paramRef", json!({"name": "x"})),
         ];
-        let asked = preview(json!({"username": "ana"}), "2026-01-01T00:00:01Z");
+        let question = preview(&json!({"username": "ana"}), "2026-01-01T00:00:01Z");
         for (in_policy, place, value) in holes {
             let (mut policy, mut binding) = shipped();
             let object = if in_policy { &mut policy } else { &mut binding };
             let (parent, name) = place.rsplit_once('/').unwrap();
             object.pointer_mut(parent).unwrap()[name] = value;
-            let asker = Asker::of(&asked, Some(&policy), Some(&binding));
+            let asker = Asker::of(&question, Some(&policy), Some(&binding));
             assert_eq!(asker.doubt(), Some(Doubt::OtherPolicy), "{place}");
         }
         let (mut policy, binding) = shipped();
         policy["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        let asker = Asker::of(&asked, Some(&policy), Some(&binding));
+        let asker = Asker::of(&question, Some(&policy), Some(&binding));
         assert_eq!(asker.doubt(), Some(Doubt::Older));
     }
 }

@@ -310,13 +310,11 @@ fn shorten(text: &mut String, longest: usize) {
 
 /// The beginning of a text that is too long; cut again, it stays as it is.
 fn cut(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        None => text.into(),
-        Some(_) => {
-            let kept: String = text.chars().take(longest.saturating_sub(1)).collect();
-            format!("{kept}…")
-        }
+    if text.chars().nth(longest).is_none() {
+        return text.into();
     }
+    let kept: String = text.chars().take(longest.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
 
 /// How many bytes a value takes as JSON.

@@ -120,11 +120,11 @@ pub fn assess_with(
 
 /// A verdict in the words of a controller that nobody here knows, without the values of settings it
 /// quotes.
-fn told(health: Health) -> Health {
-    Health {
-        message: mask::mask_output::<&str>(&health.message, &[]),
-        ..health
+fn told(mut health: Health) -> Health {
+    if !health.message.is_empty() {
+        health.message = mask::mask_output::<&str>(&health.message, &[]);
     }
+    health
 }
 
 /// The verdict on an object that is being deleted, with the finalizers that hold it. It comes
