@@ -6,6 +6,7 @@ mod args;
 mod cluster;
 mod clusters;
 mod configuration;
+mod digest_key;
 mod events;
 mod finalizers;
 mod lease;

@@ -33,7 +33,7 @@ use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
 use crate::settings::CurrentSettings;
-use crate::{applications, configuration, lease, previews, serve};
+use crate::{applications, configuration, digest_key, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
@@ -281,6 +281,7 @@ async fn controller(
         sources: Sources {
             configuration: configuration.clone(),
             settings: settings.clone(),
+            digest_key: digest_key::read(&client, &args.namespace).await?,
             repositories,
             charts,
             renderer,

@@ -112,6 +112,14 @@ pub mod secret_type {
     pub const CLUSTER: &str = "cluster";
 }
 
+/// A Secret the agent makes.
+pub mod secret {
+    /// Name of the Secret with the key of the installation's digests.
+    pub const DIGEST_KEY: &str = "gitops-agent-digest-key";
+    /// Its field: 32 random bytes.
+    pub const DIGEST_KEY_FIELD: &str = "key";
+}
+
 /// Finalizers.
 pub mod finalizer {
     /// Deleting the Application deletes its objects, foreground.

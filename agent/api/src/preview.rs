@@ -50,6 +50,8 @@ codes! {
         Prune,
         /// The API server refuses the manifest; the message says why.
         Refuse,
+        /// Not shown: whoever asks may not read the object.
+        Withheld,
     }
 }
 
@@ -99,6 +101,23 @@ api_struct! {
             files_repo_url: String,
             /// Answer with whole objects (masked) besides fields.
             objects: bool,
+            /// Who asks, which an admission policy holds to the truth. Of an object that they may
+            /// not read only the name is shown.
+            requester: Option<PreviewRequester>,
+        }
+    }
+}
+
+api_struct! {
+    /// Who asks with a Preview, as the API server knows them (SelfSubjectReview).
+    closed pub struct PreviewRequester {
+        required {
+            /// Name.
+            "username" => username: String,
+        }
+        optional {
+            /// Groups.
+            groups: Vec<String>,
         }
     }
 }
@@ -146,7 +165,9 @@ api_struct! {
             /// Whether the first revision asked for is live: what was compared last is that commit or
             /// a descendant. Absent when no revision was asked for.
             contained: Option<bool>,
-            /// Digest of what was rendered; equal digests mean equal manifests.
+            /// Digest of what was rendered; equal digests mean equal manifests. Absent when files were
+            /// changed and there are Secrets that whoever asks may not read: it would tell a right
+            /// guess from a wrong one.
             digest: String,
             /// How many objects would be created, changed, …
             counts: Option<PreviewCounts>,

@@ -18,7 +18,7 @@ use gitops_core::live::discovery::{ServedKind, ServedKinds};
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{DesiredSet, InvalidManifest, Manifest};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey, Origin, Scope};
-use gitops_core::report::preview;
+use gitops_core::mask::Mask;
 use gitops_core::report::preview::{DryRun, SyncPreview};
 use gitops_core::settings::Settings;
 use jiff::Timestamp;
@@ -120,6 +120,7 @@ fn prepared(
         controller_namespace: "argocd",
         settings,
         kinds: &kinds,
+        digest_key: None,
     };
     let problems = |problems: Vec<InvalidManifest>| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
@@ -245,6 +246,7 @@ fn previewed(
     let preview = SyncPreview {
         spec: &app.spec,
         desired: set,
+        mask: &Mask::default(),
         whole: false,
         now: Timestamp::UNIX_EPOCH,
     };
@@ -267,7 +269,7 @@ fn previewed(
     for (key, live) in &cluster.0 {
         let record = LiveObject::observe(live, false).unwrap();
         if !set.objects.contains_key(key) && comparison::judge_extra(&record, "shop").is_some() {
-            let pruned = preview::extra(key, &record.version, live, false);
+            let pruned = preview.extra(key, &record.version, live);
             answers.insert(key.clone(), Some(pruned));
         }
     }

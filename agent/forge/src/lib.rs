@@ -97,10 +97,12 @@ impl Forge {
         let Some(mut remote) = Remote::parse(address) else {
             return Ok(None);
         };
+        let mut is_named = false;
         let chosen = match choice.or(from_variable.as_ref()) {
             Some(Choice::None) => return Ok(None),
             Some(Choice::Forge { kind, web }) => {
                 if let Some(web) = web {
+                    is_named = true;
                     remote = remote.with_web(web);
                 }
                 Some(*kind)
@@ -117,7 +119,9 @@ impl Forge {
         };
         let credential = if !is_confidential(&remote.web) {
             None
-        } else if let Some(token) = Credential::of_environment(kind, remote.web_host(), variable) {
+        } else if let Some(token) =
+            Credential::of_environment(kind, &remote.web_authority(), is_named, variable)
+        {
             Some(token)
         } else {
             Credential::of_git(&remote).await
@@ -143,10 +147,19 @@ impl Forge {
                 "no token is sent to {web}, which is not https; name its https address"
             );
         }
+        let authority = self.remote.web_authority();
+        let tokens = credential::Tokens::of(self.kind, &authority);
+        let token = tokens.names[0];
+        // A token goes to no server that an Application names and the user does not.
+        let whose = match tokens.servers.first() {
+            Some(server) if tokens.home != Some(&authority) => {
+                format!(" and {server}={authority}, which says whose token it is")
+            }
+            _ => String::new(),
+        };
         format!(
-            "for the {} API set {}, or log in with a Git credential helper",
-            self.kind,
-            credential::variables(self.kind, self.remote.web_host())[0]
+            "for the {} API set {token}{whose}, or log in with a Git credential helper",
+            self.kind
         )
     }
 

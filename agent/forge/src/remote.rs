@@ -68,17 +68,20 @@ impl Remote {
         })
     }
 
-    /// Host name of the forge's pages, which credentials are kept for.
-    pub(crate) fn web_host(&self) -> &str {
+    /// Host name and port of the forge's pages, lower case, which tokens are kept for; without the
+    /// port that https has anyway.
+    pub(crate) fn web_authority(&self) -> String {
         let address = self
             .web
             .split_once("://")
             .map_or("", |(_, address)| address);
-        let host = address.split('/').next().unwrap_or_default();
-        match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
-            _ => host,
-        }
+        let authority = address.split('/').next().unwrap_or_default();
+        // What stands before an @ is no host.
+        let authority = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, authority)| authority);
+        let authority = authority.strip_suffix(":443").unwrap_or(authority);
+        authority.to_lowercase()
     }
 
     /// The same repository with its forge's pages at another address.

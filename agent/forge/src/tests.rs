@@ -30,7 +30,11 @@ impl Double {
 
     async fn forge(&self, token: bool) -> Forge {
         let address = format!("{}/acme/fleet.git", self.address);
-        let variable = |name: &str| (token && name == "GITEA_TOKEN").then(|| "s3cret".to_owned());
+        let variable = |name: &str| match name {
+            "GITEA_TOKEN" if token => Some("s3cret".to_owned()),
+            "GITEA_HOST" => Some(self.address.clone()),
+            _ => None,
+        };
         let choice = Choice::Forge {
             kind: Kind::Gitea,
             web: None,
@@ -249,4 +253,25 @@ async fn a_token_of_one_server_is_not_shown_to_another() {
         "{asked:?}"
     );
     assert!(!asked.contains(&"GH_TOKEN".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_application_cannot_choose_who_gets_a_token() {
+    let answers: Answers = |_, path| match path {
+        "/api/v4/version" => (401, r#"{"message": "401 Unauthorized"}"#.into()),
+        _ => (404, "{}".into()),
+    };
+    let double = Double::start(answers);
+    let address = format!("{}/acme/fleet", double.address);
+    let token = |name: &str| (name == "GITLAB_TOKEN").then(|| "s3cret".to_owned());
+    let forge = Forge::find(&address, None, token).await.unwrap().unwrap();
+    assert_eq!(forge.kind, Kind::GitLab);
+    let hint = forge.login_hint();
+    assert!(hint.contains("GITLAB_HOST=127.0.0.1:"), "{hint}");
+    let _ = forge.open_pull_request(&proposal()).await;
+    let asked = double.asked();
+    assert!(
+        !asked.iter().any(|line| line.contains("s3cret")),
+        "{asked:?}"
+    );
 }

@@ -52,6 +52,8 @@ pub(crate) struct AppCache {
     pub(crate) waits: Option<(Reason, Timestamp)>,
     /// When the API server was last asked what admission makes of what it overruled.
     pub(crate) admission_asked: Option<Timestamp>,
+    /// Most bytes its status may have since the API server refused a larger one.
+    pub(crate) max_status: Option<usize>,
     /// The Application as the last write left it.
     pub(crate) written: Option<Arc<Application>>,
 }

@@ -8,8 +8,8 @@ use gitops_api::{Application, ApplicationSource};
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::hook::Hook;
 use gitops_core::reason::Reason;
-use gitops_core::report::status;
 use gitops_core::report::status::{Condition, Report};
+use gitops_core::report::{size, status};
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::Decision;
 use gitops_core::sync::{autosync, deletion};
@@ -29,7 +29,7 @@ use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::policy::{automated, automated_retry};
-use crate::applications::report::reporter::HandledRequests;
+use crate::applications::report::reporter::{HandledRequests, StatusTooLarge};
 use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
 use crate::applications::sources::hold;
@@ -40,6 +40,11 @@ use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 use crate::applications::sync::{operation, window};
+
+/// Pause before a status that could not be written is tried again.
+const WRITE_DELAY: Duration = Duration::from_secs(5);
+/// The same for one that cannot be stored however small it is made.
+const TOO_LARGE_DELAY: Duration = Duration::from_mins(10);
 
 /// Reconciles; returns when to do so again, if time alone may change the answer.
 pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Requeue {
@@ -64,7 +69,13 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
         Ok(requeue) => requeue,
         Err(error) => {
             tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
-            Requeue::After(Duration::from_secs(5))
+            // It will be no smaller in a moment.
+            let is_final = error.downcast_ref::<StatusTooLarge>().is_some();
+            Requeue::After(if is_final {
+                TOO_LARGE_DELAY
+            } else {
+                WRITE_DELAY
+            })
         }
     }
 }
@@ -410,22 +421,31 @@ async fn report(
         None => None,
     };
     let app: &Application = draft.app;
-    let status = status::build(&Report {
-        live,
-        previous: &draft.previous,
-        spec: &app.spec,
-        compared: app_state.map(AppState::compared),
-        conditions: &draft.conditions,
-        reasons: &draft.reasons,
-        operation: draft.operation.as_ref(),
-        namespace: &controller.configuration.namespace,
-        now: Timestamp::now(),
-    });
     let finished = |operation: &gitops_api::status::OperationState| operation.phase.is_completed();
     let handled = HandledRequests {
         operation: app.operation.is_some() && draft.operation.as_ref().is_some_and(finished),
         refresh: draft.refresh.is_some(),
         hold: matches!(draft.hold, HoldState::Ended),
     };
-    controller.reporter.write(app, cache, status, handled).await
+    loop {
+        let max_bytes = cache.max_status.unwrap_or(size::MAX_STATUS);
+        let status = status::build(&Report {
+            live: live.clone(),
+            previous: &draft.previous,
+            spec: &app.spec,
+            compared: app_state.map(AppState::compared),
+            conditions: &draft.conditions,
+            reasons: &draft.reasons,
+            operation: draft.operation.as_ref(),
+            namespace: &controller.configuration.namespace,
+            max_bytes,
+            now: Timestamp::now(),
+        });
+        let written = controller.reporter.write(app, cache, status, handled).await;
+        let is_too_large = |error: &anyhow::Error| error.downcast_ref::<StatusTooLarge>().is_some();
+        match (&written, size::smaller(max_bytes)) {
+            (Err(error), Some(less)) if is_too_large(error) => cache.max_status = Some(less),
+            _ => return written,
+        }
+    }
 }

@@ -15,6 +15,7 @@ use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
 use gitops_core::mask;
+use gitops_core::mask::Mask;
 use gitops_core::project::{DeletePermit, NoPermit, NotOwn, ReleasePermit, WritePermit};
 use gitops_core::reason::Code;
 use gitops_core::report::refusal;
@@ -77,6 +78,14 @@ impl WriteError {
             Self::Refused { kind, .. } => *kind,
             Self::Unreachable(_) => Code::ApiServerUnreachable,
         }
+    }
+
+    /// The same without values of the manifest that are hidden: whoever refuses it may quote them.
+    fn about(mut self, manifest: &Value) -> Self {
+        if let Self::Refused { message, .. } = &mut self {
+            *message = Mask::default().message(message, manifest);
+        }
+        self
     }
 
     /// Whether the object is not there.
@@ -211,6 +220,7 @@ impl Writer {
         let patch = Patch::Apply(manifest);
         self.attempt(&key, || api.patch(&key.name, &params, &patch))
             .await
+            .map_err(|error| error.about(manifest))
     }
 
     /// Deletes the object that is permitted, if it is still the same one.

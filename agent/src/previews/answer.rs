@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gitops_api::Application;
 use gitops_api::preview::{
-    PreviewFile, PreviewInputs, PreviewPhase, PreviewRestore, PreviewSpec, PreviewStatus,
+    PreviewAction, PreviewFile, PreviewInputs, PreviewObject, PreviewPhase, PreviewRestore,
+    PreviewSpec, PreviewStatus,
 };
 use gitops_core::compare::pipeline;
 use gitops_core::rollback::warnings;
@@ -17,7 +18,8 @@ use gitops_core::sync::hold;
 
 use super::PATIENCE;
 use super::edited_tree::{Edit, EditedTree};
-use super::objects::{fit, preview_objects};
+use super::objects::preview_objects;
+use super::reader::Reader;
 use super::restore::{Restoration, read_paths, restoration};
 use crate::app_key::AppKey;
 use crate::applications::context::ReconcileContext;
@@ -30,12 +32,16 @@ use crate::repositories::blocking;
 /// Most files listed as read, a source.
 const MAX_INPUTS: usize = 5000;
 
-/// Answers a question; the error is for people.
+/// Answers a question of a reader; the error is for people.
 pub(super) async fn preview(
     controller: &Controller,
     spec: &PreviewSpec,
+    reader: &Reader,
 ) -> Result<PreviewStatus, String> {
     let namespace = &controller.configuration.namespace;
+    if !spec.files.is_empty() && !reader.may_change_files(namespace).await? {
+        return Err(may_not_change_files(namespace, reader));
+    }
     let key = AppKey {
         namespace: namespace.clone(),
         name: spec.application.clone(),
@@ -102,17 +108,36 @@ pub(super) async fn preview(
     status.warnings.extend(rendered.warnings.iter().cloned());
     status.warnings.extend(pipeline::notes(&rendered.desired));
     status.warnings.extend(with_ignore_rules.problems);
-    let (objects, counts) =
-        preview_objects(&context, &repositories, &rendered.desired, spec.objects)
+    let (objects, counts) = {
+        let (desired, whole) = (&rendered.desired, spec.objects);
+        preview_objects(&context, &repositories, desired, whole, reader)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())?
+    };
+    let is_withheld = |object: &PreviewObject| object.action == PreviewAction::Withheld;
+    if objects.iter().any(is_withheld) {
+        let doubt = reader.asker().doubt();
+        status.warnings.extend(doubt.map(|doubt| doubt.to_string()));
+        if !spec.files.is_empty() {
+            // With files of one's own it would tell a right guess of what is withheld.
+            status.digest.clear();
+        }
+    }
     status.objects = objects;
     status.counts = Some(counts);
     if let Some(restoration) = restoration {
         fill(&mut status, &app, &rendered, restoration);
     }
-    fit(&mut status);
     Ok(status)
+}
+
+fn may_not_change_files(namespace: &str, reader: &Reader) -> String {
+    let doubt = reader.asker().doubt();
+    let doubt = doubt.map_or_else(String::new, |doubt| format!("; {doubt}"));
+    format!(
+        "you may not ask what changed files would do: it takes the right to create previews/files in \
+         namespace {namespace}{doubt}"
+    )
 }
 
 fn fill(
@@ -230,9 +255,11 @@ fn edit(file: &PreviewFile) -> Result<Edit, String> {
     let bytes = STANDARD
         .decode(content)
         .map_err(|_| refused("is not base64"))?;
+    // A link shows whatever it leads to.
     if file.symlink {
-        let target = String::from_utf8(bytes).map_err(|_| refused("is not a link's target"))?;
-        return Ok(Edit::Link { target });
+        return Err(refused(
+            "is a symbolic link, which cannot be asked about; ask for a revision that has it",
+        ));
     }
     Ok(Edit::File {
         bytes: bytes.into(),
@@ -254,4 +281,34 @@ fn inputs(rendered: &RenderedSources, found: &[ResolvedSource]) -> Vec<PreviewIn
             ..PreviewInputs::default()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_and_no_path_that_leads_away_is_laid_over_a_repository() {
+        let file = |path: &str, symlink: bool| PreviewFile {
+            path: path.into(),
+            content: Some(STANDARD.encode("README.md")),
+            symlink,
+        };
+        assert!(edit(&file("a/b.yaml", false)).is_ok());
+        let refused = [
+            file("a/link", true),
+            file("../a", false),
+            file("/a", false),
+            file("a//b", false),
+            file("", false),
+        ];
+        for file in refused {
+            assert!(edit(&file).is_err(), "{file:?}");
+        }
+        let gone = PreviewFile {
+            content: None,
+            ..file("a", false)
+        };
+        assert_eq!(edit(&gone), Ok(Edit::Absent));
+    }
 }

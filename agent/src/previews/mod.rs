@@ -1,11 +1,13 @@
 //! Previews: questions people ask about an application, answered once and deleted after a while.
 //!
-//! Answering changes nothing: not the cluster, not what the agent knows of an application. All
+//! Askers take turns, and see of an object what they may read. Answering changes nothing: not the cluster, not what the agent knows of an application. All
 //! state is in the Preview itself, so that another agent can go on.
 
 mod answer;
 mod edited_tree;
+mod fit;
 mod objects;
+mod reader;
 mod restore;
 
 use std::sync::Arc;
@@ -15,16 +17,21 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use gitops_api::Preview;
 use gitops_api::preview::{KEPT_SECONDS, PreviewPhase, PreviewStatus};
+use gitops_core::report::requester::Asker;
 use gitops_core::report::status::seconds;
+use gitops_core::report::turns::{Noticed, Turns};
+use gitops_core::report::{size, turns};
 use gitops_transport::chain;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
+use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::reader::Reader;
 use crate::applications::controller::Controller;
 use crate::queue::Queue;
 use crate::watch_backoff::CappedBackoff;
@@ -38,116 +45,208 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Pause before an answer that could not be written is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
+/// Previews read at a time: each may be as large as an object can be.
+const PAGE: u32 = 20;
+
 /// Answers Previews until told to stop.
 pub(crate) async fn answer(
     client: Client,
     controller: Arc<Controller>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let queue: Arc<Queue<String>> = Arc::default();
-    let workers = (0..WORKERS).map(|_| work(client.clone(), controller.clone(), queue.clone()));
+    let previews = Arc::new(Previews {
+        api: Api::namespaced(client.clone(), &controller.configuration.namespace),
+        client,
+        controller,
+        turns: Mutex::default(),
+        wake: Notify::new(),
+        later: Queue::default(),
+    });
+    let workers = (0..WORKERS).map(|_| previews.work());
     tokio::select! {
         () = stop.cancelled() => {}
-        () = notice(client.clone(), &controller.configuration.namespace, &queue) => {}
+        () = previews.notice() => {}
+        () = previews.look_again() => {}
         _ = futures::future::join_all(workers) => {}
     }
     Ok(())
 }
 
-/// Queues every Preview there is and every new one.
-async fn notice(client: Client, namespace: &str, queue: &Queue<String>) {
-    let api: Api<PartialObjectMeta<Preview>> = Api::namespaced(client, namespace);
-    let mut events = watcher(api, watcher::Config::default())
-        .backoff(CappedBackoff::default())
-        .boxed();
-    loop {
-        match events.try_next().await {
-            Ok(Some(watcher::Event::Apply(preview) | watcher::Event::InitApply(preview))) => {
-                queue.add(preview.name_any());
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            // Without the definition there are no Previews; it may still come.
-            Err(error) => tracing::debug!(error = chain(&error), "watch of Previews disconnected"),
-        }
-    }
-}
-
-async fn work(client: Client, controller: Arc<Controller>, queue: Arc<Queue<String>>) {
-    loop {
-        let name = queue.next().await;
-        // An answer that panics costs one Preview, not the agent.
-        let task = tokio::spawn(handle(client.clone(), controller.clone(), name.clone()));
-        let again = match task.await {
-            Ok(Ok(again)) => again,
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    preview = name,
-                    error = format!("{error:#}"),
-                    "a Preview could not be answered"
-                );
-                Some(RETRY_DELAY)
-            }
-            Err(error) => {
-                tracing::error!(preview = name, %error, "preview task panicked");
-                None
-            }
-        };
-        if let Some(delay) = again {
-            queue.add_after(name.clone(), delay);
-        }
-        queue.done(&name);
-    }
-}
-
-/// Answers one Preview, or deletes it when it was answered long ago. Returns when to look again.
-async fn handle(
+/// The Previews of the agent's namespace.
+struct Previews {
+    api: Api<Preview>,
     client: Client,
     controller: Arc<Controller>,
-    name: String,
-) -> anyhow::Result<Option<Duration>> {
-    let api: Api<Preview> = Api::namespaced(client, &controller.configuration.namespace);
-    let Some(preview) = api.get_opt(&name).await.context("reading it")? else {
-        return Ok(None);
-    };
-    if preview.metadata.deletion_timestamp.is_some() {
-        return Ok(None);
-    }
-    let status = preview.status.as_ref();
-    if let Some(completed) = status.and_then(|status| status.completed_at.as_ref()) {
-        let left = completed.0.as_second() + KEPT_SECONDS - Timestamp::now().as_second();
-        if left > 0 {
-            return Ok(Some(Duration::from_secs(left.unsigned_abs())));
+    /// Those that wait for an answer.
+    turns: Mutex<Turns>,
+    wake: Notify,
+    /// Those to be looked at later: to be deleted, or answered after all.
+    later: Queue<String>,
+}
+
+impl Previews {
+    /// Takes up every Preview there is and every new one.
+    async fn notice(&self) {
+        let config = watcher::Config::default().page_size(PAGE);
+        let mut events = watcher(self.api.clone(), config)
+            .backoff(CappedBackoff::default())
+            .boxed();
+        loop {
+            match events.try_next().await {
+                Ok(Some(watcher::Event::Apply(preview) | watcher::Event::InitApply(preview))) => {
+                    self.take_up(&preview).await;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                // Without the definition there are no Previews; it may still come.
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "watch of Previews disconnected");
+                }
+            }
         }
-        let deleted = api.delete(&name, &DeleteParams::default()).await;
-        return match deleted {
-            Ok(_) => Ok(None),
-            Err(kube::Error::Api(error)) if error.code == 404 => Ok(None),
-            Err(error) => Err(error).context("deleting it"),
-        };
     }
-    if status.is_none_or(|status| status.phase != PreviewPhase::Running) {
-        let running = PreviewStatus {
-            phase: PreviewPhase::Running,
-            ..PreviewStatus::default()
-        };
-        write(&api, &name, &running).await?;
+
+    async fn take_up(&self, preview: &Preview) {
+        let name = preview.name_any();
+        if preview.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        if let Some(left) = time_left(preview) {
+            return self.later.add_after(name, left);
+        }
+        let asker = self.asker(preview).await;
+        let noticed = self.turns.lock().add(asker.name(), &name);
+        match noticed {
+            Noticed::Waits => self.wake.notify_one(),
+            Noticed::Known => {}
+            Noticed::TooMany => {
+                let refused = completed(failed(turns::too_many()));
+                if write(&self.api, &name, &refused).await.is_err() {
+                    self.later.add_after(name, RETRY_DELAY);
+                }
+            }
+        }
     }
-    tracing::info!(
-        preview = name,
-        application = preview.spec.application,
-        "answering"
-    );
-    let handled =
-        tokio::time::timeout(ANSWER_TIMEOUT, answer::preview(&controller, &preview.spec)).await;
-    let mut status = match handled {
-        Ok(Ok(status)) => status,
-        Ok(Err(message)) => failed(message),
-        Err(_) => failed(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
-    };
-    status.completed_at = Some(seconds(Timestamp::now()));
-    write(&api, &name, &status).await?;
-    Ok(Some(Duration::from_secs(KEPT_SECONDS.unsigned_abs())))
+
+    async fn asker(&self, preview: &Preview) -> Asker {
+        let (policy, binding) = reader::policy(&self.client).await;
+        Asker::of(preview, policy.as_ref(), binding.as_ref())
+    }
+
+    /// Looks at Previews whose time has come.
+    async fn look_again(&self) {
+        loop {
+            let name = self.later.next().await;
+            match self.api.get_opt(&name).await {
+                Ok(Some(preview)) if time_left(&preview) == Some(Duration::ZERO) => {
+                    let deleted = self.api.delete(&name, &DeleteParams::default()).await;
+                    if let Err(error) = deleted
+                        && !matches!(&error, kube::Error::Api(error) if error.code == 404)
+                    {
+                        tracing::debug!(preview = name, error = chain(&error), "not deleted");
+                        self.later.add_after(name.clone(), RETRY_DELAY);
+                    }
+                }
+                Ok(Some(preview)) => self.take_up(&preview).await,
+                Ok(None) => {}
+                Err(_) => self.later.add_after(name.clone(), RETRY_DELAY),
+            }
+            self.later.done(&name);
+        }
+    }
+
+    async fn work(self: &Arc<Self>) {
+        loop {
+            let notified = self.wake.notified();
+            let next = self.turns.lock().next_turn();
+            let Some((asker, name)) = next else {
+                notified.await;
+                continue;
+            };
+            // One notification may stand for several Previews: pass it on.
+            self.wake.notify_one();
+            // An answer that panics costs one Preview, not the agent.
+            let previews = Arc::clone(self);
+            let task = tokio::spawn({
+                let name = name.clone();
+                async move { previews.handle(&name).await }
+            });
+            let pause = match task.await {
+                Ok(Ok(())) => Some(Duration::from_secs(KEPT_SECONDS.unsigned_abs())),
+                Ok(Err(error)) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(preview = name, error, "a Preview could not be answered");
+                    Some(RETRY_DELAY)
+                }
+                Err(error) => {
+                    tracing::error!(preview = name, %error, "preview task panicked");
+                    None
+                }
+            };
+            self.turns.lock().done(&asker, &name);
+            self.wake.notify_one();
+            if let Some(pause) = pause {
+                self.later.add_after(name, pause);
+            }
+        }
+    }
+
+    /// Answers one Preview, unless it was answered meanwhile.
+    async fn handle(&self, name: &str) -> anyhow::Result<()> {
+        let api = &self.api;
+        let Some(preview) = api.get_opt(name).await.context("reading it")? else {
+            return Ok(());
+        };
+        if preview.metadata.deletion_timestamp.is_some() || time_left(&preview).is_some() {
+            return Ok(());
+        }
+        let status = preview.status.as_ref();
+        if status.is_none_or(|status| status.phase != PreviewPhase::Running) {
+            let running = PreviewStatus {
+                phase: PreviewPhase::Running,
+                ..PreviewStatus::default()
+            };
+            write(api, name, &running).await.context("writing it")?;
+        }
+        let reader = Reader::new(self.client.clone(), self.asker(&preview).await);
+        tracing::info!(
+            preview = name,
+            application = preview.spec.application,
+            requester = reader.asker().name(),
+            "answering"
+        );
+        let answer = answer::preview(&self.controller, &preview.spec, &reader);
+        let mut status = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(message)) => failed(message),
+            Err(_) => failed(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        };
+        fit::fit(&mut status);
+        match write(api, name, &completed(status)).await {
+            // It is no smaller the next time.
+            Err(kube::Error::Api(error)) if size::is_too_large(error.code, &error.message) => {
+                let message = "the answer is too large to be stored; ask without whole objects, or \
+                               make the Application smaller";
+                write(api, name, &completed(failed(message.into()))).await
+            }
+            written => written,
+        }
+        .context("writing the answer")
+    }
+}
+
+/// How long an answered Preview is still kept; `None` for one without an answer.
+fn time_left(preview: &Preview) -> Option<Duration> {
+    let completed = preview.status.as_ref()?.completed_at.as_ref()?;
+    let left = completed.0.as_second() + KEPT_SECONDS - Timestamp::now().as_second();
+    Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
+}
+
+fn completed(status: PreviewStatus) -> PreviewStatus {
+    PreviewStatus {
+        completed_at: Some(seconds(Timestamp::now())),
+        ..status
+    }
 }
 
 fn failed(message: String) -> PreviewStatus {
@@ -158,7 +257,7 @@ fn failed(message: String) -> PreviewStatus {
     }
 }
 
-async fn write(api: &Api<Preview>, name: &str, status: &PreviewStatus) -> anyhow::Result<()> {
+async fn write(api: &Api<Preview>, name: &str, status: &PreviewStatus) -> kube::Result<()> {
     let patch = json!({ "status": status });
     let written = api
         .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -167,6 +266,6 @@ async fn write(api: &Api<Preview>, name: &str, status: &PreviewStatus) -> anyhow
         Ok(_) => Ok(()),
         // Whoever asked does not wait any more.
         Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
-        Err(error) => Err(error).context("writing the answer"),
+        Err(error) => Err(error),
     }
 }

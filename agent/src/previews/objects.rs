@@ -1,7 +1,7 @@
 //! What a sync would do with each object, exactly as the API server sees it: by a dry run.
 
 use futures::{StreamExt, stream};
-use gitops_api::preview::{LARGEST_ANSWER, PreviewCounts, PreviewObject, PreviewStatus};
+use gitops_api::preview::{PreviewCounts, PreviewObject};
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::desired::{DesiredObject, DesiredSet};
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
@@ -11,6 +11,7 @@ use gitops_core::report::preview::{DryRun, ObjectPreview, SyncPreview};
 use gitops_core::report::{preview, refusal};
 use jiff::Timestamp;
 
+use super::reader::Reader;
 use crate::applications::compare::comparison::known;
 use crate::applications::context::ReconcileContext;
 use crate::applications::error::ReconcileError;
@@ -20,17 +21,29 @@ use crate::cluster::write::{WriteError, Writer};
 /// Requests under way at the same time for one Preview.
 const MAX_CONCURRENT_INSPECTIONS: usize = 8;
 
+/// Why objects cannot be compared for somebody.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PreviewError {
+    /// As in a reconciliation.
+    #[error(transparent)]
+    Comparison(#[from] ReconcileError),
+    /// What they may read cannot be found out.
+    #[error("{0}")]
+    Reader(String),
+}
+
 /// What a sync would do with one object.
 type Answer = Result<ObjectPreview, WriteError>;
 
 /// Compares manifests with the cluster; equal objects are only counted. `whole` adds the
-/// objects themselves.
+/// objects themselves. Of what the reader may not read the name is given, and nothing is compared.
 pub(super) async fn preview_objects(
     context: &ReconcileContext<'_>,
     repositories: &[String],
     desired: &DesiredSet,
     whole: bool,
-) -> Result<(Vec<PreviewObject>, PreviewCounts), ReconcileError> {
+    reader: &Reader,
+) -> Result<(Vec<PreviewObject>, PreviewCounts), PreviewError> {
     let configuration = &context.controller.configuration;
     let (cluster, instance) = (&*context.cluster, &context.instance);
     let spec = &context.app.spec;
@@ -41,21 +54,43 @@ pub(super) async fn preview_objects(
     let next_owner =
         |object: &ObjectKey| handover::next_owner(configuration, cluster, instance, object);
     let options = AppOptions::of(spec.sync_policy.as_ref());
+    let settings = context.controller.sources.settings.get();
     let preview = SyncPreview {
         spec,
         desired,
+        mask: &settings.mask,
         whole,
         now: Timestamp::now(),
     };
     let judged: Vec<_> = comparison.into_iter().collect();
-    let found: Vec<(ObjectKey, Answer)> = stream::iter(judged)
+    let found: Vec<(ObjectKey, Result<Answer, String>)> = stream::iter(judged)
         .map(async |(object, state)| {
+            let kind = match (desired.objects.get(&object), live.get(&object)) {
+                (Some(wanted), _) => Some(wanted.gvk.clone()),
+                (None, Some(record)) => Some(record.gvk()),
+                (None, None) => None,
+            };
+            let is_permitted = || {
+                let record = live.get(&object);
+                record.is_some_and(|record| gate.delete(record).is_ok())
+            };
+            // What the project does not allow is not this application's, and not even named.
+            if let Some(gvk) = kind
+                && (desired.objects.contains_key(&object) || is_permitted())
+            {
+                match reader.may_read(&cluster.writer, &gvk, &object).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let withheld = preview::withheld(&object, &gvk.version);
+                        return (object, Ok(Ok(withheld.into())));
+                    }
+                    Err(why) => return (object, Err(why)),
+                }
+            }
             let answer = match (&state, desired.objects.get(&object)) {
                 (State::Extra | State::Extraneous, _) => match live.get(&object) {
-                    Some(record)
-                        if gate.delete(record).is_ok() && next_owner(&object).is_none() =>
-                    {
-                        pruned(&cluster.writer, &record.gvk(), &object, whole).await
+                    Some(record) if is_permitted() && next_owner(&object).is_none() => {
+                        pruned(&cluster.writer, &preview, &record.gvk(), &object).await
                     }
                     _ => Ok(ObjectPreview::default()),
                 },
@@ -74,16 +109,16 @@ pub(super) async fn preview_objects(
                     },
                 },
             };
-            (object, answer)
+            (object, Ok(answer))
         })
         .buffer_unordered(MAX_CONCURRENT_INSPECTIONS)
         .collect()
         .await;
     let mut answers = Vec::new();
     for (object, answer) in found {
-        let answer = match answer {
+        let answer = match answer.map_err(PreviewError::Reader)? {
             Ok(answer) => answer,
-            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) if error.is_transient() => return Err(ReconcileError::from(error).into()),
             Err(error) => ObjectPreview {
                 object: desired
                     .objects
@@ -136,73 +171,15 @@ async fn applied(
     Ok(preview.with_dry_run(wanted, live.as_ref(), answer))
 }
 
-async fn pruned(writer: &Writer, gvk: &GroupVersionKind, key: &ObjectKey, whole: bool) -> Answer {
+async fn pruned(
+    writer: &Writer,
+    preview: &SyncPreview<'_>,
+    gvk: &GroupVersionKind,
+    key: &ObjectKey,
+) -> Answer {
     let live = writer.get(gvk, key).await?;
     Ok(ObjectPreview {
-        object: live.map(|live| preview::extra(key, &gvk.version, &live, whole)),
+        object: live.map(|live| preview.extra(key, &gvk.version, &live)),
         ignored: 0,
     })
-}
-
-/// Keeps an answer within what can be stored: whole objects go first, then objects.
-pub(super) fn fit(status: &mut PreviewStatus) {
-    let size = |object: &PreviewObject| serde_json::to_vec(object).map_or(usize::MAX, |v| v.len());
-    let rest = PreviewStatus {
-        objects: Vec::new(),
-        ..status.clone()
-    };
-    let mut left =
-        LARGEST_ANSWER.saturating_sub(serde_json::to_vec(&rest).map_or(usize::MAX, |v| v.len()));
-    let mut kept = Vec::new();
-    for mut object in std::mem::take(&mut status.objects) {
-        if size(&object) > left {
-            object.live = None;
-            object.merged = None;
-        }
-        let size = size(&object);
-        if size > left {
-            status.truncated += 1;
-            continue;
-        }
-        left -= size;
-        kept.push(object);
-    }
-    status.objects = kept;
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Map, Value};
-
-    use super::*;
-
-    #[test]
-    fn an_answer_stays_within_what_can_be_stored() {
-        let object = |size: usize| {
-            let mut object = PreviewObject {
-                kind: "ConfigMap".into(),
-                ..PreviewObject::default()
-            };
-            let text = Value::from("x".repeat(size));
-            object.live = Some(Map::from_iter([("text".to_owned(), text)]));
-            object
-        };
-        let mut status = PreviewStatus {
-            objects: vec![object(LARGEST_ANSWER), object(10)],
-            ..PreviewStatus::default()
-        };
-        fit(&mut status);
-        assert_eq!(status.truncated, 0);
-        assert_eq!(
-            status
-                .objects
-                .iter()
-                .map(|object| object.live.is_some())
-                .collect::<Vec<_>>(),
-            [false, true]
-        );
-        status.message = "x".repeat(LARGEST_ANSWER);
-        fit(&mut status);
-        assert_eq!((status.objects.len(), status.truncated), (0, 2));
-    }
 }

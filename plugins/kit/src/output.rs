@@ -2,7 +2,7 @@
 //!
 //! Never decides what a document says; each command makes its own, with a version in it.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::Args;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::exit::{CommandError, CommandErrorKind};
 use crate::jsonpath::Template;
 use crate::terminal::ColorChoice;
+use crate::text;
 
 /// Flags of commands that print something.
 #[derive(Args, Clone, Debug, Default)]
@@ -93,10 +94,22 @@ impl Form {
                 .map(|text| Some(text + "\n"))
                 .map_err(|error| failed(error.to_string())),
             Self::Yaml => serde_saphyr::to_string(document)
-                .map(Some)
+                .map(|text| Some(for_reader(text, std::io::stdout().is_terminal())))
                 .map_err(|error| failed(error.to_string())),
-            Self::JsonPath(template) => Ok(Some(template.fill(document))),
+            Self::JsonPath(template) => {
+                let text = template.fill(document);
+                Ok(Some(for_reader(text, std::io::stdout().is_terminal())))
+            }
         }
+    }
+}
+
+/// A program gets values as they are; a terminal would obey what is in them.
+fn for_reader(text: String, is_terminal: bool) -> String {
+    if is_terminal {
+        text::visible(&text)
+    } else {
+        text
     }
 }
 
@@ -154,6 +167,13 @@ mod tests {
             assert!(error.contains("table, wide, json"), "{wrong}: {error}");
         }
         assert!(parse_form("jsonpath").unwrap_err().contains("template"));
+    }
+
+    #[test]
+    fn values_are_as_they_are_except_on_a_terminal() {
+        let value = "a\u{1b}[2Jb\n";
+        assert_eq!(for_reader(value.into(), false), value);
+        assert_eq!(for_reader(value.into(), true), "a[2Jb\n");
     }
 
     #[test]

@@ -52,6 +52,13 @@ pub fn one_line(message: &str) -> String {
     line
 }
 
+/// A text of several lines without what a terminal would obey.
+pub fn visible(text: &str) -> String {
+    text.chars()
+        .filter(|c| !is_command(*c) || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
 /// The sign for something left out.
 pub const fn ellipsis(unicode: bool) -> &'static str {
     if unicode { "…" } else { ".." }
@@ -166,6 +173,7 @@ mod tests {
     fn messages_cannot_move_the_cursor() {
         assert_eq!(one_line("a\n\tb \u{1b}[2Jc\r\n"), "a b [2Jc");
         assert_eq!(one_line("\u{202e}abc"), "abc");
+        assert_eq!(visible("a\u{1b}[2J\tb\r\n"), "a[2J\tb\n");
     }
 
     #[test]

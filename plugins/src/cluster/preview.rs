@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use gitops_api::constants::LEASE_NAME;
-use gitops_api::preview::{Preview, PreviewPhase, PreviewSpec, PreviewStatus};
+use gitops_api::preview::{Preview, PreviewPhase, PreviewRequester, PreviewSpec, PreviewStatus};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::{interrupt, text};
 use gitops_views::status::agent::Agent;
 use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
@@ -107,7 +108,10 @@ pub async fn ask(
             name: Some(name.clone()),
             ..ObjectMeta::default()
         },
-        spec: question.spec.clone(),
+        spec: PreviewSpec {
+            requester: requester(connection).await,
+            ..question.spec.clone()
+        },
         ..Preview::default()
     };
     let params = PostParams {
@@ -135,6 +139,20 @@ pub async fn ask(
         });
     }
     Ok(answer)
+}
+
+/// Who asks, as the API server knows them; `None` where it does not say: then the agent shows what
+/// anybody may read.
+async fn requester(connection: &Connection) -> Option<PreviewRequester> {
+    let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
+    let params = PostParams::default();
+    let review = SelfSubjectReview::default();
+    let answer = connection.wait(api.create(&params, &review)).await.ok()?;
+    let user = answer.ok()?.status?.user_info?;
+    Some(PreviewRequester {
+        username: user.username?,
+        groups: user.groups.unwrap_or_default(),
+    })
 }
 
 /// Eight letters and digits nobody else thinks of at the same time.

@@ -97,9 +97,44 @@ impl ControlPlane {
             ]),
             "wait for the definitions",
         );
+        let applied = self.kubectl(&[
+            "apply",
+            "--server-side",
+            "-f",
+            &manifests.join("base/preview-policy.yaml").to_string_lossy(),
+        ]);
+        must(applied, "apply the policy of Previews");
+        self.wait_for_policy(kubeconfig);
         must(
             File::create(done).map(drop),
             "note that the definitions are installed",
+        );
+    }
+
+    /// Waits until nobody can ask in the name of another: a policy comes into force some time after
+    /// it was stored.
+    fn wait_for_policy(&self, kubeconfig: &Path) {
+        let forged = kubeconfig.with_extension("forged.yaml");
+        let written = std::fs::write(
+            &forged,
+            "apiVersion: gitops-agent.io/v1alpha1
+kind: Preview
+metadata: {name: forged, namespace: default}
+spec: {application: x, requester: {username: nobody}}
+",
+        );
+        must(written, "write a forged Preview");
+        let forged = forged.to_string_lossy().into_owned();
+        let create = ["create", "--dry-run=server", "-f", forged.as_str()];
+        for _ in 0..300 {
+            match self.kubectl(&create) {
+                Err(refusal) if refusal.contains("gitops-preview-requester") => return,
+                _ => std::thread::sleep(std::time::Duration::from_millis(100)),
+            }
+        }
+        must(
+            Err::<(), _>("it refuses nothing"),
+            "wait for the policy of Previews",
         );
     }
 

@@ -196,6 +196,7 @@ impl Stage {
                 "base/service-account.yaml",
                 "base/role.yaml",
                 "base/cluster-role.yaml",
+                "base/preview-policy.yaml",
                 "base/settings.yaml",
             ],
             "-f",

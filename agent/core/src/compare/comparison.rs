@@ -12,7 +12,7 @@ use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
-use crate::manifest::digest::RESPECTED;
+use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::tracking;
 use jiff::{SignedDuration, Timestamp};
@@ -230,7 +230,17 @@ pub fn judge(
     let marked = !tracking::is_tracked_kind(&live.key.group, &live.key.kind)
         || desired.implicit
         || owner(live) == Some(instance);
-    if !marked || live.desired_digest.as_deref() != Some(&desired.digest) {
+    // Live values stand in for ignored ones: under other rules it is not what Git wants.
+    let recorded = live.desired_digest.as_deref();
+    let agreement = recorded.map(|recorded| match desired.agreement(recorded) {
+        Agreement::Same if recorded.ends_with(RESPECTED) => Agreement::Other,
+        agreement => agreement,
+    });
+    // Another key: whether it is what Git wants is asked, once, and not assumed either way.
+    if marked && agreement == Some(Agreement::Unknown) {
+        return State::Unconfirmed;
+    }
+    if !marked || agreement != Some(Agreement::Same) {
         // What changed may be ignored.
         let ignorable = marked && desired.ignore.is_some() && live.desired_digest.is_some();
         return if ignorable {
@@ -292,191 +302,21 @@ pub fn confirm(live: &Value, applied: &Value, desired: &DesiredObject) -> Confir
     }
 }
 
-/// Whether Git has changed since the object was applied, as against the object.
-pub fn is_changed_in_git(desired: &DesiredObject, live: &LiveObject) -> bool {
-    live.desired_digest
-        .as_deref()
-        .is_none_or(|digest| digest.trim_end_matches(RESPECTED) != desired.digest)
+/// Whether Git has changed since the object was applied, as against the object, of which these fields
+/// differ. Where the digest on it is by another key, the fields tell: what somebody changed is
+/// held by somebody else.
+pub fn is_changed_in_git(
+    desired: &DesiredObject,
+    live: &LiveObject,
+    differing: &[DriftedField],
+) -> bool {
+    let recorded = live.desired_digest.as_deref();
+    match recorded.map(|recorded| desired.agreement(recorded)) {
+        Some(Agreement::Same) => false,
+        Some(Agreement::Unknown) => differing.iter().any(|field| field.manager.is_none()),
+        Some(Agreement::Other) | None => true,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::manifest::desired::{Context, Manifest, Scope, prepare};
-    use crate::manifest::object::Origin;
-    use crate::settings::ignore::IgnoreRules;
-
-    fn desired() -> DesiredSet {
-        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
-        let context = Context {
-            instance: "shop",
-            destination_namespace: "n",
-            managed_by: "argocd",
-            tracking: None,
-        };
-        prepare(
-            vec![Manifest {
-                value,
-                origin: Origin::default(),
-            }],
-            context,
-            |_| Some(Scope::Namespaced),
-        )
-        .unwrap()
-    }
-
-    fn applied(set: &DesiredSet) -> LiveObject {
-        let wanted = set.objects.values().next().unwrap().manifest();
-        let mut object = wanted.clone();
-        object["metadata"]["uid"] = json!("u");
-        object["metadata"]["resourceVersion"] = json!("1");
-        object["metadata"]["managedFields"] = json!([{"manager": "gitops-agent", "operation": "Apply",
-            "fieldsV1": {"f:data": {"f:x": {}}, "f:metadata": {
-                "f:labels": {"f:gitops-agent.io/managed-by": {}},
-                "f:annotations": {"f:argocd.argoproj.io/tracking-id": {},
-                                  "f:gitops-agent.io/desired-digest": {}}}}}]);
-        LiveObject::observe(&object, true).unwrap()
-    }
-
-    fn state(live: Option<&LiveObject>, confirmed: Option<&Confirmation>) -> State {
-        let set = desired();
-        judge(
-            set.objects.values().next().unwrap(),
-            "shop",
-            live,
-            confirmed,
-            |other, _| other == "other",
-        )
-    }
-
-    #[test]
-    fn one_object_through_its_life() {
-        let set = desired();
-        let live = applied(&set);
-        assert_eq!(state(None, None), State::Missing);
-        assert_eq!(
-            state(Some(&live), None),
-            State::Synced,
-            "after a restart ownership is proof"
-        );
-        let confirmation = Confirmation::of(&live, set.objects.values().next().unwrap());
-        assert_eq!(state(Some(&live), Some(&confirmation)), State::Synced);
-
-        let taken = LiveObject {
-            owned: "less".into(),
-            fields: Some("{}".into()),
-            ..live.clone()
-        };
-        assert_eq!(state(Some(&taken), Some(&confirmation)), State::Unconfirmed);
-        assert_eq!(state(Some(&taken), None), State::Unconfirmed);
-
-        let shared = Confirmation::only_now(&taken, set.objects.values().next().unwrap());
-        assert_eq!(state(Some(&taken), Some(&shared)), State::Synced);
-        let touched = LiveObject {
-            resource_version: "2".into(),
-            ..taken.clone()
-        };
-        assert_eq!(state(Some(&touched), Some(&shared)), State::Unconfirmed);
-
-        let older = LiveObject {
-            desired_digest: Some("other".into()),
-            ..live.clone()
-        };
-        assert_eq!(state(Some(&older), None), State::Changed);
-        let adopted = LiveObject {
-            tracking: None,
-            ..live.clone()
-        };
-        assert_eq!(
-            state(Some(&adopted), None),
-            State::Changed,
-            "marks belong to what Git wants"
-        );
-    }
-
-    #[test]
-    fn under_rules_a_change_in_git_is_to_be_confirmed_and_what_was_confirmed_goes_with_them() {
-        let set = desired();
-        let live = applied(&set);
-        let rules = |pointer: &str| {
-            let rule = json!([{"kind": "ConfigMap", "jsonPointers": [pointer]}]);
-            let (rules, _) =
-                IgnoreRules::compile(&serde_json::from_value::<Vec<_>>(rule).unwrap(), "");
-            let set = set.clone().ignoring(&rules);
-            set.objects.values().next().unwrap().as_ref().clone()
-        };
-        let state =
-            |object: &DesiredObject, live: &LiveObject, confirmed: Option<&Confirmation>| {
-                judge(object, "shop", Some(live), confirmed, |_, _| false)
-            };
-        let (x, y) = (rules("/data/x"), rules("/data/y"));
-        let plain = set.objects.values().next().unwrap();
-        let older = LiveObject {
-            desired_digest: Some("other".into()),
-            ..live.clone()
-        };
-        assert_eq!(state(plain, &older, None), State::Changed);
-        assert_eq!(
-            state(&x, &older, None),
-            State::Unconfirmed,
-            "it may be ignored"
-        );
-        assert!(is_changed_in_git(&x, &older));
-        let confirmed = Confirmation::of(&older, &x);
-        assert_eq!(state(&x, &older, Some(&confirmed)), State::Synced);
-        assert_eq!(state(&y, &older, Some(&confirmed)), State::Unconfirmed);
-        assert_eq!(state(plain, &older, Some(&confirmed)), State::Changed);
-
-        let respected = LiveObject {
-            desired_digest: Some(format!("{}{RESPECTED}", plain.digest)),
-            ..live.clone()
-        };
-        assert_eq!(state(&x, &respected, None), State::Unconfirmed);
-        assert!(
-            !is_changed_in_git(&x, &respected),
-            "Git is as it was applied"
-        );
-        assert_eq!(state(plain, &respected, None), State::Changed);
-        let unknown = LiveObject {
-            desired_digest: None,
-            ..live
-        };
-        assert_eq!(state(&x, &unknown, None), State::Changed, "never applied");
-    }
-
-    #[test]
-    fn objects_of_other_applications_are_left_alone_while_those_exist() {
-        let mut live = applied(&desired());
-        let tracking = live.tracking.as_mut().unwrap();
-        tracking.instance = "other".into();
-        assert_eq!(state(Some(&live), None), State::OwnedBy("other".into()));
-        live.tracking.as_mut().unwrap().instance = "gone".into();
-        assert_eq!(state(Some(&live), None), State::HandedOver("gone".into()));
-    }
-
-    #[test]
-    fn extra_objects_are_those_tracked_to_the_application_itself() {
-        let mut live = applied(&desired());
-        let key = live.key.clone();
-        let tracked = BTreeSet::from([key.clone()]);
-        let run = |live: &LiveObject| {
-            compare(
-                &DesiredSet::default(),
-                "shop",
-                |_| Some(live),
-                &tracked,
-                |_| None,
-                |_, _| true,
-            )
-        };
-        assert_eq!(run(&live), BTreeMap::from([(key, State::Extra)]));
-        live.ignore_extraneous = true;
-        let states: Vec<_> = run(&live).into_values().collect();
-        assert_eq!(states, [State::Extraneous]);
-        assert!(!State::Extra.is_in_order() && State::Extraneous.is_in_order());
-        live.tracking.as_mut().unwrap().instance = "other".into();
-        assert!(run(&live).is_empty());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! defaults, quantities and admission need no table here. Values are masked before they leave.
 
 use gitops_api::constants;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::compare::field::DriftedField;
 use crate::compare::path::{Path, Segment};
@@ -12,7 +12,7 @@ use crate::compare::{diff, path};
 use crate::live::ownership::Reach;
 use crate::live::{injected, ownership};
 use crate::manifest::desired::DesiredObject;
-use crate::mask;
+use crate::mask::{Mask, Masked, MaskedChange};
 
 /// Longest text of a value that is kept; the rest is cut, because status is read by people.
 pub(crate) const LONGEST_VALUE: usize = 256;
@@ -46,13 +46,17 @@ pub fn compare_in_full(live: &Value, applied: &Value, desired: &DesiredObject) -
 }
 
 fn judge(live: &Value, applied: &Value, desired: &DesiredObject, longest: usize) -> Drift {
-    let all = fields(live, applied, longest);
+    let mask = &desired.mask;
+    let all = fields(live, applied, longest, mask);
     if all.is_empty() {
         return Drift::default();
     }
     let rules = desired.ignore.as_deref();
     let mut counted = match rules {
-        Some(rules) => fields(&rules.stripped(live), &rules.stripped(applied), longest),
+        Some(rules) => {
+            let (live, applied) = (rules.stripped(live), rules.stripped(applied));
+            fields(&live, &applied, longest, mask)
+        }
         None => all.clone(),
     };
     if let Some(rules) = rules {
@@ -98,22 +102,16 @@ fn is_mutation(live: &Value, manifest: &Value, path: &Path) -> bool {
 
 /// Fields that an apply of what Git holds would change. Empty when it would change nothing but
 /// bookkeeping (`managedFields`, versions, the agent's own marks, `status`).
-fn fields(live: &Value, applied: &Value, longest: usize) -> Vec<DriftedField> {
-    let secret = mask::is_secret(live) || mask::is_secret(applied);
-    // Masked before they are compared, so that no path, no part of a map and no list key can carry
-    // a value out.
-    let changes = match secret.then(|| mask::mask_pair(Some(live), Some(applied))) {
-        Some((Some(live), Some(applied))) => diff::fields(&applied, &live),
-        Some(_) => Vec::new(),
-        None => diff::fields(applied, live),
-    };
-    let shown = |value: &Value| match value.as_str() {
-        Some(mask::PLACEHOLDER | mask::BEFORE | mask::AFTER) if secret => {
-            mask::PLACEHOLDER.to_owned()
-        }
-        _ => text(value, longest),
-    };
-    changes
+fn fields(live: &Value, applied: &Value, longest: usize, mask: &Mask) -> Vec<DriftedField> {
+    // Most objects differ in bookkeeping only, and masking reads every string.
+    if diff::fields(applied, live)
+        .iter()
+        .all(|change| is_bookkeeping(&change.path))
+    {
+        return Vec::new();
+    }
+    let shown = |value: &Masked| value.shown(longest);
+    mask.changes(applied, live)
         .into_iter()
         .flat_map(split_maps)
         .filter(|change| !is_bookkeeping(&change.path))
@@ -132,21 +130,23 @@ fn fields(live: &Value, applied: &Value, longest: usize) -> Vec<DriftedField> {
 
 /// A map that is wholly absent on one side is reported entry by entry, so that the agent's marks
 /// and other bookkeeping among its entries can be told from the rest.
-fn split_maps(change: diff::FieldChange) -> Vec<diff::FieldChange> {
+fn split_maps(change: MaskedChange) -> Vec<MaskedChange> {
     let is_metadata_map = change.path.starts_with(&["metadata", "labels"])
         || change.path.starts_with(&["metadata", "annotations"]);
-    let split = |map: &Map<String, Value>, desired: bool| {
-        map.iter()
-            .map(|(name, value)| diff::FieldChange {
-                path: change.path.child(Segment::Field(name.clone())),
+    let split = |entries: Vec<(String, Masked)>, desired: bool| {
+        entries
+            .into_iter()
+            .map(|(name, value)| MaskedChange {
+                path: change.path.child(Segment::Field(name)),
                 left: desired.then(|| value.clone()),
-                right: (!desired).then(|| value.clone()),
+                right: (!desired).then_some(value),
             })
             .collect()
     };
-    match (&change.left, &change.right) {
-        (Some(Value::Object(map)), None) if is_metadata_map => split(map, true),
-        (None, Some(Value::Object(map))) if is_metadata_map => split(map, false),
+    let entries = |value: &Option<Masked>| value.as_ref().and_then(Masked::entries);
+    match (entries(&change.left), entries(&change.right)) {
+        (Some(map), None) if is_metadata_map && change.right.is_none() => split(map, true),
+        (None, Some(map)) if is_metadata_map && change.left.is_none() => split(map, false),
         _ => vec![change],
     }
 }
@@ -155,21 +155,20 @@ fn split_maps(change: diff::FieldChange) -> Vec<diff::FieldChange> {
 pub fn for_display(
     live: Option<&Value>,
     applied: Option<&Value>,
-) -> (Option<Value>, Option<Value>) {
-    let (live, applied) = mask::mask_pair(live, applied);
-    (
-        live.map(without_bookkeeping),
-        applied.map(without_bookkeeping),
-    )
+    mask: &Mask,
+) -> (Option<Masked>, Option<Masked>) {
+    let (live, applied) = mask.pair(live, applied);
+    let displayed = |object: Masked| object.without(leave_out_bookkeeping);
+    (live.map(displayed), applied.map(displayed))
 }
 
-fn without_bookkeeping(mut object: Value) -> Value {
+fn leave_out_bookkeeping(object: &mut Value) {
     let Some(map) = object.as_object_mut() else {
-        return object;
+        return;
     };
     map.remove("status");
     let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) else {
-        return object;
+        return;
     };
     for field in [
         "managedFields",
@@ -199,7 +198,6 @@ fn without_bookkeeping(mut object: Value) -> Value {
             }
         }
     }
-    object
 }
 
 fn is_bookkeeping(path: &Path) -> bool {
@@ -231,14 +229,6 @@ fn is_bookkeeping(path: &Path) -> bool {
             "annotations",
             "deployment.kubernetes.io/revision",
         ])
-}
-
-pub(crate) fn text(value: &Value, longest: usize) -> String {
-    let full = value.to_string();
-    match full.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", &full[..end]),
-        None => full,
-    }
 }
 
 /// One line for people: `.spec.replicas is 5 instead of 3, by kubectl-scale`.

@@ -13,9 +13,11 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use crate::listing;
 use crate::live::discovery::ServedKinds;
 use crate::manifest::desired::{Context, DesiredSet, InvalidManifest, Manifest};
+use crate::manifest::digest::DigestKey;
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::AppOptions;
 use crate::manifest::{desired, tracking};
+use crate::mask::Mask;
 use crate::report::status::identity;
 use crate::settings::Settings;
 use crate::settings::ignore::IgnoreRules;
@@ -31,6 +33,8 @@ pub struct Pipeline<'a> {
     pub settings: &'a Settings,
     /// What the destination serves.
     pub kinds: &'a ServedKinds,
+    /// Key of the installation's digests; `None` where only the agent has it.
+    pub digest_key: Option<&'a DigestKey>,
 }
 
 impl Pipeline<'_> {
@@ -76,7 +80,9 @@ impl Pipeline<'_> {
             managed_by: self.controller_namespace,
             tracking: Some(&self.settings.tracking),
         };
-        let mut set = desired::prepare(manifests, context, |kind| self.kinds.scope(kind))?;
+        let mut set = desired::prepare_keyed(manifests, context, self.digest_key, |kind| {
+            self.kinds.scope(kind)
+        })?;
         set.excluded = excluded;
         let metadata = spec
             .sync_policy
@@ -89,6 +95,7 @@ impl Pipeline<'_> {
                 &metadata.labels,
                 &metadata.annotations,
                 context,
+                self.digest_key,
             );
             // A Namespace among the manifests takes precedence over the option.
             set.objects
@@ -169,6 +176,8 @@ pub struct RuleSource {
     pub installation: Vec<ResourceIgnoreDifferences>,
     /// `compare-options: IncludeMutationWebhook=true` on the Application.
     pub include_mutations: bool,
+    /// What is hidden wherever an object is displayed.
+    pub mask: Mask,
 }
 
 impl RuleSource {
@@ -184,10 +193,11 @@ impl RuleSource {
                     .split(',')
                     .any(|option| option.trim() == "IncludeMutationWebhook=true")
             }),
+            mask: settings.mask.clone(),
         }
     }
 
-    /// Whether nothing is ignored.
+    /// Whether nothing is ignored, and nothing hidden that the installation names.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -203,6 +213,6 @@ impl RuleSource {
         let (others, _) = IgnoreRules::compile(&self.installation, "argocd-cm");
         rules.extend(others);
         rules.include_mutations = self.include_mutations;
-        (set.ignoring(&rules), problems)
+        (set.ignoring(&rules).masked_by(&self.mask), problems)
     }
 }

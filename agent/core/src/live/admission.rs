@@ -14,7 +14,7 @@ use crate::compare::field::DriftedField;
 use crate::compare::path::{Path, Segment};
 use crate::compare::{diff, drift};
 use crate::manifest::desired::DesiredObject;
-use crate::{duration, listing, mask};
+use crate::{duration, listing};
 
 /// Most fields that are named.
 const NAMED: usize = 3;
@@ -96,22 +96,28 @@ pub fn fields(sent: &Value, answer: &Value, desired: &DesiredObject) -> Vec<Stri
                 walk(&Path::from_fields(&[name]), value, answer, &mut rest);
             }
         }
-        found.retain(|change| rest.iter().any(|other| other.path == change.path));
+        found.retain(|path| rest.contains(path));
     }
-    let secret = mask::is_secret(sent) || mask::is_secret(answer);
+    let (Some(sent), Some(answer)) = desired.mask.pair(Some(sent), Some(answer)) else {
+        return Vec::new();
+    };
     found
-        .into_iter()
-        .map(|mut field| {
-            if secret {
-                field.desired = Some(mask::PLACEHOLDER.into());
-                field.live = Some(mask::PLACEHOLDER.into());
-            }
-            drift::describe(&field)
+        .iter()
+        .map(|path| {
+            let ((path, sent), (_, answer)) = (sent.at(path), answer.at(path));
+            drift::describe(&DriftedField {
+                path,
+                desired: Some(sent.shown(drift::LONGEST_VALUE)),
+                live: Some(answer.shown(drift::LONGEST_VALUE)),
+                manager: None,
+                since: None,
+            })
         })
         .collect()
 }
 
-fn walk(path: &Path, sent: &Value, answer: &Value, found: &mut Vec<DriftedField>) {
+/// Paths to the values that are not what was sent.
+fn walk(path: &Path, sent: &Value, answer: &Value, found: &mut Vec<Path>) {
     match (sent, answer) {
         (Value::Object(sent), Value::Object(answer)) => {
             for (name, value) in sent {
@@ -127,20 +133,14 @@ fn walk(path: &Path, sent: &Value, answer: &Value, found: &mut Vec<DriftedField>
         }
         (Value::Array(sent), Value::Array(answer)) => walk_list(path, sent, answer, found),
         _ if is_same(sent, answer) => {}
-        _ => found.push(DriftedField {
-            path: path.clone(),
-            desired: Some(drift::text(sent, drift::LONGEST_VALUE)),
-            live: Some(drift::text(answer, drift::LONGEST_VALUE)),
-            manager: None,
-            since: None,
-        }),
+        _ => found.push(path.clone()),
     }
 }
 
 /// Elements are the same when their merge keys are. Without merge keys one that is there somewhere
 /// is unchanged, whatever its place; and where their number is not the same, nothing tells which
 /// became which.
-fn walk_list(path: &Path, sent: &[Value], answer: &[Value], found: &mut Vec<DriftedField>) {
+fn walk_list(path: &Path, sent: &[Value], answer: &[Value], found: &mut Vec<Path>) {
     if let Some(key) = diff::merge_key(sent, answer) {
         for item in sent {
             if let Some(other) = answer.iter().find(|other| other.get(key) == item.get(key)) {

@@ -15,11 +15,13 @@ use gitops_api::constants;
 use serde_json::{Map, Value};
 
 use self::clean::{check, clean};
+use crate::manifest::digest::DigestKey;
 use crate::manifest::hook::Hook;
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin, has_option, wave};
 use crate::manifest::options::ObjectOptions;
 use crate::manifest::tracking::{Tracking, TrackingId};
 use crate::manifest::{annotations, digest, hook, tracking};
+use crate::mask::Mask;
 
 pub use self::object::{DesiredObject, Manifest};
 pub use self::set::DesiredSet;
@@ -36,6 +38,13 @@ pub struct Context<'a> {
     pub managed_by: &'a str,
     /// Marks for other tools besides the agent's own, as argocd-cm asks for them.
     pub tracking: Option<&'a Tracking>,
+}
+
+/// What the application adds to its manifests, and the key of their digests.
+#[derive(Clone, Copy)]
+struct Marks<'a> {
+    context: Context<'a>,
+    key: Option<&'a DigestKey>,
 }
 
 /// A manifest that cannot be used.
@@ -60,6 +69,20 @@ pub fn prepare(
     context: Context<'_>,
     scope: impl Fn(&GroupKind) -> Option<Scope>,
 ) -> Result<DesiredSet, Vec<InvalidManifest>> {
+    prepare_keyed(manifests, context, None, scope)
+}
+
+/// The same, with digests by the key of the installation.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_keyed(
+    manifests: Vec<Manifest>,
+    context: Context<'_>,
+    key: Option<&DigestKey>,
+    scope: impl Fn(&GroupKind) -> Option<Scope>,
+) -> Result<DesiredSet, Vec<InvalidManifest>> {
+    let context = Marks { context, key };
     let defined = scopes_defined(&manifests);
     let mut set = DesiredSet::default();
     let mut problems = Vec::new();
@@ -77,7 +100,7 @@ pub fn prepare(
             continue;
         };
         let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
-        let value = clean(value, &gvk, scope, context.destination_namespace);
+        let value = clean(value, &gvk, scope, context.context.destination_namespace);
         for warning in annotations::warnings(&value) {
             set.warnings
                 .push(format!("{} ({origin}): {warning}", named(&gvk, &value)));
@@ -127,7 +150,12 @@ pub fn managed_namespace(
     labels: &BTreeMap<String, String>,
     annotations: &BTreeMap<String, String>,
     context: Context<'_>,
+    digest_key: Option<&DigestKey>,
 ) -> DesiredObject {
+    let marks = Marks {
+        context,
+        key: digest_key,
+    };
     let value = serde_json::json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": name, "labels": labels, "annotations": annotations},
@@ -147,7 +175,7 @@ pub fn managed_namespace(
         path: "spec.syncPolicy.managedNamespaceMetadata".into(),
         line: None,
     };
-    let mut desired = finish(key, gvk, value, origin, true, None, context);
+    let mut desired = finish(key, gvk, value, origin, true, None, marks);
     desired.implicit = true;
     desired
 }
@@ -186,7 +214,7 @@ fn as_hook(
     gvk: &GroupVersionKind,
     origin: Origin,
     kind_known: bool,
-    context: Context<'_>,
+    marks_of: Marks<'_>,
 ) -> Option<Hook> {
     let named = ObjectKey::of(value);
     let generates_name = named.is_none();
@@ -205,7 +233,7 @@ fn as_hook(
         value.clone(),
         origin,
         kind_known,
-        context,
+        marks_of,
     );
     Some(Hook {
         key,
@@ -235,8 +263,9 @@ fn mark(
     value: Value,
     origin: Origin,
     kind_known: bool,
-    context: Context<'_>,
+    marks: Marks<'_>,
 ) -> DesiredObject {
+    let context = marks.context;
     // CustomResourceDefinitions are never tracked, and so never pruned with their objects.
     let tracked = tracking::is_tracked_kind(&gvk.group, &gvk.kind);
     let tracking = tracked.then(|| {
@@ -253,7 +282,7 @@ fn mark(
         }
         .to_string()
     });
-    finish(key, gvk, value, origin, kind_known, tracking, context)
+    finish(key, gvk, value, origin, kind_known, tracking, marks)
 }
 
 fn finish(
@@ -263,8 +292,12 @@ fn finish(
     origin: Origin,
     kind_known: bool,
     tracking: Option<String>,
-    context: Context<'_>,
+    marks: Marks<'_>,
 ) -> DesiredObject {
+    let Marks {
+        context,
+        key: key_of_digests,
+    } = marks;
     let wave = wave(&value);
     let options = ObjectOptions::of(&value);
     let images = images(&value);
@@ -274,7 +307,11 @@ fn finish(
     {
         settings.mark_for_others(&mut value, context.instance);
     }
-    let digest = digest::of_value(&value);
+    let unkeyed = digest::of_value(&value);
+    let (digest, unkeyed) = match key_of_digests {
+        Some(key) => (key.of_value(&value), Some(unkeyed.into())),
+        None => (unkeyed, None),
+    };
     if let Some(metadata) = value.get_mut("metadata") {
         set(
             metadata,
@@ -302,6 +339,7 @@ fn finish(
         gvk,
         body: value.to_string().into(),
         digest,
+        unkeyed,
         origin,
         wave,
         options,
@@ -315,6 +353,7 @@ fn finish(
             constants::annotation::COMPARE_OPTIONS,
             "IncludeMutationWebhook=true",
         ),
+        mask: Mask::default(),
     }
 }
 

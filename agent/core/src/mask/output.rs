@@ -3,25 +3,7 @@
 //! A hook's log is the only text that comes from programs nobody here knows. A word too many is
 //! hidden rather than a password shown.
 
-use super::{PLACEHOLDER, mask_text};
-
-/// Ends of names whose values are not shown.
-const TELLING: [&str; 14] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "credential",
-    "credentials",
-    "apikey",
-    "api_key",
-    "api-key",
-    "access_key",
-    "accesskey",
-    "private_key",
-];
+use super::{PLACEHOLDER, mask_text, names};
 
 /// `text` as [`mask_text`] shows it, and without the values of `password=…`, `"token": "…"`,
 /// `--secret …` and the like.
@@ -54,8 +36,7 @@ fn is_of_name(letter: char) -> bool {
 
 /// What stands between a telling name and its value, and what comes after the value.
 fn value_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
-    let lower = name.to_lowercase();
-    if !TELLING.iter().any(|word| lower.ends_with(word)) {
+    if !names::is_telling(name) {
         return None;
     }
     let spaces = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
@@ -63,7 +44,7 @@ fn value_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
     at += spaces(&after[at..]);
     if after[at..].starts_with(['=', ':']) {
         at += 1;
-    } else if !(lower.starts_with("--") && after.starts_with(' ')) {
+    } else if !(name.starts_with("--") && after.starts_with(' ')) {
         return None;
     }
     at += spaces(&after[at..]);
@@ -77,10 +58,49 @@ fn value_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
         return (end > 0).then(|| (&after[..at], &value[end..]));
     }
     let value = &after[at..];
-    let end = value
-        .find(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '&' | ')' | '}' | ']' | '|'))
-        .unwrap_or(value.len());
-    (end > 0 && value[..end] != *PLACEHOLDER).then(|| (&after[..at], &value[end..]))
+    // A password may hold any sign: only what closes something around it is left.
+    let word = value.find(char::is_whitespace).unwrap_or(value.len());
+    let closes = |c: char| matches!(c, ',' | ';' | '&' | ')' | '}' | ']' | '|');
+    let end = match value[..word].trim_end_matches(closes).len() {
+        0 => word,
+        end => end,
+    };
+    (end > 0 && !value.starts_with(PLACEHOLDER)).then(|| (&after[..at], &value[end..]))
+}
+
+/// A text that is written and not printed: a file in a ConfigMap, an argument. A setting that
+/// begins its line has the whole line.
+pub(super) fn mask_written(text: &str) -> String {
+    let line = |line: &str| {
+        let rest =
+            line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '-'));
+        let rest = rest.strip_prefix("export ").unwrap_or(rest);
+        let end = rest
+            .find(|c| !(is_of_name(c) || c == '.'))
+            .unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let value = after
+            .trim_start_matches(['"', '\'', ' ', '\t'])
+            .strip_prefix(['=', ':'])
+            .map(|value| value.trim_end_matches(['\r', '\n']));
+        match value {
+            Some(value) if names::of_field(name) && !value.trim().is_empty() => {
+                let start = value.as_ptr() as usize - line.as_ptr() as usize;
+                let space = value.len() - value.trim_start().len();
+                let (start, end) = (start + space, start + value.len());
+                format!("{}{PLACEHOLDER}{}", &line[..start], &line[end..])
+            }
+            _ => mask_output::<&str>(line, &[]),
+        }
+    };
+    // Keys and certificates have many lines.
+    let text = mask_text::<&str>(text, &[]);
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Whether an argument is a flag whose value is the next one: `--password`.
+pub(super) fn is_telling_flag(argument: &str) -> bool {
+    argument.starts_with('-') && !argument.contains(['=', ' ']) && names::of_field(argument)
 }
 
 /// Where a quoted value ends; an escaped quote inside it does not end it.
@@ -124,6 +144,8 @@ mod tests {
                 "password authentication failed for user bob",
                 "password authentication failed for user bob",
             ),
+            ("password=&a;b,c=d next", "password=*** next"),
+            ("(token=a)", "(token=***)"),
             ("no token", "no token"),
             ("token:", "token:"),
             ("keyboard: us", "keyboard: us"),
@@ -133,9 +155,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_setting_that_is_written_has_its_line() {
+        let cases = [
+            (
+                "a=b\ndb.password=two words\n[c]",
+                "a=b\ndb.password=***\n[c]",
+            ),
+            ("export DB_PASS='x y'\r\n", "export DB_PASS=***\r\n"),
+            ("- token: x y", "- token: ***"),
+            ("--password=two words", "--password=***"),
+            ("run --password x --verbose", "run --password *** --verbose"),
+            ("password:\n  a: b", "password:\n  a: b"),
+            ("a: b", "a: b"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(mask_written(text), expected);
+        }
+        assert!(is_telling_flag("--password") && is_telling_flag("-token"));
+        assert!(!is_telling_flag("--password=x") && !is_telling_flag("password"));
+    }
+
     proptest! {
         #[test]
-        fn no_value_survives(value in "[A-Za-z0-9/+.!]{4,20}", name in "(db_|DB-|)(password|Token|api_key)", sign in "=|: |=\"|\": \"") {
+        fn no_value_survives(value in "[A-Za-z0-9/+.!&;,|]{4,20}", name in "(db_|DB-|)(password|Token|api_key)", sign in "=|: |=\"|\": \"") {
             let text = format!("{name}{sign}{value}");
             prop_assert!(!mask_output::<&str>(&text, &[]).contains(&value));
         }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here changes anything: who writes demands a permit and compares it with what is written.
 
+use std::fmt;
 use std::sync::Arc;
 
 use gitops_api::ApplicationDestination;
@@ -11,6 +12,7 @@ use super::denial::Denial;
 use super::rules::ProjectRules;
 use crate::live::object::LiveObject;
 use crate::manifest::object::ObjectKey;
+use crate::mask;
 
 /// What one application may change.
 #[derive(Clone, Debug)]
@@ -21,9 +23,17 @@ pub struct Gate {
 }
 
 /// May use this repository. Credentials are given for it only.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SourcePermit {
     url: String,
+}
+
+impl fmt::Debug for SourcePermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let url = mask::mask_text::<&str>(&self.url, &[]);
+        f.debug_tuple("SourcePermit").field(&url).finish()
+    }
 }
 
 impl SourcePermit {

@@ -53,6 +53,9 @@ pub struct Report<'a> {
     pub live: Option<LiveRevision>,
     /// Namespace of the agent.
     pub namespace: &'a str,
+    /// Most bytes the status may have: [`MAX_STATUS`](crate::report::size::MAX_STATUS), less once
+    /// the API server refused it.
+    pub max_bytes: usize,
     /// Now.
     pub now: Timestamp,
 }

@@ -6,7 +6,9 @@ use gitops_api::{
     ApplicationSpec, ApplicationStatus, HealthStatus, HealthStatusCode, SyncStatusCode,
 };
 use jiff::Timestamp;
+use serde_json::Value;
 
+use crate::manifest::desired::DesiredSet;
 use crate::report::compared::{Compared, seconds, sync_code};
 
 /// Notes on the newest entry of the history how what it delivered fared. Rollback goes back to
@@ -22,7 +24,7 @@ pub(crate) fn note_health(
     let Some(entry) = status.history.last_mut() else {
         return;
     };
-    if entry.desired_digest != compared.desired.digest() {
+    if !compared.desired.is_recorded_as(&entry.desired_digest) {
         return;
     }
     let was = before.map(|health| health.status);
@@ -37,6 +39,37 @@ pub(crate) fn note_health(
             entry.degraded_because.clone_from(&health.message);
         }
         _ => {}
+    }
+}
+
+/// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
+/// commit that changes nothing for the application is told from one that does.
+pub const DESIRED_DIGEST: &str = "desiredDigest";
+/// The same of the hooks: a hook that was mended is a new state to try.
+pub const HOOKS_DIGEST: &str = "hooksDigest";
+
+/// Writes the digests that are recorded of these manifests by the key of today: an agent before
+/// there was a key wrote them without one.
+pub(crate) fn renew_digests(status: &mut ApplicationStatus, desired: &DesiredSet) {
+    for entry in &mut status.history {
+        if desired.is_recorded_as(&entry.desired_digest) {
+            desired.digest().clone_into(&mut entry.desired_digest);
+        }
+    }
+    let operation = status.operation_state.as_mut();
+    let Some(result) = operation.and_then(|state| state.sync_result.as_mut()) else {
+        return;
+    };
+    if let Some(Value::String(recorded)) = result.extra.get_mut(DESIRED_DIGEST)
+        && desired.is_recorded_as(recorded)
+    {
+        desired.digest().clone_into(recorded);
+    }
+    if let (Some(Value::String(recorded)), Some(digest)) =
+        (result.extra.get_mut(HOOKS_DIGEST), desired.hooks_digest())
+        && desired.are_hooks_recorded_as(Some(recorded))
+    {
+        digest.clone_into(recorded);
     }
 }
 
@@ -132,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::compare::comparison::{Comparison, State};
-    use crate::manifest::desired::DesiredSet;
+    use crate::report::size;
     use crate::report::status::{Report, build};
 
     fn at(second: i64) -> Timestamp {
@@ -201,6 +234,7 @@ mod tests {
             operation: None,
             live: None,
             namespace: "argocd",
+            max_bytes: size::MAX_STATUS,
             now: at(second),
         })
     }

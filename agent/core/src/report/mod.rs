@@ -8,4 +8,7 @@ pub mod hook_log;
 pub mod preview;
 mod reasons;
 pub mod refusal;
+pub mod requester;
+pub mod size;
 pub mod status;
+pub mod turns;

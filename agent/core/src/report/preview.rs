@@ -12,7 +12,7 @@ use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::options::AppOptions;
-use crate::mask;
+use crate::mask::{Mask, Masked};
 use crate::report::refusal;
 use crate::report::status::field_drift;
 use crate::sync::plan::Skip;
@@ -58,6 +58,8 @@ pub struct SyncPreview<'a> {
     pub spec: &'a ApplicationSpec,
     /// All that is desired.
     pub desired: &'a DesiredSet,
+    /// What is hidden of objects.
+    pub mask: &'a Mask,
     /// Answer with the objects themselves.
     pub whole: bool,
     /// Now: stands in for an unknown time.
@@ -133,7 +135,7 @@ impl SyncPreview<'_> {
             ..described(&object.key, &object.gvk.version)
         };
         if self.whole {
-            let (live, merged) = drift::for_display(Some(live), Some(applied));
+            let (live, merged) = drift::for_display(Some(live), Some(applied), self.mask);
             preview.live = live.and_then(into_map);
             preview.merged = merged.and_then(into_map);
         }
@@ -150,8 +152,22 @@ impl SyncPreview<'_> {
             ..described(&object.key, &object.gvk.version)
         };
         if self.whole {
-            let (_, merged) = drift::for_display(None, Some(merged));
+            let (_, merged) = drift::for_display(None, Some(merged), self.mask);
             preview.merged = merged.and_then(into_map);
+        }
+        preview
+    }
+
+    /// An object that is live and not in Git.
+    pub fn extra(&self, key: &ObjectKey, version: &str, live: &Value) -> PreviewObject {
+        let mut preview = described(key, version);
+        preview.action = PreviewAction::Prune;
+        if LiveObject::observe(live, false).is_some_and(|record| record.keep) {
+            preview.message = Skip::PruneForbidden.reason().to_string();
+        }
+        if self.whole {
+            let (live, _) = drift::for_display(Some(live), None, self.mask);
+            preview.live = live.and_then(into_map);
         }
         preview
     }
@@ -173,17 +189,27 @@ pub fn collect(
     (objects, counts)
 }
 
-/// An object that is live and not in Git.
-pub fn extra(key: &ObjectKey, version: &str, live: &Value, whole: bool) -> PreviewObject {
-    let mut preview = described(key, version);
-    preview.action = PreviewAction::Prune;
-    if LiveObject::observe(live, false).is_some_and(|record| record.keep) {
-        preview.message = Skip::PruneForbidden.reason().to_string();
+/// An object of which whoever asks sees the name only. Whether it differs is not said either: that
+/// would tell a right guess from a wrong one.
+pub fn withheld(key: &ObjectKey, version: &str) -> PreviewObject {
+    let place = if key.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" in namespace {}", key.namespace)
+    };
+    let group = if key.group.is_empty() {
+        String::new()
+    } else {
+        format!(".{}", key.group)
+    };
+    PreviewObject {
+        action: PreviewAction::Withheld,
+        message: format!(
+            "you may not read this: it takes the right to get {}{group}{place}",
+            key.kind
+        ),
+        ..described(key, version)
     }
-    if whole {
-        preview.live = drift::for_display(Some(live), None).0.and_then(into_map);
-    }
-    preview
 }
 
 /// An object that cannot be applied, and why.
@@ -191,7 +217,7 @@ pub fn refused(object: &DesiredObject, message: &str) -> PreviewObject {
     PreviewObject {
         action: PreviewAction::Refuse,
         origin: object.origin.to_string(),
-        message: mask::mask_text::<&str>(message, &[]),
+        message: object.mask.message(message, &object.manifest()),
         ..described(&object.key, &object.gvk.version)
     }
 }
@@ -209,6 +235,7 @@ fn counts(objects: &[PreviewObject], equal: usize, ignored: usize) -> PreviewCou
             PreviewAction::Change => &mut counts.change,
             PreviewAction::Prune => &mut counts.prune,
             PreviewAction::Refuse | PreviewAction::Unknown => &mut counts.refuse,
+            PreviewAction::Withheld => continue,
         } += 1;
     }
     counts
@@ -234,8 +261,8 @@ fn described(key: &ObjectKey, version: &str) -> PreviewObject {
     }
 }
 
-fn into_map(object: Value) -> Option<Map<String, Value>> {
-    match object {
+fn into_map(object: Masked) -> Option<Map<String, Value>> {
+    match object.into_value() {
         Value::Object(map) => Some(map),
         _ => None,
     }
@@ -283,6 +310,7 @@ mod tests {
         let preview = SyncPreview {
             spec: &spec,
             desired: &set,
+            mask: &Mask::default(),
             whole: true,
             now,
         };
@@ -309,7 +337,7 @@ mod tests {
         let created = of(None, missing).unwrap();
         assert_eq!(created.action, PreviewAction::Create);
         assert!(created.merged.is_some() && created.live.is_none());
-        let pruned = extra(&object.key, "v1", &live, true);
+        let pruned = preview.extra(&object.key, "v1", &live);
         let refused = refused(object, "see https://u:aHVudGVyMg==@host");
         let all = [change, created, pruned, refused];
         let text = format!("{all:?}");

@@ -95,7 +95,7 @@ impl Refusal<'_> {
     }
 
     fn shortened(&self, key: &ObjectKey) -> String {
-        let secret = key.kind == "Secret";
+        let secret = mask::is_secret_kind(&key.kind);
         // An API server quotes values it cannot parse; for a Secret that would be the secret.
         let message = if secret && !self.is_of_the_server() {
             let reason = if self.reason.is_empty() {
@@ -109,8 +109,9 @@ impl Refusal<'_> {
                 |name| format!("admission webhook \"{name}\""),
             );
             format!(
-                "{who} refused Secret {}/{} ({reason}{at}{}); its message is withheld because it \
+                "{who} refused {} {}/{} ({reason}{at}{}); its message is withheld because it \
                  may quote values",
+                key.kind,
                 key.namespace,
                 key.name,
                 self.fields.join(", "),

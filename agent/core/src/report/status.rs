@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use gitops_api::status::{ApplicationCondition, ApplicationSummary, ComparedTo, SyncStatus};
 use gitops_api::{
-    ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus, ResultCode,
-    SyncStatusCode, Time,
+    ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus, SyncStatusCode,
+    Time,
 };
 use jiff::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::live::health;
 use crate::live::health::{Health, Member};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::report::compared::sync_code;
-use crate::report::{history, reasons};
+use crate::report::{history, reasons, size};
 
 pub use crate::report::compared::{Compared, seconds};
 pub use crate::report::facts::{Condition, Report};
@@ -26,13 +26,13 @@ pub use crate::report::facts::{Condition, Report};
 /// Builds the status. `reconciledAt` moves only together with something else.
 pub fn build(report: &Report<'_>) -> ApplicationStatus {
     let mut status = report.previous.clone();
-    status.conditions = conditions(&report.previous.conditions, report.conditions, report.now);
     status.controller_namespace = report.namespace.into();
     if let Some(operation) = report.operation {
         status.operation_state = Some(operation.clone());
     }
     if let Some(compared) = report.compared {
         fill(&mut status, report, compared);
+        history::renew_digests(&mut status, compared.desired);
         history::note_health(
             &mut status,
             report.previous.health.as_ref(),
@@ -55,54 +55,17 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
         status.live.clone_from(&report.live);
     }
     status.reasons = reasons::all(status.operation_state.as_ref(), report);
-    limit(&mut status);
+    size::fit(
+        &mut status,
+        &report.previous.conditions,
+        report.conditions,
+        report.now,
+        report.max_bytes,
+    );
     if status != *report.previous || status.reconciled_at.is_none() {
         status.reconciled_at = Some(seconds(report.now));
     }
     status
-}
-
-/// Most objects listed in a status, and in the result of an operation: more would not fit into
-/// what etcd stores of one object (1.5 MiB).
-const LISTED: usize = 4000;
-const RESULTS: usize = 1000;
-/// In a larger application there is no room to say of each object since when it is not healthy.
-const TIMED: usize = 1000;
-
-/// Keeps a status within what can be stored: what differs or is not healthy stays longest.
-fn limit(status: &mut ApplicationStatus) {
-    let calm = |resource: &ResourceStatus| {
-        resource.status == Some(SyncStatusCode::Synced)
-            && resource
-                .health
-                .as_ref()
-                .is_none_or(|h| h.status == HealthStatusCode::Healthy)
-    };
-    if status.resources.len() > TIMED {
-        for health in status
-            .resources
-            .iter_mut()
-            .filter_map(|r| r.health.as_mut())
-        {
-            health.last_transition_time = None;
-        }
-    }
-    if status.resources.len() > LISTED {
-        // The sort is stable: among equals the order by identity stays.
-        status.resources.sort_by_key(calm);
-        status.resources.truncate(LISTED);
-    }
-    let result = status
-        .operation_state
-        .as_mut()
-        .and_then(|state| state.sync_result.as_mut());
-    if let Some(result) = result.filter(|result| result.resources.len() > RESULTS) {
-        // A hook that is forgotten would run again.
-        result.resources.sort_by_key(|resource| {
-            resource.status != Some(ResultCode::SyncFailed) && resource.hook_type.is_none()
-        });
-        result.resources.truncate(RESULTS);
-    }
 }
 
 fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<'_>) {
@@ -310,8 +273,8 @@ fn drift(
         .unwrap_or_else(|| seconds(now));
     FieldDrift {
         path,
-        desired: field.desired.clone(),
-        live: field.live.clone(),
+        desired: field.desired.clone().map(String::from),
+        live: field.live.clone().map(String::from),
         manager: field.manager.clone().unwrap_or_default(),
         since: Some(since),
     }
@@ -353,26 +316,13 @@ fn health_status(
     }
 }
 
-/// Conditions as they are kept: those that were there before keep their time.
+/// Conditions as they are kept, within bounds: those that were there before keep their time.
 pub fn conditions(
     previous: &[ApplicationCondition],
     found: &BTreeSet<Condition>,
     now: Timestamp,
 ) -> Vec<ApplicationCondition> {
-    found
-        .iter()
-        .map(|condition| {
-            let since = previous
-                .iter()
-                .find(|p| p.condition_type == condition.kind && p.message == condition.message)
-                .and_then(|p| p.last_transition_time.clone());
-            ApplicationCondition {
-                condition_type: condition.kind.into(),
-                message: condition.message.clone(),
-                last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
-            }
-        })
-        .collect()
+    size::conditions(previous, found, now)
 }
 
 /// What an entry of `status.resources` is about.

@@ -13,6 +13,7 @@ use gitops_api::sync_policy::ResourceIgnoreDifferences;
 
 use crate::duration;
 use crate::manifest::tracking::{Tracking, TrackingMethod};
+use crate::mask::Mask;
 use crate::project::{GlobalProject, Impersonation};
 use crate::settings::ignore::installation;
 
@@ -62,8 +63,9 @@ pub struct Settings {
     pub in_cluster_enabled: bool,
     /// `resource.exclusions` and `resource.inclusions`.
     pub resources: ResourceFilter,
-    /// `resource.sensitive.mask.annotations`: annotations whose values are hidden.
-    pub sensitive_annotations: Vec<String>,
+    /// `resource.sensitive.mask.annotations`: annotations whose values are hidden, besides all that
+    /// is hidden anyway.
+    pub mask: Mask,
     /// `globalProjects`: projects whose rules others have, too; otherwise what is wrong with the key,
     /// because the rules it stands for may deny something.
     pub global_projects: Result<Vec<GlobalProject>, String>,
@@ -87,7 +89,7 @@ impl Default for Settings {
             helm_values_file_schemes: vec!["https".into(), "http".into()],
             in_cluster_enabled: true,
             resources: ResourceFilter::default(),
-            sensitive_annotations: Vec::new(),
+            mask: Mask::default(),
             global_projects: Ok(Vec::new()),
             impersonation: Impersonation::default(),
             ignore_differences: Vec::new(),
@@ -131,7 +133,7 @@ impl Settings {
                 exclusions: reader.rules("resource.exclusions"),
                 inclusions: reader.rules("resource.inclusions"),
             },
-            sensitive_annotations: reader.words("resource.sensitive.mask.annotations", ','),
+            mask: Mask::new(reader.words("resource.sensitive.mask.annotations", ',')),
             global_projects: reader.global_projects(),
             impersonation: Impersonation {
                 enabled: reader.flag("application.sync.impersonation.enabled", false),
@@ -329,7 +331,7 @@ mod tests {
         );
         assert!(!settings.kustomize_enabled && settings.helm_enabled);
         assert_eq!(settings.helm_values_file_schemes, ["https", "s3"]);
-        assert_eq!(settings.sensitive_annotations, ["a/b", "c/d"]);
+        assert_eq!(settings.mask, Mask::new(["a/b", "c/d"].map(Into::into)));
         assert_eq!(settings.customizations.len(), 1);
     }
 

@@ -13,6 +13,7 @@ use gitops_api::constants::finalizer;
 use jiff::Timestamp;
 
 use crate::live::object::{LiveObject, OnDeletion};
+use crate::manifest::digest::Agreement;
 use crate::manifest::hook::{Hook, Run};
 use crate::manifest::kinds;
 use crate::manifest::object::ObjectKey;
@@ -350,7 +351,9 @@ fn hook_state(situation: &Situation<'_>, phase: Phase, hook: &Hook, key: &Object
             (false, false) => run(),
         };
     }
-    let changed = live.desired_digest.as_ref() != Some(&hook.object.digest);
+    let recorded = live.desired_digest.as_deref();
+    let agreement = recorded.map(|recorded| hook.object.agreement(recorded));
+    let changed = matches!(agreement, None | Some(Agreement::Other));
     match hook_outcome(live) {
         Outcome::Succeeded(_) => HookState::Done,
         // A user wants it to run again; what it left behind may take a moment to go.

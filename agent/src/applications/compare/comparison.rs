@@ -262,8 +262,8 @@ async fn confirm(
                 let problems = problems.into_iter().map(invalid_setting);
                 draft.conditions.extend(problems);
                 match (state, desired.objects.get(&key), live.get(&key)) {
-                    (State::Drifted(_), Some(object), Some(live))
-                        if automated && comparison::is_changed_in_git(object, live) =>
+                    (State::Drifted(fields), Some(object), Some(live))
+                        if automated && comparison::is_changed_in_git(object, live, &fields) =>
                     {
                         State::Changed
                     }

@@ -13,6 +13,7 @@ use gitops_api::{Application, ApplicationStatus, constants};
 use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::report::size;
 use gitops_core::report::status::merge_patch;
 use gitops_core::source::revision::short;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -40,6 +41,13 @@ pub(crate) struct HandledRequests {
     pub(crate) hold: bool,
 }
 
+/// The API server does not store a status of this size.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "Application.status is too large to be stored ({0}); make the Application or its spec smaller"
+)]
+pub(crate) struct StatusTooLarge(String);
+
 /// Writes statuses and events.
 pub(crate) struct Reporter {
     client: Client,
@@ -60,6 +68,10 @@ impl Reporter {
     }
 
     /// Writes what changed of a status, and takes off the Application what was answered.
+    ///
+    /// # Errors
+    /// [`StatusTooLarge`] when only a smaller one can be stored; whatever else keeps it from being
+    /// written.
     pub(crate) async fn write(
         &self,
         app: &Application,
@@ -104,6 +116,9 @@ impl Reporter {
             Ok(Ok(written)) => written,
             // The Application was deleted meanwhile: there is nobody to tell.
             Ok(Err(kube::Error::Api(error))) if error.code == 404 => return Ok(()),
+            Ok(Err(kube::Error::Api(error))) if size::is_too_large(error.code, &error.message) => {
+                return Err(StatusTooLarge(error.message).into());
+            }
             Ok(Err(error)) => return Err(error).context("writing Application.status"),
             Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
         };

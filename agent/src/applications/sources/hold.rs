@@ -31,7 +31,14 @@ pub(crate) fn held(
             return None;
         }
     };
-    let digest = tracked.map(|wanted| wanted.desired.digest());
+    // As it is recorded: a hold may be older than the key of the digests.
+    let digest = tracked.map(|wanted| {
+        if wanted.desired.is_recorded_as(&found.instead_of_digest) {
+            found.instead_of_digest.as_str()
+        } else {
+            wanted.desired.digest()
+        }
+    });
     match hold::judge(&found, &draft.tracked, digest, Timestamp::now()) {
         hold::Verdict::InForce => {
             draft.conditions.insert(Condition::new(

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
 use gitops_charts::ChartArchive;
+use gitops_core::manifest::digest::DigestKey;
 use gitops_core::report::status::Condition;
 use gitops_render::Renderer;
 
@@ -42,6 +43,8 @@ pub(crate) struct Sources {
     pub(crate) configuration: Arc<Configuration>,
     /// argocd-cm.
     pub(crate) settings: CurrentSettings,
+    /// Key of the digests of manifests.
+    pub(crate) digest_key: DigestKey,
     /// Git repositories.
     pub(crate) repositories: RepositoryManager<AppKey>,
     /// Chart repositories.

@@ -191,6 +191,7 @@ impl Sources {
             controller_namespace: &self.configuration.namespace,
             settings: &self.settings.get(),
             kinds: &target.kinds,
+            digest_key: Some(&self.digest_key),
         };
         pipeline
             .prepare(manifests)

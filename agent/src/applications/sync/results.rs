@@ -11,6 +11,7 @@ use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::phase::Phase;
 use gitops_core::reason;
 use gitops_core::reason::{Code, Reason};
+use gitops_core::report::history::{DESIRED_DIGEST, HOOKS_DIGEST};
 use gitops_core::report::status::seconds;
 use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::plan::Plan;
@@ -21,13 +22,6 @@ use serde_json::Value;
 use crate::applications::app_state::AppState;
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
-
-/// Extension of `operationState.syncResult`: digest of the manifests that were synced, by which a
-/// commit that changes nothing for the application is told from one that does.
-pub(crate) const DESIRED_DIGEST: &str = "desiredDigest";
-
-/// The same of the hooks: a hook that was mended is a new state to try.
-pub(crate) const HOOKS_DIGEST: &str = "hooksDigest";
 
 /// How a sync stands.
 pub(crate) enum SyncOutcome {

@@ -27,8 +27,9 @@ use crate::commands::bootstrap::{
 use crate::forge;
 use crate::git::{Repository, Target, WorkDir};
 
-/// Oldest Kubernetes that is known to do: server-side apply as the agent uses it.
-const OLDEST: (u32, u32) = (1, 29);
+/// Oldest Kubernetes that is known to do: it has ValidatingAdmissionPolicies, by which a Preview says
+/// who asks.
+const OLDEST: (u32, u32) = (1, 30);
 
 /// All is well: what was found, what to do, and what was made ready for it.
 pub struct Ready {

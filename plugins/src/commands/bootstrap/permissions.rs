@@ -42,9 +42,19 @@ impl Rule {
 }
 
 /// What is installed: group, resource, whether it is in a namespace.
-const INSTALLED: [(&str, &str, bool); 10] = [
+const INSTALLED: [(&str, &str, bool); 12] = [
     ("apiextensions.k8s.io", "customresourcedefinitions", false),
     ("", "namespaces", false),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        false,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        false,
+    ),
     ("rbac.authorization.k8s.io", "clusterroles", false),
     ("rbac.authorization.k8s.io", "clusterrolebindings", false),
     ("rbac.authorization.k8s.io", "roles", true),
@@ -201,7 +211,11 @@ mod tests {
         )
         .unwrap();
         for object in &installation.objects {
-            let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+            let kind = object["kind"].as_str().unwrap().to_lowercase();
+            let plural = match kind.strip_suffix('y') {
+                Some(stem) => format!("{stem}ies"),
+                None => format!("{kind}s"),
+            };
             assert!(
                 rules
                     .iter()

@@ -259,7 +259,7 @@ impl Comparison<'_> {
         if !is_extra {
             return nothing();
         }
-        let pruned = preview::extra(key, &kind.version, &live, self.preview.whole);
+        let pruned = self.preview.extra(key, &kind.version, &live);
         Ok(ObjectPreview::from(pruned).into())
     }
 

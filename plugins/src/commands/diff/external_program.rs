@@ -25,7 +25,10 @@ pub(super) async fn run(
     }
     for object in &answer.objects {
         let name = sides::object(object);
-        if object.action == PreviewAction::Refuse {
+        if matches!(
+            object.action,
+            PreviewAction::Refuse | PreviewAction::Withheld
+        ) {
             warn(&format!(
                 "{name}: {}",
                 gitops_kit::text::one_line(&object.message)

@@ -63,6 +63,8 @@ pub(super) async fn compare(
         controller_namespace: namespace,
         settings: &installation.settings,
         kinds: &kinds,
+        // Only the agent has it.
+        digest_key: None,
     };
     let renderer = Renderer::new(RendererConfig::new(program));
     let (manifests, notices) = render(&renderer, application, sources, &tree, &kinds).await?;
@@ -86,6 +88,7 @@ pub(super) async fn compare(
         preview: SyncPreview {
             spec,
             desired: &desired,
+            mask: &installation.settings.mask,
             whole,
             now: Timestamp::now(),
         },

@@ -103,7 +103,7 @@ pub fn screen(diff: &Diff<'_>, view: &View) -> String {
 /// What cannot be done comes first, what goes away last.
 fn rank(action: PreviewAction) -> u8 {
     match action {
-        PreviewAction::Refuse => 0,
+        PreviewAction::Refuse | PreviewAction::Withheld => 0,
         PreviewAction::Change | PreviewAction::Unknown => 1,
         PreviewAction::Create => 2,
         PreviewAction::Prune => 3,
@@ -113,6 +113,7 @@ fn rank(action: PreviewAction) -> u8 {
 fn sign(action: PreviewAction) -> (&'static str, Style) {
     match action {
         PreviewAction::Refuse => ("!", Style::Bad),
+        PreviewAction::Withheld => ("?", Style::Warn),
         PreviewAction::Change | PreviewAction::Unknown => ("~", Style::Warn),
         PreviewAction::Create => ("+", Style::Good),
         PreviewAction::Prune => ("-", Style::Bad),
@@ -193,9 +194,8 @@ impl Page<'_> {
             };
             self.wrapped(4, style, &remark);
         }
-        let secret = object.kind == "Secret";
         for field in &object.fields {
-            self.field(field, secret, diff.now);
+            self.field(field, diff.now);
         }
         if diff.whole {
             let (side, whole) = match object.action {
@@ -238,10 +238,9 @@ impl Page<'_> {
         }
     }
 
-    fn field(&mut self, field: &FieldDrift, secret: bool, now: Timestamp) {
+    fn field(&mut self, field: &FieldDrift, now: Timestamp) {
         let path = text::one_line(&field.path);
-        let secret = secret && (path.starts_with(".data") || path.starts_with(".stringData"));
-        let lines = change::lines(field.live.as_deref(), field.desired.as_deref(), secret);
+        let lines = change::lines(field.live.as_deref(), field.desired.as_deref());
         // Without a name the time says only when the difference was noticed.
         let who = if field.manager.is_empty() {
             String::new()
@@ -333,6 +332,7 @@ fn remark(object: &PreviewObject) -> String {
         PreviewAction::Prune => "not in Git, a sync with prune deletes it".to_owned(),
         PreviewAction::Create => "does not exist, a sync creates it".to_owned(),
         PreviewAction::Refuse => "the API server refuses it".to_owned(),
+        PreviewAction::Withheld => "you may not read it".to_owned(),
         PreviewAction::Change if object.fields.is_empty() => "differs".to_owned(),
         PreviewAction::Change | PreviewAction::Unknown => String::new(),
     }

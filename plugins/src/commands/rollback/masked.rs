@@ -20,14 +20,6 @@ pub fn holds_secret(content: &[u8]) -> bool {
     })
 }
 
-/// A patch without what a terminal would obey.
-pub fn visible(patch: &str) -> String {
-    patch
-        .chars()
-        .filter(|c| !gitops_kit::text::is_command(*c) || matches!(c, '\n' | '\t'))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,10 +45,5 @@ mod tests {
         ] {
             assert!(!holds_secret(text.as_bytes()), "{text}");
         }
-    }
-
-    #[test]
-    fn control_characters_are_left_out() {
-        assert_eq!(visible("a\u{1b}[2J\tb\r\n"), "a[2J\tb\n");
     }
 }

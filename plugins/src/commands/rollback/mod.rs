@@ -340,7 +340,7 @@ impl Session {
             }
         }
         let patch = repository.patch(tip, tree, &shown).await?;
-        Ok(masked::visible(&patch) + &hidden)
+        Ok(gitops_kit::text::visible(&patch) + &hidden)
     }
 
     fn check_gates(&self, plan: &Plan) -> Result<(), CommandError> {

@@ -182,6 +182,7 @@ impl Page<'_> {
             PreviewAction::Create => ("+", Style::Good),
             PreviewAction::Prune => ("-", Style::Bad),
             PreviewAction::Refuse => ("!", Style::Bad),
+            PreviewAction::Withheld => ("?", Style::Warn),
             PreviewAction::Change | PreviewAction::Unknown => ("~", Style::Warn),
         };
         let name = one_line(&format!("{}/{}", object.kind, object.name));

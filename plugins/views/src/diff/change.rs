@@ -58,13 +58,13 @@ impl Line {
 }
 
 /// The lines of a change of one field; values are JSON texts, `None` is a field that is not there.
-/// `secret`: what was hidden is told apart, as `kubectl diff` does.
-pub fn lines(live: Option<&str>, git: Option<&str>, secret: bool) -> Vec<Line> {
+/// What was hidden on both sides is told apart, as `kubectl diff` does.
+pub fn lines(live: Option<&str>, git: Option<&str>) -> Vec<Line> {
     match (live, git) {
         (None, None) => Vec::new(),
         (Some(live), None) => of_one_side(Side::Live, live),
         (None, Some(git)) => of_one_side(Side::Git, git),
-        (Some(HIDDEN), Some(HIDDEN)) if secret => vec![
+        (Some(HIDDEN), Some(HIDDEN)) => vec![
             Line::whole(Side::Live, format!("{HIDDEN} (before)")),
             Line::whole(Side::Git, format!("{HIDDEN} (after)")),
         ],
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_differs_in_a_line_is_marked() {
-        let of = |live: &str, git: &str| marked(&lines(Some(live), Some(git), false));
+        let of = |live: &str, git: &str| marked(&lines(Some(live), Some(git)));
         assert_eq!(
             of(
                 "\"registry.example/acme/web:1.9.1-hotfix\"",
@@ -259,20 +259,16 @@ mod tests {
 
     #[test]
     fn fields_of_one_side_are_lines_of_that_side() {
-        assert_eq!(marked(&lines(Some("5"), None, false)), ["-5"]);
-        assert_eq!(
-            marked(&lines(None, Some(r#""a\nb\n""#), false)),
-            ["+a", "+b"]
-        );
-        assert!(lines(None, None, false).is_empty());
+        assert_eq!(marked(&lines(Some("5"), None)), ["-5"]);
+        assert_eq!(marked(&lines(None, Some(r#""a\nb\n""#))), ["+a", "+b"]);
+        assert!(lines(None, None).is_empty());
     }
 
     #[test]
-    fn hidden_values_differ_only_where_they_are_secrets() {
-        let hidden = |secret| marked(&lines(Some("***"), Some("***"), secret));
-        assert_eq!(hidden(true), ["-*** (before)", "+*** (after)"]);
-        assert_eq!(hidden(false), ["-***", "+***"]);
-        assert_eq!(marked(&lines(None, Some("***"), true)), ["+***"]);
+    fn hidden_values_are_told_apart() {
+        let both = marked(&lines(Some("***"), Some("***")));
+        assert_eq!(both, ["-*** (before)", "+*** (after)"]);
+        assert_eq!(marked(&lines(None, Some("***"))), ["+***"]);
     }
 
     #[test]
@@ -284,7 +280,7 @@ mod tests {
         };
         let (live, git) = (text("port = 80\n"), text("port = 8080\n"));
         assert_eq!(
-            marked(&lines(Some(&live), Some(&git), false)),
+            marked(&lines(Some(&live), Some(&git))),
             [
                 "~3 equal lines",
                 " line 3",
@@ -307,7 +303,7 @@ mod tests {
             let json = |text: &str| serde_json::Value::from(text).to_string();
             let shown = |text: &str| Shown::of(&json(text)).into_lines();
             prop_assume!(live != git);
-            let lines = lines(Some(&json(&live)), Some(&json(&git)), false);
+            let lines = lines(Some(&json(&live)), Some(&json(&git)));
             let read = |side: Side| -> Vec<String> {
                 lines
                     .iter()

@@ -6,11 +6,28 @@ use gitops_api::{Application, Preview};
 use gitops_e2e::application::{is_synced, revision, status};
 use gitops_e2e::manifests::{config_map, deployment};
 use gitops_e2e::{World, wait};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-async fn ask(world: &World, spec: Value) -> PreviewStatus {
+/// Who the tests are for the API server.
+async fn requester(world: &World) -> Value {
+    let api: Api<SelfSubjectReview> = Api::all(world.plane.client.clone());
+    let review = api
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .unwrap();
+    let user = review.status.unwrap().user_info.unwrap();
+    json!({"username": user.username, "groups": user.groups})
+}
+
+async fn ask(world: &World, mut spec: Value) -> PreviewStatus {
+    spec["requester"] = requester(world).await;
+    ask_as_it_is(world, spec).await
+}
+
+async fn ask_as_it_is(world: &World, spec: Value) -> PreviewStatus {
     let api: Api<Preview> = Api::namespaced(world.plane.client.clone(), &world.namespace);
     let preview = Preview {
         metadata: ObjectMeta {
@@ -219,6 +236,47 @@ async fn restoring_names_shared_files_and_says_whether_it_is_exact() {
         answer.warnings[0].contains("does not render"),
         "{:?}",
         answer.warnings
+    );
+}
+
+#[tokio::test]
+async fn nobody_asks_in_the_name_of_another_and_who_is_unknown_sees_names_only() {
+    let world = World::new("requester").await;
+    let repo = world.repo("config");
+    repo.write("a.yaml", &config_map("a", "1"));
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("a comparison", |app: &Application| {
+        status(app).sync.is_some()
+    })
+    .await;
+    let api: Api<Preview> = Api::namespaced(world.plane.client.clone(), &world.namespace);
+    let forged: Preview = serde_json::from_value(json!({
+        "metadata": {"name": "forged"},
+        "spec": {"application": "shop", "requester": {"username": "somebody"}}}))
+    .unwrap();
+    let refused = api
+        .create(&PostParams::default(), &forged)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("names who creates it"),
+        "{refused}"
+    );
+    let answer = ask(&world, json!({"application": "shop", "objects": true})).await;
+    assert_eq!(answer.objects[0].action, PreviewAction::Create);
+    let unknown = json!({"application": "shop", "objects": true});
+    let answer = ask_as_it_is(&world, unknown).await;
+    assert_eq!(answer.phase, PreviewPhase::Succeeded, "{}", answer.message);
+    assert_eq!(answer.objects[0].action, PreviewAction::Withheld);
+    assert_eq!(answer.objects[0].merged, None);
+    let said = answer.warnings.join(" ");
+    assert!(said.contains("who asks is not proven"), "{said}");
+    let files = json!({"application": "shop", "files": [{"path": "b.yaml", "content": ""}]});
+    let answer = ask_as_it_is(&world, files).await;
+    assert!(
+        answer.message.contains("previews/files"),
+        "{}",
+        answer.message
     );
 }
 

@@ -393,6 +393,7 @@ async fn a_protected_branch_gets_a_pull_request_and_the_good_version_at_once() {
     let person = world
         .person()
         .with("GITEA_TOKEN", "tok3n")
+        .with("GITEA_HOST", &repo.url())
         .with("GITOPS_FORGE", "gitea");
     let branch = format!("gitops/rollback/web/{}", &good[..7]);
     let done = person

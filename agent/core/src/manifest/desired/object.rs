@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::manifest::digest;
+use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin};
 use crate::manifest::options::ObjectOptions;
+use crate::mask::Mask;
 use crate::settings::ignore::ObjectRules;
 
 /// A manifest as the renderer answered it.
@@ -29,6 +32,8 @@ pub struct DesiredObject {
     pub body: Box<str>,
     /// Digest of the manifest before the agent's own marks.
     pub digest: String,
+    /// The digest that agents before there was a key gave it; `None` when `digest` is that one.
+    pub unkeyed: Option<Box<str>>,
     /// Where it was written.
     pub origin: Origin,
     /// `argocd.argoproj.io/sync-wave`, 0 when absent or unreadable.
@@ -50,6 +55,8 @@ pub struct DesiredObject {
     /// What admission would add to the live object counts as a difference:
     /// `compare-options: IncludeMutationWebhook=true`.
     pub include_mutations: bool,
+    /// What is hidden wherever something of it is displayed.
+    pub mask: Mask,
 }
 
 impl DesiredObject {
@@ -59,6 +66,17 @@ impl DesiredObject {
             None => Cow::Borrowed(&self.digest),
             Some(rules) => Cow::Owned(format!("{} {}", self.digest, rules.fingerprint)),
         }
+    }
+
+    /// The digest that agents before there was a key gave it.
+    pub(super) fn unkeyed_digest(&self) -> &str {
+        self.unkeyed.as_deref().unwrap_or(&self.digest)
+    }
+
+    /// Whether a recorded digest is of this manifest.
+    pub fn agreement(&self, recorded: &str) -> Agreement {
+        let recorded = recorded.trim_end_matches(RESPECTED);
+        digest::agreement(recorded, &self.digest, self.unkeyed.as_deref())
     }
 
     /// The manifest as a value.

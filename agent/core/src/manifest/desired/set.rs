@@ -7,6 +7,7 @@ use crate::manifest::desired::object::DesiredObject;
 use crate::manifest::digest;
 use crate::manifest::hook::Hook;
 use crate::manifest::object::ObjectKey;
+use crate::mask::Mask;
 use crate::settings::ignore::IgnoreRules;
 
 /// Everything an application wants.
@@ -30,6 +31,9 @@ pub struct DesiredSet {
 struct Digests {
     objects: OnceLock<String>,
     hooks: OnceLock<Option<String>>,
+    /// Those that agents before there was a key gave it.
+    unkeyed_objects: OnceLock<String>,
+    unkeyed_hooks: OnceLock<Option<String>>,
 }
 
 impl DesiredSet {
@@ -48,26 +52,55 @@ impl DesiredSet {
         self
     }
 
+    /// The same objects, of which this is hidden wherever they are displayed.
+    #[must_use]
+    pub fn masked_by(mut self, mask: &Mask) -> Self {
+        let hooks = self.hooks.iter_mut().map(|hook| &mut hook.object);
+        for object in self.objects.values_mut().chain(hooks) {
+            if object.mask != *mask {
+                Arc::make_mut(object).mask = mask.clone();
+            }
+        }
+        self
+    }
+
     /// Digest of all objects together: equal sets have equal digests. Computed once.
     pub fn digest(&self) -> &str {
-        self.digests.objects.get_or_init(|| {
-            let keys: Vec<String> = self.objects.keys().map(ToString::to_string).collect();
-            let parts = keys.iter().zip(self.objects.values());
-            digest::of_parts(
-                parts.flat_map(|(key, object)| [key.as_bytes(), object.digest.as_bytes()]),
-            )
-        })
+        let digest = || self.digest_by(|object| &object.digest);
+        self.digests.objects.get_or_init(digest)
+    }
+
+    /// Whether a recorded digest is of these objects: by the key of today, or without one, as agents
+    /// before wrote it. One by another key is taken for another.
+    pub fn is_recorded_as(&self, recorded: &str) -> bool {
+        let unkeyed = || self.digest_by(DesiredObject::unkeyed_digest);
+        recorded == self.digest() || recorded == self.digests.unkeyed_objects.get_or_init(unkeyed)
+    }
+
+    /// The same of the hooks, `None` for none.
+    pub fn are_hooks_recorded_as(&self, recorded: Option<&str>) -> bool {
+        let unkeyed = || self.hooks_digest_by(DesiredObject::unkeyed_digest);
+        let unkeyed = self.digests.unkeyed_hooks.get_or_init(unkeyed);
+        recorded == self.hooks_digest() || recorded == unkeyed.as_deref()
+    }
+
+    fn digest_by(&self, of: impl Fn(&DesiredObject) -> &str) -> String {
+        let keys: Vec<String> = self.objects.keys().map(ToString::to_string).collect();
+        let parts = keys.iter().zip(self.objects.values());
+        digest::of_parts(parts.flat_map(|(key, object)| [key.as_bytes(), of(object).as_bytes()]))
+    }
+
+    fn hooks_digest_by(&self, of: impl Fn(&DesiredObject) -> &str) -> Option<String> {
+        let hooks = self.hooks.iter();
+        let parts: Vec<&[u8]> = hooks.map(|hook| of(&hook.object).as_bytes()).collect();
+        (!parts.is_empty()).then(|| digest::of_parts(parts))
     }
 
     /// Digest of the hooks; `None` when there are none. They are no part of [`DesiredSet::digest`],
     /// because a changed hook alone makes nothing differ; but it is reason enough to try again what
     /// failed.
     pub fn hooks_digest(&self) -> Option<&str> {
-        let digest = self.digests.hooks.get_or_init(|| {
-            let hooks = self.hooks.iter();
-            let parts: Vec<&[u8]> = hooks.map(|hook| hook.object.digest.as_bytes()).collect();
-            (!parts.is_empty()).then(|| digest::of_parts(parts))
-        });
-        digest.as_deref()
+        let digest = || self.hooks_digest_by(|object| &object.digest);
+        self.digests.hooks.get_or_init(digest).as_deref()
     }
 }

@@ -54,6 +54,7 @@ fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> Applicatio
         operation: None,
         live: None,
         namespace: "argocd",
+        max_bytes: size::MAX_STATUS,
         now: at(now),
     })
 }
@@ -121,6 +122,7 @@ fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> Applic
         operation: None,
         live: None,
         namespace: "argocd",
+        max_bytes: size::MAX_STATUS,
         now: at(now),
     })
 }
@@ -186,6 +188,7 @@ fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
         operation: None,
         live: None,
         namespace: "argocd",
+        max_bytes: size::MAX_STATUS,
         now: at(20),
     };
     let after = build(&report);
@@ -209,29 +212,6 @@ fn without_a_comparison_the_objects_stay_and_sync_is_unknown() {
         ..report
     });
     assert_eq!(later, after);
-}
-
-#[test]
-fn a_status_stays_within_what_can_be_stored_and_keeps_what_is_wrong() {
-    let resource = |index: usize, code| ResourceStatus {
-        kind: "ConfigMap".into(),
-        name: format!("c{index:05}"),
-        status: Some(code),
-        ..ResourceStatus::default()
-    };
-    let mut status = ApplicationStatus {
-        resources: (0..9000)
-            .map(|index| match index {
-                8999 => resource(index, SyncStatusCode::OutOfSync),
-                _ => resource(index, SyncStatusCode::Synced),
-            })
-            .collect(),
-        ..ApplicationStatus::default()
-    };
-    limit(&mut status);
-    assert_eq!(status.resources.len(), LISTED);
-    assert_eq!(status.resources[0].name, "c08999");
-    assert_eq!(status.resources[1].name, "c00000");
 }
 
 #[test]
