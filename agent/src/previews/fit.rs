@@ -92,8 +92,12 @@ mod tests {
                 .collect::<Vec<_>>(),
             [false, true]
         );
+        for object in &mut status.objects {
+            object.name = "x".repeat(LARGEST_ANSWER);
+        }
         status.message = "x".repeat(LARGEST_ANSWER);
         fit(&mut status);
         assert_eq!((status.objects.len(), status.truncated), (0, 2));
+        assert!(serde_json::to_vec(&status).unwrap().len() < LARGEST_ANSWER);
     }
 }

@@ -95,8 +95,12 @@ fn denies(pattern: &str, url: &str) -> bool {
     if pattern == "*" {
         return true;
     }
-    let forms = canonical_forms(url);
-    canonical_forms(pattern).iter().any(|pattern| {
+    // Also as it is written: a pattern need not begin with a scheme.
+    let mut forms = canonical_forms(url);
+    forms.extend([comparable(url), url.to_lowercase()]);
+    let mut patterns = canonical_forms(pattern);
+    patterns.push(comparable(pattern));
+    patterns.iter().any(|pattern| {
         // One that cannot be read is refused with its project; should it come here, it denies.
         let matches = |form: &String| glob::matches_path(pattern, form).unwrap_or(true);
         forms.iter().any(matches)
@@ -187,6 +191,8 @@ mod tests {
         for patterns in [
             &["!https://host/secret/*"][..],
             &["!*"],
+            &["*", "!**"],
+            &["*", "!https**"],
             &["!"],
             &["!ssh://git@host:org/repo", "https://host/nothing"],
             &["https://host/nothing", "!http://other:*/**"],
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn no_other_spelling_leads_around_an_entry_that_denies() {
-        let denied: [(&str, &[&str]); 7] = [
+        let denied: [(&str, &[&str]); 9] = [
             (
                 "!https://host/secret/**",
                 &[
@@ -240,6 +246,14 @@ mod tests {
                 &["https://host/secret/r", "https://host/other/r"],
             ),
             (" !https://host/secret/r", &["https://host/secret/r"]),
+            (
+                "!*://host/secret/r",
+                &["https://host/secret/r", "ssh://git@host/secret/r"],
+            ),
+            (
+                "!**/secret/**",
+                &["https://host/secret/r", "git@host:secret/r"],
+            ),
         ];
         for (entry, urls) in denied {
             for url in urls {

@@ -145,8 +145,10 @@ pub fn unusable(url: &str) -> Option<&'static str> {
 }
 
 /// Percent-encoding of what needs none, or hides a separator, so that one place has two spellings.
+/// A password before the host may be encoded as it likes.
 fn has_needless_escapes(url: &str) -> bool {
-    let mut rest = url.split('%');
+    let without_user = without_user(url);
+    let mut rest = without_user.split('%');
     rest.next();
     rest.any(|part| {
         let code = part
