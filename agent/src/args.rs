@@ -92,7 +92,7 @@ pub(crate) struct RunArgs {
 
     /// Rendered manifests one source of an Application may have, in MiB of JSON; more is an error of
     /// that Application
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=256))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub(crate) max_manifests_mib: u64,
 
     /// Applications worked on at the same time

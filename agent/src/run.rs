@@ -276,6 +276,13 @@ async fn controller(
     let configuration =
         configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
     let configuration = Arc::new(configuration);
+    queue.group_by({
+        let configuration = Arc::clone(&configuration);
+        move |key| {
+            let app = configuration.application(key);
+            app.map_or_else(String::new, |app| app.spec.effective_project().to_owned())
+        }
+    });
     ensure_default_project(&client, &configuration).await;
     let controller = Arc::new(Controller {
         sources: Sources {

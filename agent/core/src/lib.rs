@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod compare;
 pub mod duration;
 pub mod glob;
+pub mod kept;
 pub mod label_selector;
 pub mod lease;
 pub mod listing;

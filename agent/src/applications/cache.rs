@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gitops_api::{Application, ApplicationStatus};
+use gitops_core::kept::Kept;
 use gitops_core::reason::Reason;
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::HealHistory;
@@ -15,19 +16,50 @@ use parking_lot::Mutex;
 use crate::app_key::AppKey;
 use crate::applications::sources::rendered::RenderCache;
 
+/// Bytes of manifests that are kept of all applications together. They are kept so that a commit which
+/// touches nothing of theirs costs no render; what is dropped is rendered again.
+const MAX_KEPT_MANIFESTS: usize = 256 << 20;
+
 /// The memory of every application. One application is worked on under the lock of its own.
-#[derive(Default)]
-pub(crate) struct AppCaches(Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<AppCache>>>>);
+pub(crate) struct AppCaches {
+    caches: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<AppCache>>>>,
+    kept: Mutex<Kept<AppKey>>,
+}
+
+impl Default for AppCaches {
+    fn default() -> Self {
+        Self {
+            caches: Mutex::default(),
+            kept: Mutex::new(Kept::new(MAX_KEPT_MANIFESTS)),
+        }
+    }
+}
 
 impl AppCaches {
     /// What is remembered of an application.
     pub(crate) fn of(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<AppCache>> {
-        Arc::clone(self.0.lock().entry(key.clone()).or_default())
+        Arc::clone(self.caches.lock().entry(key.clone()).or_default())
+    }
+
+    /// Takes note of what an application keeps now, and drops manifests of those that were looked at
+    /// longest ago when all together keep too much.
+    pub(crate) fn note_kept(&self, key: &AppKey, cache: &AppCache) {
+        let bytes = cache.renders().iter().map(|render| render.bytes()).sum();
+        for other in self.kept.lock().used(key, bytes) {
+            let other = self.of(&other);
+            // One that is worked on takes note of itself when it is done.
+            if let Ok(mut other) = other.try_lock() {
+                other.rendered.drop_manifests();
+                other.held.drop_manifests();
+                other.operating.drop_manifests();
+            }
+        }
     }
 
     /// Forgets an application that is gone.
     pub(crate) fn forget(&self, key: &AppKey) {
-        self.0.lock().remove(key);
+        self.caches.lock().remove(key);
+        self.kept.lock().forget(key);
     }
 }
 
@@ -59,6 +91,10 @@ pub(crate) struct AppCache {
 }
 
 impl AppCache {
+    fn renders(&self) -> [&RenderCache; 3] {
+        [&self.rendered, &self.held, &self.operating]
+    }
+
     /// The Application as it is now: as it was read, or as the last write left it when that is
     /// newer. A watch may be behind our own writes, and an operation that was answered must not be
     /// carried out again.

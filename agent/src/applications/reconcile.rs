@@ -65,7 +65,9 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
     }
     let refresh = annotations.get(annotation::REFRESH).cloned();
     let mut draft = StatusDraft::new(&app, cache.status(&app).into_owned(), refresh);
-    match Box::pin(run(&controller, &key, &mut draft, &mut cache)).await {
+    let done = Box::pin(run(&controller, &key, &mut draft, &mut cache)).await;
+    controller.caches.note_kept(&key, &cache);
+    match done {
         Ok(requeue) => requeue,
         Err(error) => {
             tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");

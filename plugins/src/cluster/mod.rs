@@ -12,3 +12,4 @@ pub mod installation;
 pub mod kubeconfig;
 pub mod pods;
 pub mod preview;
+pub mod projects;

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut parts = Parts::new(1);
     parts.next("fuzz targets", TARGETS, |progress| {
-        cargo::build(&["--package", "gitops-fuzz"], progress)
+        cargo::build(&["--workspace", "--bin", "gitops-fuzz"], progress)
     })?;
     let program = cargo::programs("debug").join("gitops-fuzz");
     let seconds = if args.smoke {

@@ -54,6 +54,21 @@ impl RenderCache {
         self.rendered.as_ref()
     }
 
+    /// Bytes of the manifests that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rendered.as_ref().map_or(0, |rendered| {
+            let under_rules = rendered.with_ignore_rules.as_ref();
+            let under_rules =
+                under_rules.filter(|with| !Arc::ptr_eq(&with.desired, &rendered.desired));
+            rendered.desired.bytes() + under_rules.map_or(0, |with| with.desired.bytes())
+        })
+    }
+
+    /// Keeps no manifests: they can be rendered again.
+    pub(crate) fn drop_manifests(&mut self) {
+        self.rendered = None;
+    }
+
     /// The next render is tried whatever came of the last one.
     pub(crate) fn forget_failure(&mut self) {
         self.failed = None;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::connection::Connection;
+use crate::cluster::projects;
 use crate::commands::bootstrap::cluster::{Cluster, shown};
 use crate::commands::bootstrap::controllers::Controller;
 use crate::commands::bootstrap::image::Decision;
@@ -104,6 +105,9 @@ pub async fn check(
             &conflicting_controllers,
             &applications,
             sets,
+            &projects::read(connection, namespace)
+                .await
+                .unwrap_or_default(),
         )?)
     };
     let conflicting_controllers: Vec<Controller> =

@@ -6,6 +6,7 @@ use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use serde_json::{Value, json};
 
+use crate::cluster::projects::Projects;
 use crate::commands::bootstrap::controllers::{Controller, Controllers, REPLICAS_BEFORE};
 use crate::commands::bootstrap::plan::TakeOver;
 
@@ -41,6 +42,7 @@ pub fn plan(
     conflicting_controllers: &[&Controller],
     applications: &[Application],
     application_sets: usize,
+    projects: &Projects,
 ) -> Result<TakeOver, CommandError> {
     if let Some(application) = applications
         .iter()
@@ -83,6 +85,8 @@ pub fn plan(
             "{application_sets} ApplicationSets are not carried out by the agent yet; the Applications they made stay"
         ));
     }
+    // What Argo CD would enforce for them is not left out: nothing is synced.
+    concerns.extend(projects.refused.iter().map(|why| text::one_line(why)));
     Ok(TakeOver {
         stopped: conflicting_controllers
             .iter()
@@ -220,7 +224,7 @@ mod tests {
             "argocd-application-controller",
             true,
         );
-        let error = plan(&[&controller()], &[own], 0).unwrap_err();
+        let error = plan(&[&controller()], &[own], 0, &Projects::default()).unwrap_err();
         assert_eq!(error.status(), ExitStatus::Refused);
         let manual = application(
             "argocd",
@@ -228,7 +232,7 @@ mod tests {
             "argocd-application-controller",
             false,
         );
-        assert!(plan(&[&controller()], &[manual], 0).is_ok());
+        assert!(plan(&[&controller()], &[manual], 0, &Projects::default()).is_ok());
     }
 
     #[test]
@@ -237,15 +241,20 @@ mod tests {
             .iter()
             .map(|(name, server)| application(name, server, "db", true))
             .collect();
-        let planned = plan(&[&controller()], &apps, 3).unwrap();
+        let projects = Projects {
+            count: 2,
+            refused: vec!["project signed demands signed commits".into()],
+        };
+        let planned = plan(&[&controller()], &apps, 3, &projects).unwrap();
         assert_eq!(planned.applications, 2);
-        assert_eq!(planned.concerns.len(), 2);
+        assert_eq!(planned.concerns.len(), 3);
         assert!(
             planned.concerns[0].ends_with(": far"),
             "{:?}",
             planned.concerns
         );
         assert!(planned.concerns[1].starts_with("3 ApplicationSets"));
+        assert_eq!(planned.concerns[2..], projects.refused);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gitops_api::constants::LEASE_NAME;
+use gitops_core::listing;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{Form, OutputArgs, print};
 use gitops_kit::terminal::View;
@@ -22,7 +23,8 @@ use kube::api::PostParams;
 
 use crate::cluster::connection::{Connection, ConnectionArgs};
 use crate::cluster::installation::{CLIENT, Found, Skew, skew};
-use crate::cluster::{application, failure, installation};
+use crate::cluster::projects::Projects;
+use crate::cluster::{application, failure, installation, projects};
 use crate::commands::doctor::report::{Check, State};
 use crate::commands::doctor::rights::Right;
 use crate::{commands, extension};
@@ -32,6 +34,8 @@ pub mod rights;
 
 /// Name of Argo CD's controller.
 const ARGO_CD: &str = "argocd-application-controller";
+/// Projects that are named.
+const MAX_PROJECTS: usize = 3;
 /// Longest wait for a program to say its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -108,12 +112,13 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         }
     }
     let namespace = application::namespace(flags, &connection).await;
-    let (kinds, agent, lease, argo_cd, rights) = tokio::join!(
+    let (kinds, agent, lease, argo_cd, rights, projects) = tokio::join!(
         installation::kinds(&connection),
         installation::find_agent(flags, &connection),
         lease(&namespace, &connection),
         argo_cd(&namespace, &connection),
         rights(&namespace, &connection),
+        projects::read(&connection, &namespace),
     );
     checks.push(match kinds {
         Ok((served, missing)) => of_kinds(&served, &missing),
@@ -124,8 +129,20 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
     });
     checks.extend(of_agent(&agent, &lease, &namespace, Timestamp::now()));
     checks.push(argo_cd);
+    checks.extend(projects.map(|found| of_projects(&found)));
     checks.extend(rights);
     checks
+}
+
+fn of_projects(found: &Projects) -> Check {
+    if found.refused.is_empty() {
+        let text = format!("{} can be followed", found.count);
+        return Check::new("projects", State::Ok, &text);
+    }
+    let text = listing::shortened(found.refused.clone(), MAX_PROJECTS, "; ");
+    Check::new("projects", State::Warn, &text::one_line(&text)).fix(
+        "remove or correct the rules; docs/move-from-argo-cd.md says which are not enforced yet",
+    )
 }
 
 fn of_kinds(served: &[String], missing: &[String]) -> Check {

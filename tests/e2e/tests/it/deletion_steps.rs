@@ -252,7 +252,7 @@ async fn nothing_is_given_up_because_something_cannot_be_reached() {
     set(json!({"destination": {"server": "https://kubernetes.default.svc"}})).await;
     app.condition(
         "DeletionError",
-        &["project team does not exist", "create it again"],
+        &["project team does not exist", "create the AppProject"],
     )
     .await;
     world.agent().restart();

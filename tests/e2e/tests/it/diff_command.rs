@@ -262,6 +262,10 @@ async fn who_may_not_ask_is_told_what_to_be_granted() {
     let ask = json!({"apiGroups": ["gitops-agent.io"], "resources": ["previews"],
                      "verbs": ["create", "get", "list", "watch", "delete"]});
     let asker = world.person_with("asker", json!([read, ask])).await;
+    // What they may not read themselves is not shown to them.
+    let objects = json!([{"apiGroups": ["", "apps"], "resources": ["*"], "verbs": ["get"]}]);
+    let account = (world.namespace.as_str(), "asker");
+    world.plane.allow(&world.target, account, objects).await;
     let allowed = asker.gitops(&["diff", "shop"]).run().await;
     allowed.exits(0).prints("no difference");
     assert_eq!(questions(&world).await.len(), 0, "questions were left");

@@ -96,6 +96,48 @@ fn one_object_through_its_life() {
 }
 
 #[test]
+fn what_was_applied_under_the_agents_name_after_its_own_apply_proves_nothing() {
+    let set = desired();
+    let object = set.objects.values().next().unwrap();
+    let at = |time: &str, version: &str| {
+        let mut value = object.manifest();
+        value["metadata"]["resourceVersion"] = json!(version);
+        value["metadata"]["managedFields"] = json!([{"manager": "gitops-agent", "operation": "Apply",
+            "time": time, "fieldsV1": {"f:data": {"f:x": {}}, "f:metadata": {
+                "f:labels": {"f:gitops-agent.io/managed-by": {}},
+                "f:annotations": {"f:argocd.argoproj.io/tracking-id": {},
+                                  "f:gitops-agent.io/desired-digest": {}}}}}]);
+        LiveObject::observe(&value, true).unwrap()
+    };
+    let own = at("2026-01-01T00:00:00Z", "1");
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    let applied = time("2026-01-01T00:00:00Z");
+    let long_after = time("2026-01-01T00:01:00Z");
+
+    // While the agent runs: another time of its entry is another writer's.
+    let confirmed = Confirmation::of(&own, object).seen_at(&own, long_after);
+    let forged = at("2026-01-01T00:02:00Z", "2");
+    assert_eq!(state(Some(&own), Some(&confirmed)), State::Synced);
+    assert_eq!(state(Some(&forged), Some(&confirmed)), State::Unconfirmed);
+
+    // Within the same second only the version tells.
+    let at_once = Confirmation::of(&own, object).seen_at(&own, applied);
+    let same_second = at("2026-01-01T00:00:00Z", "2");
+    assert_eq!(state(Some(&own), Some(&at_once)), State::Synced);
+    assert_eq!(
+        state(Some(&same_second), Some(&at_once)),
+        State::Unconfirmed
+    );
+    assert_eq!(state(Some(&same_second), Some(&confirmed)), State::Synced);
+
+    // After a restart: what is newer than the last delivery on record.
+    let known = |live: &LiveObject, until| state(Some(&live.clone().doubted_after(until)), None);
+    assert_eq!(known(&own, Some(applied)), State::Synced);
+    assert_eq!(known(&forged, Some(applied)), State::Unconfirmed);
+    assert_eq!(known(&own, None), State::Unconfirmed);
+}
+
+#[test]
 fn under_rules_a_change_in_git_is_to_be_confirmed_and_what_was_confirmed_goes_with_them() {
     let set = desired();
     let live = applied(&set);

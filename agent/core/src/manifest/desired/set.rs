@@ -37,6 +37,13 @@ struct Digests {
 }
 
 impl DesiredSet {
+    /// Bytes of all manifests together, as they are kept.
+    pub fn bytes(&self) -> usize {
+        let hooks = self.hooks.iter().map(|hook| &hook.object);
+        let all = self.objects.values().chain(hooks);
+        all.map(|object| object.body.len()).sum()
+    }
+
     /// The same objects under these rules about what to ignore.
     #[must_use]
     pub fn ignoring(mut self, rules: &IgnoreRules) -> Self {

@@ -1,6 +1,7 @@
 //! A tenant who means harm: may push to one repository, or write one Application, and tries to reach
 //! what is not theirs. Each test is named after what it forbids; docs/security.md lists them.
 
+mod drift;
 mod hooks;
 mod rules;
 mod sources;
