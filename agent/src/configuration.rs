@@ -1,7 +1,7 @@
 //! The agent's own namespace, kept current by watches: Applications, projects, credentials,
 //! settings. Queues the applications a change asks work for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use gitops_api::{AppProject, Application, OperationPhase};
 use gitops_core::manifest::digest;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::project::{ProjectProblem, ProjectRules, Surroundings};
-use gitops_core::report::status::identity;
 use gitops_transport::chain;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::NamespaceResourceScope;
@@ -123,7 +122,13 @@ impl Configuration {
         };
         let status = app.status.iter();
         let mut listed = status.flat_map(|status| &status.resources);
-        listed.any(|resource| identity(resource).1 == *object)
+        // Field by field: one of ten thousand objects may be looked for ten thousand times.
+        listed.any(|resource| {
+            resource.name == object.name
+                && resource.namespace == object.namespace
+                && resource.kind == object.kind
+                && resource.group == object.group
+        })
     }
 }
 
@@ -221,7 +226,18 @@ impl NamespaceWatches<'_> {
                     seen.remove(&key);
                     queue.add(key);
                 }
-                watcher::Event::Init | watcher::Event::InitDone => {}
+                // Nobody tells of what was deleted while the watch was down.
+                watcher::Event::InitDone => {
+                    let there: HashSet<AppKey> = store
+                        .state()
+                        .iter()
+                        .map(|app| AppKey::of(app.as_ref()))
+                        .collect();
+                    for gone in seen.extract_if(|key, _| !there.contains(key)) {
+                        queue.add(gone.0);
+                    }
+                }
+                watcher::Event::Init => {}
             }
         })
     }

@@ -3,7 +3,7 @@
 //! Losing the lease ends the process: a replica that starts anew is simpler to reason about than
 //! one that stops half-way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use gitops_api::constants;
@@ -13,12 +13,21 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Error};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::fence::Fence;
 
 /// Others wait this long after the last renewal before they take over.
 const DURATION: Duration = Duration::from_secs(15);
+/// This process writes no longer than this after it asked for the last renewal that was granted: the
+/// rest is for what was sent last to arrive.
+const HELD_FOR: Duration = Duration::from_secs(12);
 /// Renewed this often.
 const RENEWAL: Duration = Duration::from_secs(5);
+/// Longest wait for an answer to a renewal, and the pause before the next try when it failed.
+const RENEWAL_LIMIT: Duration = Duration::from_secs(4);
+const RENEWAL_RETRY: Duration = Duration::from_secs(1);
 
 /// The lease as this process sees it.
 pub(crate) struct Holder {
@@ -26,16 +35,18 @@ pub(crate) struct Holder {
     namespace: String,
     identity: String,
     seen: Option<(Lease, Instant)>,
+    fence: Fence,
 }
 
 impl Holder {
     /// `identity` must differ between processes.
-    pub(crate) fn new(client: Client, namespace: &str, identity: String) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, identity: String, fence: Fence) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             namespace: namespace.into(),
             identity,
             seen: None,
+            fence,
         }
     }
 
@@ -45,10 +56,10 @@ impl Holder {
     /// When the agent may not use Leases.
     pub(crate) async fn acquire(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
         loop {
-            let pause = match self.step().await {
+            let pause = match self.renew().await {
                 Ok(Action::Acquire | Action::Renew) => return Ok(true),
                 Ok(Action::Wait(pause)) => pause.min(RENEWAL),
-                Err(Error::Api(status)) if status.code == 403 => {
+                Err(NotRenewed::Refused(Error::Api(status))) if status.code == 403 => {
                     anyhow::bail!(
                         "may not use Leases in namespace {}: {status}",
                         self.namespace
@@ -59,7 +70,7 @@ impl Holder {
                         error = gitops_transport::chain(&error),
                         "the lease cannot be read"
                     );
-                    Duration::from_secs(1)
+                    RENEWAL_RETRY
                 }
             };
             tokio::select! {
@@ -69,33 +80,52 @@ impl Holder {
         }
     }
 
-    /// Renews the lease until told to stop, then gives it back.
+    /// Renews the lease until told to stop, then gives it back. While it cannot be renewed the fence
+    /// lets no write pass: that this process is cut off does not mean that others are.
     ///
     /// # Errors
-    /// When the lease is lost.
+    /// When another process has it.
     pub(crate) async fn hold(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut renewed = Instant::now();
+        let mut pause = RENEWAL;
         loop {
             tokio::select! {
                 () = stop.cancelled() => {
                     self.release().await;
                     return Ok(());
                 }
-                () = tokio::time::sleep(RENEWAL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            match self.step().await {
+            pause = RENEWAL;
+            match self.renew().await {
                 Ok(Action::Renew | Action::Acquire) => renewed = Instant::now(),
                 Ok(Action::Wait(_)) => {
+                    self.fence.close();
                     anyhow::bail!("another process took the lease {}", constants::LEASE_NAME)
                 }
-                // The API server may be away for a while; nobody else can take the lease either.
-                Err(error) => tracing::warn!(
-                    error = gitops_transport::chain(&error),
-                    since = ?renewed.elapsed(),
-                    "the lease cannot be renewed"
-                ),
+                Err(error) => {
+                    pause = RENEWAL_RETRY;
+                    tracing::warn!(
+                        error = gitops_transport::chain(&error),
+                        since = ?renewed.elapsed(),
+                        "the lease cannot be renewed"
+                    );
+                }
             }
         }
+    }
+
+    /// A step that ends, and opens the fence when the lease was written.
+    async fn renew(&mut self) -> Result<Action, NotRenewed> {
+        // Others count from when the renewal reaches the API server, which is not before now.
+        let sent = Instant::now();
+        let action = tokio::time::timeout(RENEWAL_LIMIT, self.step())
+            .await
+            .map_err(|_| NotRenewed::NoAnswer)??;
+        if matches!(action, Action::Renew | Action::Acquire) {
+            self.fence.renewed(sent, HELD_FOR);
+        }
+        Ok(action)
     }
 
     /// Reads the lease and does what core decides.
@@ -133,14 +163,24 @@ impl Holder {
                 self.seen = Some((lease, Instant::now()));
                 Ok(action)
             }
-            // Somebody was faster: look again.
+            // It was written meanwhile: by another process, or by an earlier try of this one whose
+            // answer was lost. That one is too old to count, so it is written once more.
             Err(Error::Api(status)) if status.code == 409 => {
                 self.seen = None;
-                let taken = self.read().await?;
-                Ok(match taken {
-                    Some((lease, _)) if holder(&lease) == self.identity => Action::Renew,
-                    _ => Action::Wait(RENEWAL),
-                })
+                let Some((taken, _)) = self.read().await? else {
+                    return Ok(Action::Wait(RENEWAL_RETRY));
+                };
+                if holder(&taken) != self.identity {
+                    return Ok(Action::Wait(RENEWAL));
+                }
+                let wanted = self.lease(Some(&taken));
+                let params = PostParams::default();
+                let lease = self
+                    .api
+                    .replace(constants::LEASE_NAME, &params, &wanted)
+                    .await?;
+                self.seen = Some((lease, Instant::now()));
+                Ok(action)
             }
             Err(error) => Err(error),
         }
@@ -191,6 +231,7 @@ impl Holder {
 
     /// Lets the next process start at once.
     async fn release(&self) {
+        self.fence.close();
         let Some((lease, _)) = &self.seen else { return };
         let mut free = lease.clone();
         if let Some(spec) = &mut free.spec {
@@ -204,6 +245,15 @@ impl Holder {
             tracing::warn!("could not release lease; it will expire");
         }
     }
+}
+
+/// Why the lease was not renewed.
+#[derive(Debug, thiserror::Error)]
+enum NotRenewed {
+    #[error(transparent)]
+    Refused(#[from] Error),
+    #[error("the API server did not answer within {}s", RENEWAL_LIMIT.as_secs())]
+    NoAnswer,
 }
 
 fn holder(lease: &Lease) -> &str {
@@ -222,9 +272,10 @@ pub(crate) async fn wait(
     client: Client,
     namespace: &str,
     identity: String,
+    fence: Fence,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Holder>> {
-    let mut holder = Holder::new(client, namespace, identity);
+    let mut holder = Holder::new(client, namespace, identity, fence);
     let acquired = holder
         .acquire(stop)
         .await

@@ -8,6 +8,7 @@ mod clusters;
 mod configuration;
 mod digest_key;
 mod events;
+mod fence;
 mod finalizers;
 mod lease;
 mod metrics;

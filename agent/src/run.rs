@@ -12,6 +12,7 @@ use gitops_charts::{ChartFetcher, FetcherConfig};
 use gitops_core::manifest::object::GroupKind;
 use gitops_render::{Renderer, RendererConfig};
 use gitops_transport::{HostSlots, chain};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::task::JoinSet;
@@ -28,6 +29,7 @@ use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
 use crate::clusters::Clusters;
 use crate::configuration::Configuration;
+use crate::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
@@ -75,7 +77,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let renderer = renderer(&args)?;
     check_jail(&renderer, args.require_jail, &metrics).await?;
-    let client = client(&args).await?;
+    let fence = Fence::default();
+    let Clients { lease, client } = clients(&args, &fence).await?;
     let identity = identity(&args);
     tracing::info!(
         namespace = args.namespace,
@@ -83,7 +86,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         "waiting for the lease"
     );
     let lease = tokio::select! {
-        lease = lease::wait(client.clone(), &args.namespace, identity, &stop) => lease?,
+        lease = lease::wait(lease, &args.namespace, identity, fence, &stop) => lease?,
         // Nothing but a failure to serve ends a task this early.
         ended = tasks.join_next() => return finish(ended, &stop),
     };
@@ -153,7 +156,15 @@ fn identity(args: &RunArgs) -> String {
     })
 }
 
-async fn client(args: &RunArgs) -> anyhow::Result<Client> {
+/// Clients of the API server.
+struct Clients {
+    /// For the lease only: it is what opens the fence.
+    lease: Client,
+    /// For everything else: writes only while the lease is held.
+    client: Client,
+}
+
+async fn clients(args: &RunArgs, fence: &Fence) -> anyhow::Result<Clients> {
     let mut config = match &args.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path)
@@ -169,7 +180,13 @@ async fn client(args: &RunArgs) -> anyhow::Result<Client> {
     // Retries are decided where it is known whether they make sense.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).context("cannot make a client for the API server")
+    let unfenced = Client::try_from(config.clone());
+    let fenced = ClientBuilder::try_from(config).map(|builder| builder.with_layer(fence).build());
+    let cannot = "cannot make a client for the API server";
+    Ok(Clients {
+        lease: unfenced.context(cannot)?,
+        client: fenced.context(cannot)?,
+    })
 }
 
 fn renderer(args: &RunArgs) -> anyhow::Result<Renderer> {

@@ -12,6 +12,11 @@ use gitops_transport::{Pace, PaceMeter};
 use crate::failure::{Failure, FailureSlot};
 use crate::refs::{MAX_LISTING_BYTES, listing_too_long};
 
+/// Largest single object accepted, decompressed; the same for the base and the result of a delta.
+/// What Kubernetes could store of it is a small part of this. Also the largest table gix makes for
+/// the objects of one pack, which is one of two million.
+pub(crate) const MAX_OBJECT_BYTES: usize = 64 << 20;
+
 /// The bytes that may still come.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance(Rc<Cell<u64>>);

@@ -13,6 +13,7 @@ use gix::protocol::handshake::Ref;
 use gix::protocol::ls_refs::RefPrefixes;
 use gix_transport::Service;
 
+use crate::allowance::MAX_OBJECT_BYTES;
 use crate::error::GitError;
 use crate::failure::{Failure, FailureSlot};
 use crate::generation::Generation;
@@ -30,11 +31,6 @@ pub enum Want {
     /// Every branch and tag.
     AllHeadsAndTags,
 }
-
-/// Largest single object accepted, decompressed; the same for the base and the result of a delta.
-/// What Kubernetes could store of it is a small part of this. Also the largest table gix makes for
-/// the objects of one pack, which is one of two million.
-pub(crate) const MAX_OBJECT_BYTES: usize = 64 << 20;
 
 /// What a pack brought.
 #[derive(Clone, Copy, Debug, Default)]

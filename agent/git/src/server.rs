@@ -16,9 +16,9 @@ use gix_transport::client::git::ConnectMode;
 use gix_transport::client::git::blocking_io::Connection as StreamTransport;
 
 use crate::access::RepositoryAccess;
+use crate::allowance::MAX_OBJECT_BYTES;
 use crate::allowance::{Allowance, Metered};
 use crate::error::GitError;
-use crate::exchange::MAX_OBJECT_BYTES;
 use crate::failure::{Failure, FailureSlot};
 use crate::generation::chain;
 use crate::http::{self, HttpClient};

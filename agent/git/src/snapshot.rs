@@ -101,7 +101,7 @@ struct Shared {
 /// Links followed for one path, as Linux.
 const MAX_LINKS: usize = 40;
 /// Largest file that is read: as large as objects are accepted.
-const MAX_BLOB_BYTES: u64 = crate::exchange::MAX_OBJECT_BYTES as u64;
+const MAX_BLOB_BYTES: u64 = crate::allowance::MAX_OBJECT_BYTES as u64;
 /// Longest link target; Linux allows as much.
 const MAX_TARGET_BYTES: u64 = 4096;
 

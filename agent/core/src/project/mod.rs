@@ -10,6 +10,7 @@ mod global;
 mod kinds;
 mod patterns;
 mod permit;
+mod problem;
 mod rules;
 mod sources;
 pub mod windows;
@@ -17,10 +18,11 @@ pub mod windows;
 pub use self::denial::Denial;
 pub use self::global::{GlobalProject, Impersonation};
 pub use self::permit::{
-    DeletePermit, Gate, NoPermit, NotOwn, ReleasePermit, SourcePermit, WritePermit, not_own,
-    not_own_hook,
+    DeletePermit, Gate, NoPermit, NotOwn, ReleasePermit, WritePermit, not_own, not_own_hook,
 };
-pub use self::rules::{DeniedObject, ProjectProblem, ProjectRules, Surroundings};
+pub use self::problem::ProjectProblem;
+pub use self::rules::{DeniedObject, ProjectRules, Surroundings};
+pub use self::sources::SourcePermit;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 use gitops_api::project::AppProjectSpec;
 
 use super::denial::shortened;
-use super::rules::ProjectProblem;
+use super::problem::ProjectProblem;
 use crate::glob;
 
 /// What an entry denies; `None` for one that allows.

@@ -3,7 +3,6 @@
 //!
 //! Nothing here changes anything: who writes demands a permit and compares it with what is written.
 
-use std::fmt;
 use std::sync::Arc;
 
 use gitops_api::ApplicationDestination;
@@ -12,7 +11,6 @@ use super::denial::Denial;
 use super::rules::ProjectRules;
 use crate::live::object::LiveObject;
 use crate::manifest::object::ObjectKey;
-use crate::mask;
 
 /// What one application may change.
 #[derive(Clone, Debug)]
@@ -20,31 +18,6 @@ pub struct Gate {
     rules: Arc<ProjectRules>,
     destination: ApplicationDestination,
     instance: String,
-}
-
-/// May use this repository. Credentials are given for it only.
-#[derive(Clone)]
-pub struct SourcePermit {
-    url: String,
-}
-
-impl fmt::Debug for SourcePermit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A URL may hold a password.
-        let url = mask::mask_text::<&str>(&self.url, &[]);
-        f.debug_tuple("SourcePermit").field(&url).finish()
-    }
-}
-
-impl SourcePermit {
-    pub(super) fn new(url: &str) -> Self {
-        Self { url: url.into() }
-    }
-
-    /// The URL, as the source has it.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
 }
 
 /// May apply this object, and try out what that would do.

@@ -6,7 +6,8 @@ use gitops_api::{AppProject, ApplicationDestination};
 
 use super::denial::Denial;
 use super::global::{GlobalProject, Impersonation};
-use super::permit::SourcePermit;
+use super::problem::ProjectProblem;
+use super::sources::SourcePermit;
 use super::{destinations, kinds, patterns, sources};
 use crate::label_selector;
 use crate::manifest::desired::DesiredSet;
@@ -22,48 +23,6 @@ pub struct Surroundings<'a> {
     pub repositories: Vec<String>,
     /// `application.sync.impersonation` of argocd-cm.
     pub impersonation: Impersonation,
-}
-
-/// Why nothing may be done in the name of a project.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProjectProblem {
-    /// A rule the agent would have to ignore.
-    #[error(
-        "project {project} demands {demand} ({field}), which this agent does not check yet; so \
-         nothing is synced in the name of this project. Remove {field} to sync without it"
-    )]
-    NotEnforced {
-        /// The project.
-        project: String,
-        /// What it demands.
-        demand: &'static str,
-        /// Where.
-        field: &'static str,
-    },
-    /// A rule that denies and cannot be read, so that nobody knows what.
-    #[error(
-        "project {project}: spec.{field} denies by \"{pattern}\", which is not a pattern; correct it, \
-         because it denies nothing as it is"
-    )]
-    Malformed {
-        /// The project, or the global project.
-        project: String,
-        /// The list.
-        field: &'static str,
-        /// The pattern.
-        pattern: String,
-    },
-    /// `globalProjects` cannot be read.
-    #[error(
-        "argocd-cm key globalProjects: {problem}; correct it, because it may deny what project \
-         {project} allows"
-    )]
-    GlobalProjects {
-        /// The project.
-        project: String,
-        /// What is wrong.
-        problem: String,
-    },
 }
 
 /// An object of an application that its project does not allow.

@@ -4,12 +4,39 @@
 //! one that denies is read generously, so that no other spelling of a repository leads around it.
 //! `*` stays within a path segment, `**` does not, a lone `*` allows all.
 
+use std::fmt;
+
 use gitops_api::project::AppProjectSpec;
 
 use super::denial::{Denial, quoted};
 use super::patterns::denied;
 use crate::source::{canonical_forms, comparable, unusable, without_user};
 use crate::{glob, mask};
+
+/// May use this repository. Credentials are given for it only.
+#[derive(Clone)]
+pub struct SourcePermit {
+    url: String,
+}
+
+impl fmt::Debug for SourcePermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let url = mask::mask_text::<&str>(&self.url, &[]);
+        f.debug_tuple("SourcePermit").field(&url).finish()
+    }
+}
+
+impl SourcePermit {
+    pub(super) fn new(url: &str) -> Self {
+        Self { url: url.into() }
+    }
+
+    /// The URL, as the source has it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
 
 /// Whether a repository may be used: some entry of `sourceRepos` allows it, or the repository
 /// belongs to the project, and no entry denies it.
