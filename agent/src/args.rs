@@ -130,9 +130,14 @@ pub(crate) struct RunArgs {
     pub(crate) max_cache_size: u64,
 
     /// Also ask repositories at loopback and link-local addresses; those of metadata services are
-    /// never asked
-    #[arg(long)]
-    pub(crate) allow_local_addresses: bool,
+    /// never asked [default: no in a Pod, yes with --kubeconfig]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) allow_local_addresses: Option<bool>,
+
+    /// Show the asker of a Preview only what they may read [default: yes in a Pod, no with
+    /// --kubeconfig, where the agent is somebody's own]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) check_askers: Option<bool>,
 
     /// Allow file:// repositories; for tests only
     #[arg(long, hide = true)]
@@ -172,9 +177,20 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl RunArgs {
+    /// Without a kubeconfig the Pod's service account is used.
+    fn is_in_pod(&self) -> bool {
+        self.kubeconfig.is_none()
+    }
+
+    /// Whether a Preview shows its asker only what they may read.
+    pub(crate) fn checks_askers(&self) -> bool {
+        self.check_askers.unwrap_or(self.is_in_pod())
+    }
+
     /// Whether servers on the machine itself may be asked.
     pub(crate) fn local_addresses(&self) -> LocalAddresses {
-        if self.allow_local_addresses {
+        // In a Pod such an address leads to what its author could not reach; elsewhere to one's own.
+        if self.allow_local_addresses.unwrap_or(!self.is_in_pod()) {
             LocalAddresses::Allowed
         } else {
             LocalAddresses::Refused
@@ -228,6 +244,29 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_asks_no_local_address_and_checks_who_asks_and_an_agent_of_ones_own_does_not() {
+        let parsed = |more: &[&str]| {
+            let words = ["gitops-agent", "run"].iter().chain(more);
+            let Command::Run(args) = Args::try_parse_from(words).unwrap().command;
+            (
+                args.local_addresses() == LocalAddresses::Allowed,
+                args.checks_askers(),
+            )
+        };
+        assert_eq!(parsed(&[]), (false, true));
+        assert_eq!(parsed(&["--kubeconfig", "f"]), (true, false));
+        let said = ["--allow-local-addresses", "--check-askers=false"];
+        assert_eq!(parsed(&said), (true, false));
+        let said = [
+            "--kubeconfig",
+            "f",
+            "--allow-local-addresses=false",
+            "--check-askers",
+        ];
+        assert_eq!(parsed(&said), (false, true));
+    }
 
     #[test]
     fn sizes_are_written_as_in_kubernetes() {

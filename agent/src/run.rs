@@ -321,6 +321,7 @@ async fn controller(
             poll_interval: args.poll_interval,
             sync_timeout: Some(args.sync_timeout).filter(|limit| !limit.is_zero()),
             prune_budget: args.prune_budget,
+            checks_askers: args.checks_askers(),
         },
         metrics,
     });

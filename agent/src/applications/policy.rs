@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) poll_interval: Duration,
     /// Longest time one sync may take; `None` for no limit.
     pub(crate) sync_timeout: Option<Duration>,
+    /// Whether a Preview shows its asker only what they may read.
+    pub(crate) checks_askers: bool,
     /// How much of an application a sync prunes without approval.
     pub(crate) prune_budget: Budget,
 }

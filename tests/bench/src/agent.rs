@@ -52,8 +52,6 @@ impl Agent {
         let child = Command::new(&args.agent)
             .args(["run", "--namespace", "argocd", "--poll-interval", "1s"])
             .args(["--metrics-addr", "127.0.0.1:0", "--log-format", "json"])
-            // Git is served by the benchmark itself.
-            .arg("--allow-local-addresses")
             .args(["--concurrency", &args.concurrency.to_string()])
             .arg("--kubeconfig")
             .arg(&args.agent_kubeconfig)

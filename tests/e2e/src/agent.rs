@@ -57,8 +57,7 @@ impl Agent {
                 .arg(&launch.kubeconfig)
                 .args(["--poll-interval", &launch.poll_interval])
                 .args(["--metrics-addr", "127.0.0.1:0"])
-                // Git and charts are served by the tests themselves.
-                .arg("--allow-local-addresses")
+                .arg("--check-askers")
                 .arg("--cache-dir")
                 .arg(&launch.cache)
                 .arg("--renderer")

@@ -106,8 +106,6 @@ fn start_agent(stage: &Stage, programs: &Programs) -> anyhow::Result<Process> {
     command
         .args(["run", "--namespace", "argocd", "--poll-interval", "1s"])
         .args(["--metrics-addr", "127.0.0.1:0", "--log-format", "text"])
-        // Git is served by the demo itself.
-        .arg("--allow-local-addresses")
         .env("NO_COLOR", "1")
         .arg("--kubeconfig")
         .arg(stage.agent_kubeconfig())

@@ -28,6 +28,8 @@ pub enum Asker {
     Proven(PreviewRequester),
     /// Nobody knows; the API server is asked what somebody without a name may read.
     Unknown(Doubt),
+    /// The agent checks nobody, because it is somebody's own; the name is what the Preview says.
+    Unchecked(String),
 }
 
 /// Why nobody knows who asks.
@@ -100,14 +102,21 @@ impl Asker {
         Self::Proven(requester.clone())
     }
 
-    /// User and groups whose rights count.
-    pub fn subject(&self) -> (String, Vec<String>) {
+    /// Who asks an agent that checks nobody.
+    pub fn unchecked(preview: &Preview) -> Self {
+        let requester = preview.spec.requester.as_ref();
+        Self::Unchecked(requester.map_or_else(String::new, |r| r.username.clone()))
+    }
+
+    /// User and groups whose rights count; `None` when nobody's are asked about.
+    pub fn subject(&self) -> Option<(String, Vec<String>)> {
         match self {
-            Self::Proven(requester) => (requester.username.clone(), requester.groups.clone()),
-            Self::Unknown(_) => (
+            Self::Proven(requester) => Some((requester.username.clone(), requester.groups.clone())),
+            Self::Unknown(_) => Some((
                 "system:anonymous".into(),
                 vec!["system:unauthenticated".into()],
-            ),
+            )),
+            Self::Unchecked(_) => None,
         }
     }
 
@@ -115,6 +124,7 @@ impl Asker {
     pub fn name(&self) -> &str {
         match self {
             Self::Proven(requester) => &requester.username,
+            Self::Unchecked(name) => name,
             Self::Unknown(_) => "",
         }
     }
@@ -122,7 +132,7 @@ impl Asker {
     /// Why it is not known who asks.
     pub fn doubt(&self) -> Option<Doubt> {
         match self {
-            Self::Proven(_) => None,
+            Self::Proven(_) | Self::Unchecked(_) => None,
             Self::Unknown(doubt) => Some(*doubt),
         }
     }
@@ -236,12 +246,15 @@ mod tests {
             |policy: Option<&Value>, binding: Option<&Value>| Asker::of(&question, policy, binding);
         let proven = of(Some(&policy), Some(&binding));
         assert_eq!(proven.doubt(), None);
-        assert_eq!(proven.subject(), ("ana".into(), vec!["dev".into()]));
+        assert_eq!(
+            proven.subject().unwrap(),
+            ("ana".into(), vec!["dev".into()])
+        );
         assert_eq!(proven.name(), "ana");
         let unknown = of(None, Some(&binding));
         assert_eq!(unknown.doubt(), Some(Doubt::NoPolicy));
         assert_eq!(of(Some(&policy), None).doubt(), Some(Doubt::NoPolicy));
-        assert_eq!(unknown.subject().0, "system:anonymous");
+        assert_eq!(unknown.subject().unwrap().0, "system:anonymous");
         assert_eq!(unknown.name(), "");
         let same_second = preview(&json!({"username": "ana"}), "2026-01-01T00:00:00Z");
         let early = Asker::of(&same_second, Some(&policy), Some(&binding));
