@@ -90,11 +90,10 @@ impl Configuration {
     fn read_rules(&self, name: &str) -> Result<Arc<ProjectRules>, NoRules> {
         let project = self.project(name).ok_or(NoRules::Missing)?;
         let settings = self.settings.get();
+        let find = |name: &str| self.project(name);
         let around = Surroundings {
-            global_projects: settings.global_projects.as_deref().map_err(String::as_str),
-            project: &|name| self.project(name),
             repositories: self.credentials.get().of_project(name),
-            impersonation: settings.impersonation,
+            ..settings.surroundings(&find)
         };
         let rules = ProjectRules::of(&project, &around);
         rules

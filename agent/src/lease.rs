@@ -149,20 +149,8 @@ impl Holder {
         if let Action::Wait(_) = action {
             return Ok(action);
         }
-        let wanted = self.lease(known.as_ref().map(|(lease, _)| lease));
-        let written = match known {
-            None => self.api.create(&PostParams::default(), &wanted).await,
-            Some(_) => {
-                self.api
-                    .replace(constants::LEASE_NAME, &PostParams::default(), &wanted)
-                    .await
-            }
-        };
-        match written {
-            Ok(lease) => {
-                self.seen = Some((lease, Instant::now()));
-                Ok(action)
-            }
+        match self.write(known.as_ref().map(|(lease, _)| lease)).await {
+            Ok(()) => Ok(action),
             // It was written meanwhile: by another process, or by an earlier try of this one whose
             // answer was lost. That one is too old to count, so it is written once more.
             Err(Error::Api(status)) if status.code == 409 => {
@@ -173,17 +161,23 @@ impl Holder {
                 if holder(&taken) != self.identity {
                     return Ok(Action::Wait(RENEWAL));
                 }
-                let wanted = self.lease(Some(&taken));
-                let params = PostParams::default();
-                let lease = self
-                    .api
-                    .replace(constants::LEASE_NAME, &params, &wanted)
-                    .await?;
-                self.seen = Some((lease, Instant::now()));
-                Ok(action)
+                self.write(Some(&taken)).await.map(|()| action)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes the lease as this process's, in place of `before`; another one is a conflict.
+    async fn write(&mut self, before: Option<&Lease>) -> kube::Result<()> {
+        let (wanted, params) = (self.lease(before), PostParams::default());
+        let written = if before.is_some() {
+            let name = constants::LEASE_NAME;
+            self.api.replace(name, &params, &wanted).await?
+        } else {
+            self.api.create(&params, &wanted).await?
+        };
+        self.seen = Some((written, Instant::now()));
+        Ok(())
     }
 
     async fn read(&mut self) -> kube::Result<Option<(Lease, Instant)>> {

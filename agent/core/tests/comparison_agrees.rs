@@ -231,7 +231,8 @@ fn reconciled(set: &DesiredSet, cluster: &Cluster) -> BTreeMap<ObjectKey, State>
         ) {
             let desired = &set.objects[key];
             let applied = cluster.dry_run(&desired.manifest());
-            *state = comparison::confirm(&cluster.0[key], &applied, desired).state;
+            *state = comparison::confirm(&cluster.0[key], &applied, desired, Timestamp::UNIX_EPOCH)
+                .state;
         }
     }
     compared

@@ -5,7 +5,6 @@ use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::State;
 use gitops_core::live::admission;
 use gitops_core::live::admission::MutatedByAdmission;
-use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::object::GroupVersionKind;
 use gitops_core::manifest::options::AppOptions;
@@ -41,16 +40,10 @@ pub(crate) async fn confirm(
     };
     index.observe(&live);
     let applied = applied?;
-    let confirmed = comparison::confirm(&live, &applied, desired);
+    let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
     if let Some(confirmation) = confirmed.confirmation {
         let mutated = mutated_by_admission(writer, &manifest, &applied, desired).await;
-        let confirmation = confirmation.admitted(mutated.into());
-        let seen = LiveObject::observe(&live, false);
-        let confirmation = match seen {
-            Some(seen) => confirmation.seen_at(&seen, Timestamp::now()),
-            None => confirmation,
-        };
-        index.confirm(&desired.key, confirmation);
+        index.confirm(&desired.key, confirmation.admitted(mutated.into()));
     }
     Ok((confirmed.state, confirmed.problems))
 }

@@ -262,7 +262,7 @@ mod tests {
 
     use k8s_openapi::ByteString;
 
-    use gitops_core::project::{Impersonation, ProjectRules, Surroundings};
+    use gitops_core::project::{ProjectRules, Surroundings};
 
     use super::*;
 
@@ -305,13 +305,7 @@ mod tests {
         let project = serde_json::json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": "default"}, "spec": {"sourceRepos": ["*"]}});
         let project = serde_json::from_value(project).unwrap();
-        let alone = Surroundings {
-            global_projects: Ok(&[]),
-            project: &|_| None,
-            repositories: Vec::new(),
-            impersonation: Impersonation::default(),
-        };
-        let rules = ProjectRules::of(&project, &alone).unwrap();
+        let rules = ProjectRules::of(&project, &Surroundings::default()).unwrap();
         rules.permits_source(url).unwrap()
     }
 

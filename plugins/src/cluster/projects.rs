@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gitops_api::AppProject;
 use gitops_api::constants::config_map;
-use gitops_core::project::{ProjectRules, Surroundings};
+use gitops_core::project::ProjectRules;
 use gitops_core::settings::Settings;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -37,24 +37,31 @@ pub async fn read(connection: &Connection, namespace: &str) -> Option<Projects> 
     (!listed.is_empty()).then(|| judge(listed, &settings))
 }
 
-fn judge(projects: Vec<AppProject>, settings: &Settings) -> Projects {
-    let all: Vec<Arc<AppProject>> = projects.into_iter().map(Arc::new).collect();
+/// The rules of a project as the agent follows them, where `all` holds the global projects.
+///
+/// # Errors
+/// Why the agent does nothing in the name of it.
+pub fn rules(
+    project: &AppProject,
+    all: &[Arc<AppProject>],
+    settings: &Settings,
+) -> Result<ProjectRules, String> {
     let find = |name: &str| {
         let mut all = all.iter();
         all.find(|project| project.metadata.name.as_deref() == Some(name))
             .cloned()
     };
-    let refused = all.iter().filter_map(|project| {
-        let around = Surroundings {
-            global_projects: settings.global_projects.as_deref().map_err(String::as_str),
-            project: &find,
-            repositories: Vec::new(),
-            impersonation: settings.impersonation,
-        };
-        let problems = ProjectRules::of(project, &around).err()?;
+    ProjectRules::of(project, &settings.surroundings(&find)).map_err(|problems| {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Some(texts.join("; "))
-    });
+        texts.join("; ")
+    })
+}
+
+fn judge(projects: Vec<AppProject>, settings: &Settings) -> Projects {
+    let all: Vec<Arc<AppProject>> = projects.into_iter().map(Arc::new).collect();
+    let refused = all
+        .iter()
+        .filter_map(|project| rules(project, &all, settings).err());
     Projects {
         count: all.len(),
         refused: refused.collect(),

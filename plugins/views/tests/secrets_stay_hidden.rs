@@ -18,7 +18,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
 use gitops_core::manifest::object::{ObjectKey, Origin};
 use gitops_core::mask::{Mask, mask_output, mask_text};
-use gitops_core::project::{Impersonation, ProjectRules, Surroundings};
+use gitops_core::project::{ProjectRules, Surroundings};
 use gitops_core::reason::Reason;
 use gitops_core::report::preview::{DryRun, SyncPreview, refused};
 use gitops_core::report::refusal::Refusal;
@@ -152,7 +152,7 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
         let key = ObjectKey::of(live).unwrap();
         let object = &git.objects[&key];
         let sent = object.manifest();
-        let confirmed = comparison::confirm(live, &sent, object);
+        let confirmed = comparison::confirm(live, &sent, object, Timestamp::UNIX_EPOCH);
         if let State::Drifted(fields) = &confirmed.state {
             let events: Vec<String> = fields.iter().map(drift::describe).collect();
             said.push(("event and log", events.join("; ")));
@@ -303,13 +303,7 @@ fn words(secret: &str) -> Vec<(&'static str, String)> {
         "source": {"repoURL": url, "targetRevision": "a..b", "path": "../x"}, "destination": {"namespace": "n"}}))
     .unwrap();
     let invalid = source::validate(&spec).unwrap_err();
-    let alone = Surroundings {
-        global_projects: Ok(&[]),
-        project: &|_| None,
-        repositories: Vec::new(),
-        impersonation: Impersonation::default(),
-    };
-    let denied = ProjectRules::of(&AppProject::default(), &alone)
+    let denied = ProjectRules::of(&AppProject::default(), &Surroundings::default())
         .unwrap()
         .permits_source(&url);
     let pod = json!({"data": {"k": STANDARD.encode(secret)}});

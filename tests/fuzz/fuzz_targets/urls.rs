@@ -3,7 +3,7 @@
 
 use gitops_api::AppProject;
 use gitops_api::project::AppProjectSpec;
-use gitops_core::project::{Impersonation, ProjectRules, Surroundings};
+use gitops_core::project::{ProjectRules, Surroundings};
 use gitops_core::source::{has_dot_segments, host, normalize};
 
 pub(crate) const WORDS: &[&str] = &[
@@ -51,11 +51,5 @@ fn rules_of(spec: &AppProjectSpec) -> Option<ProjectRules> {
         spec: spec.clone(),
         ..AppProject::default()
     };
-    let alone = Surroundings {
-        global_projects: Ok(&[]),
-        project: &|_| None,
-        repositories: Vec::new(),
-        impersonation: Impersonation::default(),
-    };
-    ProjectRules::of(&project, &alone).ok()
+    ProjectRules::of(&project, &Surroundings::default()).ok()
 }

@@ -268,8 +268,13 @@ pub struct Confirmed {
     pub confirmation: Option<Confirmation>,
 }
 
-/// Judges a live object by the answer to a dry-run apply of what is desired.
-pub fn confirm(live: &Value, applied: &Value, desired: &DesiredObject) -> Confirmed {
+/// Judges a live object, as it is now, by the answer to a dry-run apply of what is desired.
+pub fn confirm(
+    live: &Value,
+    applied: &Value,
+    desired: &DesiredObject,
+    now: Timestamp,
+) -> Confirmed {
     let drift = drift::compare(live, applied, desired);
     if !drift.fields.is_empty() {
         return Confirmed {
@@ -293,7 +298,9 @@ pub fn confirm(live: &Value, applied: &Value, desired: &DesiredObject) -> Confir
             Confirmation::only_now(&record, desired)
         };
         let ignored = drift.ignored.iter().map(|field| field.path.to_string());
-        confirmation.ignoring(ignored.collect())
+        confirmation
+            .ignoring(ignored.collect())
+            .seen_at(&record, now)
     });
     Confirmed {
         state: State::Synced,

@@ -50,16 +50,7 @@ mod tests {
         let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": "team"}, "spec": spec});
         let project = serde_json::from_value(project).unwrap();
-        ProjectRules::of(&project, &alone()).unwrap()
-    }
-
-    pub(super) fn alone() -> Surroundings<'static> {
-        Surroundings {
-            global_projects: Ok(&[]),
-            project: &|_| None,
-            repositories: Vec::new(),
-            impersonation: Impersonation::default(),
-        }
+        ProjectRules::of(&project, &Surroundings::default()).unwrap()
     }
 
     #[test]

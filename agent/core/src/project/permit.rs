@@ -86,11 +86,8 @@ impl Gate {
     /// When the project does not allow it, or the object is not the application's.
     pub fn delete(&self, live: &LiveObject) -> Result<DeletePermit, NoPermit> {
         self.rules.permits_object(&self.destination, &live.key)?;
-        not_own(live, &self.instance).map_or(Ok(()), |why| Err(NoPermit::NotOwn(why)))?;
-        Ok(DeletePermit {
-            key: live.key.clone(),
-            uid: live.uid.clone(),
-        })
+        refuse(not_own(live, &self.instance))?;
+        Ok(DeletePermit::of(live))
     }
 
     /// Permission to create the object of a hook, where `live` has its name already.
@@ -103,7 +100,7 @@ impl Gate {
         live: Option<&LiveObject>,
     ) -> Result<WritePermit, NoPermit> {
         let foreign = live.and_then(|live| not_own_hook(live, &self.instance));
-        foreign.map_or(Ok(()), |why| Err(NoPermit::NotOwn(why)))?;
+        refuse(foreign)?;
         self.write(key)
     }
 
@@ -112,12 +109,9 @@ impl Gate {
     /// # Errors
     /// When the project does not allow it, or the object is no hook of the application.
     pub fn delete_hook(&self, live: &LiveObject) -> Result<DeletePermit, NoPermit> {
-        not_own_hook(live, &self.instance).map_or(Ok(()), |why| Err(NoPermit::NotOwn(why)))?;
+        refuse(not_own_hook(live, &self.instance))?;
         self.rules.permits_object(&self.destination, &live.key)?;
-        Ok(DeletePermit {
-            key: live.key.clone(),
-            uid: live.uid.clone(),
-        })
+        Ok(DeletePermit::of(live))
     }
 
     /// Permission to let a hook of the application go. Only what the agent itself put there is taken
@@ -126,12 +120,10 @@ impl Gate {
     /// # Errors
     /// When the object is no hook of the application.
     pub fn release(&self, live: &LiveObject) -> Result<ReleasePermit, NoPermit> {
-        match not_own_hook(live, &self.instance) {
-            None => Ok(ReleasePermit {
-                key: live.key.clone(),
-            }),
-            Some(why) => Err(NoPermit::NotOwn(why)),
-        }
+        refuse(not_own_hook(live, &self.instance))?;
+        Ok(ReleasePermit {
+            key: live.key.clone(),
+        })
     }
 }
 
@@ -143,6 +135,13 @@ impl WritePermit {
 }
 
 impl DeletePermit {
+    fn of(live: &LiveObject) -> Self {
+        Self {
+            key: live.key.clone(),
+            uid: live.uid.clone(),
+        }
+    }
+
     /// The object.
     pub fn key(&self) -> &ObjectKey {
         &self.key
@@ -159,6 +158,10 @@ impl ReleasePermit {
     pub fn key(&self) -> &ObjectKey {
         &self.key
     }
+}
+
+fn refuse(foreign: Option<NotOwn>) -> Result<(), NoPermit> {
+    foreign.map_or(Ok(()), |why| Err(NoPermit::NotOwn(why)))
 }
 
 /// Why an object is not the one of an application; `None` when its tracking says that it is.

@@ -36,6 +36,18 @@ pub struct DeniedObject {
     pub why: String,
 }
 
+/// Nothing besides the project itself decides.
+impl Default for Surroundings<'_> {
+    fn default() -> Self {
+        Self {
+            global_projects: Ok(&[]),
+            project: &|_| None,
+            repositories: Vec::new(),
+            impersonation: Impersonation::default(),
+        }
+    }
+}
+
 /// The rules of one project, as they are in force.
 #[derive(Clone, Debug)]
 pub struct ProjectRules {

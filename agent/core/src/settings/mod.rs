@@ -7,14 +7,16 @@ pub mod ignore;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use gitops_api::AppProject;
 use gitops_api::sync_policy::ResourceIgnoreDifferences;
 
 use crate::duration;
 use crate::manifest::tracking::{Tracking, TrackingMethod};
 use crate::mask::Mask;
-use crate::project::{GlobalProject, Impersonation};
+use crate::project::{GlobalProject, Impersonation, Surroundings};
 use crate::settings::ignore::installation;
 
 pub use self::filter::{ResourceFilter, ResourceRule};
@@ -149,6 +151,21 @@ impl Settings {
                 .collect(),
         };
         (settings, reader.warnings)
+    }
+}
+
+impl Settings {
+    /// What the settings decide about every project; `project` finds one by its name.
+    pub fn surroundings<'a>(
+        &'a self,
+        project: &'a dyn Fn(&str) -> Option<Arc<AppProject>>,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            global_projects: self.global_projects.as_deref().map_err(String::as_str),
+            project,
+            impersonation: self.impersonation,
+            ..Surroundings::default()
+        }
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use gitops_api::constants::config_map;
 use gitops_api::{AppProject, Application};
-use gitops_core::project::{ProjectRules, Surroundings};
+use gitops_core::project::ProjectRules;
 use gitops_core::settings::Settings;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Error};
 
 use crate::cluster::connection::Connection;
-use crate::cluster::failure;
+use crate::cluster::{failure, projects};
 
 /// What was read.
 pub(super) struct Installation {
@@ -34,10 +34,10 @@ impl Installation {
     ) -> Result<Self, CommandError> {
         let name = application.spec.effective_project();
         let config_maps: Api<ConfigMap> = Api::namespaced(connection.client.clone(), namespace);
-        let projects: Api<AppProject> = Api::namespaced(connection.client.clone(), namespace);
+        let api: Api<AppProject> = Api::namespaced(connection.client.clone(), namespace);
         let (config_map, project) = tokio::try_join!(
             connection.wait(config_maps.get_opt(config_map::SETTINGS)),
-            connection.wait(projects.get_opt(name)),
+            connection.wait(api.get_opt(name)),
         )?;
         let mut forbidden = Vec::new();
         let data = match config_map {
@@ -79,29 +79,15 @@ impl Installation {
             Some(project) => {
                 let globals = settings.global_projects.iter().flatten();
                 let reads =
-                    globals.map(|global| connection.wait(projects.get_opt(&global.project_name)));
+                    globals.map(|global| connection.wait(api.get_opt(&global.project_name)));
                 let read: Vec<_> = try_join_all(reads).await?;
                 // One that may not be read stands in nobody's way here: the agent reads it.
                 let found: Vec<Arc<AppProject>> = read
                     .into_iter()
                     .filter_map(|found| found.ok().flatten().map(Arc::new))
                     .collect();
-                let around = Surroundings {
-                    global_projects: settings.global_projects.as_deref().map_err(String::as_str),
-                    project: &|name| {
-                        let mut found = found.iter();
-                        let is_wanted =
-                            |p: &&Arc<AppProject>| p.metadata.name.as_deref() == Some(name);
-                        found.find(is_wanted).cloned()
-                    },
-                    repositories: Vec::new(),
-                    impersonation: settings.impersonation,
-                };
-                let rules = ProjectRules::of(&project, &around).map_err(|problems| {
-                    let texts = problems.iter().map(ToString::to_string);
-                    let texts: Vec<_> = texts.collect();
-                    CommandError::new(CommandErrorKind::Refused, texts.join("; "))
-                })?;
+                let rules = projects::rules(&project, &found, &settings)
+                    .map_err(|why| CommandError::new(CommandErrorKind::Refused, why))?;
                 Some(rules)
             }
             None => None,
