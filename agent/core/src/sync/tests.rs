@@ -103,7 +103,6 @@ fn a_wave_is_tried_to_its_end_when_an_object_is_refused_and_the_next_one_is_not(
     let end = next_after(&desired, &[first, second, ("after", Outcome::Applied)]);
     let Next::Ended {
         failure: Some(failure),
-        ..
     } = end
     else {
         panic!("{end:?}");
@@ -160,7 +159,7 @@ fn order_of(desired: &DesiredSet, extra: Vec<LiveObject>) -> Vec<String> {
         });
         let actions = match next {
             Next::Act(actions) => actions,
-            Next::Ended { failure: None, .. } => return order,
+            Next::Ended { failure: None } => return order,
             next => panic!("{next:?} after {order:?}"),
         };
         for Action { key, verb, .. } in actions {
