@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
-use gitops_core::manifest::object::GroupKind;
+use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
 use gitops_render::{Renderer, RendererConfig};
 use gitops_transport::{HostSlots, chain};
 use kube::client::ClientBuilder;
@@ -325,10 +325,31 @@ async fn controller(
         },
         metrics,
     });
+    let watches = cluster.watches.clone();
+    tokio::spawn(async move {
+        if let Err(error) = watches.ensure_in_use(hook_kinds()).await {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot look for hooks of applications that are gone"
+            );
+        }
+    });
     tasks.spawn(follow_kinds(cluster, controller.clone()));
     tasks.spawn(follow_settings(settings, controller.clone()));
     controller.requeue_all();
     Ok(controller)
+}
+
+/// What hooks are, but for rare ones: the agent's finalizer on one whose application is gone is found
+/// at start only on these.
+fn hook_kinds() -> Vec<GroupVersionKind> {
+    let kinds = [("batch", "Job"), ("", "Pod")].into_iter();
+    let kinds = kinds.map(|(group, kind)| GroupVersionKind {
+        group: group.into(),
+        version: "v1".into(),
+        kind: kind.into(),
+    });
+    kinds.collect()
 }
 
 /// Applications that name no project belong to `default`, which allows everything until somebody

@@ -430,16 +430,15 @@ impl World {
                 );
                 if let Some(object) = self.cluster.objects.get_mut(&action.key)
                     && self.options.force
+                    && object.digest == "immutable"
                 {
-                    if object.digest == "immutable" {
-                        if dice.one_in(2) {
-                            object.live.deleting = true;
-                        } else {
-                            self.cluster.objects.remove(&action.key);
-                        }
-                        self.cluster.told(&action.key);
-                        return Some(Outcome::Pruned);
+                    if dice.one_in(2) {
+                        object.live.deleting = true;
+                    } else {
+                        self.cluster.objects.remove(&action.key);
                     }
+                    self.cluster.told(&action.key);
+                    return Some(Outcome::Pruned);
                 }
                 self.cluster.put(&action.key, &digest, None);
                 Some(Outcome::Applied)

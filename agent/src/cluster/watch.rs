@@ -121,6 +121,17 @@ impl Watches {
         Ok(())
     }
 
+    /// Watches those of these kinds of which there is an object that the agent made: what an application
+    /// left behind that is gone by now is nobody else's to find.
+    pub(crate) async fn ensure_in_use(&self, kinds: Vec<GroupVersionKind>) -> kube::Result<()> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            found.extend(self.if_in_use(kind).await?);
+        }
+        self.ensure(found).await;
+        Ok(())
+    }
+
     /// The kind, if there is an object of it that was applied. Some controllers copy labels to what
     /// they make; such a copy has an owner, or a mark that names something else.
     async fn if_in_use(&self, gvk: GroupVersionKind) -> kube::Result<Option<GroupVersionKind>> {

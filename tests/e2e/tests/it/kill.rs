@@ -20,7 +20,7 @@ use serde_json::json;
 const HELD: &str = "gitops-test.example.org/held";
 
 /// A Job of a phase; one that hangs ends when the test says so.
-fn hook(name: &str, phase: &str, outcome: &str) -> String {
+pub(crate) fn hook(name: &str, phase: &str, outcome: &str) -> String {
     format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
          argocd.argoproj.io/hook: {phase}\n    argocd.argoproj.io/hook-delete-policy: \
@@ -52,13 +52,13 @@ fn held() -> String {
 }
 
 /// Every Job that ever was in the target namespace: which objects had a name.
-struct Runs {
+pub(crate) struct Runs {
     seen: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
     watching: tokio::task::JoinHandle<()>,
 }
 
 impl Runs {
-    fn record(world: &World) -> Self {
+    pub(crate) fn record(world: &World) -> Self {
         let seen: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>> = Arc::default();
         let (note, jobs) = (seen.clone(), world.api::<Job>());
         let watching = tokio::spawn(async move {
@@ -87,7 +87,7 @@ impl Runs {
             .collect()
     }
 
-    fn are(&self, expected: &[(&str, usize)]) {
+    pub(crate) fn are(&self, expected: &[(&str, usize)]) {
         let expected: Vec<_> = expected
             .iter()
             .map(|(name, count)| ((*name).to_owned(), *count))
@@ -103,7 +103,7 @@ impl Drop for Runs {
 }
 
 /// Waits until a hook's Pod runs.
-async fn runs(world: &World, name: &str) {
+pub(crate) async fn runs(world: &World, name: &str) {
     world
         .object(name, "running", |job: &Job| {
             let status = job.status.as_ref();
@@ -113,7 +113,7 @@ async fn runs(world: &World, name: &str) {
 }
 
 /// Lets the Pod of a hook that hangs end.
-async fn finish(world: &World, name: &str, phase: &str) {
+pub(crate) async fn finish(world: &World, name: &str, phase: &str) {
     runs(world, name).await;
     let pods = world.api::<Pod>();
     let of_job = ListParams::default().labels(&format!("job-name={name}"));
@@ -140,7 +140,7 @@ async fn running(app: &App<'_>, texts: &[&str]) {
     .await;
 }
 
-async fn ended(app: &App<'_>, commit: &str, phase: OperationPhase) -> Application {
+pub(crate) async fn ended(app: &App<'_>, commit: &str, phase: OperationPhase) -> Application {
     app.wait(&format!("a sync of {commit} that {phase}"), |app| {
         status(app).operation_state.is_some_and(|state| {
             let result = state.sync_result.unwrap_or_default();

@@ -48,6 +48,7 @@ mod previews;
 mod progressive_delivery;
 mod projects;
 mod prune_safety;
+mod records;
 mod refresh;
 mod retries;
 mod revisions;
