@@ -25,6 +25,7 @@ mod drift;
 mod every_command;
 mod examples;
 mod explain;
+mod fault_proxy;
 mod first_sync;
 mod handing_over;
 mod harness;
