@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
+use gitops_core::attempts::Ask;
 use gitops_core::manifest::object::GroupKind;
 use gitops_render::{Renderer, RendererConfig};
 use gitops_transport::{HostSlots, chain};
@@ -32,6 +33,7 @@ use crate::clusters::Clusters;
 use crate::configuration::Configuration;
 use crate::fence::Fence;
 use crate::metrics::Metrics;
+use crate::patience::patiently;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
@@ -386,10 +388,8 @@ async fn ensure_default_project(client: &Client, configuration: &Configuration) 
     }));
     let Ok(project) = project else { return };
     let api: Api<AppProject> = Api::namespaced(client.clone(), &configuration.namespace);
-    match api
-        .create(&kube::api::PostParams::default(), &project)
-        .await
-    {
+    let params = kube::api::PostParams::default();
+    match patiently(Ask::Create, || api.create(&params, &project)).await {
         Ok(_) => tracing::info!("created the project default"),
         Err(kube::Error::Api(error)) if error.code == 409 => {}
         Err(error) => tracing::warn!(

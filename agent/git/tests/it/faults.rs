@@ -299,6 +299,10 @@ fn a_directory_removed_underneath_is_made_again() {
     let report = mirror.fetch(&[Want::Sha(first.clone())]).unwrap();
     assert!(report.recreated.is_some(), "{report:?}");
     assert!(mirror.contains(&first).unwrap());
+    fs::remove_dir_all(origin.mirror_directory()).unwrap();
+    let report = mirror.fetch(&[Want::Sha(first.clone())]).unwrap();
+    assert!(report.recreated.is_some(), "{report:?}");
+    assert!(mirror.contains(&first).unwrap());
 }
 
 #[test]
