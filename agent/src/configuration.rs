@@ -1,9 +1,8 @@
 //! The agent's own namespace, kept current by watches: Applications, projects, credentials,
 //! settings. Queues the applications a change asks work for.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
@@ -27,7 +26,9 @@ use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::credentials::CurrentCredentials;
+use crate::seen::Seen;
 use crate::settings::{CurrentSettings, SettingsReader};
+use crate::start;
 use crate::watch_backoff::CappedBackoff;
 
 /// What the agent's own namespace says, kept current by watches.
@@ -131,9 +132,6 @@ impl Configuration {
     }
 }
 
-/// Longest wait for the first lists; the agent's namespace is small.
-const INITIAL_LIST_TIMEOUT: Duration = Duration::from_mins(1);
-
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(
     args: &RunArgs,
@@ -166,19 +164,10 @@ pub(crate) async fn read(
     let secrets = watches.secrets(&credentials, everything.clone());
     let settings = Arc::new(settings);
     let config_maps = watches.config_maps(&settings, &credentials, everything);
-    let read = async {
-        applications.wait_until_ready().await?;
-        projects.wait_until_ready().await?;
-        secrets.wait_until_ready().await?;
-        config_maps.wait_until_ready().await
-    };
-    tokio::time::timeout(INITIAL_LIST_TIMEOUT, read)
-        .await
-        .context(
-            "Applications, AppProjects, Secrets and ConfigMaps could not be read within a minute; \
-             are the CustomResourceDefinitions installed, and may the service account list them?",
-        )?
-        .context("a watch ended")?;
+    listed(&applications, "Applications").await?;
+    listed(&projects, "AppProjects").await?;
+    listed(&secrets, "Secrets").await?;
+    listed(&config_maps, "ConfigMaps").await?;
     // The watches may tell of it a moment later, and nothing may begin with anything else.
     credentials.set_secrets(&secrets.state());
     read_config_maps(&config_maps, &args.namespace, &settings, &credentials);
@@ -190,6 +179,17 @@ pub(crate) async fn read(
         rules,
         settings: current_settings,
     })
+}
+
+/// Waits for the first list of a kind.
+async fn listed<K>(store: &Store<K>, kind: &str) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let hint = "is its CustomResourceDefinition installed, and may the service account list it?";
+    start::waiting_for(kind, hint, store.wait_until_ready())
+        .await
+        .context("a watch ended")
 }
 
 /// Watches of the agent's own namespace. Each takes note of what it brings before it wakes anybody.
@@ -206,48 +206,20 @@ impl NamespaceWatches<'_> {
         metrics: &Arc<Metrics>,
     ) -> Store<Application> {
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
-        let mut seen = HashMap::new();
-        self.follow(watcher::Config::default(), move |event, store| {
+        let config = watcher::Config::default();
+        // The agent's own status writes come back here and ask for nothing.
+        self.follow(config, request_digest, move |changed, store| {
             metrics
                 .applications
                 .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
-            match event {
-                watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
-                    // The agent's own status writes come back here and ask for nothing.
-                    let digest = request_digest(app);
-                    let key = AppKey::of(app);
-                    if seen.insert(key.clone(), digest.clone()) != Some(digest) {
-                        queue.add(key);
-                    }
-                }
-                watcher::Event::Delete(app) => {
-                    let key = AppKey::of(app);
-                    seen.remove(&key);
-                    queue.add(key);
-                }
-                // Nobody tells of what was deleted while the watch was down.
-                watcher::Event::InitDone => {
-                    let there: HashSet<AppKey> = store
-                        .state()
-                        .iter()
-                        .map(|app| AppKey::of(app.as_ref()))
-                        .collect();
-                    for gone in seen.extract_if(|key, _| !there.contains(key)) {
-                        queue.add(gone.0);
-                    }
-                }
-                watcher::Event::Init => {}
+            for app in changed {
+                queue.add(app.clone());
             }
         })
     }
 
     fn projects(&mut self, on_change: impl Fn() + Send + 'static) -> Store<AppProject> {
-        self.follow(watcher::Config::default(), move |event, _| {
-            // A new list may differ in anything: what changed while a watch was down is not told.
-            if is_settled(event) {
-                on_change();
-            }
-        })
+        self.follow(watcher::Config::default(), version, move |_, _| on_change())
     }
 
     fn secrets(
@@ -263,8 +235,8 @@ impl NamespaceWatches<'_> {
         );
         let credentials = Arc::clone(credentials);
         let config = watcher::Config::default().labels(&selector);
-        self.follow(config, move |event, store: &Store<Secret>| {
-            if is_settled(event) && credentials.set_secrets(&store.state()) {
+        self.follow(config, version, move |_, store: &Store<Secret>| {
+            if credentials.set_secrets(&store.state()) {
                 on_change();
             }
         })
@@ -279,18 +251,20 @@ impl NamespaceWatches<'_> {
         let (settings, credentials) = (Arc::clone(settings), Arc::clone(credentials));
         let namespace = self.namespace.to_owned();
         let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
-        self.follow(config, move |event, store| {
-            if is_settled(event) && read_config_maps(store, &namespace, &settings, &credentials) {
+        self.follow(config, version, move |_, store| {
+            if read_config_maps(store, &namespace, &settings, &credentials) {
                 on_change();
             }
         })
     }
 
-    /// Keeps a store current and tells every event, after the store has it.
+    /// Keeps a store current and tells what changed, after the store has it. `print` is what of an
+    /// object matters.
     fn follow<K>(
         &mut self,
         config: watcher::Config,
-        mut on_event: impl FnMut(&watcher::Event<K>, &Store<K>) + Send + 'static,
+        print: impl Fn(&K) -> String + Send + 'static,
+        mut on_change: impl FnMut(&[AppKey], &Store<K>) + Send + 'static,
     ) -> Store<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -310,10 +284,17 @@ impl NamespaceWatches<'_> {
             });
         let mut stream = reflector(writer, stream).boxed();
         let current = store.clone();
+        let mut seen = Seen::default();
         self.tasks.spawn(async move {
             loop {
                 match stream.try_next().await {
-                    Ok(Some(event)) => on_event(&event, &current),
+                    Ok(Some(event)) => {
+                        let read = |object: &K| (AppKey::of(object), print(object));
+                        let changed = seen.note(&event, read);
+                        if !changed.is_empty() {
+                            on_change(&changed, &current);
+                        }
+                    }
                     Ok(None) => anyhow::bail!("a watch of the agent's own namespace ended"),
                     Err(error) => tracing::warn!(
                         kind = std::any::type_name::<K>(),
@@ -344,9 +325,13 @@ fn read_config_maps(
     settings_changed || parameters_changed || trust_changed
 }
 
-/// Whether the store is whole after this event: in the middle of a list it is not.
-fn is_settled<K>(event: &watcher::Event<K>) -> bool {
-    !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_))
+/// Any difference matters.
+fn version<K: ResourceExt>(object: &K) -> String {
+    format!(
+        "{}/{}",
+        object.uid().unwrap_or_default(),
+        object.resource_version().unwrap_or_default()
+    )
 }
 
 /// What of an Application asks for work: everything but its status, and of that the wish to end

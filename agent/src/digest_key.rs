@@ -5,6 +5,7 @@
 
 use anyhow::Context;
 use gitops_api::constants::secret;
+use gitops_core::attempts::Ask;
 use gitops_core::manifest::digest::DigestKey;
 use gitops_transport::chain;
 use k8s_openapi::ByteString;
@@ -13,6 +14,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use rustls::crypto::aws_lc_rs;
 use serde_json::json;
+
+use crate::patience::patiently;
 
 /// The key of this installation, made when there is none yet. Where it can be neither read nor
 /// made, one that lasts until the agent ends: then each start asks about every object once.
@@ -35,11 +38,8 @@ pub(crate) async fn read(client: &Client, namespace: &str) -> anyhow::Result<Dig
 /// The key that is stored, which is `made` when none was.
 async fn stored(client: &Client, namespace: &str, made: [u8; 32]) -> anyhow::Result<[u8; 32]> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    if let Some(found) = api
-        .get_opt(secret::DIGEST_KEY)
-        .await
-        .context("reading it")?
-    {
+    let found = patiently(Ask::Read, || api.get_opt(secret::DIGEST_KEY));
+    if let Some(found) = found.await.context("reading it")? {
         return bytes(&found);
     }
     let mut wanted: Secret = serde_json::from_value(json!({
@@ -60,7 +60,8 @@ async fn stored(client: &Client, namespace: &str, made: [u8; 32]) -> anyhow::Res
         )]
         .into(),
     );
-    match api.create(&PostParams::default(), &wanted).await {
+    let params = PostParams::default();
+    match patiently(Ask::Create, || api.create(&params, &wanted)).await {
         Ok(_) => Ok(made),
         // Another agent was faster.
         Err(kube::Error::Api(error)) if error.code == 409 => {

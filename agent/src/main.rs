@@ -12,12 +12,16 @@ mod fence;
 mod finalizers;
 mod lease;
 mod metrics;
+mod patience;
 mod previews;
 mod queue;
 mod repositories;
+mod request_limits;
 mod run;
+mod seen;
 mod serve;
 mod settings;
+mod start;
 mod watch_backoff;
 
 use std::process::ExitCode;

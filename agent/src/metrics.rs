@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     syncs: Family<Outcome, Counter>,
     renders: Family<Outcome, Counter>,
     fetches: Family<Outcome, Counter>,
+    cache: Family<Outcome, Counter>,
     jail: Family<Layer, Gauge>,
     /// Time from the start of a reconciliation to its end.
     pub(crate) reconcile_seconds: Histogram,
@@ -81,6 +82,12 @@ impl Metrics {
             "Requests to Git servers: listed, fetched or failed",
             fetches.clone(),
         );
+        let cache = Family::default();
+        registry.register(
+            "cache_faults",
+            "Faults of the cache directory: damaged (thrown away and fetched anew) or unusable (full, read-only, gone)",
+            cache.clone(),
+        );
         let jail = Family::default();
         registry.register(
             "jail",
@@ -126,6 +133,7 @@ impl Metrics {
             syncs,
             renders,
             fetches,
+            cache,
             jail,
             reconcile_seconds,
             heals,
@@ -151,6 +159,11 @@ impl Metrics {
     /// Counts a render.
     pub(crate) fn render(&self, outcome: &'static str) {
         self.renders.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a fault of the cache: `damaged` or `unusable`.
+    pub(crate) fn cache_fault(&self, outcome: &'static str) {
+        self.cache.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a request to a Git server.

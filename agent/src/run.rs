@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gitops_api::AppProject;
 use gitops_charts::{ChartFetcher, FetcherConfig};
+use gitops_core::attempts::Ask;
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind};
 use gitops_render::{Renderer, RendererConfig};
 use gitops_transport::{HostSlots, chain};
@@ -27,15 +28,18 @@ use crate::applications::report::reporter::Reporter;
 use crate::applications::sources::Sources;
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
+use crate::cluster::discovery::Discovery;
 use crate::clusters::Clusters;
 use crate::configuration::Configuration;
 use crate::fence::Fence;
 use crate::metrics::Metrics;
+use crate::patience::patiently;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
+use crate::request_limits::RequestLimits;
 use crate::settings::CurrentSettings;
-use crate::{applications, configuration, digest_key, lease, previews, serve};
+use crate::{applications, configuration, digest_key, lease, previews, serve, start};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
@@ -94,7 +98,20 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
 
-    let controller = controller(&args, client.clone(), renderer, metrics, &mut tasks).await?;
+    // Tasks of its own until all is there: what ends among those that run already is seen meanwhile.
+    let mut watches = JoinSet::new();
+    let starting = Box::pin(controller(
+        &args,
+        client.clone(),
+        renderer,
+        metrics,
+        &mut watches,
+    ));
+    let controller = tokio::select! {
+        controller = starting => controller?,
+        ended = tasks.join_next() => return wind_up(ended, tasks, &stop).await,
+    };
+    tasks.spawn(all_of(watches));
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
         let (controller, stop) = (controller.clone(), stop.clone());
@@ -106,7 +123,16 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     tasks.spawn(previews::answer(client, controller, stop.clone()));
     tracing::info!("the agent runs");
     let ended = tasks.join_next().await;
-    let result = finish(ended, &stop);
+    wind_up(ended, tasks, &stop).await
+}
+
+/// Ends with the first task that ended, when the others have ended too or had their time.
+async fn wind_up(
+    ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>,
+    mut tasks: JoinSet<anyhow::Result<()>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let result = finish(ended, stop);
     // The lease is given back and open requests are answered before the process ends.
     let rest = async {
         while let Some(ended) = tasks.join_next().await {
@@ -122,6 +148,14 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         tasks.abort_all();
     }
     result
+}
+
+/// Ends with the first of them that fails, or that was not to end.
+async fn all_of(mut tasks: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a task of the agent ended")??;
+    }
+    Ok(())
 }
 
 /// The first task to end decides how the agent ends; all others are told.
@@ -181,7 +215,10 @@ async fn clients(args: &RunArgs, fence: &Fence) -> anyhow::Result<Clients> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     let unfenced = Client::try_from(config.clone());
-    let fenced = ClientBuilder::try_from(config).map(|builder| builder.with_layer(fence).build());
+    let fenced = ClientBuilder::try_from(config).map(|builder| {
+        let builder = builder.with_layer(fence).with_layer(&RequestLimits);
+        builder.build()
+    });
     let cannot = "cannot make a client for the API server";
     Ok(Clients {
         lease: unfenced.context(cannot)?,
@@ -244,12 +281,14 @@ async fn controller(
     metrics: Arc<Metrics>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
-    std::fs::create_dir_all(&args.cache_dir).with_context(|| {
-        format!(
-            "cannot create the cache directory {}",
-            args.cache_dir.display()
-        )
-    })?;
+    // Whoever needs it makes it again each time: it may be full or read-only for a while.
+    if let Err(error) = std::fs::create_dir_all(&args.cache_dir) {
+        tracing::warn!(
+            directory = %args.cache_dir.display(),
+            %error,
+            "the cache directory cannot be made; what cannot be kept is asked for again"
+        );
+    }
     let slots = Arc::new(HostSlots::default());
     let charts = ChartFetcher::new(FetcherConfig {
         max_age: args.poll_interval,
@@ -257,21 +296,22 @@ async fn controller(
         local_addresses: args.local_addresses(),
         slots: Arc::clone(&slots),
         ..FetcherConfig::new(args.cache_dir.join("charts"))
-    })
-    .map(Charts::new)
-    .context("cannot make the chart cache")?;
+    });
+    let charts = Charts::new(charts);
     let queue: Arc<Queue<AppKey>> = Arc::default();
     let (settings_reader, settings) = CurrentSettings::new();
-    let cluster = Cluster::start(
+    let discovery = start::until_done("the kinds the API server serves", async || {
+        Discovery::start(client.clone()).await
+    });
+    let cluster = Cluster::new(
         client.clone(),
+        discovery.await,
         &args.namespace,
         args.concurrency,
         settings.clone(),
         on_objects(queue.clone(), args.namespace.clone()),
         metrics.clone(),
-    )
-    .await
-    .context("cannot ask the API server which kinds it serves")?;
+    );
     let cluster = Arc::new(cluster);
     let repositories = RepositoryManager::new(
         ManagerConfig {
@@ -369,10 +409,8 @@ async fn ensure_default_project(client: &Client, configuration: &Configuration) 
     }));
     let Ok(project) = project else { return };
     let api: Api<AppProject> = Api::namespaced(client.clone(), &configuration.namespace);
-    match api
-        .create(&kube::api::PostParams::default(), &project)
-        .await
-    {
+    let params = kube::api::PostParams::default();
+    match patiently(Ask::Create, || api.create(&params, &project)).await {
         Ok(_) => tracing::info!("created the project default"),
         Err(kube::Error::Api(error)) if error.code == 409 => {}
         Err(error) => tracing::warn!(

@@ -204,15 +204,6 @@ pub enum ChartError {
         /// Which dependency, what is wrong, what to do.
         reason: String,
     },
-
-    /// The directory for downloaded charts cannot be used at all.
-    #[error("chart cache {path}: {reason}; make the directory writable or name another one")]
-    Cache {
-        /// The directory.
-        path: String,
-        /// What the system said.
-        reason: String,
-    },
 }
 
 impl ChartError {
@@ -235,8 +226,7 @@ impl ChartError {
             | Self::DigestMismatch { .. }
             | Self::InvalidIndex { .. }
             | Self::InvalidArchive { .. }
-            | Self::InvalidDependencies { .. }
-            | Self::Cache { .. } => false,
+            | Self::InvalidDependencies { .. } => false,
         }
     }
 

@@ -104,11 +104,11 @@ pub(crate) struct Slot {
 }
 
 impl ChartFetcher {
-    /// Makes a fetcher; fails only when the cache directory cannot be made.
-    pub fn new(config: FetcherConfig) -> Result<Self, ChartError> {
-        let store = Arc::new(Store::open(&config.cache_dir, config.cache_bytes)?);
+    /// Makes a fetcher; nothing is asked or written yet.
+    pub fn new(config: FetcherConfig) -> Self {
+        let store = Arc::new(Store::new(&config.cache_dir, config.cache_bytes));
         let kept = config.stale_for;
-        Ok(Self {
+        Self {
             http: Http::new(config.http, config.local_addresses, config.slots.clone()),
             config,
             tokens: Tokens::default(),
@@ -116,7 +116,7 @@ impl ChartFetcher {
             indexes: Recent::new(MAX_KNOWN, kept),
             registries: Recent::new(MAX_KNOWN, kept),
             archives: Recent::new(MAX_SLOTS, kept),
-        })
+        }
     }
 
     /// The version a range means now, spelled as it is published.

@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn archive_urls_resolve_as_helm_resolves_them() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(directory.path(), 0).unwrap());
+        let store = Arc::new(Store::new(directory.path(), 0));
         let http = Http::new(
             gitops_transport::Limits::DEFAULT,
             gitops_transport::LocalAddresses::Refused,

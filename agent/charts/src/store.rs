@@ -13,8 +13,6 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::ChartError;
-
 /// Downloads kept between runs.
 pub(crate) struct Store {
     directory: PathBuf,
@@ -44,18 +42,12 @@ struct IndexHeader {
 }
 
 impl Store {
-    /// Opens the directory and makes it where it is missing.
-    pub(crate) fn open(directory: &Path, max_bytes: u64) -> Result<Self, ChartError> {
-        for part in ["archives", "indexes"] {
-            fs::create_dir_all(directory.join(part)).map_err(|error| ChartError::Cache {
-                path: directory.display().to_string(),
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(Self {
+    /// The store in this directory, which is made when something is kept, each time it is missing.
+    pub(crate) fn new(directory: &Path, max_bytes: u64) -> Self {
+        Self {
             directory: directory.to_owned(),
             max_bytes,
-        })
+        }
     }
 
     /// The archive with this digest that came from this repository.
@@ -161,12 +153,14 @@ fn write(path: &Path, parts: &[&[u8]]) {
     let Some(directory) = path.parent() else {
         return;
     };
-    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
-        for part in parts {
-            file.write_all(part)?;
-        }
-        file.persist(path).map_err(|error| error.error).map(drop)
-    });
+    let written = fs::create_dir_all(directory)
+        .and_then(|()| tempfile::NamedTempFile::new_in(directory))
+        .and_then(|mut file| {
+            for part in parts {
+                file.write_all(part)?;
+            }
+            file.persist(path).map_err(|error| error.error).map(drop)
+        });
     if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "a downloaded chart or index cannot be kept");
     }
@@ -189,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), 1 << 20).unwrap();
+        let store = Store::new(directory.path(), 1 << 20);
         let digest = hexadecimal_sha256(b"archive");
         assert_eq!(store.archive("a", &digest), None);
         store.keep_archive("a", &digest, b"archive");
@@ -219,7 +213,7 @@ mod tests {
     #[test]
     fn damaged_files_count_as_absent_and_are_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), 1 << 20).unwrap();
+        let store = Store::new(directory.path(), 1 << 20);
         let digest = hexadecimal_sha256(b"archive");
         store.keep_archive("a", &digest, b"archive");
         store.keep_index("https://a", &Validators::default(), "entries: {}");
@@ -238,9 +232,31 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_vanishes_or_cannot_be_written_only_means_downloading_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("charts");
+        let store = Store::new(&inside, 1 << 20);
+        let digest = hexadecimal_sha256(b"archive");
+        let kept = || {
+            store.keep_archive("a", &digest, b"archive");
+            store.keep_index("https://a", &Validators::default(), "entries: {}");
+            store.archive("a", &digest).is_some() && store.index("https://a").is_some()
+        };
+        assert!(kept(), "made when it is needed");
+        fs::remove_dir_all(&inside).unwrap();
+        assert_eq!(store.archive("a", &digest), None);
+        assert!(kept(), "made again");
+        fs::remove_dir_all(&inside).unwrap();
+        fs::write(&inside, "no directory").unwrap();
+        assert!(!kept());
+        fs::remove_file(&inside).unwrap();
+        assert!(kept(), "it comes back by itself");
+    }
+
+    #[test]
     fn the_least_recently_used_archives_go_first() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), 20).unwrap();
+        let store = Store::new(directory.path(), 20);
         let archives: [&[u8]; 3] = [b"0123456789", b"abcdefghij", b"ABCDEFGHIJ"];
         let digests = archives.map(hexadecimal_sha256);
         for (age, digest) in [(10, &digests[0]), (20, &digests[1])] {

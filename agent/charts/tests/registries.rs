@@ -88,7 +88,7 @@ fn fetcher(max_age: Duration) -> (TempDir, ChartFetcher) {
         local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     };
-    (directory, ChartFetcher::new(config).unwrap())
+    (directory, ChartFetcher::new(config))
 }
 
 #[tokio::test]

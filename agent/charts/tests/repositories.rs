@@ -196,8 +196,7 @@ async fn a_repository_that_is_away_for_a_while() {
         stale_for: Duration::ZERO,
         local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
-    })
-    .unwrap();
+    });
     for fetcher in [&patient, &strict] {
         fetcher.fetch(&repository, "web", "1.1.0").await.unwrap();
     }

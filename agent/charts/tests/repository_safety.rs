@@ -237,7 +237,7 @@ async fn sizes_are_limited() {
         local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     };
-    let fetcher = ChartFetcher::new(config).unwrap();
+    let fetcher = ChartFetcher::new(config);
     let repository = at(&server);
     let big = ChartRepository {
         url: format!("{}/big", repository.url),
@@ -276,7 +276,7 @@ async fn no_server_at_all() {
 async fn servers_on_the_machine_itself_are_not_asked() {
     let server = Server::start(web_server).await;
     let directory = tempfile::tempdir().unwrap();
-    let careful = ChartFetcher::new(FetcherConfig::new(directory.path())).unwrap();
+    let careful = ChartFetcher::new(FetcherConfig::new(directory.path()));
     let error = careful.resolve(&at(&server), "web", "").await.unwrap_err();
     assert!(
         error.to_string().contains("--allow-local-addresses"),

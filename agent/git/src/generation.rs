@@ -51,6 +51,9 @@ impl Storage {
 
     /// Waits until no other process changes this mirror.
     pub(crate) fn lock(&self) -> Result<StorageLock, GitError> {
+        // The cache is disposable: the whole directory may be gone.
+        fs::create_dir_all(&self.directory)
+            .map_err(|error| GitError::storage(&self.directory, &error))?;
         let path = self.directory.join("lock");
         let mut options = fs::OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).open(&path);

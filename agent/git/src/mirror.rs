@@ -153,9 +153,27 @@ impl Mirror {
                 Err(GitError::TooLarge { .. }) if self.is_outgrown(&generation) => {
                     "it has outgrown its limit".to_owned()
                 }
+                // In these words the library tells of what the server sent and of what it read from
+                // disk alike. Only a mirror without a past tells them apart.
+                Err(error @ GitError::Protocol { .. }) if !generation.tips().is_empty() => {
+                    let reason = error.to_string();
+                    return self
+                        .start_over(&generation, wants, reason)
+                        .map_err(|_| error);
+                }
                 result => return result.map(|()| report),
             },
         };
+        self.start_over(&generation, wants, damage)
+    }
+
+    /// Fetches into a new generation, which takes the place of this one.
+    fn start_over(
+        &self,
+        generation: &Generation,
+        wants: &[Want],
+        damage: String,
+    ) -> Result<FetchReport, GitError> {
         tracing::warn!(
             repository = self.url(),
             reason = damage,

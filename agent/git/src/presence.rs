@@ -9,6 +9,9 @@ const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 /// Tags of tags exist; endless chains do not.
 const MAX_TAG_DEPTH: usize = 8;
 
+/// Commits read to find out whether the disk is to blame for a failed exchange.
+const MAX_CHECKED: usize = 2000;
+
 /// What an id leads to.
 enum Found {
     Commit {
@@ -59,10 +62,28 @@ impl Mirror {
 
     /// An exchange may fail because of what it read from disk: then the disk is to blame.
     pub(crate) fn unless_damaged(&self, generation: &Generation, error: GitError) -> GitError {
-        if !matches!(error, GitError::Protocol { .. }) {
+        if !matches!(
+            error,
+            GitError::Protocol { .. } | GitError::Unreachable { .. }
+        ) {
             return error;
         }
-        for tip in generation.tips() {
+        let tips = generation.tips();
+        // What a negotiation reads. A pack that ends too early looks like a connection that does.
+        let history = generation.read(|repository| {
+            for commit in repository
+                .rev_walk(tips.iter().copied())
+                .all()?
+                .take(MAX_CHECKED)
+            {
+                commit?;
+            }
+            Ok(Some(()))
+        });
+        if let Err(error) = history {
+            return generation.read_error(self.url(), "its history", &error);
+        }
+        for tip in tips {
             match self.missing(generation, &[tip]) {
                 Ok(missing) if missing.is_empty() => {}
                 Ok(_) => {

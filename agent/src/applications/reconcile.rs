@@ -41,7 +41,7 @@ use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
-use crate::applications::sync::{hooks, operation, window};
+use crate::applications::sync::{hooks, operation, unreadable, window};
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_DELAY: Duration = Duration::from_secs(5);
@@ -197,7 +197,8 @@ async fn run(
     let (context, app_state) = match found {
         Ok(found) => found,
         Err(error) => {
-            fail_requested_operation(draft, &error);
+            let operation = unreadable::go_on(controller, key, draft, cache, &error);
+            let operation = Box::pin(operation).await?;
             draft.conditions.insert(error.condition());
             // A commit or a change of the spec wakes it at once; what mends itself does not.
             let interval = controller.sources.repositories.interval();
@@ -206,6 +207,7 @@ async fn run(
             report(controller, draft, cache, None).await?;
             let cleaned = clean_up(controller, key, app, None, cache).await;
             return Ok(Requeue::After(pause)
+                .or_sooner(operation)
                 .or_sooner(chart_interval(controller, sources))
                 .or_sooner(cleaned));
         }
@@ -282,13 +284,10 @@ async fn render(
         cache.held.forget_failure();
     }
     from.follow(context.key, spec);
+    // An attempt of a sync is one to have its sources, too.
+    let asks = draft.refresh.is_some() || (cache.failed.is_some() && operation::is_due(draft));
     let found = from
-        .resolve(
-            spec,
-            sources,
-            draft.refresh.is_some(),
-            &mut draft.conditions,
-        )
+        .resolve(spec, sources, asks, &mut draft.conditions)
         .await?;
     draft.tracked = found.iter().map(|found| found.revision.clone()).collect();
     let wanted = from
@@ -453,14 +452,6 @@ async fn sync_or_retry(
     let app_state = sync(context, draft, cache, app_state, planned).await?;
     let requeue = operation::requeue(context, draft);
     Ok((app_state, requeue))
-}
-
-/// Answers a request to sync when it cannot even be compared.
-fn fail_requested_operation(draft: &mut StatusDraft<'_>, error: &ReconcileError) {
-    if let Some(operation) = &draft.app.operation {
-        let request = Request::asked_for(operation, &draft.app.spec);
-        draft.operation = Some(request.refused(&error.reason(), Timestamp::now()));
-    }
 }
 
 /// Charts are not announced by anyone: ranges are looked up again at the poll interval.

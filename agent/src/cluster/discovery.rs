@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
+use gitops_core::attempts::Ask;
+use gitops_core::backoff;
 use gitops_core::live::discovery::{ServedKind, ServedKinds};
 use gitops_core::manifest::object::{GroupVersionKind, Scope};
 use gitops_transport::chain;
@@ -13,12 +15,16 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::discovery::{ApiCapabilities, verbs};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, discovery};
+use kube::{Api, Client, ResourceExt, discovery};
 use parking_lot::RwLock;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
+use crate::patience::patiently;
+use crate::seen::Seen;
 use crate::watch_backoff::CappedBackoff;
 
+/// Longest pause before kinds that could not be read are asked for again.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// A definition is established a moment after it is stored, in several steps.
 const SETTLING_DELAY: Duration = Duration::from_millis(200);
 
@@ -47,10 +53,10 @@ impl Discovery {
 
     /// Asks again.
     pub(crate) async fn refresh(&self) -> kube::Result<()> {
-        let found = discovery::Discovery::new(self.client.clone())
-            .run_aggregated()
-            .await?;
-        let version = self.client.apiserver_version().await?.git_version;
+        let ask = || discovery::Discovery::new(self.client.clone()).run_aggregated();
+        let found = patiently(Ask::Read, ask).await?;
+        let version = patiently(Ask::Read, || self.client.apiserver_version()).await?;
+        let version = version.git_version;
         let groups = found.groups();
         let versions = groups.flat_map(|group| group.versions().map(move |name| (group, name)));
         let served = versions.flat_map(|(group, name)| group.versioned_resources(name));
@@ -66,22 +72,42 @@ impl Discovery {
         let mut events = watcher(api, watcher::Config::default())
             .backoff(CappedBackoff::default())
             .boxed();
+        let mut seen = Seen::default();
+        // When to ask, and how often that failed.
+        let mut due: Option<(Instant, u32)> = None;
         loop {
-            match events.try_next().await {
-                Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))) => {
-                    while let Ok(Some(_)) = timeout(SETTLING_DELAY, events.next()).await {}
-                    let before = self.kinds();
-                    match self.refresh().await {
-                        Ok(()) => on_answer(before.api_versions != self.kinds().api_versions),
-                        Err(error) => {
-                            tracing::warn!(error = chain(&error), "kinds could not be read");
-                        }
+            let event = match due {
+                Some((at, _)) => timeout_at(at, events.try_next()).await,
+                None => Ok(events.try_next().await),
+            };
+            match event {
+                Ok(Ok(Some(event))) => {
+                    let read = |definition: &PartialObjectMeta<CustomResourceDefinition>| {
+                        let version = definition.resource_version().unwrap_or_default();
+                        (definition.name_any(), version)
+                    };
+                    if !seen.note(&event, read).is_empty() && due.is_none() {
+                        due = Some((Instant::now() + SETTLING_DELAY, 0));
                     }
                 }
-                Ok(Some(_)) => {}
-                Ok(None) => return,
-                Err(error) => {
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => {
                     tracing::debug!(error = chain(&error), "watch disconnected, reconnecting");
+                }
+                Err(_) => {
+                    let before = self.kinds();
+                    due = match self.refresh().await {
+                        Ok(()) => {
+                            on_answer(before.api_versions != self.kinds().api_versions);
+                            None
+                        }
+                        Err(error) => {
+                            tracing::warn!(error = chain(&error), "kinds could not be read");
+                            let failed = due.map_or(0, |(_, failed)| failed);
+                            let pause = backoff::delay(failed, SETTLING_DELAY, 2, MAX_PAUSE);
+                            Some((Instant::now() + pause, failed.saturating_add(1)))
+                        }
+                    };
                 }
             }
         }

@@ -53,23 +53,20 @@ const LEAVING_PAUSE: Duration = Duration::from_millis(500);
 const LEAVING_MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Asks which kinds a cluster serves; watches begin when an application needs them.
+    /// A cluster that serves these kinds; watches begin when an application needs them.
     ///
     /// `managed_by` is the label's value on the objects of this agent, `concurrency` how many
     /// writes may be under way at the same time. `on_change` is told which instances may have
     /// changed.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub(crate) async fn start(
+    pub(crate) fn new(
         client: Client,
+        discovery: Discovery,
         managed_by: &str,
         concurrency: u16,
         settings: CurrentSettings,
         on_change: OnChange,
         metrics: Arc<Metrics>,
-    ) -> kube::Result<Self> {
-        let discovery = Discovery::start(client.clone()).await?;
+    ) -> Self {
         let index = Arc::new(Index::new(settings.clone()));
         let watches = Watches::new(
             client.clone(),
@@ -87,7 +84,7 @@ impl Cluster {
             metrics.clone(),
         );
         let events = Events::new(client.clone(), metrics);
-        Ok(Self {
+        Self {
             client,
             discovery,
             index,
@@ -95,7 +92,7 @@ impl Cluster {
             writer,
             events,
             on_change,
-        })
+        }
     }
 
     /// Reads an object as it is now and takes note of what was found.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use gitops_api::constants;
+use gitops_core::attempts::Ask;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object;
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind, ObjectKey};
@@ -24,6 +25,7 @@ use tokio::task::AbortHandle;
 use super::discovery::{Discovery, api_resource};
 use super::index::Index;
 use crate::metrics::Metrics;
+use crate::patience::patiently;
 use crate::settings::CurrentSettings;
 use crate::watch_backoff::CappedBackoff;
 
@@ -142,7 +144,7 @@ impl Watches {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &api_resource(served));
         let mut params = ListParams::default().labels(&self.selector).limit(100);
         loop {
-            let page = match api.list_metadata(&params).await {
+            let page = match patiently(Ask::Read, || api.list_metadata(&params)).await {
                 Ok(page) => page,
                 // What the agent may not list it did not apply.
                 Err(kube::Error::Api(error)) if matches!(error.code, 403..=405) => {

@@ -1,15 +1,14 @@
 //! The one place where the agent changes objects of the cluster it delivers to.
 //!
 //! Server-side apply, delete, and the take-over of fields that earlier tools held. Limits how many
-//! writes are under way at the same time, waits when the API server asks for it, and never retries
-//! what a retry cannot mend.
+//! writes are under way at the same time, and is patient with refusals of a moment.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gitops_api::constants;
 use gitops_api::constants::finalizer;
-use gitops_core::backoff;
+use gitops_core::attempts::Ask;
 use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
@@ -25,22 +24,14 @@ use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
     ValidationDirective,
 };
-use kube::{Api, Client, Error};
+use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::discovery::{Discovery, api_resource};
 use crate::finalizers;
 use crate::metrics::Metrics;
-
-/// Attempts of one request while the API server asks to slow down or cannot be reached.
-const MAX_ATTEMPTS: u32 = 5;
-/// First pause between attempts, and by how much each further one is longer, unless the API server
-/// asks for more.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_FACTOR: u32 = 3;
-/// Longest single pause the agent obeys.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+use crate::patience::patiently;
 
 /// Why an object could not be changed or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -218,7 +209,7 @@ impl Writer {
         self.metrics
             .write(if dry_run { "dry-run" } else { "apply" });
         let patch = Patch::Apply(manifest);
-        self.attempt(&key, || api.patch(&key.name, &params, &patch))
+        self.object(Ask::Apply, &key, || api.patch(&key.name, &params, &patch))
             .await
             .map_err(|error| error.about(manifest))
     }
@@ -242,14 +233,27 @@ impl Writer {
             ..DeleteParams::default()
         };
         self.metrics.write("delete");
-        let _permit = self.permits.acquire().await;
-        match api.delete(&key.name, &params).await {
-            Ok(answer) => Ok(match answer.left().map(serde_json::to_value) {
+        let is_another = AtomicBool::new(false);
+        let deleted = self.attempt(Ask::Delete, || async {
+            let deleted = api.delete(&key.name, &params).await;
+            // A conflict may be one of the moment, or the precondition: only the object tells.
+            if matches!(&deleted, Err(Error::Api(status)) if status.code == 409) {
+                let live = api.get_opt(&key.name).await?;
+                let uid = live.map(|live| live.uid().unwrap_or_default());
+                if uid.as_deref() != Some(permit.uid()) {
+                    is_another.store(uid.is_some(), Ordering::Relaxed);
+                    return Ok(None);
+                }
+            }
+            deleted.map(|answer| answer.left())
+        });
+        match deleted.await {
+            Ok(_) if is_another.into_inner() => Ok(Deleted::Another),
+            Ok(left) => Ok(match left.map(serde_json::to_value) {
                 Some(Ok(object)) => Deleted::Leaving(Box::new(object)),
                 _ => Deleted::Gone,
             }),
             Err(Error::Api(status)) if status.code == 404 => Ok(Deleted::Gone),
-            Err(Error::Api(status)) if status.code == 409 => Ok(Deleted::Another),
             Err(error) => Err(explain(&error, key)),
         }
     }
@@ -304,9 +308,11 @@ impl Writer {
         };
         self.metrics.write("take-over");
         let patch = Patch::Merge(&patch);
-        self.attempt(&key, || api.patch(&key.name, &params, &patch))
-            .await
-            .map(drop)
+        self.object(Ask::Conditional, &key, || {
+            api.patch(&key.name, &params, &patch)
+        })
+        .await
+        .map(drop)
     }
 
     /// Takes the finalizer of hooks off the object that is permitted, if it has it; gives the object as
@@ -341,7 +347,9 @@ impl Writer {
         self.metrics.write("finalizer");
         let patch = Patch::Merge(&patch);
         match self
-            .attempt(key, || api.patch(&key.name, &params, &patch))
+            .object(Ask::Conditional, key, || {
+                api.patch(&key.name, &params, &patch)
+            })
             .await
         {
             Err(error) if error.is_not_found() => Ok(None),
@@ -376,7 +384,8 @@ impl Writer {
     ) -> Result<Option<Value>, WriteError> {
         let api = self.api(gvk, &key.namespace).await?;
         self.metrics.write("get");
-        match self.attempt(key, || api.get_with(&key.name, params)).await {
+        let read = self.object(Ask::Read, key, || api.get_with(&key.name, params));
+        match read.await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -386,8 +395,8 @@ impl Writer {
     /// All objects of a kind that has no namespaces.
     pub(crate) async fn list(&self, gvk: &GroupVersionKind) -> Result<Vec<Value>, WriteError> {
         let api = self.api(gvk, "").await?;
-        let _permit = self.permits.acquire().await;
-        let list = api.list(&ListParams::default()).await;
+        let params = ListParams::default();
+        let list = self.attempt(Ask::Read, || api.list(&params)).await;
         let objects = list.map_err(|error| unreachable(&error))?.items.into_iter();
         Ok(objects
             .filter_map(|object| serde_json::to_value(object).ok())
@@ -423,49 +432,31 @@ impl Writer {
         })
     }
 
-    /// Runs a request, again when the API server is busy or away for a moment.
-    async fn attempt<F>(
+    /// Sends a request, again when the API server refuses it for a moment; no permit is held meanwhile.
+    async fn attempt<T, F>(&self, ask: Ask, request: impl Fn() -> F) -> kube::Result<T>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        patiently(ask, || async {
+            let _permit = self.permits.acquire().await;
+            request().await
+        })
+        .await
+    }
+
+    /// The same for what answers with an object.
+    async fn object<F>(
         &self,
+        ask: Ask,
         key: &ObjectKey,
         request: impl Fn() -> F,
     ) -> Result<Value, WriteError>
     where
         F: Future<Output = kube::Result<DynamicObject>>,
     {
-        let mut retries = 0;
-        loop {
-            let result = {
-                let _permit = self.permits.acquire().await;
-                request().await
-            };
-            let error = match result {
-                Ok(object) => {
-                    return serde_json::to_value(object)
-                        .map_err(|error| WriteError::Unreachable(error.to_string()));
-                }
-                Err(error) => error,
-            };
-            let busy = match &error {
-                Error::Api(status) => matches!(status.code, 429 | 503 | 504),
-                Error::Service(_) | Error::HyperError(_) => true,
-                _ => false,
-            };
-            if !busy || retries + 1 == MAX_ATTEMPTS {
-                return Err(explain(&error, key));
-            }
-            let asked = match &error {
-                Error::Api(status) => status.details.as_ref().map(|d| d.retry_after_seconds),
-                _ => None,
-            };
-            let asked = asked
-                .map(|seconds| Duration::from_secs(seconds.into()))
-                .unwrap_or_default();
-            let pause = backoff::delay(retries, FIRST_PAUSE, PAUSE_FACTOR, MAX_PAUSE)
-                .max(asked)
-                .min(MAX_PAUSE);
-            tokio::time::sleep(pause).await;
-            retries += 1;
-        }
+        let object = self.attempt(ask, request).await;
+        let object = object.map_err(|error| explain(&error, key))?;
+        serde_json::to_value(object).map_err(|error| WriteError::Unreachable(error.to_string()))
     }
 }
 

@@ -17,6 +17,7 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use gitops_api::Preview;
 use gitops_api::preview::{KEPT_SECONDS, PreviewPhase, PreviewStatus};
+use gitops_core::attempts::Ask;
 use gitops_core::report::requester::Asker;
 use gitops_core::report::status::seconds;
 use gitops_core::report::turns::{Noticed, Turns};
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::reader::Reader;
 use crate::applications::controller::Controller;
+use crate::patience::patiently;
 use crate::queue::Queue;
 use crate::watch_backoff::CappedBackoff;
 
@@ -197,7 +199,8 @@ impl Previews {
     /// Answers one Preview, unless it was answered meanwhile.
     async fn handle(&self, name: &str) -> anyhow::Result<()> {
         let api = &self.api;
-        let Some(preview) = api.get_opt(name).await.context("reading it")? else {
+        let preview = patiently(Ask::Read, || api.get_opt(name)).await;
+        let Some(preview) = preview.context("reading it")? else {
             return Ok(());
         };
         if preview.metadata.deletion_timestamp.is_some() || time_left(&preview).is_some() {
@@ -262,10 +265,8 @@ fn failed(message: String) -> PreviewStatus {
 
 async fn write(api: &Api<Preview>, name: &str, status: &PreviewStatus) -> kube::Result<()> {
     let patch = json!({ "status": status });
-    let written = api
-        .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await;
-    match written {
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    match patiently(Ask::Apply, || api.patch_status(name, &params, &patch)).await {
         Ok(_) => Ok(()),
         // Whoever asked does not wait any more.
         Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),

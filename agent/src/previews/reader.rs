@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use gitops_api::preview::GROUP;
+use gitops_core::attempts::Ask;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::report::requester::{Asker, POLICY};
 use gitops_transport::chain;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::write::Writer;
+use crate::patience::patiently;
 
 /// Asks for one asker; remembers the answers.
 pub(super) struct Reader {
@@ -116,7 +118,9 @@ impl Reader {
             ..SubjectAccessReview::default()
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = api.create(&PostParams::default(), &review).await;
+        // A question: it may be asked twice.
+        let params = PostParams::default();
+        let answer = patiently(Ask::Apply, || api.create(&params, &review)).await;
         let answer = answer.map_err(|error| {
             format!(
                 "the API server does not say what you may read, so nothing is shown: {}; the agent \
@@ -134,7 +138,10 @@ impl Reader {
 pub(super) async fn policy(client: &Client) -> (Option<Value>, Option<Value>) {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-    let (policy, binding) = tokio::join!(policies.get_opt(POLICY), bindings.get_opt(POLICY));
+    let (policy, binding) = tokio::join!(
+        patiently(Ask::Read, || policies.get_opt(POLICY)),
+        patiently(Ask::Read, || bindings.get_opt(POLICY)),
+    );
     (found(policy), found(binding))
 }
 

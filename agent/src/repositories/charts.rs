@@ -165,8 +165,6 @@ impl Known {
 pub(crate) fn kind(error: &ChartError) -> FailureKind {
     match error {
         error if error.is_temporary() => FailureKind::Transient,
-        // A full disk is made room on without anybody telling the agent.
-        ChartError::Cache { .. } => FailureKind::Transient,
         ChartError::InvalidRepository { .. }
         | ChartError::InvalidChartName { .. }
         | ChartError::InvalidRange { .. }
@@ -217,7 +215,7 @@ mod tests {
     #[test]
     fn what_failed_waits_for_its_time_and_holds_up_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let charts = Charts::new(ChartFetcher::new(FetcherConfig::new(folder.path())).unwrap());
+        let charts = Charts::new(ChartFetcher::new(FetcherConfig::new(folder.path())));
         let interval = Some(Duration::from_secs(30));
         charts.known.note(&query("9"), Some(&missing()), at(100));
         assert_eq!(

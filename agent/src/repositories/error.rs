@@ -58,6 +58,11 @@ impl RepositoryError {
         matches!(self, Self::Git(error) if matches!(**error, GitError::TooLarge { .. }))
     }
 
+    /// Whether the cache directory could not be used.
+    pub(super) fn is_of_the_cache(&self) -> bool {
+        matches!(self, Self::Git(error) if matches!(**error, GitError::Storage { .. }))
+    }
+
     /// What could make the next attempt succeed.
     pub(crate) fn kind(&self) -> FailureKind {
         match self {

@@ -323,7 +323,11 @@ impl Repository {
             Some(mirror) => blocking(move || mirror.set_access(access).map(|()| mirror)).await?,
             None => {
                 let directory = self.directory.clone();
-                Arc::new(blocking(move || Mirror::open(&directory, access)).await?)
+                let opened = blocking(move || Mirror::open(&directory, access)).await;
+                if opened.as_ref().is_err_and(RepositoryError::is_of_the_cache) {
+                    self.metrics.cache_fault("unusable");
+                }
+                Arc::new(opened?)
             }
         };
         let mut known = self.known.lock();
@@ -404,6 +408,7 @@ impl Repository {
                 self.metrics.git("fetched");
                 known.costly = None;
                 if report.recreated.is_some() {
+                    self.metrics.cache_fault("damaged");
                     known.note_recreated(Timestamp::now());
                 }
                 Ok(())
@@ -418,6 +423,9 @@ impl Repository {
                 }
                 if error.is_of_size() {
                     self.no_room.notify_one();
+                }
+                if error.is_of_the_cache() {
+                    self.metrics.cache_fault("unusable");
                 }
                 Err(error)
             }

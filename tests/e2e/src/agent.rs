@@ -175,6 +175,12 @@ impl Agent {
         http::request("GET", &format!("http://{}{path}", self.address()))
     }
 
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.address());
+        http::send("GET", &url, "", "").0 == 200
+    }
+
     /// The address the agent logged at its last start.
     fn address(&self) -> SocketAddr {
         let lines = self.log.borrow();

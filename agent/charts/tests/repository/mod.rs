@@ -65,5 +65,4 @@ pub(crate) fn fetcher(directory: &TempDir, max_age: Duration) -> ChartFetcher {
         local_addresses: gitops_transport::LocalAddresses::Allowed,
         ..FetcherConfig::new(directory.path())
     })
-    .unwrap()
 }

@@ -92,6 +92,18 @@ impl RetryPolicy {
         })
     }
 
+    /// The policy of a sync that was asked for and whose sources could not be had for a reason that
+    /// may pass by itself: this one, or that of an automated sync where nothing is said of retries.
+    /// Argo CD ends such a sync at once; the person who asked meant the commit, not the moment.
+    #[must_use]
+    pub fn patient_with_sources(self, is_stated: bool) -> Self {
+        if is_stated {
+            self
+        } else {
+            Self::automated_default()
+        }
+    }
+
     /// Whether another attempt follows after `retries` retries have failed.
     pub fn allows(&self, retries: u32) -> bool {
         self.limit.is_none_or(|limit| retries < limit)

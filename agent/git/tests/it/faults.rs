@@ -115,6 +115,88 @@ fn damaged_packs_are_noticed_and_replaced() {
 }
 
 #[test]
+fn flipped_bytes_anywhere_in_a_pack_cost_one_clone_and_never_a_commit() {
+    const PLACES: usize = 24;
+    let mut recreated = 0;
+    for place in 0..PLACES {
+        let (origin, _) = Origin::with_one_commit();
+        for number in 0..6 {
+            origin.write(
+                "app/a.yaml",
+                format!("a: {number}\nb: {}\n", "x".repeat(99)),
+            );
+            origin.commit("more");
+        }
+        let access = || origin.file_access();
+        origin.open(access()).fetch(&main_branch()).unwrap();
+        for pack in packs(&origin, "pack") {
+            let mut content = fs::read(&pack).unwrap();
+            let at = 12 + place * (content.len() - 12 - 20 - 8) / (PLACES - 1);
+            for byte in &mut content[at..at + 8] {
+                *byte ^= 0xff;
+            }
+            overwrite(&pack, &content);
+        }
+        origin.write("app/a.yaml", "a: new\n");
+        let new = origin.commit("new");
+
+        // A new process, and a push.
+        let mirror = origin.open(access());
+        let report = mirror.fetch(&main_branch());
+        let report = report.unwrap_or_else(|error| panic!("at {place}: {error}"));
+        recreated += usize::from(report.recreated.is_some());
+        for (path, content) in [("app/a.yaml", "a: new\n"), ("app/b.yaml", "b: 1\n")] {
+            let read = || mirror.snapshot(&new).and_then(|files| files.read(path));
+            let read = read().or_else(|error| {
+                assert!(
+                    matches!(error, GitError::Corrupt { .. }),
+                    "at {place}: {error}"
+                );
+                assert!(
+                    !mirror.contains(&new).unwrap(),
+                    "so that the caller fetches"
+                );
+                let report = mirror.fetch(&[Want::Sha(new.clone())]).unwrap();
+                assert!(report.recreated.is_some(), "at {place}");
+                recreated += 1;
+                read()
+            });
+            assert_eq!(read.unwrap(), content.as_bytes(), "at {place}");
+        }
+    }
+    assert!(recreated > PLACES / 2, "most places were read: {recreated}");
+}
+
+#[test]
+fn a_server_that_answers_nonsense_costs_the_mirror_nothing() {
+    let (origin, first) = Origin::with_one_commit();
+    let nonsense = Arc::new(AtomicBool::new(false));
+    let answer = nonsense.clone();
+    let server = HttpServer::deciding(origin.root(), move |_| {
+        if answer.load(Ordering::SeqCst) {
+            Answer::Fixed(200, Vec::new(), "<html>hello</html>".to_owned())
+        } else {
+            Answer::Git
+        }
+    });
+    let access = || RepositoryAccess {
+        url: server.url("repo.git"),
+        ..crate::local::local()
+    };
+    let mirror = origin.open(access());
+    mirror.fetch(&main_branch()).unwrap();
+    origin.write("app/a.yaml", "a: 2\n");
+    let second = origin.commit("second");
+    nonsense.store(true, Ordering::SeqCst);
+    mirror.fetch(&main_branch()).unwrap_err();
+    assert!(mirror.damage().is_none() && mirror.contains(&first).unwrap());
+    nonsense.store(false, Ordering::SeqCst);
+    let report = mirror.fetch(&main_branch()).unwrap();
+    assert_eq!(report.recreated, None);
+    assert!(mirror.contains(&second).unwrap());
+}
+
+#[test]
 fn a_lost_pack_is_noticed_when_something_in_it_is_needed() {
     let (origin, _) = Origin::with_one_commit();
     let mirror = origin.open(origin.file_access());
@@ -214,6 +296,10 @@ fn a_directory_removed_underneath_is_made_again() {
     let mirror = origin.open(origin.file_access());
     mirror.fetch(&main_branch()).unwrap();
     fs::remove_dir_all(generation(&origin)).unwrap();
+    let report = mirror.fetch(&[Want::Sha(first.clone())]).unwrap();
+    assert!(report.recreated.is_some(), "{report:?}");
+    assert!(mirror.contains(&first).unwrap());
+    fs::remove_dir_all(origin.mirror_directory()).unwrap();
     let report = mirror.fetch(&[Want::Sha(first.clone())]).unwrap();
     assert!(report.recreated.is_some(), "{report:?}");
     assert!(mirror.contains(&first).unwrap());

@@ -12,4 +12,5 @@ pub(crate) mod planned;
 pub(crate) mod prerequisites;
 pub(crate) mod request;
 pub(crate) mod results;
+pub(crate) mod unreadable;
 pub(crate) mod window;

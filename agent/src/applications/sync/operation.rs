@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use gitops_api::status::OperationState;
-use gitops_api::{ApplicationSpec, OperationPhase};
+use gitops_api::{ApplicationSource, ApplicationSpec, OperationPhase};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::history::Delivery;
 use gitops_core::report::{heals, history, status};
+use gitops_core::source::FailureKind;
 use gitops_core::sync::retry;
+use gitops_core::sync::retry::RetryPolicy;
 use gitops_core::sync::time_limit::{TimeLeft, time_left};
 use jiff::Timestamp;
 
@@ -97,12 +99,35 @@ fn waiting_for_retry(draft: &StatusDraft<'_>) -> Option<InProgress> {
     })
 }
 
-/// A failed sync that somebody asked for stays under way while it has attempts left.
-fn with_retry(
+/// Whether an attempt of the operation is due, so that what failed before is asked for again.
+pub(crate) fn is_due(draft: &StatusDraft<'_>) -> bool {
+    let waits = matches!(waiting_for_retry(draft), Some(InProgress::Waits(_)));
+    draft.app.operation.is_some() && !waits
+}
+
+/// The state of a sync whose sources cannot be had; it is tried again while it has attempts left.
+pub(super) fn without_sources(
     spec: &ApplicationSpec,
     request: &Request,
-    mut state: OperationState,
+    error: &ReconcileError,
 ) -> OperationState {
+    let state = request.refused(&error.reason(), Timestamp::now());
+    let mut policy = requested_retry(&state.operation, spec);
+    if error.kind() == FailureKind::Transient {
+        let stated = spec.sync_policy.as_ref();
+        let stated = stated.is_some_and(|policy| policy.retry.is_some());
+        policy = policy.patient_with_sources(stated || state.operation.retry.is_some());
+    }
+    retried(&policy, request, state)
+}
+
+/// A failed sync that somebody asked for stays under way while it has attempts left.
+fn with_retry(spec: &ApplicationSpec, request: &Request, state: OperationState) -> OperationState {
+    let policy = requested_retry(&state.operation, spec);
+    retried(&policy, request, state)
+}
+
+fn retried(policy: &RetryPolicy, request: &Request, mut state: OperationState) -> OperationState {
     let failed = state.phase.is_completed() && !state.phase.is_successful();
     let ended = matches!(
         reason::of_operation(&state),
@@ -111,7 +136,6 @@ fn with_retry(
     if !failed || request.is_automated() || ended {
         return state;
     }
-    let policy = requested_retry(&state.operation, spec);
     if !policy.allows(request.retry) {
         return state;
     }
@@ -188,15 +212,26 @@ pub(crate) async fn sync(
             return Ok(app_state);
         }
         Err(error) => {
-            let request = &planned.request;
-            let refused = request.refused(&error.reason(), Timestamp::now());
-            draft.operation = Some(with_retry(&context.app.spec, request, refused));
+            let spec = &context.app.spec;
+            draft.operation = Some(without_sources(spec, &planned.request, &error));
             return Ok(app_state);
         }
     };
+    Box::pin(carry_out(context, draft, cache, app_state, &planned, &head)).await
+}
+
+/// The same of what the sync is about. `head` is the digest of what the tracked revision renders to.
+pub(super) async fn carry_out(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    app_state: AppState,
+    planned: &PlannedSync,
+    head: &str,
+) -> anyhow::Result<AppState> {
     let request = &planned.request;
     let advanced = Box::pin(execute::advance(
-        context, draft, cache, app_state, &planned, &head,
+        context, draft, cache, app_state, planned, head,
     ))
     .await?;
     let SyncProgress {
@@ -293,13 +328,22 @@ async fn other_state(
     if request.pinned() == app_state.wanted.revisions {
         return Ok(None);
     }
+    state_of(context, draft, cache, &sources).await.map(Some)
+}
+
+/// What is true of the sources that a request names.
+pub(super) async fn state_of(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    cache: &mut AppCache,
+    sources: &[ApplicationSource],
+) -> Result<AppState, ReconcileError> {
     let from = &context.controller.sources;
     let found = from
-        .resolve(&context.app.spec, &sources, true, &mut draft.conditions)
+        .resolve(&context.app.spec, sources, true, &mut draft.conditions)
         .await?;
     let wanted = from
         .render_app(&context.target(), found, &mut cache.operating, false)
         .await?;
-    let other = comparison::compare(context, draft, wanted).await?;
-    Ok(Some(other))
+    comparison::compare(context, draft, wanted).await
 }

@@ -26,6 +26,7 @@ mod every_command;
 mod examples;
 mod explain;
 mod fault_proxy;
+mod faults;
 mod first_sync;
 mod handing_over;
 mod harness;
