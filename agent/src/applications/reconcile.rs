@@ -20,7 +20,7 @@ use kube::ResourceExt;
 use crate::app_key::AppKey;
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
-use crate::applications::compare::{admission, comparison};
+use crate::applications::compare::{admission, comparison, kept};
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::delete::delete;
@@ -132,6 +132,7 @@ async fn run(
     cache.failed = None;
     let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
     let admission = admission::note(&context, draft, &app_state, cache);
+    kept::note(&context, draft, &app_state);
     report(controller, draft, cache, Some(&app_state)).await?;
     Ok(requeue
         .or_sooner(chart_interval(controller, sources))

@@ -10,6 +10,7 @@ use std::time::Duration;
 use gitops_api::constants;
 use gitops_api::constants::finalizer;
 use gitops_core::backoff;
+use gitops_core::compare::exclusive::Cause;
 use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
@@ -59,6 +60,8 @@ pub(crate) enum WriteError {
         kind: Code,
         /// All it says is that fields cannot be changed any more.
         immutable: bool,
+        /// The fields it names, as the API server does; never shown.
+        causes: Vec<Cause>,
     },
     /// There is no permit for it.
     #[error(transparent)]
@@ -81,7 +84,7 @@ impl WriteError {
     }
 
     /// The same without values of the manifest that are hidden: whoever refuses it may quote them.
-    fn about(mut self, manifest: &Value) -> Self {
+    pub(super) fn about(mut self, manifest: &Value) -> Self {
         if let Self::Refused { message, .. } = &mut self {
             *message = Mask::default().message(message, manifest);
         }
@@ -91,6 +94,20 @@ impl WriteError {
     /// Whether the object is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether fields that exclude each other may be the reason: the object is invalid as a whole,
+    /// and not because it cannot be changed.
+    fn may_exclude(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: 422,
+                immutable: false,
+                causes,
+                ..
+            } if !causes.is_empty()
+        )
     }
 
     /// Whether only deleting the object and creating it again could help.
@@ -161,7 +178,13 @@ impl Writer {
         validates: bool,
     ) -> Result<Value, WriteError> {
         covers(permit, gvk, manifest)?;
-        self.known_fields(gvk, manifest, validates, false).await
+        match self.known_fields(gvk, manifest, validates, false).await {
+            Err(refusal) if refusal.may_exclude() => {
+                self.apply_alone(permit, gvk, manifest, validates, refusal)
+                    .await
+            }
+            answer => answer,
+        }
     }
 
     /// What the object would be after an apply; nothing is stored.
@@ -173,10 +196,19 @@ impl Writer {
         validates: bool,
     ) -> Result<Value, WriteError> {
         covers(permit, gvk, manifest)?;
-        self.known_fields(gvk, manifest, validates, true).await
+        match self.known_fields(gvk, manifest, validates, true).await {
+            Err(refusal) if refusal.may_exclude() => {
+                self.dry_run_alone(gvk, manifest, refusal).await
+            }
+            answer => answer,
+        }
     }
 
-    async fn known_fields(
+    pub(super) fn count_dry_run(&self) {
+        self.metrics.write("dry-run");
+    }
+
+    pub(super) async fn known_fields(
         &self,
         gvk: &GroupVersionKind,
         manifest: &Value,
@@ -283,7 +315,7 @@ impl Writer {
     }
 
     /// Writes the list of who holds which field.
-    async fn hold(
+    pub(super) async fn hold(
         &self,
         permit: &WritePermit,
         gvk: &GroupVersionKind,
@@ -409,7 +441,7 @@ impl Writer {
             .ok_or_else(|| WriteError::UnknownKind(gvk.clone()))
     }
 
-    async fn api(
+    pub(super) async fn api(
         &self,
         gvk: &GroupVersionKind,
         namespace: &str,
@@ -423,7 +455,7 @@ impl Writer {
     }
 
     /// Runs a request, again when the API server is busy or away for a moment.
-    async fn attempt<F>(
+    pub(super) async fn attempt<F>(
         &self,
         key: &ObjectKey,
         request: impl Fn() -> F,
@@ -502,6 +534,16 @@ fn unreachable(error: &Error) -> WriteError {
     WriteError::Unreachable(mask::mask_text::<&str>(&chain(error), &[]))
 }
 
+/// The causes of a refusal, with the fields they name.
+fn causes_of(details: &Option<kube::core::response::StatusDetails>) -> Vec<Cause> {
+    let causes = details.iter().flat_map(|details| &details.causes);
+    let causes = causes.map(|cause| Cause {
+        field: cause.field.clone(),
+        message: cause.message.clone(),
+    });
+    causes.collect()
+}
+
 /// An API server's refusal in words that say what to do.
 fn explain(error: &Error, key: &ObjectKey) -> WriteError {
     let Error::Api(status) = error else {
@@ -539,5 +581,6 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
         kind: refusal.kind(),
         message: refusal.text(key) + grant,
         immutable,
+        causes: causes_of(&status.details),
     }
 }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
-use crate::live::{health, injected, ownership};
+use crate::live::{ended, given_up, health, injected, ownership};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::{ObjectOptions, Removal};
+use crate::manifest::order::Order;
 use crate::manifest::tracking::TrackingId;
 use crate::manifest::{hook, object, tracking};
 
@@ -63,6 +64,16 @@ pub struct LiveObject {
     pub wave: i64,
     /// A controller keeps entries in one of its maps that an apply has to send along.
     pub injected: bool,
+    /// It has done its work and may be taken away any time.
+    pub ended: bool,
+    /// The class of a claim that is not bound: it may wait for the first Pod that uses it. Nothing, too,
+    /// once it is known that the class does not wait.
+    pub awaits_consumer: Option<Box<str>>,
+    /// The order of its lists, as far as it counts.
+    pub order: Order,
+    /// Another manager holds fields that the agent holds, too, or the agent holds the number of
+    /// replicas: what Git gives up of it does not go by an apply alone.
+    pub shares: bool,
 }
 
 impl LiveObject {
@@ -129,6 +140,10 @@ impl LiveObject {
             operation: object::annotation(object, constants::annotation::OPERATION).map(Into::into),
             wave: object::wave(object),
             injected: injected::has_entries(object),
+            ended: ended::has_ended(object),
+            awaits_consumer: ended::unbound_class(object).map(Into::into),
+            order: Order::of(object),
+            shares: given_up::may_be(object, constants::FIELD_MANAGER),
             key,
         })
     }
