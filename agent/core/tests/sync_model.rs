@@ -1,12 +1,13 @@
-//! The sync state machine against a simulated cluster that fails, forgets and interferes: whatever
-//! happens, order is kept, no hook runs twice, nothing foreign is deleted, and it comes to an end.
+//! The sync state machine against a simulated cluster that fails, forgets, interferes and is read
+//! late, and whose status writes get lost: whatever happens, order is kept, no hook runs twice or is
+//! taken for gone, nothing foreign is deleted, and it comes to an end at which nothing is held.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use std::collections::{BTreeMap, HashMap};
 
-use gitops_api::HookType;
-use gitops_api::status::ResourceResult;
+use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
+use gitops_api::{HookType, OperationPhase};
 use gitops_core::compare::comparison::{Comparison, State};
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::{Context, DesiredSet, Manifest, Scope, prepare};
@@ -17,7 +18,8 @@ use gitops_core::manifest::phase::Phase;
 use gitops_core::reason::Reason;
 use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::plan::{Plan, Policy, plan};
-use gitops_core::sync::{Next, Outcome, Record, Situation, next, observe};
+use gitops_core::sync::{Next, Outcome, Record, Situation, cleanup, next, observe};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 /// Steps of all simulations together.
@@ -48,6 +50,8 @@ struct Object {
 /// Objects of a cluster, and what an agent did to them.
 struct Cluster {
     objects: BTreeMap<ObjectKey, Object>,
+    /// The same as the agent knows it: what others do is told late, its own writes are answered.
+    seen: BTreeMap<ObjectKey, Object>,
     uids: u64,
     /// How often each hook was created in this run.
     hooks_run: BTreeMap<(Phase, ObjectKey), usize>,
@@ -123,6 +127,26 @@ impl Cluster {
             digest: digest.into(),
         };
         self.objects.insert(key.clone(), object);
+        self.told(key);
+    }
+
+    /// The agent learns what became of an object.
+    fn told(&mut self, key: &ObjectKey) {
+        match self.objects.get(key) {
+            Some(object) => self.seen.insert(key.clone(), object.clone()),
+            None => self.seen.remove(key),
+        };
+    }
+
+    /// Watches tell of some of what happened, or of all of it.
+    fn watches(&mut self, dice: &mut Dice, kindly: bool) {
+        let keys = self.objects.keys().chain(self.seen.keys());
+        let keys: Vec<ObjectKey> = keys.cloned().collect();
+        for key in keys {
+            if kindly || !dice.one_in(3) {
+                self.told(&key);
+            }
+        }
     }
 
     /// Something happens that the agent did not do.
@@ -136,7 +160,9 @@ impl Cluster {
             return;
         };
         if object.live.deleting {
-            self.objects.remove(key);
+            if !object.live.held {
+                self.objects.remove(key);
+            }
             return;
         }
         let fate = dice.roll(if kindly { 4 } else { 12 });
@@ -146,6 +172,7 @@ impl Cluster {
             // Somebody edits it.
             5 if !object.live.hook => "edited".clone_into(&mut object.digest),
             // Somebody deletes it.
+            6 if object.live.held => object.live.deleting = true,
             6 if !object.live.hook => {
                 self.objects.remove(key);
             }
@@ -215,12 +242,14 @@ struct World {
     options: AppOptions,
     /// What reached the API server; what did not is lost with the agent.
     stored: Vec<ResourceResult>,
+    /// How often the status of an end did not reach it.
+    lost: usize,
 }
 
 impl World {
     fn comparison(&self) -> Comparison {
         let wanted = self.desired.objects.values().map(|object| {
-            let state = match self.cluster.objects.get(&object.key) {
+            let state = match self.cluster.seen.get(&object.key) {
                 None => State::Missing,
                 Some(live) if live.digest == object.digest => State::Synced,
                 Some(_) => State::Changed,
@@ -229,7 +258,7 @@ impl World {
         });
         let extra = self
             .cluster
-            .objects
+            .seen
             .iter()
             .filter(|(key, object)| !object.live.hook && !self.desired.objects.contains_key(*key))
             .filter(|(key, _)| key.name.starts_with("extra"))
@@ -259,11 +288,12 @@ impl World {
     /// What an agent does between being woken and falling asleep, or being killed.
     fn pass(&mut self, dice: &mut Dice, kindly: bool) -> Option<Ended> {
         let mut record = Record::of(&self.stored);
+        self.cluster.watches(dice, kindly);
         loop {
             let comparison = self.comparison();
             let live: HashMap<ObjectKey, LiveObject> = self
                 .cluster
-                .objects
+                .seen
                 .iter()
                 .map(|(key, object)| (key.clone(), object.live.clone()))
                 .collect();
@@ -315,21 +345,74 @@ impl World {
                     self.stored = record.results();
                     return None;
                 }
-                Next::Ended { failure, cleanup } => {
+                Next::Ended { failure } => {
                     if failure.is_none() && !desired.objects.is_empty() {
                         all_delivered(&comparison, &record);
                     }
-                    for action in &cleanup {
-                        assert!(matches!(
-                            action.verb,
-                            Verb::DeleteHook { .. } | Verb::ReleaseHook
-                        ));
-                        self.perform(action, dice, true);
+                    for result in record.results() {
+                        let taken_for_gone = result.message.contains("it is gone");
+                        assert!(!taken_for_gone || result.hook_type.is_none(), "{result:?}");
                     }
+                    // The status does not reach the API server: killed, cut off or refused.
+                    if !kindly && dice.one_in(3) {
+                        self.lost += 1;
+                        return None;
+                    }
+                    self.stored = record.results();
                     return Some(Ended(failure));
                 }
             }
         }
+    }
+
+    /// The operation as the status tells of it once it has ended.
+    fn operation(&self, succeeded: bool) -> OperationState {
+        OperationState {
+            phase: if succeeded {
+                OperationPhase::Succeeded
+            } else {
+                OperationPhase::Failed
+            },
+            started_at: Some(Time(self.run.started)),
+            sync_result: Some(SyncOperationResult {
+                revision: self.run.revision.clone(),
+                resources: self.stored.clone(),
+                ..SyncOperationResult::default()
+            }),
+            ..OperationState::default()
+        }
+    }
+
+    /// What passes after the end do, whatever of it is refused or interrupted, until nothing is left
+    /// to do.
+    fn clean_up(&mut self, dice: &mut Dice, operation: &OperationState) {
+        for turn in 0..50 {
+            let kindly = turn > 10;
+            self.cluster.watches(dice, kindly);
+            let live: Vec<LiveObject> = self
+                .cluster
+                .seen
+                .values()
+                .filter(|object| object.live.hook)
+                .map(|object| object.live.clone())
+                .collect();
+            let actions = cleanup(&live, Some(operation));
+            if actions.is_empty() && kindly {
+                return;
+            }
+            for action in &actions {
+                assert!(matches!(
+                    action.verb,
+                    Verb::DeleteHook { .. } | Verb::ReleaseHook
+                ));
+                if !kindly && dice.one_in(4) {
+                    break;
+                }
+                self.perform(action, dice, kindly);
+            }
+            self.cluster.live_on(dice, kindly);
+        }
+        panic!("the clean-up never ends");
     }
 
     fn perform(&mut self, action: &Action, dice: &mut Dice, kindly: bool) -> Option<Outcome> {
@@ -339,20 +422,22 @@ impl World {
         match &action.verb {
             Verb::Apply => {
                 let digest = self.desired.objects[&action.key].digest.clone();
+                let seen = self.cluster.seen.get(&action.key);
+                assert!(
+                    !self.options.force || !seen.is_some_and(|seen| seen.live.deleting),
+                    "{} is applied to while it is on its way out",
+                    action.key
+                );
                 if let Some(object) = self.cluster.objects.get_mut(&action.key)
                     && self.options.force
                 {
-                    assert!(
-                        !object.live.deleting,
-                        "{} is applied to while it is on its way out",
-                        action.key
-                    );
                     if object.digest == "immutable" {
                         if dice.one_in(2) {
                             object.live.deleting = true;
                         } else {
                             self.cluster.objects.remove(&action.key);
                         }
+                        self.cluster.told(&action.key);
                         return Some(Outcome::Pruned);
                     }
                 }
@@ -368,6 +453,7 @@ impl World {
                     action.key
                 );
                 object.live.deleting = true;
+                self.cluster.told(&action.key);
                 Some(Outcome::Pruned)
             }
             Verb::RunHook => {
@@ -375,15 +461,31 @@ impl World {
                 *self.cluster.hooks_run.entry(created).or_default() += 1;
                 self.cluster
                     .put(&action.key, "hook", Some(self.run.id_in(action.phase)));
+                let mut hooks = self.desired.hooks.iter();
+                let hook = hooks.find(|hook| hook.key == action.key)?;
+                let object = self.cluster.objects.get_mut(&action.key)?;
+                object.live.held = true;
+                object.live.deletion = hook.deletion;
+                self.cluster.told(&action.key);
                 Some(Outcome::Running(String::new()))
             }
             Verb::DeleteHook { uid } => {
                 let object = self.cluster.objects.get_mut(&action.key)?;
                 assert_eq!(object.live.uid, *uid);
+                object.live.held = false;
                 object.live.deleting = true;
+                self.cluster.told(&action.key);
                 None
             }
-            Verb::ReleaseHook => None,
+            Verb::ReleaseHook => {
+                let object = self.cluster.objects.get_mut(&action.key)?;
+                object.live.held = false;
+                if object.live.deleting {
+                    self.cluster.objects.remove(&action.key);
+                }
+                self.cluster.told(&action.key);
+                None
+            }
         }
     }
 
@@ -418,12 +520,12 @@ impl World {
         // Everything is never pruned.
         if action.phase == Phase::PostSync && !self.desired.objects.is_empty() {
             let leaving = |key: &&ObjectKey| key.name.starts_with("extra");
-            let left = self.cluster.objects.keys().find(leaving);
+            let left = self.cluster.seen.keys().find(leaving);
             assert_eq!(left, None, "{} before what is pruned is gone", action.key);
         }
         for object in self.desired.objects.values() {
             if (1, object.wave) < own {
-                let live = self.cluster.objects.get(&object.key);
+                let live = self.cluster.seen.get(&object.key);
                 let fine = live.is_some_and(|live| is(&live.live, "Healthy"));
                 assert!(fine, "{} before {}", action.key, object.key);
             }
@@ -442,7 +544,8 @@ impl World {
 
 #[test]
 fn whatever_happens_order_is_kept_and_an_end_is_reached() {
-    let (mut steps, mut succeeded, mut failed, mut seed) = (0, 0, 0, 1_u64);
+    let (mut steps, mut succeeded, mut failed, mut lost) = (0, 0, 0, 0);
+    let mut seed = 1_u64;
     while steps < STEPS {
         seed += 1;
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
@@ -450,6 +553,7 @@ fn whatever_happens_order_is_kept_and_an_end_is_reached() {
             desired: desired(&mut dice),
             cluster: Cluster {
                 objects: BTreeMap::new(),
+                seen: BTreeMap::new(),
                 uids: 0,
                 hooks_run: BTreeMap::new(),
             },
@@ -462,6 +566,7 @@ fn whatever_happens_order_is_kept_and_an_end_is_reached() {
                 ..AppOptions::default()
             },
             stored: Vec::new(),
+            lost: 0,
         };
         for key in world.desired.objects.keys() {
             if dice.one_in(3) {
@@ -498,9 +603,18 @@ fn whatever_happens_order_is_kept_and_an_end_is_reached() {
         } else {
             succeeded += 1;
         }
+        lost += world.lost;
+        let operation = world.operation(failure.is_none());
+        world.clean_up(&mut dice, &operation);
+        for (key, object) in &world.cluster.objects {
+            assert!(!object.live.held, "seed {seed}: {key} is held for nothing");
+        }
         for ((phase, key), count) in &world.cluster.hooks_run {
             assert_eq!(*count, 1, "seed {seed}: {key} ran {count} times in {phase}");
         }
     }
-    assert!(succeeded > 1000 && failed > 1000, "{succeeded} {failed}");
+    assert!(
+        succeeded > 1000 && failed > 1000 && lost > 1000,
+        "{succeeded} {failed} {lost}"
+    );
 }

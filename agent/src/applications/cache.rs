@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::app_key::AppKey;
+use crate::applications::report::reporter::HandledRequests;
 use crate::applications::sources::rendered::RenderCache;
 
 /// Bytes of manifests that are kept of all applications together. They are kept so that a commit which
@@ -88,6 +89,21 @@ pub(crate) struct AppCache {
     pub(crate) max_status: Option<usize>,
     /// The Application as the last write left it.
     pub(crate) written: Option<Arc<Application>>,
+    /// Of the Application that went with the last finalizer, its `metadata.uid`.
+    pub(crate) gone: Option<String>,
+    /// What an operation did and the API server was not told yet.
+    pub(crate) unsaved: Option<Unsaved>,
+    /// Passes in a row that could not clean up hooks.
+    pub(crate) cleanups: u32,
+}
+
+/// A report that could not be written. It is written before anything else is done: what is on record
+/// is what the next step depends on.
+pub(crate) struct Unsaved {
+    /// The Application it was made from.
+    pub(crate) app: Application,
+    pub(crate) status: ApplicationStatus,
+    pub(crate) handled: HandledRequests,
 }
 
 impl AppCache {
@@ -105,13 +121,22 @@ impl AppCache {
         }
     }
 
-    /// The status of an Application as it is now.
-    pub(crate) fn status<'a>(&'a self, read: &'a Application) -> Cow<'a, ApplicationStatus> {
-        let newest: &Application = match &self.written {
+    /// The same of a reference.
+    pub(crate) fn latest<'a>(&'a self, read: &'a Application) -> &'a Application {
+        match &self.written {
             Some(written) if version(read) < version(written) => written,
             _ => read,
-        };
-        match &newest.status {
+        }
+    }
+
+    /// Whether an Application that a watch still shows is known to be gone.
+    pub(crate) fn is_gone(&self, read: &Application) -> bool {
+        self.gone.is_some() && self.gone == read.metadata.uid
+    }
+
+    /// The status of an Application as it is now.
+    pub(crate) fn status<'a>(&'a self, read: &'a Application) -> Cow<'a, ApplicationStatus> {
+        match &self.latest(read).status {
             Some(status) => Cow::Borrowed(status),
             None => Cow::Owned(ApplicationStatus::default()),
         }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, ApplicationSource};
+use gitops_core::backoff;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::hook::Hook;
+use gitops_core::project::Gate;
 use gitops_core::reason::Reason;
 use gitops_core::report::status::{Condition, Report};
 use gitops_core::report::{size, status};
 use gitops_core::source::FailedAttempts;
-use gitops_core::sync::autosync::Decision;
+use gitops_core::sync::autosync::{Decision, Idle};
 use gitops_core::sync::{autosync, deletion};
 use gitops_transport::chain;
 use jiff::Timestamp;
@@ -19,7 +21,7 @@ use kube::ResourceExt;
 
 use crate::app_key::AppKey;
 use crate::applications::app_state::AppState;
-use crate::applications::cache::AppCache;
+use crate::applications::cache::{AppCache, Unsaved};
 use crate::applications::compare::{admission, comparison, kept};
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
@@ -29,7 +31,7 @@ use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::policy::{automated, automated_retry};
-use crate::applications::report::reporter::{HandledRequests, StatusTooLarge};
+use crate::applications::report::reporter::{HandledRequests, StatusTooLarge, Superseded};
 use crate::applications::report::{commits, notes};
 use crate::applications::requeue::Requeue;
 use crate::applications::sources::hold;
@@ -39,21 +41,29 @@ use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
-use crate::applications::sync::{operation, window};
+use crate::applications::sync::{hooks, operation, window};
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_DELAY: Duration = Duration::from_secs(5);
 /// The same for one that cannot be stored however small it is made.
 const TOO_LARGE_DELAY: Duration = Duration::from_mins(10);
+/// First and longest pause before hooks that could not be cleaned up are tried again.
+const FIRST_CLEANUP_PAUSE: Duration = Duration::from_secs(1);
+const MAX_CLEANUP_PAUSE: Duration = Duration::from_mins(1);
 
 /// Reconciles; returns when to do so again, if time alone may change the answer.
 pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Requeue {
     let cache = controller.caches.of(&key);
     let mut cache = cache.lock().await;
     let Some(app) = controller.configuration.application(&key) else {
-        forget(&controller, &key);
-        return Requeue::AwaitChange;
+        return forget(&controller, &key, &mut cache).await;
     };
+    if cache.is_gone(&app) {
+        return Requeue::AwaitChange;
+    }
+    if let Err(requeue) = Box::pin(save(&controller, &key, &mut cache)).await {
+        return requeue;
+    }
     let app = cache.newest(app);
     if app.metadata.deletion_timestamp.is_some() {
         return Box::pin(delete(&controller, &key, &app, &mut cache)).await;
@@ -69,22 +79,57 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
     controller.caches.note_kept(&key, &cache);
     match done {
         Ok(requeue) => requeue,
+        Err(error) => not_written(&key, &error),
+    }
+}
+
+/// When to look again after a status could not be written.
+fn not_written(key: &AppKey, error: &anyhow::Error) -> Requeue {
+    if error.downcast_ref::<Superseded>().is_some() {
+        tracing::info!(application = %key, error = format!("{error:#}"), "looking again");
+        return Requeue::NOW;
+    }
+    tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
+    // It will be no smaller in a moment.
+    let is_final = error.downcast_ref::<StatusTooLarge>().is_some();
+    Requeue::After(if is_final {
+        TOO_LARGE_DELAY
+    } else {
+        WRITE_DELAY
+    })
+}
+
+/// Writes what an operation did and the API server could not be told then. Until that is on record
+/// nothing else is done: an agent that is started now would know nothing of it.
+async fn save(controller: &Controller, key: &AppKey, cache: &mut AppCache) -> Result<(), Requeue> {
+    let Some(unsaved) = cache.unsaved.take() else {
+        return Ok(());
+    };
+    let (reporter, status) = (&controller.reporter, unsaved.status.clone());
+    let written = reporter
+        .write(&unsaved.app, cache, status, unsaved.handled)
+        .await;
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) if is_final(&error) => {
+            tracing::warn!(application = %key, error = format!("{error:#}"), "report is dropped");
+            Ok(())
+        }
         Err(error) => {
-            tracing::warn!(application = %key, error = format!("{error:#}"), "status could not be written");
-            // It will be no smaller in a moment.
-            let is_final = error.downcast_ref::<StatusTooLarge>().is_some();
-            Requeue::After(if is_final {
-                TOO_LARGE_DELAY
-            } else {
-                WRITE_DELAY
-            })
+            cache.unsaved = Some(unsaved);
+            Err(not_written(key, &error))
         }
     }
 }
 
+/// Whether another attempt to write the same status would be answered the same way.
+fn is_final(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Superseded>().is_some() || error.downcast_ref::<StatusTooLarge>().is_some()
+}
+
 /// Forgets an application that is gone. Its objects stay; whoever else wants them may have them
-/// now.
-fn forget(controller: &Controller, key: &AppKey) {
+/// now, and the agent holds none of its hooks any longer.
+async fn forget(controller: &Controller, key: &AppKey, cache: &mut AppCache) -> Requeue {
     let instance = controller.configuration.instance(key);
     for cluster in controller.clusters.all() {
         controller.requeue(cluster.index.other_claimants(&instance));
@@ -92,7 +137,40 @@ fn forget(controller: &Controller, key: &AppKey) {
     }
     controller.sources.forget(key);
     handover::forget(controller, key);
+    for cluster in controller.clusters.all() {
+        if !hooks::release_all(cluster, &instance).await {
+            return Requeue::After(cleanup_pause(cache));
+        }
+    }
     controller.caches.forget(key);
+    Requeue::AwaitChange
+}
+
+/// Cleans up after syncs that have ended, by what is on record of them; returns when to try again.
+async fn clean_up(
+    controller: &Controller,
+    key: &AppKey,
+    app: &Application,
+    gate: Option<&Gate>,
+    cache: &mut AppCache,
+) -> Requeue {
+    let Ok(cluster) = controller.clusters.of(&app.spec.destination) else {
+        return Requeue::AwaitChange;
+    };
+    let instance = controller.configuration.instance(key);
+    let operation = cache.status(app).operation_state.clone();
+    if hooks::clean_up(&cluster, &instance, gate, operation.as_ref()).await {
+        cache.cleanups = 0;
+        return Requeue::AwaitChange;
+    }
+    Requeue::After(cleanup_pause(cache))
+}
+
+/// When hooks that could not be cleaned up are tried again.
+fn cleanup_pause(cache: &mut AppCache) -> Duration {
+    let pause = backoff::delay(cache.cleanups, FIRST_CLEANUP_PAUSE, 2, MAX_CLEANUP_PAUSE);
+    cache.cleanups = cache.cleanups.saturating_add(1);
+    pause
 }
 
 async fn run(
@@ -126,7 +204,10 @@ async fn run(
             let kind = error.kind();
             let pause = FailedAttempts::note(&mut cache.failed, kind, interval, Timestamp::now());
             report(controller, draft, cache, None).await?;
-            return Ok(Requeue::After(pause).or_sooner(chart_interval(controller, sources)));
+            let cleaned = clean_up(controller, key, app, None, cache).await;
+            return Ok(Requeue::After(pause)
+                .or_sooner(chart_interval(controller, sources))
+                .or_sooner(cleaned));
         }
     };
     cache.failed = None;
@@ -134,7 +215,11 @@ async fn run(
     let admission = admission::note(&context, draft, &app_state, cache);
     kept::note(&context, draft, &app_state);
     report(controller, draft, cache, Some(&app_state)).await?;
+    // Only now: what became of them is on record.
+    let gate = context.gate(&app_state.wanted.repositories).ok();
+    let cleaned = clean_up(controller, key, app, gate.as_ref(), cache).await;
     Ok(requeue
+        .or_sooner(cleaned)
         .or_sooner(chart_interval(controller, sources))
         .or_sooner(hold::time_left(&draft.hold).into())
         .or_sooner(if draft.fetching {
@@ -171,7 +256,7 @@ async fn look(
 ) -> Result<AppState, ReconcileError> {
     draft.asks_admission = admission::is_due(draft.refresh.is_some(), cache);
     let wanted = render(context, draft, cache, sources).await?;
-    keep_finalizers(context, &wanted.desired.hooks).await;
+    keep_finalizers(context, cache, &wanted.desired.hooks).await;
     let app_state = comparison::compare(context, draft, wanted).await?;
     let denied = permission::refusal(&app_state.denied);
     draft
@@ -225,13 +310,14 @@ async fn render(
 }
 
 /// Gives an application the finalizers its hooks need, before it delivers anything.
-async fn keep_finalizers(context: &ReconcileContext<'_>, hooks: &[Hook]) {
+async fn keep_finalizers(context: &ReconcileContext<'_>, cache: &mut AppCache, hooks: &[Hook]) {
     let app = context.app;
     let Some(wanted) = deletion::finalizers(app.finalizers(), hooks) else {
         return;
     };
     let wanted = wanted.iter().map(AsRef::as_ref);
-    let written = context.controller.reporter.set_finalizers(app, wanted);
+    let reporter = &context.controller.reporter;
+    let written = reporter.set_finalizers(app, cache, wanted);
     if let Err(error) = written.await {
         // Somebody changed it meanwhile: the next event brings the newer one.
         tracing::debug!(error = chain(&error), "finalizers could not be set");
@@ -298,6 +384,9 @@ async fn act(
     );
     match decision {
         Decision::Nothing(idle) => {
+            if idle == Idle::Synced {
+                operation::record_unreported(context, draft, &app_state).await;
+            }
             notes::note_idle(draft, idle, &app_state);
             Ok((app_state, Requeue::AwaitChange))
         }
@@ -444,10 +533,20 @@ async fn report(
             max_bytes,
             now: Timestamp::now(),
         });
-        let written = controller.reporter.write(app, cache, status, handled).await;
+        let reporter = &controller.reporter;
+        let written = reporter.write(app, cache, status.clone(), handled).await;
         let is_too_large = |error: &anyhow::Error| error.downcast_ref::<StatusTooLarge>().is_some();
         match (&written, size::smaller(max_bytes)) {
             (Err(error), Some(less)) if is_too_large(error) => cache.max_status = Some(less),
+            (Err(error), _) if draft.operation.is_some() && !is_final(error) => {
+                let app = app.clone();
+                cache.unsaved = Some(Unsaved {
+                    app,
+                    status,
+                    handled,
+                });
+                return written;
+            }
             _ => return written,
         }
     }

@@ -279,6 +279,18 @@ impl Index {
         self.read(|inner| self.tracked_in(inner, instance))
     }
 
+    /// The objects of the agent's own hooks among them, of whatever run.
+    pub(crate) fn hooks_of(&self, instance: &str) -> Vec<LiveObject> {
+        self.read(|inner| {
+            let tracked = inner.tracked.get(instance).into_iter().flatten();
+            let records = tracked.filter_map(|key| inner.objects.get(key));
+            records
+                .filter(|record| record.operation.is_some())
+                .cloned()
+                .collect()
+        })
+    }
+
     fn tracked_in(&self, inner: &Inner, instance: &str) -> BTreeSet<ObjectKey> {
         let settings = self.settings.get();
         let tracked = inner.tracked.get(instance).into_iter().flatten();
@@ -434,6 +446,7 @@ impl Inner {
                     || a.generation != b.generation
                     || a.health != b.health
                     || a.deleting != b.deleting
+                    || a.held != b.held
                     || a.tracking != b.tracking
                     || a.desired_digest != b.desired_digest
                     || a.keep != b.keep

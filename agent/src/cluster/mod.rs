@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use gitops_api::constants;
 use gitops_core::backoff;
+use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
-use gitops_core::project::DeletePermit;
+use gitops_core::project::{DeletePermit, ReleasePermit};
 use kube::Client;
 use kube::api::PropagationPolicy;
 use parking_lot::Mutex;
@@ -190,6 +191,25 @@ impl Cluster {
                     self.index.observe(&object);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the agent's own finalizer off the object of a hook, and takes note of what it is then.
+    ///
+    /// # Errors
+    /// When the API server refuses or cannot be reached.
+    pub(crate) async fn release_hook(
+        &self,
+        permit: &ReleasePermit,
+        live: &LiveObject,
+    ) -> Result<(), WriteError> {
+        if let Some(object) = self.writer.release_hook(permit, &live.gvk()).await? {
+            // It may have gone with the finalizer, and a watch may have said so already.
+            self.index.observe_leaving(&object);
+        } else {
+            self.index.remove(permit.key());
+            self.index.note_absent(permit.key());
         }
         Ok(())
     }

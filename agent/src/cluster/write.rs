@@ -341,16 +341,17 @@ impl Writer {
             .map(drop)
     }
 
-    /// Takes the finalizer of hooks off the object that is permitted, if it is there and has it.
+    /// Takes the finalizer of hooks off the object that is permitted, if it has it; gives the object as
+    /// it is then, `None` when there is none.
     pub(crate) async fn release_hook(
         &self,
         permit: &ReleasePermit,
         gvk: &GroupVersionKind,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Option<Value>, WriteError> {
         let (key, finalizer) = (permit.key(), finalizer::HOOK);
         is_of_kind(gvk, key)?;
         let Some(live) = self.get(gvk, key).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let held: Vec<&str> = live["metadata"]["finalizers"]
             .as_array()
@@ -359,7 +360,7 @@ impl Writer {
             .filter_map(Value::as_str)
             .collect();
         if !held.contains(&finalizer) {
-            return Ok(());
+            return Ok(Some(live));
         }
         let kept = held.into_iter().filter(|held| *held != finalizer);
         let version = live["metadata"]["resourceVersion"].as_str();
@@ -375,8 +376,8 @@ impl Writer {
             .attempt(key, || api.patch(&key.name, &params, &patch))
             .await
         {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(drop),
+            Err(error) if error.is_not_found() => Ok(None),
+            other => other.map(Some),
         }
     }
 

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::agent::{Agent, Launch};
 use crate::control_plane::{ControlPlane, typed};
+use crate::fault_proxy::FaultProxy;
 use crate::person::Person;
 use crate::repository::Repo;
 use crate::{must, wait};
@@ -28,6 +29,7 @@ pub struct World {
     /// Namespace applications deliver to; exists.
     pub target: String,
     agent: Mutex<Agent>,
+    proxy: Option<FaultProxy>,
     folder: TempDir,
 }
 
@@ -45,13 +47,30 @@ impl World {
         Self::without_project(plane, namespace).await
     }
 
+    /// A world whose agent reaches the API server through [`Self::proxy`]; nothing else does.
+    pub async fn behind_proxy(name: &str) -> Self {
+        let plane = ControlPlane::shared().await;
+        let namespace = unique(name);
+        plane.namespace(&namespace).await;
+        plane.apply(&default_project(&namespace)).await;
+        Self::start(plane, namespace, true).await
+    }
+
     /// A world in an existing namespace, with nothing in it.
     pub async fn without_project(plane: ControlPlane, namespace: String) -> Self {
+        Self::start(plane, namespace, false).await
+    }
+
+    async fn start(plane: ControlPlane, namespace: String, proxied: bool) -> Self {
         let target = format!("{namespace}-apps");
         plane.namespace(&target).await;
         let folder = must(TempDir::with_prefix("gitops-e2e-"), "make a folder");
+        let direct = plane.agent_kubeconfig(&namespace, folder.path()).await;
+        let proxy = proxied.then(|| FaultProxy::start(&direct));
         let agent = Agent::start(Launch {
-            kubeconfig: plane.agent_kubeconfig(&namespace, folder.path()).await,
+            kubeconfig: proxy
+                .as_ref()
+                .map_or(direct, |proxy| proxy.kubeconfig(folder.path())),
             cache: folder.path().join("cache"),
             poll_interval: "1s".into(),
             log_level: "info,gitops_agent=debug".into(),
@@ -63,6 +82,7 @@ impl World {
             namespace,
             target,
             agent: Mutex::new(agent),
+            proxy,
             folder,
         }
     }
@@ -70,6 +90,17 @@ impl World {
     /// The agent.
     pub fn agent(&self) -> MutexGuard<'_, Agent> {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the agent reaches the API server through.
+    ///
+    /// # Panics
+    /// In a world that was not made by [`Self::behind_proxy`].
+    pub fn proxy(&self) -> &FaultProxy {
+        match &self.proxy {
+            Some(proxy) => proxy,
+            None => panic!("the agent of this test goes through no proxy"),
+        }
     }
 
     /// The end of the agent's log.

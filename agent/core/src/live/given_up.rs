@@ -53,14 +53,16 @@ pub struct Kept {
     pub manager: String,
 }
 
-/// Whether what Git gives up of an object may not go by an apply alone: somebody else holds a field
-/// that `manager` holds, too, or it holds the number of replicas.
-pub fn may_be(object: &Value, manager: &str) -> bool {
-    let Some(own) = ownership::applied_fields(object, manager) else {
-        return false;
-    };
-    replicas(own).is_some()
-        || others(object, manager).any(|entry| common(entry.fields, own).is_some())
+/// Whether somebody else holds a field that `manager` holds, too: what Git gives up of it does not go by
+/// an apply alone.
+pub fn is_shared(object: &Value, manager: &str) -> bool {
+    ownership::applied_fields(object, manager)
+        .is_some_and(|own| others(object, manager).any(|entry| common(entry.fields, own).is_some()))
+}
+
+/// Whether `manager` holds the number of replicas, which an apply without it would reset.
+pub fn holds_replicas(object: &Value, manager: &str) -> bool {
+    ownership::applied_fields(object, manager).is_some_and(|own| replicas(own).is_some())
 }
 
 /// Decides about the fields that `manager` holds of a live object and `manifest` does not set.

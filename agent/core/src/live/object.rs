@@ -60,6 +60,10 @@ pub struct LiveObject {
     pub hook: bool,
     /// The run of an operation that created it, when it is a hook.
     pub operation: Option<String>,
+    /// When it is deleted, if it is a hook.
+    pub deletion: hook::Deletion,
+    /// The agent's finalizer keeps it until its result was read.
+    pub held: bool,
     /// Its wave, which prunes go through in reverse.
     pub wave: i64,
     /// A controller keeps entries in one of its maps that an apply has to send along.
@@ -71,9 +75,10 @@ pub struct LiveObject {
     pub awaits_consumer: Option<Box<str>>,
     /// The order of its lists, as far as it counts.
     pub order: Order,
-    /// Another manager holds fields that the agent holds, too, or the agent holds the number of
-    /// replicas: what Git gives up of it does not go by an apply alone.
+    /// Another manager holds fields that the agent holds, too.
     pub shares: bool,
+    /// The agent holds the number of replicas.
+    pub holds_replicas: bool,
 }
 
 impl LiveObject {
@@ -99,7 +104,9 @@ impl LiveObject {
                 .unwrap_or_default()
         };
         let options = ObjectOptions::of(object);
-        let is_hook = hook::marks(object).is_some();
+        let marks = hook::marks(object);
+        let is_hook = marks.is_some();
+        let finalizers = metadata.get("finalizers").and_then(Value::as_array);
         let tracking =
             tracking::owner(object).filter(|_| metadata.get("ownerReferences").is_none());
         let labelled = metadata["labels"][constants::label::INSTANCE].as_str();
@@ -138,12 +145,16 @@ impl LiveObject {
                 == Some("true"),
             hook: is_hook,
             operation: object::annotation(object, constants::annotation::OPERATION).map(Into::into),
+            deletion: marks.map_or_else(Default::default, |marks| marks.deletion),
+            held: finalizers
+                .is_some_and(|set| set.iter().any(|name| name == constants::finalizer::HOOK)),
             wave: object::wave(object),
             injected: injected::has_entries(object),
             ended: ended::has_ended(object),
             awaits_consumer: ended::unbound_class(object).map(Into::into),
             order: Order::of(object),
-            shares: given_up::may_be(object, constants::FIELD_MANAGER),
+            shares: given_up::is_shared(object, constants::FIELD_MANAGER),
+            holds_replicas: given_up::holds_replicas(object, constants::FIELD_MANAGER),
             key,
         })
     }

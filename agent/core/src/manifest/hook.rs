@@ -139,6 +139,13 @@ impl Run {
         }
     }
 
+    /// Whether a value of that annotation is of this run, in whichever phase of a sync.
+    pub fn is_of_sync(&self, id: &str) -> bool {
+        let phases = Phase::WITH_HOOKS.into_iter();
+        let mut of_sync = phases.filter(|phase| phase.is_of_sync());
+        of_sync.any(|phase| self.is_of_sync_in(id, phase))
+    }
+
     /// Whether a value of that annotation is of this phase of a sync; also as agents before wrote it.
     pub fn is_of_sync_in(&self, id: &str, phase: Phase) -> bool {
         id == self.id_in(phase)

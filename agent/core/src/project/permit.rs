@@ -120,10 +120,7 @@ impl Gate {
     /// # Errors
     /// When the object is no hook of the application.
     pub fn release(&self, live: &LiveObject) -> Result<ReleasePermit, NoPermit> {
-        refuse(not_own_hook(live, &self.instance))?;
-        Ok(ReleasePermit {
-            key: live.key.clone(),
-        })
+        ReleasePermit::of(live, &self.instance)
     }
 }
 
@@ -154,6 +151,18 @@ impl DeletePermit {
 }
 
 impl ReleasePermit {
+    /// Permission to let a hook go, whatever became of the application of this instance name and of
+    /// its project: only what the agent itself put there is taken off.
+    ///
+    /// # Errors
+    /// When the object is no hook of the application.
+    pub fn of(live: &LiveObject, instance: &str) -> Result<Self, NoPermit> {
+        refuse(not_own_hook(live, instance))?;
+        Ok(Self {
+            key: live.key.clone(),
+        })
+    }
+
     /// The object.
     pub fn key(&self) -> &ObjectKey {
         &self.key

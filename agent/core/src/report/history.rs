@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::manifest::desired::DesiredSet;
+use crate::manifest::digest::Agreement;
+use crate::manifest::hook::Hook;
 use crate::report::compared::{Compared, seconds, sync_code};
 
 /// Notes on the newest entry of the history how what it delivered fared. Rollback goes back to
@@ -100,6 +102,52 @@ pub fn live_commit(
         .filter(|revision| !revision.is_empty())
 }
 
+/// When what is live was delivered, if no sync of it is on record: the agent ended after the last write
+/// and before the status that tells of it.
+///
+/// Every object has to carry the agent's own mark of exactly these manifests, written since what is on
+/// record. A sync with hooks, and one that prunes, is announced before it begins and goes on instead; one of
+/// single objects is announced as well, and is no deployment.
+pub fn unrecorded_delivery(
+    status: &ApplicationStatus,
+    created: Option<Timestamp>,
+    compared: Compared<'_>,
+) -> Option<Timestamp> {
+    let desired = compared.desired;
+    let runs_hooks = |hook: &Hook| hook.sync_phases().next().is_some();
+    if sync_code(compared.comparison) != SyncStatusCode::Synced
+        || desired.hooks.iter().any(runs_hooks)
+    {
+        return None;
+    }
+    let of_these = |recorded: &str| desired.is_recorded_as(recorded);
+    if let Some(state) = &status.operation_state {
+        let digest = state.sync_result.as_ref()?.extra.get(DESIRED_DIGEST);
+        let tried = digest.and_then(Value::as_str).is_some_and(of_these);
+        let sync = state.operation.sync.as_ref();
+        let complete = sync.is_none_or(|sync| sync.resources.is_empty() && !sync.dry_run);
+        if !state.phase.is_completed() || tried && (state.phase.is_successful() || !complete) {
+            return None;
+        }
+    }
+    let last = status.history.last();
+    if last.is_some_and(|entry| of_these(&entry.desired_digest)) {
+        return None;
+    }
+    let mut newest = None;
+    for object in desired.objects.values() {
+        let live = compared.live.get(&object.key)?;
+        let mark = live.desired_digest.as_deref()?;
+        if object.agreement(mark) != Agreement::Same {
+            return None;
+        }
+        newest = newest.max(live.applied_at);
+    }
+    let last = last.and_then(|entry| entry.deployed_at.as_ref());
+    let since = last.map(|time| time.0).max(created);
+    newest.filter(|newest| since.is_none_or(|since| *newest >= since))
+}
+
 /// A sync that ended well, for the history.
 #[derive(Clone, Debug)]
 pub struct Delivery<'a> {
@@ -161,10 +209,16 @@ pub fn record_history(
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
-    use gitops_api::SyncPolicy;
+    use gitops_api::operation::SyncOperationResource;
+    use gitops_api::status::OperationState;
+    use gitops_api::{OperationPhase, SyncPolicy};
+    use serde_json::json;
 
     use super::*;
     use crate::compare::comparison::{Comparison, State};
+    use crate::live::object::LiveObject;
+    use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+    use crate::manifest::object::{ObjectKey, Origin};
     use crate::report::size;
     use crate::report::status::{Report, build};
 
@@ -205,7 +259,7 @@ mod tests {
 
     /// The status after a comparison whose only object is in this state.
     fn next(previous: &ApplicationStatus, state: Option<State>, second: i64) -> ApplicationStatus {
-        let key = crate::manifest::object::ObjectKey {
+        let key = ObjectKey {
             group: String::new(),
             kind: "ConfigMap".into(),
             namespace: "n".into(),
@@ -261,10 +315,167 @@ mod tests {
         assert_eq!(next(&other, None, 9).history[0].healthy_at, None);
     }
 
+    /// A set of one ConfigMap with this value, and its live object as the agent applied it at a time.
+    fn delivered(value: &str, second: i64) -> (DesiredSet, HashMap<ObjectKey, LiveObject>) {
+        let manifest = Manifest {
+            value: json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "c", "namespace": "n"}, "data": {"x": value}}),
+            origin: Origin::default(),
+        };
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        let desired = prepare(vec![manifest], context, |_| Some(Scope::Namespaced)).unwrap();
+        let object = desired.objects.values().next().unwrap();
+        let mut live = LiveObject::observe(&object.manifest(), false).unwrap();
+        live.applied_at = Some(at(second));
+        assert!(live.desired_digest.is_some(), "the mark is in the manifest");
+        (desired.clone(), [(object.key.clone(), live)].into())
+    }
+
+    /// What an agent finds that was killed, or after one was: which of it was a deployment that
+    /// nobody recorded.
+    #[test]
+    fn a_delivery_that_could_not_be_reported_is_found_by_its_marks() {
+        use OperationPhase::{Failed, Running, Succeeded};
+        let (old, _) = delivered("old", 0);
+        let (desired, live) = delivered("new", 20);
+        let synced: Comparison = [(live.keys().next().unwrap().clone(), State::Synced)].into();
+        let changed: Comparison = [(live.keys().next().unwrap().clone(), State::Changed)].into();
+        let recorded = |digest: &DesiredSet, second| {
+            let mut status = ApplicationStatus::default();
+            let revisions = ["r".to_owned()];
+            let delivery = Delivery {
+                digest: digest.digest().to_owned(),
+                ..delivery(&revisions, second)
+            };
+            record_history(&mut status, &ApplicationSpec::default(), delivery);
+            status
+        };
+        let operation = |phase, digest: &DesiredSet, partial: bool| {
+            let mut state = OperationState {
+                phase,
+                ..OperationState::default()
+            };
+            let result = state.sync_result.get_or_insert_default();
+            let digest = Value::from(digest.digest());
+            result.extra.insert(DESIRED_DIGEST.into(), digest);
+            if partial {
+                let sync = state.operation.sync.get_or_insert_default();
+                sync.resources.push(SyncOperationResource::default());
+            }
+            state
+        };
+        let with = |mut status: ApplicationStatus, state| {
+            status.operation_state = Some(state);
+            status
+        };
+        let none = ApplicationStatus::default();
+        let mut unmarked = live.clone();
+        for live in unmarked.values_mut() {
+            live.desired_digest = None;
+        }
+        let mut others = live.clone();
+        for live in others.values_mut() {
+            live.desired_digest = old.objects.values().next().map(|o| o.digest.clone());
+        }
+        let table = [
+            ("killed in the first sync", &none, &synced, &live, true),
+            (
+                "killed in the second",
+                &recorded(&old, 10),
+                &synced,
+                &live,
+                true,
+            ),
+            (
+                "it is on record",
+                &recorded(&desired, 10),
+                &synced,
+                &live,
+                false,
+            ),
+            (
+                "it is not done",
+                &recorded(&old, 10),
+                &changed,
+                &live,
+                false,
+            ),
+            (
+                "applied before what is on record",
+                &recorded(&old, 30),
+                &synced,
+                &live,
+                false,
+            ),
+            (
+                "somebody else applied the same",
+                &recorded(&old, 10),
+                &synced,
+                &unmarked,
+                false,
+            ),
+            (
+                "the mark is of other manifests",
+                &recorded(&old, 10),
+                &synced,
+                &others,
+                false,
+            ),
+            (
+                "the first attempt failed, the second was not reported",
+                &with(recorded(&old, 10), operation(Failed, &desired, false)),
+                &synced,
+                &live,
+                true,
+            ),
+            (
+                "a sync of single objects did it",
+                &with(recorded(&old, 10), operation(Succeeded, &desired, true)),
+                &synced,
+                &live,
+                false,
+            ),
+            (
+                "a sync is under way",
+                &with(recorded(&old, 10), operation(Running, &desired, false)),
+                &synced,
+                &live,
+                false,
+            ),
+            (
+                "the operation on record is of the manifests before",
+                &with(recorded(&old, 10), operation(Succeeded, &old, false)),
+                &synced,
+                &live,
+                true,
+            ),
+        ];
+        for (what, status, comparison, live, expected) in table {
+            let compared = Compared {
+                desired: &desired,
+                ignored: &HashMap::new(),
+                comparison,
+                live,
+                revisions: &[],
+                source_types: &[],
+            };
+            let found = unrecorded_delivery(status, Some(at(1)), compared);
+            assert_eq!(found.is_some(), expected, "{what}");
+            assert_eq!(found, expected.then(|| at(20)), "{what}");
+            let later = unrecorded_delivery(status, Some(at(21)), compared);
+            assert_eq!(later, None, "{what}: by an Application of the name before");
+        }
+    }
+
     #[test]
     fn what_is_live_is_what_was_synced_last_until_all_is_synced_again() {
         let comparison = |state: State| -> Comparison {
-            let key = crate::manifest::object::ObjectKey {
+            let key = ObjectKey {
                 group: String::new(),
                 kind: "ConfigMap".into(),
                 namespace: "n".into(),

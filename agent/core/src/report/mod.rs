@@ -1,6 +1,7 @@
 //! What is told: the status of an Application, its history, heals, refusals and previews.
 
 pub mod compared;
+pub mod conflict;
 pub mod facts;
 pub mod heals;
 pub mod history;

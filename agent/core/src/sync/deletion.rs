@@ -434,15 +434,17 @@ fn objects(situation: &Situation<'_>, propagation: Propagation) -> Option<Next> 
     let ((Reverse(wave), _), group) = groups.pop_first()?;
     let actions: Vec<Action> = group
         .iter()
-        .filter(|live| !live.deleting)
-        .map(|live| {
+        .filter_map(|live| {
             let uid = live.uid.clone();
-            let verb = if live.hook {
-                Verb::DeleteHook { uid }
-            } else {
-                Verb::Delete { uid, propagation }
+            let verb = match live.deleting {
+                false if live.hook => Verb::DeleteHook { uid },
+                false => Verb::Delete { uid, propagation },
+                // It would be waited for as long as the agent itself keeps it.
+                true if live.held => Verb::ReleaseHook,
+                true => return None,
             };
-            action(Phase::Delete, &live.key, verb, "its Application is deleted")
+            let reason = "its Application is deleted";
+            Some(action(Phase::Delete, &live.key, verb, reason))
         })
         .collect();
     Some(if actions.is_empty() {

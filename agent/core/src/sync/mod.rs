@@ -9,6 +9,7 @@ pub mod action;
 pub mod approval;
 pub mod autosync;
 pub mod budget;
+mod cleanup;
 pub mod deletion;
 mod endless;
 pub mod guests;
@@ -37,6 +38,7 @@ use crate::sync::plan::{Plan, Skip};
 use slot::SyncSlot;
 use tasks::{Task, TaskState};
 
+pub use cleanup::{cleanup, held};
 pub use record::{Outcome, Record};
 
 pub use endless::waiting_hooks;
@@ -78,10 +80,9 @@ pub enum Next {
     },
     /// The end.
     Ended {
-        /// Why it failed, when it did.
+        /// Why it failed, when it did. Its hooks are cleaned up once that is on record
+        /// ([`cleanup`]).
         failure: Option<Reason>,
-        /// What is done with the hooks of this run.
-        cleanup: Vec<Action>,
     },
 }
 
@@ -190,10 +191,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
         }),
         None => failure,
     };
-    Next::Ended {
-        cleanup: cleanup(situation, failure.is_none()),
-        failure,
-    }
+    Next::Ended { failure }
 }
 
 /// What is still open beside an object that was refused: the wave is tried to its end, as in Argo
@@ -324,39 +322,6 @@ fn blocker(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> 
             more,
         }
     }))
-}
-
-/// What happens to the hooks of this run at its end.
-fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
-    hooks(situation)
-        .filter_map(|(phase, key, hook)| {
-            let live = situation
-                .live_hooks
-                .get(&key)
-                .filter(|live| is_of_this_run(live, situation.run, phase))?;
-            let outcome = situation.record.get(phase, &key)?;
-            let deleted = match outcome {
-                Outcome::Succeeded(_) => {
-                    hook.deletion.on_success && (succeeded || !hook.deletion.on_failure)
-                }
-                Outcome::Failed(_) => hook.deletion.on_failure,
-                _ => false,
-            };
-            let deleted = deleted || (!succeeded && hook.deletion.on_failure);
-            let (verb, reason) = if deleted {
-                let uid = live.uid.clone();
-                (Verb::DeleteHook { uid }, "its delete policy says so")
-            } else {
-                (Verb::ReleaseHook, "its result was read")
-            };
-            Some(Action {
-                phase,
-                key,
-                verb,
-                reason: reason.into(),
-            })
-        })
-        .collect()
 }
 
 /// What is done when the operation is terminated: hooks that still run are deleted.

@@ -106,6 +106,12 @@ impl Plan {
         self.actions.len()
     }
 
+    /// Whether anything is deleted that is no longer in Git.
+    pub fn prunes(&self) -> bool {
+        let mut verbs = self.actions.values().map(|action| &action.verb);
+        verbs.any(|verb| matches!(verb, Verb::Delete { .. }))
+    }
+
     /// What is asked about the prunes that wait for approval.
     pub fn question(&self) -> Option<&PruneQuestion> {
         self.pending.as_ref().map(|pending| &pending.question)

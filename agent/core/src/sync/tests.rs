@@ -105,7 +105,6 @@ fn a_wave_is_tried_to_its_end_when_an_object_is_refused_and_the_next_one_is_not(
     let end = next_after(&desired, &[first, second, ("after", Outcome::Applied)]);
     let Next::Ended {
         failure: Some(failure),
-        ..
     } = end
     else {
         panic!("{end:?}");
@@ -162,7 +161,7 @@ fn order_of(desired: &DesiredSet, extra: Vec<LiveObject>) -> Vec<String> {
         });
         let actions = match next {
             Next::Act(actions) => actions,
-            Next::Ended { failure: None, .. } => return order,
+            Next::Ended { failure: None } => return order,
             next => panic!("{next:?} after {order:?}"),
         };
         for Action { key, verb, .. } in actions {

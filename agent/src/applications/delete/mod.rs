@@ -125,7 +125,7 @@ pub(crate) async fn delete(
                     ))
                     .await;
                 }
-                match deletion.take_off(&finalizers).await {
+                match deletion.take_off(cache, &finalizers).await {
                     Ok(Some(app)) => deletion.app = app,
                     Ok(None) => return Requeue::AwaitChange,
                     // Somebody changed it meanwhile: the next event brings the newer one.
@@ -267,14 +267,18 @@ impl Deletion<'_> {
     }
 
     /// Takes finalizers off; the answer is the Application as it is then, if it is still there.
-    async fn take_off(&self, finalizers: &[&str]) -> kube::Result<Option<Application>> {
+    async fn take_off(
+        &self,
+        cache: &mut AppCache,
+        finalizers: &[&str],
+    ) -> kube::Result<Option<Application>> {
         let left = self.app.finalizers().iter().map(String::as_str);
         let left = left.filter(|set| !finalizers.contains(set));
         let retained =
             self.with_situation(|situation| Names::of(deletion::retained(situation)).to_string());
         tracing::info!(application = %self.key, ?finalizers, retained, "removing finalizers");
         let reporter = &self.controller.reporter;
-        reporter.set_finalizers(&self.app, left).await
+        reporter.set_finalizers(&self.app, cache, left).await
     }
 }
 

@@ -4,7 +4,6 @@
 //! status equal to the one before is not written.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use gitops_api::constants::annotation;
@@ -13,13 +12,14 @@ use gitops_api::{Application, ApplicationStatus, constants};
 use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::object::ObjectKey;
-use gitops_core::report::size;
+use gitops_core::report::conflict::Standing;
 use gitops_core::report::status::merge_patch;
+use gitops_core::report::{compared, conflict, size};
 use gitops_core::source::revision::short;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Error, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -29,6 +29,9 @@ use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::finalizers;
 use crate::metrics::Metrics;
+
+/// So often a status is tried to be written while others change the Application.
+const MAX_CONFLICTS: u32 = 8;
 
 /// What was asked for on an Application and is done: the agent takes it off.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +43,11 @@ pub(crate) struct HandledRequests {
     /// The hold on it has ended.
     pub(crate) hold: bool,
 }
+
+/// Somebody else wrote the status meanwhile: what is to be said is found out anew.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("Application.status was written by another client meanwhile")]
+pub(crate) struct Superseded;
 
 /// The API server does not store a status of this size.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -67,64 +75,78 @@ impl Reporter {
         }
     }
 
-    /// Writes what changed of a status, and takes off the Application what was answered.
+    /// Writes what changed of a status, and takes off the Application what was answered: on the
+    /// condition that the status is the one it was made from, so that nothing that another agent
+    /// recorded is lost.
     ///
     /// # Errors
-    /// [`StatusTooLarge`] when only a smaller one can be stored; whatever else keeps it from being
-    /// written.
+    /// [`StatusTooLarge`] when only a smaller one can be stored, [`Superseded`] when somebody else
+    /// wrote the status; whatever else keeps it from being written.
     pub(crate) async fn write(
         &self,
         app: &Application,
         cache: &mut AppCache,
         status: ApplicationStatus,
-        handled: HandledRequests,
+        mut handled: HandledRequests,
     ) -> anyhow::Result<()> {
-        let before = serde_json::to_value(cache.status(app))?;
-        let mut after = serde_json::to_value(&status)?;
-        let mut patch = json!({});
-        let mut done: Vec<&str> = Vec::new();
-        if handled.refresh {
-            // Whoever asked wants to see that it was done.
-            after["reconciledAt"] =
-                json!(gitops_core::report::status::seconds(jiff::Timestamp::now()));
-            done.extend([annotation::REFRESH, annotation::REFRESH_TIMESTAMP]);
+        let read = Arc::new(cache.latest(app).clone());
+        let mut now = Arc::clone(&read);
+        for _ in 0..MAX_CONFLICTS {
+            let Some(patch) = patch_of(app, &now, &status, handled)? else {
+                return Ok(());
+            };
+            let error = match Box::pin(self.patch(app, &patch)).await {
+                Ok(written) => {
+                    cache.written = Some(written);
+                    return Ok(());
+                }
+                Err(Error::Api(error)) => error,
+                Err(error) => return Err(error).context("writing Application.status"),
+            };
+            if size::is_too_large(error.code, &error.message) {
+                return Err(StatusTooLarge(error.message).into());
+            }
+            match error.code {
+                // The Application was deleted meanwhile: there is nobody to tell.
+                404 => return Ok(()),
+                409 => {}
+                _ => return Err(Error::Api(error)).context("writing Application.status"),
+            }
+            let Some(found) = Box::pin(self.read(app)).await? else {
+                return Ok(());
+            };
+            now = found;
+            match conflict::standing(&read, &status, &now) {
+                Standing::Holds => {}
+                Standing::HoldsUnanswered => handled.operation = false,
+                Standing::Superseded => {
+                    cache.written = Some(now);
+                    return Err(Superseded.into());
+                }
+            }
         }
-        if handled.hold {
-            done.push(annotation::HOLD);
-        }
-        for name in &done {
-            patch["metadata"]["annotations"][*name] = Value::Null;
-        }
-        if handled.operation {
-            patch["operation"] = Value::Null;
-        }
-        match merge_patch(&before, &after) {
-            Some(change) => patch["status"] = change,
-            None if done.is_empty() && !handled.operation => return Ok(()),
-            None => {}
-        }
+        anyhow::bail!(
+            "the Application was changed {MAX_CONFLICTS} times while its status was written"
+        )
+    }
+
+    async fn read(&self, app: &Application) -> anyhow::Result<Option<Arc<Application>>> {
         let api = self.applications_of(app);
+        let found = api.get_opt(&app.name_any()).await;
+        Ok(found.context("reading the Application")?.map(kept))
+    }
+
+    async fn patch(&self, app: &Application, patch: &Value) -> kube::Result<Arc<Application>> {
         let params = PatchParams {
             field_manager: Some(constants::FIELD_MANAGER.into()),
             ..PatchParams::default()
         };
         self.metrics.write("status");
         let _permit = self.permits.acquire().await;
-        let (name, patch) = (app.name_any(), Patch::Merge(&patch));
-        let write = api.patch(&name, &params, &patch);
-        let mut written = match tokio::time::timeout(Duration::from_secs(30), write).await {
-            Ok(Ok(written)) => written,
-            // The Application was deleted meanwhile: there is nobody to tell.
-            Ok(Err(kube::Error::Api(error))) if error.code == 404 => return Ok(()),
-            Ok(Err(kube::Error::Api(error))) if size::is_too_large(error.code, &error.message) => {
-                return Err(StatusTooLarge(error.message).into());
-            }
-            Ok(Err(error)) => return Err(error).context("writing Application.status"),
-            Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
-        };
-        written.metadata.managed_fields = None;
-        cache.written = Some(Arc::new(written));
-        Ok(())
+        let api = self.applications_of(app);
+        api.patch(&app.name_any(), &params, &Patch::Merge(patch))
+            .await
+            .map(kept)
     }
 
     /// Tells the end of an operation, and on each healed object what was taken back.
@@ -210,30 +232,84 @@ impl Reporter {
         self.events.publish(event(), app.object_ref(&()));
     }
 
-    /// Sets the finalizers of an Application, if nobody changed it since it was read. The answer is
-    /// the Application as it is then, `None` when it went with its last finalizer.
+    /// Sets the finalizers of an Application, if nobody changed it since it was read, and takes note
+    /// of it: a watch that is behind must not show one that was taken off. The answer is the
+    /// Application as it is then, `None` when it went with its last finalizer.
     pub(crate) async fn set_finalizers<'a>(
         &self,
         app: &Application,
+        cache: &mut AppCache,
         finalizers: impl IntoIterator<Item = &'a str>,
     ) -> kube::Result<Option<Application>> {
         let patch = finalizers::patch(app.resource_version().as_deref(), finalizers);
         let params = PatchParams::default();
         let api = self.applications_of(app);
-        match api
-            .patch(&app.name_any(), &params, &Patch::Merge(&patch))
-            .await
-        {
-            Ok(app) if app.finalizers().is_empty() => Ok(None),
-            Ok(app) => Ok(Some(app)),
-            Err(kube::Error::Api(error)) if error.code == 404 => Ok(None),
-            Err(error) => Err(error),
+        let patch = Patch::Merge(&patch);
+        let written = match api.patch(&app.name_any(), &params, &patch).await {
+            Ok(written) => written,
+            Err(Error::Api(error)) if error.code == 404 => {
+                cache.gone.clone_from(&app.metadata.uid);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty() {
+            cache.gone = written.metadata.uid;
+            return Ok(None);
         }
+        cache.written = Some(kept(written.clone()));
+        Ok(Some(written))
     }
 
     fn applications_of(&self, app: &Application) -> Api<Application> {
         Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
+}
+
+/// An Application without what only servers need to know.
+fn kept(mut app: Application) -> Arc<Application> {
+    app.metadata.managed_fields = None;
+    Arc::new(app)
+}
+
+/// The patch that makes the Application say this; `None` when it does. It is refused when the
+/// Application is no longer as it is given here.
+fn patch_of(
+    asked: &Application,
+    now: &Application,
+    status: &ApplicationStatus,
+    handled: HandledRequests,
+) -> anyhow::Result<Option<Value>> {
+    let before =
+        serde_json::to_value(now.status.as_ref().unwrap_or(&ApplicationStatus::default()))?;
+    let mut after = serde_json::to_value(status)?;
+    let mut patch = json!({});
+    let mut done: Vec<&str> = Vec::new();
+    if handled.refresh {
+        // Whoever asked wants to see that it was done.
+        after["reconciledAt"] = json!(compared::seconds(jiff::Timestamp::now()));
+        done.extend([annotation::REFRESH, annotation::REFRESH_TIMESTAMP]);
+    }
+    if handled.hold {
+        done.push(annotation::HOLD);
+    }
+    // What was asked for since is not answered yet.
+    done.retain(|name| asked.annotations().get(*name) == now.annotations().get(*name));
+    for name in &done {
+        patch["metadata"]["annotations"][*name] = Value::Null;
+    }
+    if handled.operation {
+        patch["operation"] = Value::Null;
+    }
+    match merge_patch(&before, &after) {
+        Some(change) => patch["status"] = change,
+        None if done.is_empty() && !handled.operation => return Ok(None),
+        None => {}
+    }
+    if let Some(version) = &now.metadata.resource_version {
+        patch["metadata"]["resourceVersion"] = json!(version);
+    }
+    Ok(Some(patch))
 }
 
 fn reference(app_state: &AppState, key: &ObjectKey) -> ObjectReference {

@@ -42,7 +42,7 @@ pub(crate) async fn apply(
     }
     let manifest = desired.manifest();
     let kept = match &record {
-        Some(record) if exists && gives_up(record, desired) => {
+        Some(record) if exists && gives_up(record, desired, &manifest) => {
             writer.give_up(permit, &desired.gvk, &manifest).await?
         }
         _ => Vec::new(),
@@ -76,10 +76,13 @@ pub(crate) async fn apply(
 }
 
 /// Whether Git may give up fields of an object that an apply alone would not take away, or would take
-/// away too early: only where it changed, and only where somebody else holds the same.
-fn gives_up(record: &LiveObject, desired: &DesiredObject) -> bool {
+/// away too early: only where it changed, and only where somebody else holds the same or the number of
+/// replicas is let go.
+fn gives_up(record: &LiveObject, desired: &DesiredObject, manifest: &Value) -> bool {
+    let lets_go = record.holds_replicas && manifest.pointer("/spec/replicas").is_none();
     let recorded = record.desired_digest.as_deref();
-    record.shares && recorded.is_none_or(|recorded| desired.agreement(recorded) != Agreement::Same)
+    (record.shares || lets_go)
+        && recorded.is_none_or(|recorded| desired.agreement(recorded) != Agreement::Same)
 }
 
 /// Applies the manifest with the live values of ignored fields, and with the entries that

@@ -86,8 +86,10 @@ pub(crate) async fn advance(
     let hooks = &app_state.wanted.desired.hooks;
     let runs_hooks =
         request.runs_hooks() && hooks.iter().any(|hook| hook.sync_phases().next().is_some());
-    // A hook must not run twice because the agent ended between its creation and the report.
-    if !request.is_resumed() && (runs_hooks || context.app.operation.is_some()) {
+    // A hook must not run twice because the agent ended between its creation and the report, and what is
+    // pruned leaves no mark by which it would be found to be done.
+    let leaves_no_mark = runs_hooks || plan.prunes();
+    if !request.is_resumed() && (leaves_no_mark || context.app.operation.is_some()) {
         Box::pin(announce(
             context,
             draft,
@@ -283,13 +285,12 @@ impl Execution<'_> {
                         SyncOutcome::Running(reason)
                     });
                 }
-                Next::Ended { failure, cleanup } => {
+                Next::Ended { failure } => {
                     let question =
                         awaits_approval(context, self.request, &self.plan, &self.app_state);
                     if let (None, Some(question)) = (&failure, question) {
                         return Ok(SyncOutcome::Running(question));
                     }
-                    self.perform_all(&cleanup).await;
                     return Ok(match failure {
                         Some(failure) => SyncOutcome::Failed(failure),
                         None => {

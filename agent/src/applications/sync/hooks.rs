@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::future::join_all;
+use gitops_api::status::OperationState;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::phase::Phase;
 use gitops_core::mask;
-use gitops_core::project::{Gate, not_own_hook};
+use gitops_core::project::{Gate, ReleasePermit, not_own_hook};
+use gitops_core::sync;
 use gitops_core::sync::Outcome;
-use gitops_core::sync::action::Action;
+use gitops_core::sync::action::{Action, Verb};
 use kube::api::PropagationPolicy;
 
 use crate::applications::app_state::AppState;
@@ -99,8 +102,61 @@ pub(crate) async fn release(
     (cluster, gate): (&Cluster, &Gate),
     live: &LiveObject,
 ) -> Result<(), WriteError> {
-    let permit = gate.release(live)?;
-    cluster.writer.release_hook(&permit, &live.gvk()).await
+    cluster.release_hook(&gate.release(live)?, live).await
+}
+
+/// Does with the hooks of syncs that have ended what their policies say; whether all of it is done.
+/// Only what the status tells already is done ([`sync::cleanup`]).
+/// Without a gate, because the application cannot be compared or is denied, nothing is deleted; but
+/// nothing is held any longer either.
+pub(crate) async fn clean_up(
+    cluster: &Cluster,
+    instance: &str,
+    gate: Option<&Gate>,
+    operation: Option<&OperationState>,
+) -> bool {
+    let hooks = cluster.index.hooks_of(instance);
+    let actions = sync::cleanup(&hooks, operation);
+    let done = actions.iter().map(|action| async {
+        let live = hooks.iter().find(|live| live.key == action.key);
+        let Some(live) = live else { return true };
+        let done = match (&action.verb, gate) {
+            (Verb::DeleteHook { .. }, Some(gate)) => delete((cluster, gate), live).await,
+            _ if !live.held => return true,
+            _ => let_go(cluster, live, instance).await,
+        };
+        noted(&action.key, done)
+    });
+    join_all(done).await.into_iter().all(|done| done)
+}
+
+/// Lets the hooks of an application go that is gone; whether all of it is done.
+pub(crate) async fn release_all(cluster: &Cluster, instance: &str) -> bool {
+    let hooks = cluster.index.hooks_of(instance);
+    let done = sync::held(&hooks)
+        .into_iter()
+        .map(|live| async move { noted(&live.key, let_go(cluster, live, instance).await) });
+    join_all(done).await.into_iter().all(|done| done)
+}
+
+async fn let_go(cluster: &Cluster, live: &LiveObject, instance: &str) -> Result<(), WriteError> {
+    let permit = ReleasePermit::of(live, instance)?;
+    cluster.release_hook(&permit, live).await
+}
+
+fn noted(key: &ObjectKey, done: Result<(), WriteError>) -> bool {
+    match done {
+        Ok(()) => true,
+        // It will never be allowed; and what is not ours is none of our business.
+        Err(WriteError::NotPermitted(why)) => {
+            tracing::debug!(hook = %key, %why, "hook is not cleaned up");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(hook = %key, %error, "hook could not be cleaned up; trying again");
+            false
+        }
+    }
 }
 
 /// A failure together with the last lines the hook's Pod wrote, masked and shortened.

@@ -25,6 +25,7 @@ use crate::applications::sync::execute;
 use crate::applications::sync::execute::SyncProgress;
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
+use crate::applications::sync::results;
 
 /// A sync that somebody asked for, or that began in an earlier pass.
 pub(crate) enum InProgress {
@@ -224,22 +225,58 @@ pub(crate) async fn sync(
         );
     }
     if phase.is_successful() && request.is_complete() {
-        let finished = Timestamp::now();
-        let delivery = Delivery {
-            revisions: &app_state.wanted.revisions,
-            commit: commits::delivered(&app_state).await,
-            digest: app_state.wanted.desired.digest().to_owned(),
-            started,
-            finished,
-            initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
-        };
-        history::record_history(&mut draft.previous, &context.app.spec, delivery);
+        let times = (started, Timestamp::now());
+        record_delivery(context, draft, &app_state, &operation, times).await;
     }
     draft.operation = Some(operation);
     if phase.is_completed() && !phase.is_successful() {
         notes::note_failed_attempt(draft);
     }
     Ok(app_state)
+}
+
+/// Adds a sync that ended well to the history.
+async fn record_delivery(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    app_state: &AppState,
+    operation: &OperationState,
+    (started, finished): (Timestamp, Timestamp),
+) {
+    let delivery = Delivery {
+        revisions: &app_state.wanted.revisions,
+        commit: commits::delivered(app_state).await,
+        digest: app_state.wanted.desired.digest().to_owned(),
+        started,
+        finished,
+        initiated_by: operation.operation.initiated_by.clone().unwrap_or_default(),
+    };
+    history::record_history(&mut draft.previous, &context.app.spec, delivery);
+}
+
+/// Records a sync that went well and that the agent could not report because it ended, if there was
+/// one: what worked is what a rollback goes back to.
+pub(crate) async fn record_unreported(
+    context: &ReconcileContext<'_>,
+    draft: &mut StatusDraft<'_>,
+    app_state: &AppState,
+) {
+    let created = context.app.metadata.creation_timestamp.as_ref();
+    let created = created.map(|time| time.0);
+    let delivered = history::unrecorded_delivery(&draft.previous, created, app_state.compared());
+    let Some(delivered) = delivered else { return };
+    let request = Request::automated(&context.app.spec, None, 0);
+    let operation = results::found_in_place(context.app, app_state, &request, delivered);
+    tracing::info!(application = %context.key, "recording a sync that could not be reported");
+    record_delivery(
+        context,
+        draft,
+        app_state,
+        &operation,
+        (delivered, delivered),
+    )
+    .await;
+    draft.operation = Some(operation);
 }
 
 /// The state of another revision that a request names; `None` when it is about the one at hand.

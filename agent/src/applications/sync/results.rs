@@ -240,6 +240,34 @@ pub(crate) fn operation_state(
     state
 }
 
+/// The state of an automated sync that ended well and could not be reported then.
+pub(crate) fn found_in_place(
+    app: &Application,
+    app_state: &AppState,
+    request: &Request,
+    delivered: Timestamp,
+) -> OperationState {
+    let mut operation = request.operation.clone();
+    let result = sync_result(app, app_state);
+    if let Some(sync) = &mut operation.sync {
+        sync.revision.clone_from(&result.revision);
+        sync.revisions.clone_from(&result.revisions);
+    }
+    let count = app_state.wanted.desired.objects.len();
+    let plural = if count == 1 { "" } else { "s" };
+    OperationState {
+        operation,
+        phase: OperationPhase::Succeeded,
+        started_at: Some(seconds(delivered)),
+        finished_at: Some(seconds(delivered)),
+        message: format!(
+            "applied {count} object{plural}; found in place after the agent had ended before it could say so"
+        ),
+        sync_result: Some(result),
+        ..OperationState::default()
+    }
+}
+
 /// What a sync delivers, before anything was done.
 pub(crate) fn sync_result(app: &Application, app_state: &AppState) -> SyncOperationResult {
     let spec = &app.spec;

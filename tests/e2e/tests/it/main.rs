@@ -29,6 +29,7 @@ mod every_command;
 mod examples;
 mod exclusive_fields;
 mod explain;
+mod fault_proxy;
 mod first_sync;
 mod given_up;
 mod handing_over;
