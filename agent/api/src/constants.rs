@@ -168,6 +168,8 @@ pub mod condition {
     pub const SYNC_WINDOW_WARNING: &str = "SyncWindowWarning";
     /// Admission makes other values of what Git states.
     pub const OVERRULED_WARNING: &str = "OverruledWarning";
+    /// Git gave up a field that another manager keeps.
+    pub const FIELD_KEPT_WARNING: &str = "FieldKeptWarning";
     /// An object is excluded by configuration.
     pub const EXCLUDED_RESOURCE_WARNING: &str = "ExcludedResourceWarning";
     /// The namespace holds objects of no application.

@@ -246,6 +246,9 @@ api_struct! {
             drift: Vec<FieldDrift>,
             /// Fields that differ from Git and do not count, by `ignoreDifferences` (gitops-agent).
             ignored_fields: Vec<String>,
+            /// Digest of the manifest for which an object that ends by itself did its work; it may
+            /// then be gone (gitops-agent).
+            completed: String,
         }
     }
 }

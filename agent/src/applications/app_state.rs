@@ -7,6 +7,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::project::DeniedObject;
 use gitops_core::report::status::Compared;
+use gitops_core::sync::guests::Guests;
 
 use crate::applications::sources::rendered::RenderedApp;
 
@@ -22,6 +23,8 @@ pub(crate) struct AppState {
     pub(crate) denied: Vec<DeniedObject>,
     /// Fields of objects that differ and are ignored.
     pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
+    /// Namespaces that are to go, with what is in them that is not the application's.
+    pub(crate) guests: Guests,
 }
 
 impl AppState {

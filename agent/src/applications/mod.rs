@@ -13,6 +13,7 @@ pub(crate) mod controller;
 mod delete;
 pub(crate) mod draft;
 pub(crate) mod error;
+mod guests;
 pub(crate) mod handover;
 pub(crate) mod observed_revisions;
 pub(crate) mod permission;

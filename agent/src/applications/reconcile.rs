@@ -22,7 +22,7 @@ use kube::ResourceExt;
 use crate::app_key::AppKey;
 use crate::applications::app_state::AppState;
 use crate::applications::cache::{AppCache, Unsaved};
-use crate::applications::compare::{admission, comparison};
+use crate::applications::compare::{admission, comparison, kept};
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::delete::delete;
@@ -215,6 +215,7 @@ async fn run(
     cache.failed = None;
     let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
     let admission = admission::note(&context, draft, &app_state, cache);
+    kept::note(&context, draft, &app_state);
     report(controller, draft, cache, Some(&app_state)).await?;
     // Only now: what became of them is on record.
     let gate = context.gate(&app_state.wanted.repositories).ok();

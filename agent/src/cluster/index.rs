@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation};
 use gitops_core::live::admission::Admission;
+use gitops_core::live::given_up::Kept;
 use gitops_core::live::health;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
@@ -40,6 +41,8 @@ struct Inner {
     /// How many objects are recorded in each namespace.
     namespaces: HashMap<String, usize>,
     confirmed: HashMap<ObjectKey, Arc<Confirmation>>,
+    /// Objects that did their work and may go by themselves, with the digest of their manifest.
+    ended: HashMap<ObjectKey, Box<str>>,
     /// Objects looked up and not found, which no watch would have shown for lack of a label.
     absent: HashSet<ObjectKey>,
     /// Objects whose kind has another health rule since they were recorded.
@@ -172,6 +175,7 @@ impl Index {
                     if instances.is_empty() {
                         inner.wanted.remove(key);
                         inner.confirmed.remove(key);
+                        inner.ended.remove(key);
                         inner.absent.remove(key);
                     }
                 }
@@ -203,13 +207,37 @@ impl Index {
     }
 
     /// Notes what the API server confirmed about an object.
-    pub(crate) fn confirm(&self, key: &ObjectKey, confirmation: Confirmation) {
+    pub(crate) fn confirm(&self, key: &ObjectKey, mut confirmation: Confirmation) {
         self.write(|inner| {
+            // What an apply of the same manifest left with others stays so.
+            if let Some(known) = inner.confirmed.get(key)
+                && confirmation.kept.is_empty()
+                && known.desired_digest == confirmation.desired_digest
+            {
+                confirmation.kept.clone_from(&known.kept);
+            }
             if let Some(object) = inner.objects.get_mut(key) {
                 object.fields = None;
             }
             inner.confirmed.insert(key.clone(), Arc::new(confirmation));
         });
+    }
+
+    /// Notes that an object that is not there did its work, as an earlier agent saw it.
+    pub(crate) fn note_ended(&self, key: &ObjectKey, digest: &str) {
+        self.write(|inner| {
+            if !inner.objects.contains_key(key) && !inner.ended.contains_key(key) {
+                inner.ended.insert(key.clone(), digest.into());
+            }
+        });
+    }
+
+    /// Fields of an object that Git gave up and another manager keeps.
+    pub(crate) fn kept(&self, key: &ObjectKey) -> Vec<Kept> {
+        self.read(|inner| {
+            let confirmed = inner.confirmed.get(key);
+            confirmed.map_or_else(Vec::new, |confirmed| confirmed.kept.clone())
+        })
     }
 
     /// Notes that an object was looked up and not found.
@@ -293,7 +321,7 @@ impl Index {
         known: &Known<'_>,
     ) -> (Comparison, HashMap<ObjectKey, LiveObject>) {
         // Copied under the lock and judged without it: judging parses manifests.
-        let (tracked, mut live, confirmed, wanted) = self.read(|inner| {
+        let (tracked, mut live, confirmed, wanted, ended) = self.read(|inner| {
             let tracked = self.tracked_in(inner, instance);
             let keys = || desired.objects.keys().chain(&tracked);
             let live: HashMap<ObjectKey, LiveObject> = keys()
@@ -314,7 +342,12 @@ impl Index {
                     Some((live.key.clone(), wants.contains(&live.key)))
                 })
                 .collect();
-            (tracked, live, confirmed, wanted)
+            let ended: HashMap<ObjectKey, Box<str>> = desired
+                .objects
+                .keys()
+                .filter_map(|key| Some((key.clone(), inner.ended.get(key)?.clone())))
+                .collect();
+            (tracked, live, confirmed, wanted, ended)
         });
         let comparison = comparison::compare(
             desired,
@@ -327,6 +360,10 @@ impl Index {
                 wanted.unwrap_or_else(|| (known.may_hold)(other, key))
             },
         );
+        let mut comparison = comparison;
+        comparison::settle_ended(&mut comparison, desired, |key| {
+            ended.get(key).map(AsRef::as_ref)
+        });
         live.retain(|key, _| comparison.contains_key(key));
         (comparison, live)
     }
@@ -429,6 +466,12 @@ impl Inner {
                 .entry(tracking.instance.clone())
                 .or_default()
                 .insert(key.clone());
+        }
+        match &record.desired_digest {
+            Some(digest) if record.ended => {
+                self.ended.insert(key.clone(), digest.as_str().into());
+            }
+            _ => drop(self.ended.remove(&key)),
         }
         self.objects.insert(key, record);
         affected

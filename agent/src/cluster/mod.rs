@@ -2,12 +2,17 @@
 //! live in it, and the ways to read and change it. Knows nothing of Applications.
 
 pub(crate) mod discovery;
+mod exclusive;
+mod guests;
 pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod log_tail;
+mod started;
+pub(crate) mod storage_classes;
 pub(crate) mod watch;
 pub(crate) mod write;
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +24,13 @@ use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::project::{DeletePermit, ReleasePermit};
 use kube::Client;
 use kube::api::PropagationPolicy;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::cluster::discovery::Discovery;
 use crate::cluster::index::Index;
 use crate::cluster::log_tail::LogTail;
+use crate::cluster::storage_classes::StorageClasses;
 use crate::cluster::watch::{OnChange, Watches};
 use crate::cluster::write::{Deleted, WriteError, Writer};
 use crate::events::Events;
@@ -41,8 +48,12 @@ pub(crate) struct Cluster {
     pub(crate) watches: Watches,
     /// The way to change it.
     pub(crate) writer: Writer,
+    /// Its classes of storage.
+    pub(crate) storage_classes: StorageClasses,
     /// Events about its objects.
     pub(crate) events: Events,
+    /// Objects that are looked at until they are gone.
+    followed: Arc<Mutex<HashSet<ObjectKey>>>,
     /// Told which instances may have changed.
     on_change: OnChange,
 }
@@ -90,7 +101,9 @@ impl Cluster {
             index,
             watches,
             writer,
+            storage_classes: StorageClasses::default(),
             events,
+            followed: Arc::default(),
             on_change,
         }
     }
@@ -217,6 +230,45 @@ impl Cluster {
                     Err(error) => tracing::debug!(object = %key, %error, "cannot look up"),
                 }
             }
+        });
+    }
+
+    /// Whether a container of a hook's object ever ran, as far as anybody can know: where it cannot be
+    /// told, it did.
+    pub(crate) async fn has_started(&self, hook: &ObjectKey) -> bool {
+        started::has_started(&self.client, hook).await
+    }
+
+    /// The same for the object of a hook that another client deletes and that nobody marked: the
+    /// application that wants its name is told when it is gone.
+    pub(crate) fn follow_for(&self, gvk: GroupVersionKind, key: ObjectKey, instance: &str) {
+        if !self.followed.lock().insert(key.clone()) {
+            return;
+        }
+        let (writer, index) = (self.writer.clone(), Arc::clone(&self.index));
+        let on_change = Arc::clone(&self.on_change);
+        let followed = Arc::clone(&self.followed);
+        let instance = instance.to_owned();
+        tokio::spawn(async move {
+            let mut attempt = 0;
+            loop {
+                let pause = backoff::delay(attempt, LEAVING_PAUSE, 2, LEAVING_MAX_PAUSE);
+                tokio::time::sleep(pause).await;
+                attempt = attempt.saturating_add(1);
+                match writer.get(&gvk, &key).await {
+                    Ok(Some(object)) => drop(index.observe(&object)),
+                    Ok(None) | Err(WriteError::UnknownKind(_)) => {
+                        index.remove(&key);
+                        break;
+                    }
+                    Err(error) => tracing::debug!(object = %key, %error, "cannot look up"),
+                }
+                if index.get(&key).is_none_or(|live| !live.deleting) {
+                    break;
+                }
+            }
+            followed.lock().remove(&key);
+            on_change(BTreeSet::from([instance]));
         });
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gitops_api::constants;
 use gitops_api::constants::finalizer;
 use gitops_core::attempts::Ask;
+use gitops_core::compare::exclusive::Cause;
 use gitops_core::live::discovery::ServedKind;
 use gitops_core::live::ownership;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
@@ -50,6 +51,8 @@ pub(crate) enum WriteError {
         kind: Code,
         /// All it says is that fields cannot be changed any more.
         immutable: bool,
+        /// The fields it names, as the API server does; never shown.
+        causes: Vec<Cause>,
     },
     /// There is no permit for it.
     #[error(transparent)]
@@ -72,7 +75,7 @@ impl WriteError {
     }
 
     /// The same without values of the manifest that are hidden: whoever refuses it may quote them.
-    fn about(mut self, manifest: &Value) -> Self {
+    pub(super) fn about(mut self, manifest: &Value) -> Self {
         if let Self::Refused { message, .. } = &mut self {
             *message = Mask::default().message(message, manifest);
         }
@@ -82,6 +85,20 @@ impl WriteError {
     /// Whether the object is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether fields that exclude each other may be the reason: the object is invalid as a whole,
+    /// and not because it cannot be changed.
+    fn may_exclude(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: 422,
+                immutable: false,
+                causes,
+                ..
+            } if !causes.is_empty()
+        )
     }
 
     /// Whether only deleting the object and creating it again could help.
@@ -152,7 +169,13 @@ impl Writer {
         validates: bool,
     ) -> Result<Value, WriteError> {
         covers(permit, gvk, manifest)?;
-        self.known_fields(gvk, manifest, validates, false).await
+        match self.known_fields(gvk, manifest, validates, false).await {
+            Err(refusal) if refusal.may_exclude() => {
+                self.apply_alone(permit, gvk, manifest, validates, refusal)
+                    .await
+            }
+            answer => answer,
+        }
     }
 
     /// What the object would be after an apply; nothing is stored.
@@ -164,10 +187,19 @@ impl Writer {
         validates: bool,
     ) -> Result<Value, WriteError> {
         covers(permit, gvk, manifest)?;
-        self.known_fields(gvk, manifest, validates, true).await
+        match self.known_fields(gvk, manifest, validates, true).await {
+            Err(refusal) if refusal.may_exclude() => {
+                self.dry_run_alone(gvk, manifest, refusal).await
+            }
+            answer => answer,
+        }
     }
 
-    async fn known_fields(
+    pub(super) fn count_dry_run(&self) {
+        self.metrics.write("dry-run");
+    }
+
+    pub(super) async fn known_fields(
         &self,
         gvk: &GroupVersionKind,
         manifest: &Value,
@@ -287,7 +319,7 @@ impl Writer {
     }
 
     /// Writes the list of who holds which field.
-    async fn hold(
+    pub(super) async fn hold(
         &self,
         permit: &WritePermit,
         gvk: &GroupVersionKind,
@@ -419,7 +451,7 @@ impl Writer {
             .ok_or_else(|| WriteError::UnknownKind(gvk.clone()))
     }
 
-    async fn api(
+    pub(super) async fn api(
         &self,
         gvk: &GroupVersionKind,
         namespace: &str,
@@ -445,7 +477,7 @@ impl Writer {
     }
 
     /// The same for what answers with an object.
-    async fn object<F>(
+    pub(super) async fn object<F>(
         &self,
         ask: Ask,
         key: &ObjectKey,
@@ -494,6 +526,16 @@ fn unreachable(error: &Error) -> WriteError {
     WriteError::Unreachable(mask::mask_text::<&str>(&chain(error), &[]))
 }
 
+/// The causes of a refusal, with the fields they name.
+fn causes_of(details: &Option<kube::core::response::StatusDetails>) -> Vec<Cause> {
+    let causes = details.iter().flat_map(|details| &details.causes);
+    let causes = causes.map(|cause| Cause {
+        field: cause.field.clone(),
+        message: cause.message.clone(),
+    });
+    causes.collect()
+}
+
 /// An API server's refusal in words that say what to do.
 fn explain(error: &Error, key: &ObjectKey) -> WriteError {
     let Error::Api(status) = error else {
@@ -531,5 +573,6 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
         kind: refusal.kind(),
         message: refusal.text(key) + grant,
         immutable,
+        causes: causes_of(&status.details),
     }
 }

@@ -10,10 +10,12 @@ use serde_json::Value;
 use crate::compare::drift;
 use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
+use crate::live::given_up::Kept;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
 use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::ObjectKey;
+use crate::manifest::order::Order;
 use crate::manifest::tracking;
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,6 +34,10 @@ pub struct Confirmation {
     pub ignored: Vec<String>,
     /// What admission made of it.
     pub admission: Admission,
+    /// The order of its lists then: ownership does not show it.
+    pub order: Order,
+    /// Fields that Git gave up and another manager keeps.
+    pub kept: Vec<Kept>,
 }
 
 impl Confirmation {
@@ -43,6 +49,8 @@ impl Confirmation {
             only_at: None,
             ignored: Vec::new(),
             admission: Admission::Unknown,
+            order: live.order.clone(),
+            kept: Vec::new(),
         }
     }
 
@@ -77,6 +85,12 @@ impl Confirmation {
         Self { ignored, ..self }
     }
 
+    /// The same, with the fields that Git gave up and another manager keeps.
+    #[must_use]
+    pub fn keeping(self, kept: Vec<Kept>) -> Self {
+        Self { kept, ..self }
+    }
+
     /// The same, with what admission made of it.
     #[must_use]
     pub fn admitted(self, admission: Admission) -> Self {
@@ -86,6 +100,7 @@ impl Confirmation {
     fn holds_for(&self, live: &LiveObject, desired: &DesiredObject) -> bool {
         self.desired_digest == desired.expectation()
             && self.owned == live.owned
+            && self.order == live.order
             && self
                 .only_at
                 .as_ref()
@@ -181,6 +196,23 @@ pub fn compare<'a>(
     comparison
 }
 
+/// Objects that are gone after they did their work for the manifest they have in Git are as Git wants
+/// them; `ended` gives the digest of the manifest an object ended for.
+pub fn settle_ended<'a>(
+    comparison: &mut Comparison,
+    desired: &DesiredSet,
+    ended: impl Fn(&ObjectKey) -> Option<&'a str>,
+) {
+    for (key, state) in comparison {
+        if *state == State::Missing
+            && let (Some(object), Some(digest)) = (desired.objects.get(key), ended(key))
+            && object.agreement(digest) == Agreement::Same
+        {
+            *state = State::Synced;
+        }
+    }
+}
+
 /// The state of a live object that is not desired; `None` when it is not this application's.
 pub fn judge_extra(live: &LiveObject, instance: &str) -> Option<State> {
     if owner(live) != Some(instance) || live.hook {
@@ -249,8 +281,9 @@ pub fn judge(
             State::Changed
         };
     }
-    // Never confirmed since the agent started: full ownership is proof enough.
-    if confirmed.is_none() && live.covers(&desired.manifest()) {
+    // Never confirmed since the agent started: full ownership is proof enough, but of the order.
+    let ordered = desired.order.is_kept_by(&live.order);
+    if confirmed.is_none() && ordered && live.covers(&desired.manifest()) {
         State::Synced
     } else {
         State::Unconfirmed

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::compare::path::{Path, Segment};
+use crate::manifest::order;
 
 /// Keys by which Kubernetes merges lists of objects, most telling first.
 /// Source: the `x-kubernetes-list-map-keys` of the built-in kinds.
@@ -89,7 +90,11 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
                 .map(|item| item[key].clone())
                 .collect::<Vec<_>>()
         };
-        if a.len() == b.len() && order(a) != order(b) && a.iter().all(|item| b.contains(item)) {
+        if a.len() == b.len()
+            && order(a) != order(b)
+            && a.iter().all(|item| b.contains(item))
+            && has_an_order(path, a)
+        {
             out.push(FieldChange {
                 path: path.clone(),
                 left: Some(order(a).into()),
@@ -116,6 +121,23 @@ fn compare_lists(path: &Path, a: &[Value], b: &[Value], out: &mut Vec<FieldChang
             b.get(index),
             out,
         );
+    }
+}
+
+/// Whether the place in a list may mean something: everywhere but in lists known to be sets.
+fn has_an_order(path: &Path, items: &[Value]) -> bool {
+    let Some(Segment::Field(name)) = path.segments().last() else {
+        return true;
+    };
+    let in_container = path.segments().iter().any(|segment| {
+        matches!(segment, Segment::Field(name) if name == "containers" || name == "initContainers")
+    });
+    match name.as_str() {
+        "env" if in_container => order::refers_to_itself(items),
+        "ports" => !in_container && !path.starts_with(&["spec", "ports"]),
+        "volumeMounts" | "volumeDevices" => !in_container,
+        "volumes" | "imagePullSecrets" | "hostAliases" => false,
+        _ => true,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod comparison;
 pub mod diff;
 pub mod drift;
+pub mod exclusive;
 pub mod field;
 pub mod path;
 pub mod pipeline;

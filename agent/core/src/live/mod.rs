@@ -3,6 +3,8 @@
 
 pub mod admission;
 pub mod discovery;
+pub mod ended;
+pub mod given_up;
 pub mod health;
 pub mod injected;
 pub mod object;

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
-use crate::live::{health, injected, ownership};
+use crate::live::{ended, given_up, health, injected, ownership};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::{ObjectOptions, Removal};
+use crate::manifest::order::Order;
 use crate::manifest::tracking::TrackingId;
 use crate::manifest::{hook, object, tracking};
 
@@ -67,6 +68,17 @@ pub struct LiveObject {
     pub wave: i64,
     /// A controller keeps entries in one of its maps that an apply has to send along.
     pub injected: bool,
+    /// It has done its work and may be taken away any time.
+    pub ended: bool,
+    /// The class of a claim that is not bound: it may wait for the first Pod that uses it. Nothing, too,
+    /// once it is known that the class does not wait.
+    pub awaits_consumer: Option<Box<str>>,
+    /// The order of its lists, as far as it counts.
+    pub order: Order,
+    /// Another manager holds fields that the agent holds, too.
+    pub shares: bool,
+    /// The agent holds the number of replicas.
+    pub holds_replicas: bool,
 }
 
 impl LiveObject {
@@ -138,6 +150,11 @@ impl LiveObject {
                 .is_some_and(|set| set.iter().any(|name| name == constants::finalizer::HOOK)),
             wave: object::wave(object),
             injected: injected::has_entries(object),
+            ended: ended::has_ended(object),
+            awaits_consumer: ended::unbound_class(object).map(Into::into),
+            order: Order::of(object),
+            shares: given_up::is_shared(object, constants::FIELD_MANAGER),
+            holds_replicas: given_up::holds_replicas(object, constants::FIELD_MANAGER),
             key,
         })
     }

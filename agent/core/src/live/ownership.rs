@@ -138,7 +138,7 @@ fn covers_value(value: &Value, fields: &Value) -> bool {
 }
 
 /// Whether a list element is the one an entry's key (`k:{…}` by merge key, `v:…` by value) names.
-fn element_is(item: &Value, key: &str) -> bool {
+pub(crate) fn element_is(item: &Value, key: &str) -> bool {
     if let Some(json) = key.strip_prefix("k:") {
         let Ok(Value::Object(keys)) = serde_json::from_str::<Value>(json) else {
             return false;
@@ -258,7 +258,7 @@ pub fn needs_takeover(object: &Value, manager: &str) -> bool {
     applied_fields(object, manager).is_none() && entries(object).any(|e| is_predecessor(&e))
 }
 
-fn is_predecessor(entry: &Entry<'_>) -> bool {
+pub(crate) fn is_predecessor(entry: &Entry<'_>) -> bool {
     entry.subresource.is_none()
         && PREDECESSORS.iter().any(|(manager, operation)| {
             *manager == entry.manager && operation.is_none_or(|o| o == entry.operation)

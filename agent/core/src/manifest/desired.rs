@@ -5,7 +5,9 @@
 //! which kinds are namespaced is a parameter.
 
 mod clean;
+mod filled;
 mod object;
+mod repeated;
 mod set;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use crate::manifest::digest::DigestKey;
 use crate::manifest::hook::Hook;
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin, has_option, wave};
 use crate::manifest::options::ObjectOptions;
+use crate::manifest::order::Order;
 use crate::manifest::tracking::{Tracking, TrackingId};
 use crate::manifest::{annotations, digest, hook, tracking};
 use crate::mask::Mask;
@@ -100,8 +103,10 @@ pub fn prepare_keyed(
             continue;
         };
         let scope = scope(&gvk.group_kind()).or_else(|| defined.get(&gvk.group_kind()).copied());
-        let value = clean(value, &gvk, scope, context.context.destination_namespace);
-        for warning in annotations::warnings(&value) {
+        let mut value = clean(value, &gvk, scope, context.context.destination_namespace);
+        filled::leave(&mut value, &gvk);
+        let repeated = repeated::settle(&mut value, &gvk);
+        for warning in annotations::warnings(&value).into_iter().chain(repeated) {
             set.warnings
                 .push(format!("{} ({origin}): {warning}", named(&gvk, &value)));
         }
@@ -137,6 +142,8 @@ pub fn prepare_keyed(
         let desired = mark(key, gvk, value, origin, scope.is_some(), context);
         set.objects.insert(desired.key.clone(), Arc::new(desired));
     }
+    let shared = hook::tell_apart(&mut set.hooks);
+    set.warnings.extend(shared);
     if problems.is_empty() {
         Ok(set)
     } else {
@@ -241,6 +248,7 @@ fn as_hook(
         phases: marks.phases,
         deletion: marks.deletion,
         generates_name,
+        ordinal: 0,
     })
 }
 
@@ -301,6 +309,7 @@ fn finish(
     let wave = wave(&value);
     let options = ObjectOptions::of(&value);
     let images = images(&value);
+    let order = Order::of(&value);
     // Before the digest: with another method of tracking the object is sent again.
     if tracking.is_some()
         && let Some(settings) = context.tracking
@@ -344,6 +353,7 @@ fn finish(
         wave,
         options,
         images,
+        order,
         defined_kind: defined_kind(&value).map(Box::new),
         kind_known,
         implicit: false,

@@ -30,6 +30,9 @@ pub struct Hook {
     pub deletion: Deletion,
     /// It has a `generateName`.
     pub generates_name: bool,
+    /// How many hooks before it have the same beginning of a name: generated names are told apart
+    /// by it.
+    pub ordinal: usize,
 }
 
 /// When a hook's object is deleted.
@@ -115,14 +118,20 @@ pub struct Run {
 }
 
 impl Run {
-    /// Value of the annotation by which a hook's object is known to be of this run: one for all
-    /// phases of a sync, one for each phase of a deletion, because one manifest may be a hook of
-    /// both.
+    /// Value of the annotation by which a hook's object is known to be of a phase of this run: one
+    /// manifest may be a hook of several phases, and several manifests may share a name.
     pub fn id_in(&self, phase: Phase) -> String {
+        let id = if phase.is_of_sync() {
+            format!("{}-{phase}", self.id_without_phase())
+        } else {
+            format!("{}-{phase}", self.started.as_second())
+        };
+        id.to_lowercase()
+    }
+
+    /// As it was written when one value was for all phases of a sync.
+    fn id_without_phase(&self) -> String {
         let started = self.started.as_second();
-        if !phase.is_of_sync() {
-            return format!("{started}-{phase}").to_lowercase();
-        }
         // Two syncs may begin within a second, but hardly of one revision.
         match self.revision.get(..7).unwrap_or(&self.revision) {
             "" => started.to_string(),
@@ -130,11 +139,79 @@ impl Run {
         }
     }
 
-    /// Whether a value of that annotation is of this run of a sync; also as it was written when it
-    /// was but the time.
+    /// Whether a value of that annotation is of this run, in whichever phase of a sync.
     pub fn is_of_sync(&self, id: &str) -> bool {
-        id == self.id_in(Phase::Sync) || id == self.started.as_second().to_string()
+        let phases = Phase::WITH_HOOKS.into_iter();
+        let mut of_sync = phases.filter(|phase| phase.is_of_sync());
+        of_sync.any(|phase| self.is_of_sync_in(id, phase))
     }
+
+    /// Whether a value of that annotation is of this phase of a sync; also as agents before wrote it.
+    pub fn is_of_sync_in(&self, id: &str, phase: Phase) -> bool {
+        id == self.id_in(phase)
+            || id == self.id_without_phase()
+            || id == self.started.as_second().to_string()
+    }
+}
+
+/// Longest names of the kinds that hooks are of. Kubernetes: a Job's name becomes a label of its Pods,
+/// a CronJob's has 11 characters added; all others are at most 253.
+fn longest_name(key: &ObjectKey) -> usize {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("batch", "CronJob") => 52,
+        ("batch", "Job") | ("argoproj.io", "Workflow") | ("", "Service" | "Namespace") => 63,
+        _ => 253,
+    }
+}
+
+/// A name from a beginning and an end, as the kind allows it: the end tells it from others, so the
+/// beginning is what is cut.
+fn name_of(key: &ObjectKey, beginning: &str, end: &str) -> String {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let end: String = end
+        .to_lowercase()
+        .chars()
+        .map(|c| if allowed(c) { c } else { '-' })
+        .collect();
+    let room = longest_name(key).saturating_sub(end.len());
+    let beginning = beginning.get(..room).unwrap_or(beginning);
+    format!("{beginning}{end}")
+}
+
+/// Tells hooks apart that share a name in a phase, so that each of them runs; gives what is to be said
+/// about it.
+///
+/// Generated names get the ordinal at their end. Of fixed names the first keeps its own. In different
+/// phases one name is enough: the object of the earlier phase goes before the later one is created.
+pub fn tell_apart(hooks: &mut [Hook]) -> Vec<String> {
+    let mut said = Vec::new();
+    for index in 0..hooks.len() {
+        let (before, rest) = hooks.split_at_mut(index);
+        let Some(hook) = rest.first_mut() else {
+            continue;
+        };
+        let shares = |other: &&Hook| {
+            other.object.key == hook.object.key
+                && other.generates_name == hook.generates_name
+                && other.phases.iter().any(|phase| hook.phases.contains(phase))
+        };
+        let ordinal = before.iter().filter(shares).count();
+        let first = before.iter().find(shares);
+        let origin = first.map(|first| first.object.origin.to_string());
+        hook.ordinal = ordinal;
+        if ordinal == 0 || hook.generates_name {
+            continue;
+        }
+        let name = name_of(&hook.key, &hook.key.name, &format!("-{}", ordinal + 1));
+        said.push(format!(
+            "hook {} ({}) has the name and phase of another hook ({}); it runs as {name}",
+            hook.key,
+            hook.object.origin,
+            origin.unwrap_or_default()
+        ));
+        hook.key.name = name;
+    }
+    said
 }
 
 impl Hook {
@@ -161,9 +238,12 @@ impl Hook {
         } else {
             &run.revision
         };
-        let suffix = format!("{revision}-{phase}-{}", run.started.as_second());
+        let mut end = format!("{revision}-{phase}-{}", run.started.as_second());
+        if self.ordinal > 0 {
+            end = format!("{end}-{}", self.ordinal + 1);
+        }
         ObjectKey {
-            name: format!("{}{}", self.key.name, suffix.to_lowercase()),
+            name: name_of(&self.key, &self.key.name, &end),
             ..self.key.clone()
         }
     }
@@ -248,6 +328,97 @@ mod tests {
         ];
         for (annotations, expected) in table {
             assert_eq!(phases(&annotations), expected, "{annotations}");
+        }
+    }
+
+    /// Question: what may hooks share? A generated beginning, a fixed name in one phase, a fixed name
+    /// in two phases, one manifest for two phases. And what may a name be too long for?
+    #[test]
+    fn every_hook_has_an_object_of_its_own() {
+        use crate::manifest::desired::{Context, Manifest, Scope, prepare};
+        use crate::manifest::object::Origin;
+        let hook = |kind: &str, metadata: Value, phase: &str| {
+            let mut value = json!({"apiVersion": if kind == "Job" { "batch/v1" } else { "v1" },
+                "kind": kind, "metadata": metadata});
+            value["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": phase});
+            Manifest {
+                value,
+                origin: Origin::default(),
+            }
+        };
+        let named = |kind: &str, name: &str, phase: &str| hook(kind, json!({"name": name}), phase);
+        let generated =
+            |kind: &str, name: &str, phase: &str| hook(kind, json!({"generateName": name}), phase);
+        let long = "a".repeat(60);
+        let context = Context {
+            instance: "shop",
+            destination_namespace: "n",
+            managed_by: "argocd",
+            tracking: None,
+        };
+        let set = prepare(
+            vec![
+                generated("Job", "migrate-", "PreSync"),
+                generated("Job", "migrate-", "PreSync"),
+                generated("Job", "migrate-", "PreSync,PostSync"),
+                named("Job", "seed", "PreSync"),
+                named("Job", "seed", "PreSync"),
+                named("Job", "seed", "PostSync"),
+                generated("Job", &long, "PreSync"),
+                named("Job", &long, "Sync"),
+                named("Job", &long, "Sync"),
+                named("Job", &"b".repeat(63), "Sync"),
+                named("Job", &"b".repeat(63), "Sync"),
+                named("Pod", "seed", "PreSync"),
+            ],
+            context,
+            |_| Some(Scope::Namespaced),
+        )
+        .unwrap();
+        let run = Run {
+            started: Timestamp::from_second(1_700_000_000).unwrap(),
+            revision: "1.2.3+Build".into(),
+        };
+        let mut names = Vec::new();
+        for hook in &set.hooks {
+            for phase in hook.sync_phases() {
+                let key = hook.key_in(phase, &run);
+                assert!(key.name.len() <= longest_name(&key), "{}", key.name);
+                let allowed =
+                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+                assert!(key.name.chars().all(allowed), "{}", key.name);
+                assert_eq!(hook.manifest_in(phase, &run)["metadata"]["name"], *key.name);
+                names.push((phase, key));
+            }
+        }
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!((count, names.len()), (13, 13));
+        assert_eq!(set.warnings.len(), 3, "{:?}", set.warnings);
+        assert!(
+            set.warnings[0].contains("it runs as seed-2"),
+            "{:?}",
+            set.warnings
+        );
+    }
+
+    #[test]
+    fn an_object_is_of_one_phase_of_one_run() {
+        let run = Run {
+            started: Timestamp::from_second(7).unwrap(),
+            revision: "0123456789".into(),
+        };
+        let table = [
+            ("7-0123456-presync", Phase::PreSync, true),
+            ("7-0123456-presync", Phase::PostSync, false),
+            // As agents before wrote it.
+            ("7-0123456", Phase::PostSync, true),
+            ("7", Phase::PreSync, true),
+            ("8-0123456-presync", Phase::PreSync, false),
+        ];
+        for (id, phase, expected) in table {
+            assert_eq!(run.is_of_sync_in(id, phase), expected, "{id} {phase}");
         }
     }
 

@@ -9,6 +9,8 @@ pub mod hook;
 pub mod kinds;
 pub mod object;
 pub mod options;
+pub mod order;
 pub mod phase;
+pub mod references;
 pub mod tracking;
 pub mod undeclared;

@@ -263,6 +263,10 @@ reasons! {
     "State in Git what admission makes of it, change the webhook or policy, or ignore the field."
     AdmissionMutated { object: ObjectKey, detail: String }
 
+    /// Git gave up a field, and another manager keeps it.
+    "If nobody is to set it, change what the message names, or delete the field by hand; to decide it in Git again, write it back."
+    FieldKept { object: ObjectKey, field: String, manager: String }
+
     /// A known good revision is delivered instead of the tracked one.
     "Commit the repair: the hold ends by itself. To end it now, remove the annotation gitops-agent.io/hold."
     HoldInForce {
@@ -531,6 +535,9 @@ reasons! {
     "kubectl gitops approve APP."
     DeletionApproval {
         objects: Names,
+        /// What lives in Namespaces among them and is not of the application.
+        #[serde(default, skip_serializing_if = "Names::is_empty")]
+        guests: Names,
         /// What was answered so far.
         #[serde(default, skip_serializing_if = "Approval::is_missing")]
         approval: Approval,

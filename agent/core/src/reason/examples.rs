@@ -182,6 +182,11 @@ fn warnings() -> Vec<Reason> {
             object: web(),
             detail: ".spec.replicas is 3 in Git, and admission makes it 2".into(),
         },
+        Reason::FieldKept {
+            object: web(),
+            field: ".spec.replicas".into(),
+            manager: "kube-controller-manager".into(),
+        },
         Reason::HoldInForce {
             revision: COMMIT.into(),
             instead_of: "4f2a9c1d".repeat(5),
@@ -250,6 +255,7 @@ fn differences() -> Vec<Reason> {
                     total: 3,
                     budget: "1".into(),
                 }),
+                guests: Names::default(),
             },
             asked: at(0),
             approval: Approval::TooOld(at(-1)),
@@ -389,6 +395,7 @@ fn deletions() -> Vec<Reason> {
         },
         Reason::DeletionApproval {
             objects: Names::of([key("", "PersistentVolumeClaim", "data")]),
+            guests: Names::default(),
             approval: Approval::Missing,
             namespace: "argocd".into(),
             application: "web".into(),

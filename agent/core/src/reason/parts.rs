@@ -31,6 +31,22 @@ impl Names {
         }
     }
 
+    /// Several lists as one.
+    pub fn joined<'a>(lists: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for list in lists {
+            all.more += list.more;
+            for name in &list.first {
+                if all.first.len() < NAMED {
+                    all.first.push(name.clone());
+                } else {
+                    all.more += 1;
+                }
+            }
+        }
+        all
+    }
+
     /// How many there are in all.
     pub fn len(&self) -> usize {
         self.first.len() + self.more
@@ -138,6 +154,9 @@ pub struct PruneQuestion {
     /// Set when it is more than the budget allows; otherwise an option of the objects asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<OverBudget>,
+    /// What lives in Namespaces among them and is not of the application.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub guests: Names,
 }
 
 /// A prune that is larger than its budget.
@@ -153,6 +172,10 @@ impl fmt::Display for PruneQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let objects = &self.objects;
         match &self.over {
+            None if !self.guests.is_empty() => write!(
+                f,
+                "no longer in Git, and deleted only after approval: {objects}"
+            ),
             Some(OverBudget { total, budget }) => write!(
                 f,
                 "{} of {total} objects are no longer in Git and would be deleted, more than the \
@@ -163,6 +186,10 @@ impl fmt::Display for PruneQuestion {
                 f,
                 "no longer in Git, and deleted only after approval (Prune=confirm): {objects}"
             ),
+        }?;
+        match self.guests.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; with them would go {}", self.guests),
         }
     }
 }

@@ -185,6 +185,7 @@ fn what_an_agent_without_reasons_wrote_is_understood_where_it_must_be() {
     let question = PruneQuestion {
         objects: Names::of(["ConfigMap n/x"]),
         over: None,
+        guests: Names::default(),
     };
     let text = "at 91be07a: no longer in Git, and to be deleted only when somebody agrees \
                 (Prune=confirm): ConfigMap n/x; to agree: kubectl gitops approve web, or kubectl \
@@ -209,6 +210,7 @@ fn what_an_agent_without_reasons_wrote_is_understood_where_it_must_be() {
     let other = PruneQuestion {
         objects: Names::of(["ConfigMap n/y"]),
         over: None,
+        guests: Names::default(),
     };
     assert_eq!(asked("91be07a", &other), None, "other objects");
     assert_eq!(questions(&status).len(), 1);

@@ -86,6 +86,14 @@ impl fmt::Display for Reason {
                  remove it from one of them"
             ),
             Self::AdmissionMutated { object, detail } => write!(f, "{object}: {detail}"),
+            Self::FieldKept {
+                object,
+                field,
+                manager,
+            } => write!(
+                f,
+                "{object}: {field} is no longer in Git and stays: {manager} sets it"
+            ),
             Self::HoldInForce { .. } => hold(self, f),
             Self::HoldInvalid { detail } => {
                 write!(f, "annotation {} is ignored: {detail}", annotation::HOLD)
@@ -331,6 +339,7 @@ fn deletion(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         Reason::DeletionApproval {
             objects,
+            guests,
             approval,
             namespace,
             application,
@@ -340,10 +349,8 @@ fn deletion(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 name: application,
             };
             let how = how(subject, approval);
-            write!(
-                f,
-                "nothing is deleted before approval: Delete=confirm is set on {objects}; {how}"
-            )
+            let question = super::wire::deletion_question(objects, guests);
+            write!(f, "{question}; {how}")
         }
         Reason::DeletionHooksUnknown {
             phase,

@@ -11,7 +11,7 @@ use gitops_api::{ApplicationStatus, Time};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Code, PruneQuestion, Reason, legacy};
+use super::{Code, Names, PruneQuestion, Reason, legacy};
 use crate::manifest::object::ObjectKey;
 use crate::source::revision::short;
 
@@ -185,6 +185,14 @@ pub fn questions(status: &ApplicationStatus) -> Vec<String> {
     questions
 }
 
+/// What is asked before an Application's objects are deleted.
+pub(super) fn deletion_question(objects: &Names, guests: &Names) -> String {
+    if guests.is_empty() {
+        return format!("nothing is deleted before approval: Delete=confirm is set on {objects}");
+    }
+    format!("nothing is deleted before approval: with {objects} would go {guests}")
+}
+
 impl Reason {
     /// The last known commit, when live is still compared with it.
     pub fn last_known(&self) -> Option<&str> {
@@ -206,9 +214,9 @@ impl Reason {
             Self::PruneApproval {
                 revision, question, ..
             } => Some(format!("at {}: {question}", short(revision))),
-            Self::DeletionApproval { objects, .. } => Some(format!(
-                "nothing is deleted before approval: Delete=confirm is set on {objects}"
-            )),
+            Self::DeletionApproval {
+                objects, guests, ..
+            } => Some(deletion_question(objects, guests)),
             Self::Unknown { message, .. } => legacy::question(message).map(str::to_owned),
             _ => None,
         }

@@ -169,7 +169,12 @@ fn resource(
     let live = compared.live.get(key);
     let health = match live {
         Some(live) => live.health.clone(),
+        None if has_ended(state) => Some(Health::new(HealthStatusCode::Healthy, ENDED)),
         None => Some(Health::new(HealthStatusCode::Missing, "")),
+    };
+    let ended = match live {
+        Some(live) => live.ended,
+        None => has_ended(state),
     };
     let drift = match state {
         State::Drifted(fields) => {
@@ -207,8 +212,20 @@ fn resource(
         sync_wave: desired.map_or(0, |object| object.wave),
         drift,
         ignored_fields: compared.ignored.get(key).cloned().unwrap_or_default(),
+        completed: desired
+            .filter(|_| ended && state.is_synced())
+            .map(|object| object.digest.clone())
+            .unwrap_or_default(),
         ..ResourceStatus::default()
     }
+}
+
+/// What is said of an object that is not there any more, and need not be.
+const ENDED: &str = "it did its work, and the cluster took it away";
+
+/// Whether an object that is not there is as Git wants it.
+fn has_ended(state: &State) -> bool {
+    state.is_synced()
 }
 
 /// What is told of one object. Since when it does not work is what people ask; of the many that do,
@@ -293,7 +310,7 @@ pub fn aggregate(compared: Compared<'_>) -> Health {
         let live = compared.live.get(key);
         Member {
             key,
-            exists: live.is_some(),
+            exists: live.is_some() || compared.comparison.get(key).is_some_and(has_ended),
             health: live.and_then(|live| live.health.as_ref()),
             ignored: live.is_some_and(|live| live.ignore_health),
         }

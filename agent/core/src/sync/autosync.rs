@@ -17,9 +17,9 @@ use crate::sync::retry::{RetryPolicy, remaining};
 /// Heals of one object within this window count as a fight.
 const FIGHT_WINDOW: Duration = Duration::from_mins(1);
 /// So many heals in the window are still taken for ordinary drift.
-const MAX_HEALS_PER_WINDOW: usize = 5;
+const MAX_HEALS_PER_WINDOW: usize = 3;
 /// First pause between two heals in a fight, and by how much each further one is longer.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_FACTOR: u32 = 3;
 /// Longest pause between two heals, or between two attempts of a self-healing application.
 const MAX_PAUSE: Duration = Duration::from_mins(5);

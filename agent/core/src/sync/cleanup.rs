@@ -9,7 +9,6 @@ use gitops_api::status::OperationState;
 
 use crate::live::object::LiveObject;
 use crate::manifest::hook::{Deletion, Run};
-use crate::manifest::object::ObjectKey;
 use crate::manifest::phase::Phase;
 use crate::reason;
 use crate::reason::Reason;
@@ -98,16 +97,17 @@ impl Ended {
     }
 
     fn deletes(&self, live: &LiveObject) -> bool {
-        let outcome = self
-            .outcome(&live.key)
-            .unwrap_or_else(|| hook_outcome(live));
+        let outcome = self.outcome(live).unwrap_or_else(|| hook_outcome(live));
         self.stopped && !outcome.is_final() || says_policy(live.deletion, &outcome, self.succeeded)
     }
 
-    /// What is recorded of the object of a hook; of one that served several phases a failure is.
-    fn outcome(&self, key: &ObjectKey) -> Option<Outcome> {
+    /// What is recorded of the object of a hook, in the phase it was made for; where agents before
+    /// made one for several phases, a failure is.
+    fn outcome(&self, live: &LiveObject) -> Option<Outcome> {
+        let run = live.operation.as_deref().unwrap_or_default();
         let phases = Phase::WITH_HOOKS.into_iter();
-        let mut known = phases.filter_map(|phase| self.record.get(phase, key));
+        let of_object = phases.filter(|phase| self.run.is_of_sync_in(run, *phase));
+        let mut known = of_object.filter_map(|phase| self.record.get(phase, &live.key));
         let first = known.next()?;
         let failed = known.find(|outcome| matches!(outcome, Outcome::Failed(_)));
         Some(failed.unwrap_or(first).clone())

@@ -22,6 +22,7 @@ use crate::manifest::phase::Phase;
 use crate::reason::{Names, Reason};
 use crate::sync::action::{Action, Verb};
 use crate::sync::approval::{Approval, Subject};
+use crate::sync::guests::Guests;
 use crate::sync::{Outcome, hook_outcome};
 
 /// All that the next step depends on.
@@ -41,6 +42,8 @@ pub struct Situation<'a> {
     /// Whether an object is left alone, whatever it says: another Application wants it, or the
     /// project does not allow it.
     pub is_protected: &'a dyn Fn(&ObjectKey) -> bool,
+    /// Namespaces among them with what is in them that is not the application's.
+    pub guests: &'a Guests,
     /// Its hooks; otherwise why they cannot be known.
     pub hooks: Result<&'a [Hook], &'a str>,
     /// Live objects of hooks.
@@ -235,15 +238,22 @@ fn is_itself(subject: Subject<'_>, key: &ObjectKey) -> bool {
 
 fn pending_approval(situation: &Situation<'_>) -> Option<Next> {
     let asking: Vec<&ObjectKey> = to_delete(situation)
-        .filter(|live| policy_of(situation, live) == OnDeletion::Confirm && !live.deleting)
+        .filter(|live| {
+            !live.deleting
+                && (policy_of(situation, live) == OnDeletion::Confirm
+                    || situation.guests.contains_key(&live.key))
+        })
         .map(|live| &live.key)
         .collect();
+    let guests = asking.iter().filter_map(|key| situation.guests.get(*key));
+    let guests = Names::joined(guests);
     let approval = Approval::read(situation.approved, situation.since);
     if asking.is_empty() || approval.is_given() {
         return None;
     }
     Some(blocked(Reason::DeletionApproval {
         objects: Names::of(asking),
+        guests,
         approval,
         namespace: situation.subject.namespace.into(),
         application: situation.subject.name.into(),

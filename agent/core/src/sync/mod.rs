@@ -11,6 +11,8 @@ pub mod autosync;
 pub mod budget;
 mod cleanup;
 pub mod deletion;
+mod endless;
+pub mod guests;
 pub mod hold;
 pub mod plan;
 mod record;
@@ -39,6 +41,7 @@ use tasks::{Task, TaskState};
 pub use cleanup::{cleanup, held};
 pub use record::{Outcome, Record};
 
+pub use endless::waiting_hooks;
 pub(crate) use tasks::hook_outcome;
 
 /// All that the next step depends on.
@@ -99,7 +102,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(Phase, ObjectKey, Outcome)> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| of_this_run(live, situation.run));
+                .filter(|live| is_of_this_run(live, situation.run, phase));
             let outcome = match (known, live) {
                 // Also one that was created before the record could be kept.
                 (_, Some(live)) => match hook_outcome(live) {
@@ -246,6 +249,15 @@ fn step(tasks: &[&Task]) -> Option<Step> {
             if unhealthy.iter().any(|earlier| slot.waits_for(*earlier)) {
                 return blocked;
             }
+            // What others need goes after them: an operator after what it has to clean up.
+            let leaving: Vec<&Task> = group
+                .iter()
+                .copied()
+                .filter(|task| slot.prunes() && task.rank < first)
+                .collect();
+            if let Some(step) = blocker(*slot, &leaving, true) {
+                return blocked.or(Some(step));
+            }
             let actions = group
                 .iter()
                 .filter(|task| task.rank == first)
@@ -319,7 +331,7 @@ pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| of_this_run(live, situation.run))?;
+                .filter(|live| is_of_this_run(live, situation.run, phase))?;
             let finished = situation
                 .record
                 .get(phase, &key)
@@ -354,9 +366,9 @@ fn hooks<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = (Phase, Objec
         })
 }
 
-fn of_this_run(live: &LiveObject, run: &Run) -> bool {
+fn is_of_this_run(live: &LiveObject, run: &Run, phase: Phase) -> bool {
     let id = live.operation.as_deref();
-    id.is_some_and(|id| run.is_of_sync(id))
+    id.is_some_and(|id| run.is_of_sync_in(id, phase))
 }
 
 fn object_state(key: &ObjectKey, state: &str) -> ObjectState {

@@ -15,6 +15,7 @@ use crate::manifest::phase::Phase;
 use crate::reason::{Names, OverBudget, PruneQuestion, Reason};
 use crate::sync::action::{Action, Verb};
 use crate::sync::budget::Budget;
+use crate::sync::guests::Guests;
 
 /// What the user or the policy behind a sync allows.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Policy {
     pub options: AppOptions,
     /// How much is pruned without approval.
     pub budget: Budget,
+    /// Namespaces with what is in them that is not the application's.
+    pub guests: Guests,
 }
 
 /// What to do, and what is left out.
@@ -236,10 +239,14 @@ fn ask<'a>(
                 total,
                 budget: policy.budget.to_string(),
             }),
+            guests: guests(prunes, policy),
         };
         return Some((question, all));
     }
-    let asks = |live: &&&LiveObject| policy.options.prune_of(live.options) == Removal::Confirmed;
+    let asks = |live: &&&LiveObject| {
+        policy.options.prune_of(live.options) == Removal::Confirmed
+            || policy.guests.contains_key(&live.key)
+    };
     let asking: BTreeSet<_> = prunes.iter().filter(asks).map(|live| &live.key).collect();
     if asking.is_empty() {
         return None;
@@ -247,8 +254,17 @@ fn ask<'a>(
     let question = PruneQuestion {
         objects: Names::of(&asking),
         over: None,
+        guests: guests(prunes, policy),
     };
     Some((question, asking))
+}
+
+/// What would go with the objects that are pruned, and is not the application's.
+fn guests(prunes: &[&LiveObject], policy: &Policy) -> Names {
+    let guests = prunes
+        .iter()
+        .filter_map(|live| policy.guests.get(&live.key));
+    Names::joined(guests)
 }
 
 fn prune_skip(live: &LiveObject, policy: &Policy, would_delete_all: bool) -> Option<Skip> {

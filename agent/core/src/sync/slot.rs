@@ -43,6 +43,16 @@ impl SyncSlot {
         }
     }
 
+    /// Whether it comes after another one.
+    pub(super) fn is_after(self, other: Self) -> bool {
+        self > other
+    }
+
+    /// Whether objects go here.
+    pub(super) fn prunes(self) -> bool {
+        self.prunes
+    }
+
     /// Whether what is done here waits until all of an earlier slot is healthy. What goes out does
     /// not wait for what comes in, unless the option says so.
     pub(super) fn waits_for(self, earlier: Self) -> bool {

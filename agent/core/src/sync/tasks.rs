@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use gitops_api::HealthStatusCode;
 
 use super::slot::SyncSlot;
-use super::{Situation, hooks, of_this_run};
+use super::{Situation, endless, hooks, is_of_this_run};
 use crate::compare::comparison::State;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredObject;
@@ -59,6 +59,7 @@ pub(super) fn all(situation: &Situation<'_>) -> Vec<Task> {
     let mut tasks = objects(situation);
     tasks.extend(hook_tasks(situation));
     bring_forward(situation, &mut tasks);
+    endless::let_go(situation, &mut tasks);
     tasks.extend(prunes(situation));
     tasks
 }
@@ -114,7 +115,8 @@ fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskStat
     // What this sync cannot change is not waited for either.
     let own = applied || situation.comparison.get(key).is_some_and(State::is_synced);
     let Some(live) = situation.live.get(key) else {
-        return if applied {
+        // What ended by itself is gone and as Git wants it.
+        return if applied && !situation.comparison.get(key).is_some_and(State::is_synced) {
             TaskState::Degraded("it is gone: it was deleted by another client".into())
         } else {
             TaskState::Done
@@ -125,6 +127,8 @@ fn health(situation: &Situation<'_>, key: &ObjectKey, applied: bool) -> TaskStat
     };
     match health.status {
         HealthStatusCode::Healthy => TaskState::Done,
+        // It is bound to the first Pod that uses it, and that may be what comes later.
+        _ if live.awaits_consumer.is_some() => TaskState::Done,
         HealthStatusCode::Degraded => {
             TaskState::Degraded(described(health.status, &health.message))
         }
@@ -156,17 +160,17 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 Some(Outcome::Running(why)) => TaskState::Running(why.clone()),
                 Some(_) => TaskState::Done,
                 None => match situation.live_hooks.get(&key) {
-                    Some(live) if of_this_run(live, situation.run) => {
+                    Some(live) if is_of_this_run(live, situation.run, phase) => {
                         TaskState::Running("just created".into())
                     }
                     Some(live) if live.deleting => {
-                        TaskState::Running("the one of an earlier sync is being deleted".into())
+                        TaskState::Running("the one that ran before is being deleted".into())
                     }
                     Some(live) if hook.is_replaced() => open(
                         Verb::DeleteHook {
                             uid: live.uid.clone(),
                         },
-                        "it is of an earlier sync",
+                        "it ran before",
                     ),
                     _ => open(Verb::RunHook, "it is a hook of this phase"),
                 },

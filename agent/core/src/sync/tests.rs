@@ -58,6 +58,8 @@ fn next_after(desired: &DesiredSet, done: &[(&str, Outcome)]) -> Next {
         allow_empty: false,
         options,
         budget: Budget::default(),
+        guests: guests::Guests::default(),
+        guests: Guests::default(),
     };
     let live = HashMap::new();
     let plan = plan(desired, &comparison, |_| None, &policy);

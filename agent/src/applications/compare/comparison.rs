@@ -15,11 +15,12 @@ use gitops_core::project::{DeniedObject, not_own};
 use gitops_core::report::status::identity;
 
 use crate::applications::app_state::AppState;
-use crate::applications::compare::admission;
+use crate::applications::compare::{admission, claims, ended};
 use crate::applications::condition::invalid_setting;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::error::ReconcileError;
+use crate::applications::guests;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::policy::automated;
@@ -69,6 +70,8 @@ pub(crate) async fn compare(
         .watches
         .ensure(kinds.into_iter().chain(earlier).collect::<BTreeSet<_>>())
         .await;
+    ended::recall(cluster, &draft.previous);
+    claims::learn(cluster, &wanted.desired).await;
     probe(cluster, &wanted, &denied).await?;
     probe_leftovers(context, draft, &wanted).await;
     let (mut comparison, mut live) = judge(context, &wanted.desired)?;
@@ -76,12 +79,16 @@ pub(crate) async fn compare(
     admission::invalidate(context, draft, &wanted.desired, &mut comparison);
     confirm(context, draft, &wanted.desired, &mut comparison, &live).await?;
     let ignored = ignored(cluster, &wanted.desired);
+    let extra = comparison.iter().filter(|(_, state)| state.is_extra());
+    let extra = extra.map(|(key, _)| key.clone());
+    let guests = guests::find(cluster, &context.instance, extra).await;
     Ok(AppState {
         wanted,
         comparison,
         live,
         denied,
         ignored,
+        guests,
     })
 }
 
@@ -149,6 +156,7 @@ pub(crate) fn judge(
     let may_hold = |other: &str, key: &ObjectKey| configuration.may_hold(other, key);
     let (mut comparison, mut live) =
         index.compare(desired, instance, &known(context.app, &may_hold));
+    claims::settle(&context.cluster, desired, &mut live);
     // An application that is among its own objects does not wait for itself, and what broke it
     // once would keep it broken.
     if let Some(itself) = live.get_mut(&context.key.object()) {

@@ -22,6 +22,7 @@ use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::approval::Subject;
 use gitops_core::sync::deletion;
 use gitops_core::sync::deletion::{Next, Situation};
+use gitops_core::sync::guests::Guests;
 use gitops_transport::chain;
 use kube::ResourceExt;
 
@@ -50,6 +51,8 @@ struct Deletion<'a> {
     blocker: Option<String>,
     /// All repositories its hooks were made from.
     repositories: Vec<String>,
+    /// Namespaces among its objects with what is in them that is not its own.
+    guests: Guests,
     /// Its hooks, or why they cannot be known.
     hooks: Result<Vec<Hook>, String>,
 }
@@ -191,6 +194,7 @@ impl Deletion<'_> {
                 .map(String::as_str),
             default: default_of(app.spec.sync_policy.as_ref()),
             objects: &self.objects(),
+            guests: &self.guests,
             is_protected: &is_protected,
             hooks: self.hooks.as_deref().map_err(String::as_str),
             live_hooks: &live_hooks,

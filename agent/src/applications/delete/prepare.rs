@@ -7,6 +7,7 @@ use gitops_api::Application;
 use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::report::status::identity;
 use gitops_core::sync::deletion;
+use gitops_core::sync::guests::Guests;
 use gitops_transport::chain;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -17,6 +18,7 @@ use crate::applications::cache::AppCache;
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::error::ReconcileError;
+use crate::applications::guests;
 use crate::applications::handover;
 use crate::applications::permission;
 use crate::applications::requeue::Requeue;
@@ -118,11 +120,20 @@ pub(super) async fn prepare<'a>(
         Ok((hooks, repositories)) => (Ok(hooks), repositories),
         Err(why) => (Err(why), vec![]),
     };
+    let instance = controller.configuration.instance(key);
+    let guests = match &cluster {
+        Ok(cluster) => {
+            let objects = cluster.index.tracked(&instance);
+            guests::find(cluster, &instance, objects).await
+        }
+        Err(_) => Guests::new(),
+    };
     Deletion {
+        guests,
         controller,
         key,
         app: app.clone(),
-        instance: controller.configuration.instance(key),
+        instance,
         run: Run {
             started: since.map_or_else(Timestamp::now, |time| time.0),
             revision: revision.unwrap_or_default(),

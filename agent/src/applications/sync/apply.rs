@@ -4,6 +4,7 @@ use gitops_core::compare::comparison::Confirmation;
 use gitops_core::live::injected;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
+use gitops_core::manifest::digest::Agreement;
 use gitops_core::manifest::options::AppOptions;
 use gitops_core::project::WritePermit;
 use gitops_core::settings::ignore;
@@ -40,6 +41,12 @@ pub(crate) async fn apply(
         writer.take_over(permit, &desired.gvk, &live).await?;
     }
     let manifest = desired.manifest();
+    let kept = match &record {
+        Some(record) if exists && gives_up(record, desired, &manifest) => {
+            writer.give_up(permit, &desired.gvk, &manifest).await?
+        }
+        _ => Vec::new(),
+    };
     let validates = options.validates(desired.options);
     // Taking an object over must not reset what others were left to decide either.
     let rules = desired.ignore.as_deref();
@@ -57,13 +64,25 @@ pub(crate) async fn apply(
     if let Some(live) = LiveObject::observe(&applied, false) {
         let mutated_by_admission =
             inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
-        let confirmation = Confirmation::of(&live, desired).ignoring(ignored);
+        let confirmation = Confirmation::of(&live, desired)
+            .ignoring(ignored)
+            .keeping(kept);
         let confirmation = confirmation
             .admitted(mutated_by_admission.into())
             .seen_at(&live, Timestamp::now());
         cluster.index.confirm(&desired.key, confirmation);
     }
     Ok(())
+}
+
+/// Whether Git may give up fields of an object that an apply alone would not take away, or would take
+/// away too early: only where it changed, and only where somebody else holds the same or the number of
+/// replicas is let go.
+fn gives_up(record: &LiveObject, desired: &DesiredObject, manifest: &Value) -> bool {
+    let lets_go = record.holds_replicas && manifest.pointer("/spec/replicas").is_none();
+    let recorded = record.desired_digest.as_deref();
+    (record.shares || lets_go)
+        && recorded.is_none_or(|recorded| desired.agreement(recorded) != Agreement::Same)
 }
 
 /// Applies the manifest with the live values of ignored fields, and with the entries that

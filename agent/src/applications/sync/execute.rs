@@ -59,7 +59,7 @@ pub(crate) struct SyncProgress {
 }
 
 /// Carries a sync out until it ends or has to wait; what went wrong is in the result. `head` is the
-/// digest of what the tracked revision renders to.
+/// state of Git at the tracked revision.
 pub(crate) async fn advance(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
@@ -270,11 +270,13 @@ impl Execution<'_> {
                     self.plan = Cow::Owned(self.request.plan(&self.app_state));
                 }
                 Next::Wait { reason } => {
-                    let hook = matches!(reason, Reason::HookWaiting { .. });
                     // What repairs things must not wait for what is broken.
-                    let superseded = !hook
-                        && self.request.is_automated()
-                        && self.app_state.wanted.desired.digest() != head;
+                    let superseded = self.request.is_automated()
+                        && state_of_git(&self.app_state) != head
+                        && self.may_be_given_up(&reason).await;
+                    if superseded {
+                        self.terminate().await;
+                    }
                     return Ok(if superseded {
                         SyncOutcome::Failed(Reason::Superseded {
                             waiting: reason.to_string(),
@@ -313,6 +315,20 @@ impl Execution<'_> {
                 self.record.put(outcome, result);
             }
         }
+    }
+
+    /// Whether a wait may be ended for a newer commit: a hook of which nothing ever ran cannot be
+    /// interrupted, every other one is waited for.
+    async fn may_be_given_up(&self, reason: &Reason) -> bool {
+        if !matches!(reason, Reason::HookWaiting { .. }) {
+            return true;
+        }
+        for (_, hook) in sync::waiting_hooks(&self.situation()) {
+            if self.context.cluster.has_started(&hook).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Stops the hooks that still run.
@@ -414,6 +430,13 @@ impl Execution<'_> {
             }
         }
     }
+}
+
+/// What Git holds, hooks included: the same text for the same state.
+pub(crate) fn state_of_git(app_state: &AppState) -> String {
+    let desired = &app_state.wanted.desired;
+    let hooks = desired.hooks_digest().unwrap_or_default();
+    format!("{} {hooks}", desired.digest())
 }
 
 /// Why nothing may be changed any more, as the result of a change.

@@ -34,6 +34,10 @@ pub(crate) async fn find(cluster: &Cluster, instance: &str, app_state: &AppState
         if let Err(error) = cluster.refresh(&hook.object.gvk, &key).await {
             tracing::debug!(hook = %key, %error, "cannot look up hook");
         }
+        // No watch shows when an object without our marks is gone.
+        if cluster.index.get(&key).is_some_and(|live| live.deleting) {
+            cluster.follow_for(hook.object.gvk.clone(), key, instance);
+        }
     }
 }
 

@@ -198,7 +198,7 @@ pub(crate) async fn sync(
     app_state: AppState,
     planned: PlannedSync,
 ) -> anyhow::Result<AppState> {
-    let head = app_state.wanted.desired.digest().to_owned();
+    let head = execute::state_of_git(&app_state);
     let other = other_state(context, draft, cache, &app_state, &planned.request).await;
     let (app_state, planned) = match other {
         Ok(None) => (app_state, planned),

@@ -294,6 +294,7 @@ impl Request {
             allow_empty: self.allow_empty,
             options: self.options,
             budget: self.budget,
+            guests: app_state.guests.clone(),
         };
         let live = |key: &ObjectKey| app_state.live.get(key);
         let mut plan = plan(

@@ -9,6 +9,7 @@ use crate::manifest::digest;
 use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin};
 use crate::manifest::options::ObjectOptions;
+use crate::manifest::order::Order;
 use crate::mask::Mask;
 use crate::settings::ignore::ObjectRules;
 
@@ -42,6 +43,8 @@ pub struct DesiredObject {
     pub options: ObjectOptions,
     /// Container images its Pod template names.
     pub images: Vec<String>,
+    /// The order of its lists, as far as it counts.
+    pub order: Order,
     /// The kind it defines, when it is a CustomResourceDefinition; boxed, because most objects define
     /// none.
     pub defined_kind: Option<Box<GroupKind>>,

@@ -49,6 +49,7 @@ struct Story<'a> {
     hooks: Result<Vec<Value>, &'a str>,
     live_hooks: Vec<LiveObject>,
     protected: &'a str,
+    guests: Guests,
     blocker: Option<&'a str>,
 }
 
@@ -62,6 +63,7 @@ impl Default for Story<'_> {
             hooks: Ok(vec![]),
             live_hooks: vec![],
             protected: "",
+            guests: Guests::new(),
             blocker: None,
         }
     }
@@ -82,6 +84,7 @@ impl Story<'_> {
             approved: self.approved,
             default: self.default,
             objects: &self.objects,
+            guests: &self.guests,
             is_protected: &|key| key.name == self.protected,
             hooks: match &set {
                 Ok(set) => Ok(&set.hooks),
