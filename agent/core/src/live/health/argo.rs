@@ -30,7 +30,7 @@ fn is_observed(object: &Value) -> bool {
     }
     // Controllers before 1.0 wrote a hash here, which says nothing about the generation.
     match written(&status["observedGeneration"]).parse::<i64>() {
-        Ok(observed) => observed == number(&object["metadata"]["generation"]),
+        Ok(observed) => observed >= number(&object["metadata"]["generation"]),
         Err(_) => true,
     }
 }
@@ -73,7 +73,10 @@ fn legacy_rollout(object: &Value) -> Health {
         ));
     }
     let current = text(&status["currentPodHash"]);
-    let stable = text(&status["stableRS"]);
+    let stable = match text(&status["stableRS"]) {
+        "" => text(&status["canary"]["stableRS"]),
+        stable => stable,
+    };
     if spec["strategy"]["blueGreen"].is_object() {
         if text(&status["blueGreen"]["activeSelector"]) != current {
             return Health::progressing("Waiting for the active Service to be switched over");

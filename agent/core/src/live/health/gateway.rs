@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Health, number, text};
+use super::{Health, HealthStatusCode, number, text};
 
 /// What one set of conditions says against being served, if anything.
 fn objection(conditions: &Value) -> Option<Health> {
@@ -51,10 +51,43 @@ pub(super) fn route(object: &Value) -> Health {
     by_entries(object, &object["status"]["parents"], "Parent", "parentRef")
 }
 
-/// A policy of Gateway API: the verdict of each ancestor that has seen its latest change.
+/// A policy of Gateway API: the verdict of its ancestors, once all have seen its latest change.
 pub(super) fn policy(object: &Value) -> Health {
     let ancestors = &object["status"]["ancestors"];
+    let generation = object["metadata"]["generation"].as_i64();
+    let behind = list(ancestors).iter().find(|ancestor| {
+        list(&ancestor["conditions"]).iter().any(|condition| {
+            let observed = condition["observedGeneration"].as_i64();
+            observed.is_some_and(|observed| generation.is_some_and(|now| observed != now))
+        })
+    });
+    if let Some(ancestor) = behind {
+        let name = text(&ancestor["ancestorRef"]["name"]);
+        return Health::progressing(format!("Ancestor {name} has not seen the latest change"));
+    }
     by_entries(object, ancestors, "Ancestor", "ancestorRef")
+}
+
+/// Airlock Microgateway: its policies are accepted by every ancestor; its other kinds say nothing.
+pub(super) fn airlock(object: &Value) -> Health {
+    if !text(&object["kind"]).ends_with("Policy") {
+        return Health::healthy("");
+    }
+    let health = policy(object);
+    let unaccepted = list(&object["status"]["ancestors"])
+        .iter()
+        .find(|ancestor| {
+            !list(&ancestor["conditions"])
+                .iter()
+                .any(|condition| condition["type"] == "Accepted")
+        });
+    match unaccepted {
+        Some(ancestor) if health.status == HealthStatusCode::Healthy => {
+            let name = text(&ancestor["ancestorRef"]["name"]);
+            Health::degraded(format!("Ancestor {name} does not say that it accepts it"))
+        }
+        _ => health,
+    }
 }
 
 fn by_entries(object: &Value, entries: &Value, what: &str, reference: &str) -> Health {

@@ -55,3 +55,56 @@ pub(super) fn open_telemetry_collector(object: &Value) -> Health {
         None => Health::progressing("Waiting for OpenTelemetryCollector"),
     }
 }
+
+/// Rook's Cassandra: the members of each rack.
+pub(super) fn cassandra_racks(object: &Value) -> Health {
+    let Some(racks) = object["status"]["racks"].as_object() else {
+        return Health::progressing("Waiting for Cluster");
+    };
+    for (name, rack) in racks {
+        let (ready, members) = (&rack["readyMembers"], &rack["members"]);
+        if ready.is_number() && members.is_number() && ready != members {
+            return Health::progressing(format!(
+                "Rack {name}: {ready} of {members} members are ready"
+            ));
+        }
+    }
+    Health::healthy("")
+}
+
+/// Crossplane's ClusterStackInstall, which keeps its conditions a level deeper than others.
+pub(super) fn stack_install(object: &Value) -> Health {
+    let conditions = object["status"]["conditionedStatus"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    match conditions.find(|condition| condition["type"] == "Ready") {
+        Some(ready) if ready["status"] == "True" => Health::healthy(text(&ready["reason"])),
+        Some(ready) => Health::progressing(text(&ready["reason"])),
+        None => Health::progressing("Waiting for ClusterStackInstall"),
+    }
+}
+
+/// Karmada's bindings: what each of the clusters they name says of the object.
+pub(super) fn karmada_binding(object: &Value) -> Health {
+    let reports = object["status"]["aggregatedStatus"].as_array();
+    let reports = reports.map_or(&[][..], Vec::as_slice);
+    let clusters = object["spec"]["clusters"].as_array().map(Vec::len);
+    if reports.is_empty() || clusters.is_some_and(|clusters| clusters != reports.len()) {
+        return Health::progressing(format!(
+            "{} of {} clusters have reported",
+            reports.len(),
+            clusters.unwrap_or(0)
+        ));
+    }
+    let unwell = reports.iter().find(|report| match text(&report["health"]) {
+        "Unhealthy" => true,
+        "Unknown" => report["applied"] != true,
+        _ => false,
+    });
+    match unwell {
+        Some(report) => Health::degraded(format!(
+            "Unhealthy in cluster {}",
+            text(&report["clusterName"])
+        )),
+        None => Health::healthy(""),
+    }
+}

@@ -11,8 +11,8 @@ use crate::mask;
 /// that a hook is not failed by an error that goes away (gitops-engine, `health_pod.go`).
 pub(super) fn pod(object: &Value) -> Health {
     let status = &object["status"];
-    let always = object["spec"]["restartPolicy"] == "Always";
-    if always || ignores_restart_policy(object) {
+    let always = object["spec"]["restartPolicy"] == "Always" || ignores_restart_policy(object);
+    if always {
         let failures = waiting_failures(object);
         if !failures.is_empty() {
             return Health::degraded(failures.join(", "));
@@ -46,8 +46,8 @@ pub(super) fn pod(object: &Value) -> Health {
     }
 }
 
-/// `argocd.argoproj.io/ignore-restart-policy: "true"` asks for the stricter judgement; hooks are
-/// exempt from it.
+/// `argocd.argoproj.io/ignore-restart-policy: "true"` asks to be judged as one that restarts for
+/// ever; hooks are exempt from it.
 fn ignores_restart_policy(object: &Value) -> bool {
     let is_hook = annotation(object, constants::annotation::HOOK).is_some()
         || annotation(object, constants::annotation::HELM_HOOK).is_some();
@@ -161,6 +161,12 @@ mod tests {
             json!({"phase": "Running", "conditions": [{"type": "Ready", "status": ready}],
                 "containerStatuses": [{"name": "a", "lastState": last}]})
         };
+        let lasting = |status: Value| {
+            let mut pod = pod("Never", status);
+            pod["metadata"]["annotations"] =
+                json!({"argocd.argoproj.io/ignore-restart-policy": "true"});
+            pod
+        };
         check(&[
             (pod("Always", json!({"phase": "Pending"})), Progressing, ""),
             (pod("Never", json!({"phase": "Succeeded"})), Healthy, ""),
@@ -196,6 +202,13 @@ mod tests {
                 "\"job\" failed with exit code 3",
             ),
             (pod("Always", running("True", json!({}))), Healthy, ""),
+            (lasting(running("True", json!({}))), Healthy, ""),
+            (lasting(running("False", json!({}))), Progressing, ""),
+            (
+                lasting(running("False", json!({"terminated": {}}))),
+                Degraded,
+                "",
+            ),
             (
                 pod(
                     "Always",

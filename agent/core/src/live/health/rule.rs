@@ -45,17 +45,18 @@ struct Test {
 
 #[derive(Debug)]
 enum What {
-    /// A condition of a type, status and reason is there.
+    /// A condition of a type, status, reason and severity is there.
     Condition {
         kind: &'static str,
         status: OneOf,
         reason: OneOf,
+        severity: OneOf,
     },
     /// A field is there and says something: not null, false or empty.
     Present(Path),
     /// A field has one of the values.
     Value(Path, OneOf),
-    /// Two numbers; a field that is not there is 0.
+    /// Two numbers, or, when they are to be equal, two texts; a field that is not there is 0.
     Numbers(Operand, Comparison, Operand),
 }
 
@@ -216,11 +217,13 @@ impl Test {
                 kind,
                 status,
                 reason,
+                severity,
             } => {
                 let found = status_conditions(object).iter().find(|condition| {
                     matches(kind, text(&condition["type"]))
-                        && status.holds(text(&condition["status"]))
+                        && status.holds(truth(&condition["status"]))
                         && reason.holds(text(&condition["reason"]))
+                        && severity.holds(text(&condition["severity"]))
                 });
                 if !self.negated && deciding.is_none() {
                     *deciding = found;
@@ -231,13 +234,13 @@ impl Test {
             What::Value(path, values) => fields(object, path)
                 .iter()
                 .any(|value| !value.is_null() && values.holds(&plain(value))),
-            What::Numbers(left, comparison, right) => {
-                let (left, right) = (left.number(object), right.number(object));
-                match comparison {
-                    Comparison::Equal => left == right,
-                    Comparison::Less => left < right,
-                }
-            }
+            What::Numbers(left, comparison, right) => match comparison {
+                Comparison::Equal => match (left.text(object), right.text(object)) {
+                    (None, None) => left.number(object) == right.number(object),
+                    (left, right) => left == right,
+                },
+                Comparison::Less => left.number(object) < right.number(object),
+            },
         };
         holds != self.negated
     }
@@ -270,10 +273,27 @@ impl Operand {
     fn number(&self, object: &Value) -> i64 {
         match self {
             Self::Number(number) => *number,
-            Self::Field(path) => fields(object, path)
-                .first()
-                .map_or(0, |value| number(value)),
+            Self::Field(path) => {
+                let numbers = fields(object, path).into_iter().map(number);
+                numbers.fold(0, i64::saturating_add)
+            }
         }
+    }
+
+    fn text<'a>(&self, object: &'a Value) -> Option<&'a str> {
+        match self {
+            Self::Number(_) => None,
+            Self::Field(path) => fields(object, path).first()?.as_str(),
+        }
+    }
+}
+
+/// The status of a condition; some write `true` for `"True"`.
+fn truth(status: &Value) -> &str {
+    match status {
+        Value::Bool(true) => "True",
+        Value::Bool(false) => "False",
+        other => text(other),
     }
 }
 

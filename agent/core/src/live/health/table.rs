@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::rule::{Judge, Rule};
-use super::{application, argo, conditions, gateway, operators};
+use super::{application, argo, conditions, gateway, kruise, operators, promoter};
 use crate::manifest::object::GroupVersionKind;
 
 const SOURCE: &str = include_str!("custom_resources.rules");
@@ -48,6 +48,14 @@ fn code(name: &str) -> Option<Judge> {
         "gateway_policy" => |object| Some(gateway::policy(object)),
         "openshift_route" => |object| Some(gateway::openshift_route(object)),
         "crunchy_postgres" => |object| Some(operators::crunchy_postgres(object)),
+        "airlock" => |object| Some(gateway::airlock(object)),
+        "promotion_strategy" => |object| Some(promoter::promotion_strategy(object)),
+        "kruise_daemon_set" => |object| Some(kruise::daemon_set(object)),
+        "game_server" => |object| Some(kruise::game_server(object)),
+        "game_server_set" => |object| Some(kruise::game_server_set(object)),
+        "cassandra_racks" => |object| Some(operators::cassandra_racks(object)),
+        "stack_install" => |object| Some(operators::stack_install(object)),
+        "karmada_binding" => |object| Some(operators::karmada_binding(object)),
         "open_telemetry_collector" => |object| Some(operators::open_telemetry_collector(object)),
         _ => return None,
     })
@@ -173,7 +181,7 @@ mod tests {
         assert!(grafana.is_some() && dashboard.is_some());
         assert_ne!(grafana, dashboard);
         let bucket = found("s3.aws.upbound.io", "Bucket");
-        assert_eq!(bucket, found("pkg.crossplane.io", "Provider"));
+        assert_eq!(bucket, found("pkg.crossplane.io", "Configuration"));
         assert!(bucket.is_some());
         assert_eq!(found("example.org", "Grafana"), None);
         assert_eq!(found("", "ConfigMap"), None);

@@ -135,6 +135,7 @@ fn test(word: &'static str) -> Result<Test, String> {
         }
     } else {
         let (kind, rest) = word.split_once('=').unwrap_or((word, "*"));
+        let (rest, severity) = rest.split_once('@').unwrap_or((rest, "*"));
         let (status, reason) = rest.split_once('/').unwrap_or((rest, "*"));
         let known = ["True", "False", "Unknown", "*"];
         let status = OneOf::parse(status);
@@ -145,6 +146,7 @@ fn test(word: &'static str) -> Result<Test, String> {
             kind,
             status,
             reason: OneOf::parse(reason),
+            severity: OneOf::parse(severity),
         }
     };
     Ok(Test { negated, what })

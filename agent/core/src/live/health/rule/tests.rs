@@ -16,18 +16,24 @@ impl Case {
                     kind,
                     status,
                     reason,
+                    severity,
                 } => conditions.push(json!({"type": kind.replace('*', "A"),
-                    "status": status.example(), "reason": reason.example()})),
+                    "status": status.example(), "reason": reason.example(),
+                    "severity": severity.example()})),
                 What::Present(path) if path == &[Some("status"), Some("conditions")] => {
                     conditions.push(json!({"type": "Other", "status": "Other"}));
                 }
                 What::Present(path) => set(&mut object, path, json!("some")),
                 What::Value(path, values) => set(&mut object, path, json!(values.example())),
-                What::Numbers(left, comparison, _) => {
-                    if let (Operand::Field(path), Comparison::Less) = (left, comparison) {
+                What::Numbers(left, comparison, right) => match (left, comparison, right) {
+                    (Operand::Field(path), Comparison::Less, _) => {
                         set(&mut object, path, json!(-1));
                     }
-                }
+                    (Operand::Number(least), Comparison::Less, Operand::Field(path)) => {
+                        set(&mut object, path, json!(least + 1));
+                    }
+                    _ => {}
+                },
             }
         }
         if !conditions.is_empty() {
@@ -93,11 +99,12 @@ fn judge(lines: &[&'static str], object: &Value) -> Option<(HealthStatusCode, St
 fn tests_and_messages() {
     let object = json!({"kind": "Widget",
         "metadata": {"generation": 2, "annotations": {"a.b/c": "yes"}},
-        "spec": {"replicas": 3, "suspend": false},
-        "status": {"phase": "Running hot", "ready": 2, "nodes": [{"up": true}, {"up": false}],
+        "spec": {"replicas": 3, "suspend": false, "sha": "abc", "pools": [{"size": 2}, {"size": 2}]},
+        "status": {"sha": "abc", "phase": "Running hot", "ready": 2, "nodes": [{"up": true}, {"up": false}],
             "statuses": {"a": {"state": "Rejected"}}, "errors": ["one", "two"],
             "conditions": [
-                {"type": "Ready", "status": "False", "reason": "CreatingPods", "message": "soon"},
+                {"type": "Ready", "status": "False", "reason": "CreatingPods", "message": "soon", "severity": "Warning"},
+                {"type": "Bare", "status": true, "reason": "Bare"},
                 {"type": "Ready", "status": "Unknown", "reason": "Second"},
                 {"type": "x.y/Z", "status": "True", "reason": "Zed"}]}});
     for (line, message) in [
@@ -120,6 +127,12 @@ fn tests_and_messages() {
         ("Degraded metadata.annotations[a.b/c]=yes", "yes"),
         ("Degraded !spec.suspend status.nodes !status.none", ""),
         ("Degraded status.ready<spec.replicas", ""),
+        ("Degraded spec.replicas<spec.pools[].size", ""),
+        ("Degraded spec.sha==status.sha !spec.sha==status.phase", ""),
+        ("Degraded !spec.sha==status.none", ""),
+        ("Degraded Ready=False@Warning", "soon"),
+        ("Degraded Ready=*@!Error", "soon"),
+        ("Degraded Bare=True", "Bare"),
         (
             "Degraded status.none==0 !status.ready==3 -> {status.none}none",
             "none",
@@ -135,6 +148,7 @@ fn tests_and_messages() {
     }
     for line in [
         "Degraded Ready=True",
+        "Degraded Ready=False@Info|Error",
         "Degraded Ready=False/!CreatingPods",
         "Degraded Read=False",
         "Degraded !Ready=False",
