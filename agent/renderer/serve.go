@@ -51,11 +51,13 @@ func answer(connection *protocol.Connection, job *protocol.Job, body []byte) (la
 	}
 	var warnings []string
 	warn := func(text string) { warnings = append(warnings, text) }
+	var without []string
+	found := func(path string) { without = append(without, path) }
 	emit := func(object manifest.Object) error {
 		header := protocol.Object{Type: "object", Path: object.Path, Line: object.Line, Document: object.Document}
 		return connection.Send(header, object.JSON)
 	}
-	panicked, err := guarded(func() error { return render(trees, job, body, emit, warn) })
+	panicked, err := guarded(func() error { return render(trees, job, body, emit, warn, found) })
 	last = panicked || kustomize.HasForeignSchema()
 	if trees.Fault != nil {
 		err = trees.Fault
@@ -65,7 +67,7 @@ func answer(connection *protocol.Connection, job *protocol.Job, body []byte) (la
 		shown.Message = secretsOf(job, trees, body).Mask(shown.Message)
 		err = connection.Send(protocol.Failed{Type: "failed", Failure: &shown, Last: last}, nil)
 	} else {
-		err = connection.Send(protocol.Done{Type: "done", Warnings: warnings, Last: last}, nil)
+		err = connection.Send(protocol.Done{Type: "done", Warnings: warnings, Without: without, Last: last}, nil)
 	}
 	if err != nil {
 		return last, err
@@ -109,7 +111,7 @@ func guarded(work func() error) (panicked bool, err error) {
 	return false, work()
 }
 
-func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifest.Object) error, warn func(string)) error {
+func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifest.Object) error, warn, without func(string)) error {
 	switch {
 	case job.Type == "yaml":
 		converted, err := yaml.YAMLToJSON(body)
@@ -118,7 +120,7 @@ func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifes
 		}
 		return emit(manifest.Object{JSON: converted, Path: job.Path})
 	case job.Type == "directory" && job.Directory != nil:
-		return directory.Render(trees, job, emit, warn)
+		return directory.Render(trees, job, emit, warn, without)
 	case job.Type == "kustomize" && job.Kustomize != nil:
 		return kustomize.Render(trees, job, emit)
 	case job.Type == "helm" && job.Helm != nil:

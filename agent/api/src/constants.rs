@@ -158,6 +158,10 @@ pub mod condition {
     pub const SHARED_RESOURCE_WARNING: &str = "SharedResourceWarning";
     /// An object is in the manifests more than once.
     pub const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
+    /// What rendering says besides its result.
+    pub const RENDER_WARNING: &str = "RenderWarning";
+    /// What targetRevision names is ambiguous, or has moved though it should not.
+    pub const REVISION_WARNING: &str = "RevisionWarning";
     /// An option or annotation that nobody can read; it does not count.
     pub const INVALID_SETTING_WARNING: &str = "InvalidSettingWarning";
     /// Objects are deleted only when somebody agrees.

@@ -93,6 +93,7 @@ fn source(tree: MemoryTree) -> SourceRequest {
         revision: String::new(),
         refs: BTreeMap::new(),
         is_chart_archive: false,
+        packaged: Vec::new(),
     }
 }
 

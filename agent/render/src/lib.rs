@@ -37,7 +37,8 @@ pub use local_directory::LocalDirectory;
 pub use memory_tree::MemoryTree;
 pub use renderer::Renderer;
 pub use request::{
-    AppContext, Origin, RenderRequest, Rendered, RenderedObject, SourceRequest, SourceType,
+    AppContext, Origin, Packaged, RenderRequest, Rendered, RenderedObject, SourceRequest,
+    SourceType,
 };
 pub use source::{
     DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, KustomizeReplica, KustomizeSpec,

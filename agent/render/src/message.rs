@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ChartDependency;
+use crate::request::Packaged;
 
 /// What a worker sends.
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,8 @@ pub(crate) enum FromWorker {
     Done {
         #[serde(default)]
         warnings: Vec<String>,
+        #[serde(default)]
+        without: Vec<String>,
         /// The worker takes no other job and ends.
         #[serde(default)]
         last: bool,
@@ -160,6 +163,7 @@ pub(crate) struct HelmOptions {
     pub(crate) skip_schema_validation: bool,
     pub(crate) kube_version: String,
     pub(crate) api_versions: Vec<String>,
+    pub(crate) packaged: Vec<Packaged>,
     /// What precedes a template's path in origins.
     pub(crate) shown: String,
 }

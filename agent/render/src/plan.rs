@@ -116,13 +116,14 @@ pub(crate) fn detect(
         let path = join(directory, name).unwrap_or_default();
         Ok(matches!(trees.stat(OWN, &path)?, Place::File { .. }))
     };
-    if has("Chart.yaml")? {
-        return Ok(SourceType::Helm);
-    }
+    // With both it is a kustomization, as in Argo CD.
     for name in KUSTOMIZATIONS {
         if has(name)? {
             return Ok(SourceType::Kustomize);
         }
+    }
+    if has("Chart.yaml")? {
+        return Ok(SourceType::Helm);
     }
     Ok(SourceType::Directory)
 }
@@ -317,6 +318,7 @@ fn helm(
         } else {
             spec.api_versions
         },
+        packaged: request.source.packaged.clone(),
         shown: files.directory.to_owned(),
     })
 }

@@ -38,6 +38,8 @@ pub(crate) struct Listed {
 pub(crate) enum ListedKind {
     File,
     Directory,
+    /// What is in it is refused when it is asked for.
+    Submodule,
     Absent,
 }
 
@@ -180,8 +182,8 @@ impl Reader {
         for item in items {
             let (kind, link) = match item.entry {
                 TreeEntry::Blob { symlink: None, .. } => (ListedKind::File, false),
-                // What is in a submodule is found out, and refused, when it is entered.
-                TreeEntry::Tree { .. } | TreeEntry::Commit => (ListedKind::Directory, false),
+                TreeEntry::Tree { .. } => (ListedKind::Directory, false),
+                TreeEntry::Commit => (ListedKind::Submodule, false),
                 TreeEntry::Blob {
                     symlink: Some(_), ..
                 } => {

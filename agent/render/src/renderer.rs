@@ -188,6 +188,7 @@ fn nothing() -> Rendered {
         source_type: crate::SourceType::Directory,
         inputs: crate::InputSet::default(),
         warnings: Vec::new(),
+        without: Vec::new(),
     }
 }
 

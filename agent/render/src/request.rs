@@ -39,6 +39,17 @@ pub struct SourceRequest {
     pub refs: BTreeMap<String, Arc<dyn SourceTree>>,
     /// The tree is a chart's archive, whose root is the chart.
     pub is_chart_archive: bool,
+    /// Folders of the chart's `charts` folder that stand for the archive of a dependency.
+    pub packaged: Vec<Packaged>,
+}
+
+/// A dependency that is laid into a chart, and is no part of its folder: the chart's .helmignore does not reach into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Packaged {
+    /// Path of its folder in the chart, such as `charts/redis`.
+    pub path: String,
+    /// It is a folder that Helm would make the archive of first, by that folder's own .helmignore.
+    pub folder: bool,
 }
 
 impl fmt::Debug for SourceRequest {
@@ -112,4 +123,6 @@ pub struct Rendered {
     pub inputs: InputSet,
     /// What a user should know although it is no error.
     pub warnings: Vec<String>,
+    /// Files of the source's own tree that could have held objects and hold none: empty, cut off, or no manifest.
+    pub without: Vec<String>,
 }

@@ -85,18 +85,30 @@ pub(crate) fn render(
         timeout_millis: millis(config),
         options: Some(options),
     };
-    let (objects, warnings) = conversation.run(&job, &[])?;
+    let Outcome {
+        objects,
+        warnings,
+        without,
+    } = conversation.run(&job, &[])?;
     let inputs = trees.into_inputs(environment.used_revision());
     Ok(Rendered {
         objects,
         source_type,
         inputs,
         warnings,
+        without,
     })
 }
 
 fn millis(config: &RendererConfig) -> u64 {
     u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+/// What a job gave.
+struct Outcome {
+    objects: Vec<RenderedObject>,
+    warnings: Vec<String>,
+    without: Vec<String>,
 }
 
 struct Conversation<'a> {
@@ -114,18 +126,15 @@ impl Conversation<'_> {
             timeout_millis: millis(self.config),
             options: None,
         };
-        let (objects, _) = self.run(&job, content)?;
-        Ok(objects
+        let outcome = self.run(&job, content)?;
+        Ok(outcome
+            .objects
             .into_iter()
             .next()
             .map_or(Value::Null, |object| object.value))
     }
 
-    fn run(
-        &mut self,
-        job: &Job<'_>,
-        body: &[u8],
-    ) -> Result<(Vec<RenderedObject>, Vec<String>), RenderError> {
+    fn run(&mut self, job: &Job<'_>, body: &[u8]) -> Result<Outcome, RenderError> {
         self.worker.send_job(job, body)?;
         let mut objects = Vec::new();
         let allowed = self.config.output_bytes;
@@ -182,9 +191,15 @@ impl Conversation<'_> {
                         origin: Origin { path, line },
                     });
                 }
-                FromWorker::Done { warnings, .. } => {
+                FromWorker::Done {
+                    warnings, without, ..
+                } => {
                     self.worker.end_job();
-                    return Ok((objects, warnings));
+                    return Ok(Outcome {
+                        objects,
+                        warnings,
+                        without,
+                    });
                 }
                 FromWorker::Failed(failure) => {
                     self.worker.end_job();

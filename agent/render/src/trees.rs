@@ -166,6 +166,7 @@ fn item(listed: Listed) -> Item {
     let kind = match listed.kind {
         ListedKind::File => "file",
         ListedKind::Directory => "directory",
+        ListedKind::Submodule => "submodule",
         ListedKind::Absent => "absent",
     };
     Item {
@@ -216,6 +217,7 @@ mod tests {
             revision: String::new(),
             refs: BTreeMap::new(),
             is_chart_archive: false,
+            packaged: Vec::new(),
         };
         let lookups = Lookups::new(100, Duration::from_secs(1), Cancellation::default());
         let mut trees = Trees::new(&source, 20, lookups);

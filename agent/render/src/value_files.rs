@@ -183,10 +183,12 @@ impl Resolver<'_> {
             for item in listed {
                 let path = below(&directory, &item.name);
                 match (element, item.kind) {
-                    (Element::AnyDepth, ListedKind::Directory) if !item.link => {
+                    (Element::AnyDepth, ListedKind::Directory | ListedKind::Submodule)
+                        if !item.link =>
+                    {
                         pending.push((path, at));
                     }
-                    (Element::Pattern(glob), ListedKind::Directory)
+                    (Element::Pattern(glob), ListedKind::Directory | ListedKind::Submodule)
                         if !last && matches(glob, &item.name) =>
                     {
                         pending.push((path, at + 1));
@@ -295,6 +297,7 @@ mod tests {
             revision: String::new(),
             refs: BTreeMap::new(),
             is_chart_archive: false,
+            packaged: Vec::new(),
         };
         let lookups = Lookups::new(lookups, Duration::from_secs(1), Cancellation::default());
         let mut trees = Trees::new(&source, 1 << 20, lookups);

@@ -159,6 +159,7 @@ fn request(case: &Case) -> RenderRequest {
             revision: "0".repeat(40),
             refs: BTreeMap::new(),
             is_chart_archive: false,
+            packaged: Vec::new(),
         },
     }
 }

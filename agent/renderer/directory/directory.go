@@ -38,11 +38,13 @@ type walker struct {
 	exclude glob.Glob
 	emit    Emit
 	warn    func(string)
+	without func(string)
 }
 
-// Render sends every object of the folder, in the order of paths.
-func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) error {
-	w := &walker{trees: trees, job: job.Directory, root: job.Path, emit: emit, warn: warn}
+// Render sends every object of the folder, in the order of paths. without gets the files that could have held objects and
+// hold none.
+func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn, without func(string)) error {
+	w := &walker{trees: trees, job: job.Directory, root: job.Path, emit: emit, warn: warn, without: without}
 	var err error
 	if w.include, err = compile("include", job.Directory.Include); err != nil {
 		return err
@@ -77,7 +79,9 @@ func (w *walker) walk(relative string, depth int) error {
 		switch {
 		case item.Kind == tree.Directory && item.Link:
 			// A linked folder is not entered, so that no file is applied twice.
-		case item.Kind == tree.Directory:
+		case item.Kind == tree.Submodule && !w.mayHold(name):
+			// Nothing of it is wanted, so it does not matter that it is not fetched.
+		case item.Kind == tree.Directory || item.Kind == tree.Submodule:
 			if w.job.Recurse {
 				if err := w.walk(name, depth+1); err != nil {
 					return err
@@ -90,6 +94,21 @@ func (w *walker) walk(relative string, depth int) error {
 		}
 	}
 	return nil
+}
+
+// mayHold tells whether a file below a folder that cannot be listed could be wanted, asked of names that patterns which are
+// about the folder treat alike.
+func (w *walker) mayHold(folder string) bool {
+	for _, below := range []string{"", "a", "x-1/y"} {
+		for _, stem := range []string{"a", "kx_7", "Z-0.q"} {
+			for _, ending := range []string{".yaml", ".yml", ".json", ".jsonnet"} {
+				if w.wanted(path.Join(folder, below, stem+ending)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (w *walker) wanted(name string) bool {
@@ -125,6 +144,9 @@ func (w *walker) file(name string) error {
 	if bytes.Contains(raw, []byte(skipMarker)) {
 		return nil
 	}
+	if problem := manifest.NotFetched(raw); problem != "" {
+		return failure.At(failure.Invalid, full, 0, fmt.Sprintf("%s %s", full, problem))
+	}
 	content, err := manifest.DecodeText(raw)
 	if err != nil {
 		return failure.At(failure.Invalid, full, 0, fmt.Sprintf("%s: not readable text: %s", full, failure.Shorten(err.Error())))
@@ -133,14 +155,19 @@ func (w *walker) file(name string) error {
 	if path.Ext(name) == ".json" {
 		objects, err = manifest.FromJSON(content, full)
 	} else {
-		objects, err = manifest.FromYAML(content, full, true)
+		objects, err = manifest.FromYAML(content, full, true, nil)
 		if err != nil && len(objects) == 0 && !looksLikeManifest(content) {
 			w.warn(fmt.Sprintf("%s is not a Kubernetes manifest and was left out; name it in directory.exclude to say so", full))
+			w.without(full)
 			return nil
 		}
 	}
 	if err != nil {
 		return err
+	}
+	// One in which everything is a comment is meant to be so.
+	if len(bytes.TrimSpace(content)) == 0 {
+		w.without(full)
 	}
 	for _, object := range objects {
 		if err := w.emit(object); err != nil {

@@ -18,6 +18,7 @@ import (
 	"helm.sh/helm/v4/pkg/ignore"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
 )
 
@@ -27,7 +28,24 @@ const maxDepth = 64
 var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
 
 // load reads a chart's folder with Helm's rules: .helmignore, links followed, names in lexical order.
-func load(trees *tree.Trees, folder string) (*chart.Chart, error) {
+func load(trees *tree.Trees, folder string, packaged []protocol.Packaged) (*chart.Chart, error) {
+	rules, err := ignored(trees, folder)
+	if err != nil {
+		return nil, err
+	}
+	reader := &folderReader{trees: trees, root: folder, packaged: packaged, budget: archive.MaxDecompressedChartSize}
+	if err := reader.read("", reach{rules: rules}, 0); err != nil {
+		return nil, err
+	}
+	loaded, err := loader.LoadFiles(reader.files)
+	if err != nil {
+		return nil, failure.At(failure.Invalid, folder, 0, fmt.Sprintf("chart %s: %s", shown(folder), failure.Shorten(err.Error())))
+	}
+	return loaded, nil
+}
+
+// ignored are the rules of a folder's .helmignore, with Helm's own.
+func ignored(trees *tree.Trees, folder string) (*ignore.Rules, error) {
 	rules := ignore.Empty()
 	ignoreFile := path.Join(folder, ignore.HelmIgnore)
 	entry, err := trees.Stat("", ignoreFile)
@@ -44,15 +62,29 @@ func load(trees *tree.Trees, folder string) (*chart.Chart, error) {
 		}
 	}
 	rules.AddDefaults()
-	reader := &folderReader{trees: trees, root: folder, rules: rules, budget: archive.MaxDecompressedChartSize}
-	if err := reader.read("", 0); err != nil {
-		return nil, err
+	return rules, nil
+}
+
+// reach is which rules of which folder leave files out.
+type reach struct {
+	rules *ignore.Rules
+	// from is the folder the rules are written for, in the chart.
+	from string
+}
+
+// inside gives the rules for a folder: those around it, or its own when it stands for a package.
+func (r *folderReader) inside(relative string, around reach) (reach, error) {
+	for _, dependency := range r.packaged {
+		if dependency.Path != relative {
+			continue
+		}
+		if !dependency.Folder {
+			return reach{rules: ignore.Empty(), from: relative}, nil
+		}
+		rules, err := ignored(r.trees, path.Join(r.root, relative))
+		return reach{rules: rules, from: relative}, err
 	}
-	loaded, err := loader.LoadFiles(reader.files)
-	if err != nil {
-		return nil, failure.At(failure.Invalid, folder, 0, fmt.Sprintf("chart %s: %s", shown(folder), failure.Shorten(err.Error())))
-	}
-	return loaded, nil
+	return around, nil
 }
 
 func shown(folder string) string {
@@ -63,14 +95,14 @@ func shown(folder string) string {
 }
 
 type folderReader struct {
-	trees  *tree.Trees
-	root   string
-	rules  *ignore.Rules
-	files  []*archive.BufferedFile
-	budget int64
+	trees    *tree.Trees
+	root     string
+	packaged []protocol.Packaged
+	files    []*archive.BufferedFile
+	budget   int64
 }
 
-func (r *folderReader) read(relative string, depth int) error {
+func (r *folderReader) read(relative string, left reach, depth int) error {
 	if depth > maxDepth {
 		return failure.At(failure.Invalid, relative, 0, fmt.Sprintf("chart %s: folders are nested more than %d deep at %s (a link to a folder above itself?)", shown(r.root), maxDepth, relative))
 	}
@@ -80,12 +112,17 @@ func (r *folderReader) read(relative string, depth int) error {
 	}
 	for _, item := range items {
 		name := path.Join(relative, item.Name)
-		if r.rules.Ignore(name, information{item.Name, item.Kind == tree.Directory}) {
+		within, err := r.inside(name, left)
+		if err != nil {
+			return err
+		}
+		seen := strings.TrimPrefix(strings.TrimPrefix(name, left.from), "/")
+		if within == left && left.rules.Ignore(seen, information{item.Name, item.Kind == tree.Directory || item.Kind == tree.Submodule}) {
 			continue
 		}
 		switch item.Kind {
-		case tree.Directory:
-			if err := r.read(name, depth+1); err != nil {
+		case tree.Directory, tree.Submodule:
+			if err := r.read(name, within, depth+1); err != nil {
 				return err
 			}
 		case tree.File:

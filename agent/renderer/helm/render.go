@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
@@ -27,11 +29,11 @@ type Emit func(manifest.Object) error
 
 // Render does what `helm template --include-crds` does: CRDs, then manifests in install order, then hooks.
 func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) error {
-	loaded, err := load(trees, job.Path)
+	loaded, err := load(trees, job.Path, job.Helm.Packaged)
 	if err != nil {
 		return err
 	}
-	given, err := values(trees, job.Helm)
+	given, err := values(trees, job.Helm, warn)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,10 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) 
 	if err != nil {
 		return named(loaded, err)
 	}
-	out := &output{chart: loaded.Name(), shown: job.Helm.Shown, emit: emit}
+	for _, text := range unsteady(loaded, given, job.Helm, capabilities, files) {
+		warn(text)
+	}
+	out := &output{chart: loaded.Name(), shown: job.Helm.Shown, emit: emit, warn: warn}
 	return out.all(loaded, files, job.Helm)
 }
 
@@ -77,6 +82,12 @@ func execute(loaded *chart.Chart, given map[string]any, job *protocol.HelmJob, c
 	if err := chartutil.ProcessDependencies(loaded, given); err != nil {
 		return nil, fmt.Errorf("chart dependencies processing failed: %w", err)
 	}
+	keepNulls(loaded, given, nil)
+	return templates(loaded, given, job, capabilities)
+}
+
+// templates renders a chart whose dependencies are in order.
+func templates(loaded *chart.Chart, given map[string]any, job *protocol.HelmJob, capabilities *common.Capabilities) (map[string]string, error) {
 	options := common.ReleaseOptions{Name: job.ReleaseName, Namespace: job.Namespace, Revision: 1, IsInstall: true}
 	all, err := util.ToRenderValuesWithSchemaValidation(loaded, given, options, capabilities, job.SkipSchema)
 	if err != nil {
@@ -101,6 +112,7 @@ type output struct {
 	chart string
 	shown string
 	emit  Emit
+	warn  func(string)
 }
 
 func (o *output) all(loaded *chart.Chart, files map[string]string, job *protocol.HelmJob) error {
@@ -115,8 +127,13 @@ func (o *output) all(loaded *chart.Chart, files map[string]string, job *protocol
 	if err != nil {
 		return named(loaded, err)
 	}
-	for _, m := range manifests {
-		if err := o.one(m.Name, []byte(m.Content), false); err != nil {
+	for at, m := range manifests {
+		// Helm prints each followed by a newline, and no blanks at the end of them all.
+		content := m.Content
+		if at == len(manifests)-1 {
+			content = strings.TrimRightFunc(content, unicode.IsSpace)
+		}
+		if err := o.one(m.Name, []byte(content+"\n"), false); err != nil {
 			return err
 		}
 	}
@@ -124,7 +141,7 @@ func (o *output) all(loaded *chart.Chart, files map[string]string, job *protocol
 		if job.SkipTests && slices.Contains(hook.Events, release.HookTest) {
 			continue
 		}
-		if err := o.one(hook.Path, []byte(hook.Manifest), false); err != nil {
+		if err := o.one(hook.Path, []byte(hook.Manifest+"\n"), false); err != nil {
 			return err
 		}
 	}
@@ -134,7 +151,7 @@ func (o *output) all(loaded *chart.Chart, files map[string]string, job *protocol
 // one sends the objects of a template's output, or of a CRD file, which is taken as it is and so has lines.
 func (o *output) one(name string, content []byte, known bool) error {
 	origin := path.Join(o.shown, strings.TrimPrefix(name, o.chart+"/"))
-	objects, err := manifest.FromYAML(content, origin, known)
+	objects, err := manifest.FromYAML(content, origin, known, o.warn)
 	if err != nil {
 		return err
 	}
@@ -146,6 +163,13 @@ func (o *output) one(name string, content []byte, known bool) error {
 	return nil
 }
 
+// remoteSchema is the error of a schema that refers to another one at an address.
+var remoteSchema = regexp.MustCompile(`failing loading "(https?://[^"\s]+)"`)
+
 func named(loaded *chart.Chart, err error) error {
+	if found := remoteSchema.FindStringSubmatch(err.Error()); found != nil {
+		return failure.New(failure.Unsupported, fmt.Sprintf(
+			"helm: chart %s: its values.schema.json refers to %s, and schemas are not fetched; set spec.source.helm.skipSchemaValidation: true, which leaves only that check out", loaded.Name(), found[1]))
+	}
 	return failure.New(failure.Tool, fmt.Sprintf("helm: chart %s: %s", loaded.Name(), shorten(err.Error())))
 }

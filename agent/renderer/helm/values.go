@@ -10,17 +10,24 @@ import (
 	"helm.sh/helm/v4/pkg/strvals"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
 )
 
 // values merges in Helm's order: value files, inline values, --set, --set-string, --set-file.
-func values(trees *tree.Trees, job *protocol.HelmJob) (map[string]any, error) {
+func values(trees *tree.Trees, job *protocol.HelmJob, warn func(string)) (map[string]any, error) {
 	merged := map[string]any{}
 	for _, file := range job.ValueFiles {
 		content, err := trees.Read(file.Tree, file.Path)
 		if err != nil {
 			return nil, err
+		}
+		if problem := manifest.NotFetched(content); problem != "" {
+			return nil, failure.At(failure.Invalid, file.Path, 0, fmt.Sprintf("%s %s", place(file), problem))
+		}
+		if text := manifest.Repetition(content, place(file)); text != "" {
+			warn(text)
 		}
 		loaded, err := loader.LoadValues(bytes.NewReader(content))
 		if err != nil {
@@ -29,6 +36,9 @@ func values(trees *tree.Trees, job *protocol.HelmJob) (map[string]any, error) {
 		merged = loader.MergeMaps(merged, loaded)
 	}
 	if job.Values != "" {
+		if text := manifest.Repetition([]byte(job.Values), "spec.source.helm.values"); text != "" {
+			warn(text)
+		}
 		loaded, err := loader.LoadValues(strings.NewReader(job.Values))
 		if err != nil {
 			return nil, failure.New(failure.BadRequest, "spec.source.helm.values is not valid YAML: "+failure.Shorten(err.Error()))

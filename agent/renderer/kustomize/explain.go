@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
@@ -26,7 +27,14 @@ func (f *filesystem) explain(err error) error {
 	if own, ok := errors.AsType[*failure.Failure](err); ok {
 		return own
 	}
-	text := err.Error()
+	text := unquoted(err.Error())
+	if strings.Contains(text, "must specify --enable-helm") {
+		return f.chartGenerator()
+	}
+	if strings.Contains(text, "external plugins disabled") || strings.Contains(text, "is external, not built in") {
+		return failure.New(failure.Unsupported, "kustomize: "+failure.Shorten(f.cause(text))+
+			"; generators and transformers that are programs or containers are not run here, because they come from a repository; commit their output, or use what kustomize has built in")
+	}
 	if culprit := f.brokenGenerator(text); culprit != nil {
 		return culprit
 	}
@@ -39,6 +47,44 @@ func (f *filesystem) explain(err error) error {
 	text = strings.ReplaceAll(text, mount+"/", "")
 	text = strings.ReplaceAll(text, mount, "the repository's root")
 	return failure.New(failure.Tool, "kustomize: "+failure.Shorten(f.cause(text)))
+}
+
+// component is how kustomize quotes the whole error of a component, one level a component.
+var component = regexp.MustCompile(`(?:accumulating components: )?accumulateDirectory: ("(?:[^"\\]|\\.)*")`)
+
+// accumulated is said before what went wrong in a component's folder.
+var accumulated = regexp.MustCompile(`^(?:recursed accumulation of path '[^']*': |accumulating components: )+`)
+
+// unquoted takes the errors of components out of their quotes, so that their reason is seen as that of other folders.
+func unquoted(text string) string {
+	for range 16 {
+		at := component.FindStringSubmatchIndex(text)
+		if at == nil {
+			break
+		}
+		inner, err := strconv.Unquote(text[at[2]:at[3]])
+		if err != nil {
+			break
+		}
+		text = text[:at[0]] + accumulated.ReplaceAllString(inner, "") + text[at[1]:]
+	}
+	return text
+}
+
+// chartGenerator names the file that has kustomize run Helm.
+func (f *filesystem) chartGenerator() *failure.Failure {
+	var names []string
+	for name, content := range f.read {
+		if bytes.Contains(content, []byte("HelmChartInflationGenerator")) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	name := "a generator of the kustomization"
+	if len(names) > 0 {
+		name = names[0]
+	}
+	return failure.At(failure.Unsupported, name, 0, name+": HelmChartInflationGenerator "+noHelm)
 }
 
 // invalidKustomization finds the kustomization file that is none, since kustomize does not say which one it is.
@@ -89,7 +135,7 @@ func (f *filesystem) unreadable(text string) *failure.Failure {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		_, err := manifest.FromYAML(f.read[name], name, true)
+		_, err := manifest.FromYAML(f.read[name], name, true, nil)
 		if found, ok := errors.AsType[*failure.Failure](err); ok && (!syntaxOnly || strings.Contains(found.Message, "not valid YAML")) {
 			return found
 		}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
 )
 
@@ -124,6 +125,13 @@ func (f *filesystem) ReadFile(name string) ([]byte, error) {
 	content, err := f.trees.Read("", relative)
 	if err != nil {
 		return nil, err
+	}
+	if problem := manifest.NotFetched(content); problem != "" {
+		refusal := failure.At(failure.Invalid, relative, 0, fmt.Sprintf("%s %s", relative, problem))
+		if f.refusal == nil {
+			f.refusal = refusal
+		}
+		return nil, refusal
 	}
 	f.read[relative] = content
 	if isKustomizationFile(relative) {

@@ -2,6 +2,7 @@ package kustomize
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -30,6 +31,56 @@ type references struct {
 	HelmCharts      []any    `json:"helmCharts"`
 	HelmGenerator   []any    `json:"helmChartInflationGenerator"`
 	StrategicMerges []string `json:"patchesStrategicMerge"`
+	Patches         []struct {
+		Path string `json:"path"`
+	} `json:"patches"`
+	JSONPatches []struct {
+		Path string `json:"path"`
+	} `json:"patchesJson6902"`
+	Replacements []struct {
+		Path string `json:"path"`
+	} `json:"replacements"`
+	OpenAPI struct {
+		Path string `json:"path"`
+	} `json:"openapi"`
+	ConfigMaps []generatorFiles `json:"configMapGenerator"`
+	Secrets    []generatorFiles `json:"secretGenerator"`
+}
+
+// generatorFiles are the fields of a generator that name files; an entry of files may have a key before it.
+type generatorFiles struct {
+	Files []string `json:"files"`
+	Envs  []string `json:"envs"`
+	Env   string   `json:"env"`
+}
+
+// noHelm says why kustomize's Helm fields are refused.
+const noHelm = "is not supported, because kustomize would run the helm program for it; make the chart a source of its own (spec.sources) or commit its rendered output"
+
+// lone are the fields of a kustomization file that name one file each time.
+func (r *references) lone() map[string][]string {
+	all := map[string][]string{"openapi": {r.OpenAPI.Path}}
+	for _, patch := range r.Patches {
+		all["patches"] = append(all["patches"], patch.Path)
+	}
+	for _, patch := range r.JSONPatches {
+		all["patchesJson6902"] = append(all["patchesJson6902"], patch.Path)
+	}
+	for _, replacement := range r.Replacements {
+		all["replacements"] = append(all["replacements"], replacement.Path)
+	}
+	for field, generators := range map[string][]generatorFiles{"configMapGenerator": r.ConfigMaps, "secretGenerator": r.Secrets} {
+		for _, generator := range generators {
+			for _, file := range generator.Files {
+				if key, named, found := strings.Cut(file, "="); found && !strings.Contains(key, "/") {
+					file = named
+				}
+				all[field] = append(all[field], file)
+			}
+			all[field] = append(append(all[field], generator.Envs...), generator.Env)
+		}
+	}
+	return all
 }
 
 // unsupported finds what this agent refuses, before kustomize tries it and says something that does not help. A file that
@@ -41,12 +92,13 @@ func (f *filesystem) unsupported(name string, content []byte) *failure.Failure {
 	}
 	if len(fields.HelmCharts) > 0 || len(fields.HelmGenerator) > 0 {
 		return failure.At(failure.Unsupported, name, 0,
-			name+": helmCharts is not supported, because kustomize would run the helm program for it; make the chart a source of its own (spec.sources) or commit its rendered output")
+			name+": helmCharts "+noHelm)
 	}
-	for _, list := range []struct {
+	type list struct {
 		field   string
 		entries []string
-	}{
+	}
+	lists := []list{
 		{"resources", fields.Resources},
 		{"bases", fields.Bases},
 		{"components", fields.Components},
@@ -55,7 +107,12 @@ func (f *filesystem) unsupported(name string, content []byte) *failure.Failure {
 		{"generators", fields.Generators},
 		{"transformers", fields.Transformers},
 		{"patchesStrategicMerge", fields.StrategicMerges},
-	} {
+	}
+	lone := fields.lone()
+	for _, field := range slices.Sorted(maps.Keys(lone)) {
+		lists = append(lists, list{field, lone[field]})
+	}
+	for _, list := range lists {
 		for _, entry := range list.entries {
 			if !isRemote(entry) {
 				continue

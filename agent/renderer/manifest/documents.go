@@ -5,10 +5,25 @@ package manifest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 )
+
+// NotFetched tells of a file's bytes that they only stand for what the file holds elsewhere or encrypted, and what to do.
+func NotFetched(raw []byte) string {
+	switch {
+	case bytes.HasPrefix(raw, []byte("version https://git-lfs.github.com/spec/")):
+		return "is a pointer of Git LFS, whose objects are not fetched; commit the file itself (git lfs migrate export), or leave it out"
+	case bytes.HasPrefix(raw, []byte("\x00GITCRYPT\x00")):
+		return "is encrypted by git-crypt, and there is no key for it here; keep secrets in a form the cluster decrypts, such as SealedSecrets"
+	case bytes.HasPrefix(raw, []byte("age-encryption.org/v1")), bytes.HasPrefix(raw, []byte("-----BEGIN AGE ENCRYPTED FILE-----")),
+		bytes.HasPrefix(raw, []byte("-----BEGIN PGP MESSAGE-----")), bytes.HasPrefix(raw, []byte("$ANSIBLE_VAULT;")):
+		return "is encrypted, and there is no key for it here; keep secrets in a form the cluster decrypts, such as SealedSecrets"
+	}
+	return ""
+}
 
 // Document is one YAML document of a stream.
 type Document struct {
@@ -27,7 +42,12 @@ func Split(stream []byte, name string) ([]Document, error) {
 	start, first, content := 0, 1, 0
 	finish := func(end int) {
 		if content > 0 {
-			documents = append(documents, Document{Text: stream[start:end], Line: content, First: first, Index: len(documents)})
+			text := stream[start:end]
+			if !bytes.HasSuffix(text, []byte("\n")) {
+				// Kubernetes' own reader ends every line, so that a block scalar on the last one keeps its newline.
+				text = append(slices.Clip(text), '\n')
+			}
+			documents = append(documents, Document{Text: text, Line: content, First: first, Index: len(documents)})
 		}
 		content = 0
 	}

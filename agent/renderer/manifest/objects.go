@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	goyaml "go.yaml.in/yaml/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
@@ -48,27 +50,203 @@ func invalid(err error, name string, document Document, known bool) *failure.Fai
 }
 
 // FromYAML reads every object of a stream. known says that the stream is the file itself, so that lines mean something
-// to who reads the file; output of a template has none.
-func FromYAML(stream []byte, name string, known bool) ([]Object, error) {
+// to who reads the file; output of a template has none. A key that is there twice in one mapping is an error, unless
+// repeated takes what would be said of it: then the last one counts, as everywhere where Kubernetes reads YAML.
+func FromYAML(stream []byte, name string, known bool, repeated func(string)) ([]Object, error) {
 	documents, err := Split(stream, name)
 	if err != nil {
 		return nil, err
 	}
 	objects := make([]Object, 0, len(documents))
 	for _, document := range documents {
-		converted, err := yaml.YAMLToJSON(document.Text)
+		values, err := document.values(name, known, repeated)
 		if err != nil {
-			return objects, invalid(err, name, document, known)
+			return objects, err
 		}
 		line := document.Line
 		if !known {
 			line = 0
 		}
-		if objects, err = flatten(objects, Object{converted, name, line, document.Index}); err != nil {
-			return objects, err
+		for _, value := range values {
+			if objects, err = flatten(objects, Object{value, name, line, document.Index}); err != nil {
+				return objects, err
+			}
 		}
 	}
 	return objects, nil
+}
+
+// values are the values of a document: one, or each of a stream of JSON.
+func (d Document) values(name string, known bool, repeated func(string)) ([]json.RawMessage, error) {
+	if values, err := d.jsonStream(name); values != nil || err != nil {
+		return values, err
+	}
+	converted, err := yaml.YAMLToJSONStrict(d.Text)
+	if err != nil {
+		if !repeatedInYAML.MatchString(err.Error()) {
+			return nil, invalid(err, name, d, known)
+		}
+		key, line := repeatedNode(d.Text)
+		line += d.First - 1
+		place := fmt.Sprintf("%s:%d", name, line)
+		if !known {
+			place = fmt.Sprintf("%s: its output, document %d, line %d", name, d.Index+1, line)
+		}
+		switch {
+		case key == "":
+			// What a merge (<<) brings may be said again.
+		case repeated == nil:
+			return nil, failure.At(failure.Invalid, name, line, twice(place, key))
+		default:
+			repeated(twice(place, key))
+		}
+		if converted, err = yaml.YAMLToJSON(d.Text); err != nil {
+			return nil, invalid(err, name, d, known)
+		}
+	}
+	if d.goesOn() {
+		return nil, failure.At(failure.Invalid, name, d.Line,
+			fmt.Sprintf("%s:%d: more follows after the end of the first object; put --- between objects", name, d.Line))
+	}
+	return []json.RawMessage{converted}, nil
+}
+
+// jsonStream reads several JSON values that follow each other without a separator, as Kubernetes' own reader does. A
+// document that is none, or holds one value only, is left to YAML.
+func (d Document) jsonStream(name string) ([]json.RawMessage, error) {
+	if text := bytes.TrimSpace(d.Text); len(text) == 0 || text[0] != '{' {
+		return nil, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(d.Text))
+	var values []json.RawMessage
+	for {
+		var value json.RawMessage
+		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, nil
+		}
+		values = append(values, value)
+	}
+	if len(values) < 2 {
+		return nil, nil
+	}
+	for at, value := range values {
+		if key, line := repeatedKey(value); key != "" {
+			line += d.First - 1
+			return nil, failure.At(failure.Invalid, name, line, twice(fmt.Sprintf("%s:%d", name, line), key))
+		}
+		normal, err := normalizeNumbers(value)
+		if err != nil {
+			return nil, failure.At(failure.Invalid, name, d.Line, fmt.Sprintf("%s:%d: not valid JSON: %s", name, d.Line, failure.Shorten(err.Error())))
+		}
+		values[at] = normal
+	}
+	return values, nil
+}
+
+// goesOn tells whether a document holds a second one, which YAML libraries leave out without a word: after its end marker,
+// or after the end of a value in braces or brackets.
+func (d Document) goesOn() bool {
+	text := bytes.TrimSpace(d.Text)
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' && !bytes.Contains(text, []byte("\n...")) {
+		return false
+	}
+	decoder := goyaml.NewDecoder(bytes.NewReader(d.Text))
+	var first, second any
+	if decoder.Decode(&first) != nil {
+		return false
+	}
+	err := decoder.Decode(&second)
+	return err == nil && second != nil || err != nil && !errors.Is(err, io.EOF)
+}
+
+// repeatedInYAML is how a strict YAML reader complains of keys that are there twice, those of a merge (<<) included.
+var repeatedInYAML = regexp.MustCompile(`key .* already set in map`)
+
+// repeatedNode finds a key that is twice in one mapping of a document, as it is written, and its line, counted from one.
+func repeatedNode(text []byte) (string, int) {
+	var document yamlv3.Node
+	if yamlv3.Unmarshal(text, &document) != nil {
+		return "", 0
+	}
+	pending := []*yamlv3.Node{&document}
+	for len(pending) > 0 {
+		node := pending[len(pending)-1]
+		pending = append(pending[:len(pending)-1], node.Content...)
+		if node.Kind != yamlv3.MappingNode {
+			continue
+		}
+		keys := map[string]bool{}
+		for at := 0; at+1 < len(node.Content); at += 2 {
+			key := node.Content[at]
+			if key.Kind != yamlv3.ScalarNode || key.Tag == "!!merge" {
+				continue
+			}
+			if keys[key.Value] {
+				return key.Value, key.Line
+			}
+			keys[key.Value] = true
+		}
+	}
+	return "", 0
+}
+
+// Repetition says which key of one YAML document is there twice, or nothing.
+func Repetition(text []byte, name string) string {
+	if _, err := yaml.YAMLToJSONStrict(text); err != nil && repeatedInYAML.MatchString(err.Error()) {
+		if key, line := repeatedNode(text); key != "" {
+			return twice(fmt.Sprintf("%s:%d", name, line), key)
+		}
+	}
+	return ""
+}
+
+// shownKey is how keys look that are surely no values.
+var shownKey = regexp.MustCompile(`^[\w./-]{1,63}$`)
+
+func twice(place, key string) string {
+	if !shownKey.MatchString(key) {
+		key = "…"
+	}
+	return fmt.Sprintf("%s: the key %s is there twice in one mapping, and the first one would be lost; keep one", place, key)
+}
+
+// repeatedKey finds a key that is twice in one object of a JSON text, and its line, counted from one.
+func repeatedKey(text []byte) (string, int) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	// For each open object its keys, for each open array nothing.
+	var open []map[string]bool
+	isKey := false
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return "", 0
+		}
+		switch token {
+		case json.Delim('{'):
+			open, isKey = append(open, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			open, isKey = append(open, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+			isKey = len(open) > 0 && open[len(open)-1] != nil
+			continue
+		}
+		if len(open) == 0 || open[len(open)-1] == nil {
+			continue
+		}
+		if isKey {
+			key, keys := fmt.Sprint(token), open[len(open)-1]
+			if keys[key] {
+				return key, 1 + bytes.Count(text[:decoder.InputOffset()], []byte("\n"))
+			}
+			keys[key] = true
+		}
+		isKey = !isKey
+	}
 }
 
 // FromJSON reads a file that holds exactly one JSON value.
@@ -88,6 +266,9 @@ func FromJSON(text []byte, name string) ([]Object, error) {
 	if decoder.More() {
 		return nil, failure.At(failure.Invalid, name, 0,
 			fmt.Sprintf("%s: a JSON file holds one object (or one List); write several objects as YAML documents", name))
+	}
+	if key, at := repeatedKey(text); key != "" {
+		return nil, failure.At(failure.Invalid, name, at, twice(fmt.Sprintf("%s:%d", name, at), key))
 	}
 	line := 1 + len(text) - len(bytes.TrimLeft(text, "\n"))
 	value, err := normalizeNumbers(value)

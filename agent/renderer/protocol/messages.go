@@ -34,7 +34,7 @@ type Answer struct {
 // Item is one entry of a folder.
 type Item struct {
 	Name string `json:"name"`
-	// Kind is file, directory or absent (a link that leads nowhere), of what a link leads to if it is one.
+	// Kind is file, directory, submodule or absent (a link that leads nowhere), of what a link leads to if it is one.
 	Kind string `json:"kind"`
 	Link bool   `json:"link,omitempty"`
 }
@@ -51,6 +51,8 @@ type Object struct {
 type Done struct {
 	Type     string   `json:"type"` // done
 	Warnings []string `json:"warnings,omitempty"`
+	// Without are files that could have held objects and hold none, by path.
+	Without []string `json:"without,omitempty"`
 	// Last says that this process takes no other job and ends now.
 	Last bool `json:"last,omitempty"`
 }
@@ -123,8 +125,19 @@ type HelmJob struct {
 	SkipSchema     bool        `json:"skipSchemaValidation"`
 	KubeVersion    string      `json:"kubeVersion"`
 	APIVersions    []string    `json:"apiVersions"`
+	// Packaged are folders of charts/ that stand for the archive of a dependency.
+	Packaged []Packaged `json:"packaged"`
 	// Shown is what precedes a template's path in origins: the chart's folder, or nothing for an archive.
 	Shown string `json:"shown"`
+}
+
+// Packaged is a dependency that is not a part of the chart's own folder, so that the chart's .helmignore does not reach
+// into it.
+type Packaged struct {
+	// Path of its folder in the chart, such as charts/redis.
+	Path string `json:"path"`
+	// Folder says that it is a folder that Helm would make the archive of first, by that folder's own .helmignore.
+	Folder bool `json:"folder"`
 }
 
 // FileRef names a file of a tree.

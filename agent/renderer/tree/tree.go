@@ -18,6 +18,8 @@ const (
 	Absent Kind = iota
 	File
 	Directory
+	// Submodule is only said in listings; what is asked about in it is refused.
+	Submodule
 )
 
 // Entry is what a path leads to.
@@ -87,6 +89,8 @@ func kindOf(name string) Kind {
 		return File
 	case "directory":
 		return Directory
+	case "submodule":
+		return Submodule
 	default:
 		return Absent
 	}

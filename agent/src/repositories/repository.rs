@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitops_core::source::revision::Resolution;
+use gitops_core::source::revision::{self, Resolution};
 use gitops_core::source::{self, FailedAttempts, FailureKind};
 use gitops_git::{GitError, Mirror, Refs, RepositoryAccess, Snapshot, Want, host_of};
 use gitops_render::SourceTree;
@@ -39,6 +39,8 @@ pub(crate) struct Checkout {
     pub(crate) mirror: Arc<Mirror>,
     /// Name of the branch or tag that was followed; `None` for a commit named by its id.
     pub(crate) reference: Option<String>,
+    /// The branch that was passed over for a tag of the same name.
+    pub(crate) overshadowed: Option<String>,
     /// Set when the server could not be asked and this is the commit known last.
     pub(crate) stale: Option<RepositoryError>,
 }
@@ -139,8 +141,13 @@ impl Repository {
         if !contains(&mirror, &revision).await.ok()? {
             return None;
         }
+        let overshadowed = overshadowed(&refs, target, reference.as_deref());
         let checkout = snapshot(mirror, revision, reference).await.ok()?;
-        Some(Ok(Checkout { stale, ..checkout }))
+        Some(Ok(Checkout {
+            stale,
+            overshadowed,
+            ..checkout
+        }))
     }
 
     /// The commit a target means now, fetched.
@@ -368,7 +375,12 @@ impl Repository {
             }
             Resolution::NotFound { nearest } => return Err(self.not_found(target, nearest)),
         };
-        snapshot(mirror, revision, reference).await
+        let overshadowed = overshadowed(refs, target, reference.as_deref());
+        let checkout = snapshot(mirror, revision, reference).await?;
+        Ok(Checkout {
+            overshadowed,
+            ..checkout
+        })
     }
 
     /// Makes sure that a commit is in the mirror: asked for by its id, then by `otherwise`.
@@ -441,6 +453,11 @@ impl Repository {
     }
 }
 
+/// The branch that a target passes over for a tag.
+fn overshadowed(refs: &Refs, target: &Target, taken: Option<&str>) -> Option<String> {
+    revision::overshadowed(&refs.by_name, &target.revision, taken?)
+}
+
 /// A commit of the mirror that is in it.
 async fn snapshot(
     mirror: Arc<Mirror>,
@@ -454,6 +471,7 @@ async fn snapshot(
         snapshot,
         mirror,
         reference,
+        overshadowed: None,
         stale: None,
     })
 }

@@ -1,6 +1,6 @@
 //! Commits and chart archives as the trees the renderer reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gitops_charts::{ArchiveEntry, ChartArchive};
@@ -183,6 +183,8 @@ pub(crate) struct Overlay {
     pub(crate) base: Arc<dyn SourceTree>,
     /// Trees by the path of the folder they appear as.
     pub(crate) mounts: BTreeMap<String, Arc<dyn SourceTree>>,
+    /// Files of what is underneath that are not there any more, by path.
+    pub(crate) hidden: BTreeSet<String>,
 }
 
 impl Overlay {
@@ -216,6 +218,9 @@ impl SourceTree for Overlay {
         if let Some((tree, inside)) = self.mounted(path) {
             return tree.entry(inside);
         }
+        if self.hidden.contains(path) {
+            return Ok(TreeEntry::Absent);
+        }
         match self.base.entry(path)? {
             TreeEntry::Absent if self.invented(path).next().is_some() => Ok(TreeEntry::Tree {
                 id: format!("mounts:{path}"),
@@ -247,6 +252,7 @@ impl SourceTree for Overlay {
             _ if self.invented(path).next().is_some() => vec![],
             _ => return self.base.list(path),
         };
+        items.retain(|item| !self.hidden.contains(&join(path, &item.name)));
         for name in self.invented(path) {
             items.retain(|item| item.name != name);
             items.push(TreeItem {
@@ -341,6 +347,7 @@ mod tests {
             let overlay = Overlay {
                 base: Arc::new(Files(base)),
                 mounts: BTreeMap::from([("chart/charts/dep".into(), dependency.clone())]),
+                hidden: BTreeSet::new(),
             };
             let names = |path: &str| -> Vec<String> {
                 overlay

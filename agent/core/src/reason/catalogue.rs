@@ -251,6 +251,19 @@ reasons! {
     "Remove one of them."
     RepeatedResource { detail: String }
 
+    /// What rendering says besides its result: a file that is no manifest, a key that is there twice,
+    /// a chart that gives another result at every render or looks for objects of the cluster.
+    "Do what the message says; what is delivered is as it was rendered."
+    RenderWarning { detail: String }
+
+    /// A tag and a branch have the name that targetRevision says; the tag is followed, as in Git.
+    "Write the full name, refs/tags/NAME or refs/heads/NAME, in targetRevision."
+    RevisionAmbiguous { target: String, taken: String, other: String }
+
+    /// A tag that was deployed by its name is at another commit now; it is followed.
+    "If the tag should not have moved, put it back, or write the commit in targetRevision."
+    TagMoved { tag: String, before: String, after: String }
+
     /// An object or a file was left out by configuration.
     "If it should be delivered, change the exclusion that the message names."
     ExcludedResource { detail: String }

@@ -170,6 +170,21 @@ fn warnings() -> Vec<Reason> {
             detail: "ConfigMap shop/settings is in the manifests twice: a.yaml:1 and b.yaml:1"
                 .into(),
         },
+        Reason::RenderWarning {
+            detail: "notes.yaml is not a Kubernetes manifest and was left out; name it in \
+                     directory.exclude to say so"
+                .into(),
+        },
+        Reason::RevisionAmbiguous {
+            target: "v1".into(),
+            taken: "refs/tags/v1".into(),
+            other: "refs/heads/v1".into(),
+        },
+        Reason::TagMoved {
+            tag: "v1".into(),
+            before: "0123456789abcdef0123456789abcdef01234567".into(),
+            after: "89abcdef0123456789abcdef0123456789abcdef".into(),
+        },
         Reason::ExcludedResource {
             detail: "Lease shop/leader is excluded by resource.exclusions of argocd-cm".into(),
         },

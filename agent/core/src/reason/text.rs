@@ -26,6 +26,7 @@ impl fmt::Display for Reason {
             | Self::ManifestInvalid { detail }
             | Self::ComparisonFailed { detail }
             | Self::RepeatedResource { detail }
+            | Self::RenderWarning { detail }
             | Self::ExcludedResource { detail }
             | Self::InvalidSetting { detail }
             | Self::SyncWindowProblem { detail }
@@ -57,6 +58,20 @@ impl fmt::Display for Reason {
                     short(commit)
                 ),
             },
+            Self::RevisionAmbiguous {
+                target,
+                taken,
+                other,
+            } => write!(
+                f,
+                "{target} is the name of a tag and of a branch; {taken} is followed, not {other}"
+            ),
+            Self::TagMoved { tag, before, after } => write!(
+                f,
+                "tag {tag} has moved from {} to {}, and is followed",
+                short(before),
+                short(after)
+            ),
             Self::ProjectMissing { project, namespace } => write!(
                 f,
                 "project {project} does not exist in namespace {namespace}; create the AppProject \

@@ -43,12 +43,14 @@ pub enum Resolution {
 ///
 /// 1. 40 hexadecimal digits are a commit;
 /// 2. nothing, or `HEAD`, is the default branch;
-/// 3. a version range (also a plain version such as `1.2`) is the newest tag inside it, when
+/// 3. a full name (`refs/heads/main`) is that ref; a short one is a tag, then a branch (as in
+///    gitrevisions(7); [`overshadowed`] tells when both exist). With `tag_prefix` the tag of that
+///    name behind the prefix comes first;
+/// 4. a version range (also a plain version such as `1.2`) is the newest tag inside it, when
 ///    there is one; with `tag_prefix` only tags that begin with it count, and the rest of their
 ///    name is the version;
-/// 4. a full name (`refs/heads/main`) is that ref; a short one is a branch, then a tag, then any
-///    other ref, in the order a server lists them;
-/// 5. seven or more hexadecimal digits are the beginning of a commit id.
+/// 5. any other ref of that short name, in the order a server lists them;
+/// 6. seven or more hexadecimal digits are the beginning of a commit id.
 pub fn resolve<T>(
     refs: &BTreeMap<String, T>,
     commit: impl Fn(&T) -> &str,
@@ -69,11 +71,12 @@ pub fn resolve<T>(
             sha: commit(named).into(),
         })
     };
-    newest_tag(refs, target, tag_prefix)
-        .and_then(|name| found(&name))
-        .or_else(|| found(target).filter(|_| target.starts_with("refs/")))
-        .or_else(|| found(&format!("{HEADS}{target}")))
+    found(target)
+        .filter(|_| target.starts_with("refs/"))
+        .or_else(|| found(&format!("{TAGS}{tag_prefix}{target}")))
         .or_else(|| found(&format!("{TAGS}{target}")))
+        .or_else(|| found(&format!("{HEADS}{target}")))
+        .or_else(|| newest_tag(refs, target, tag_prefix).and_then(|name| found(&name)))
         .or_else(|| {
             refs.keys()
                 .find(|name| short_name(name) == target)
@@ -93,6 +96,37 @@ pub fn resolve<T>(
                 }
             }
         })
+}
+
+/// The branch that is passed over because a tag has the same name, when `target` names both and
+/// was resolved to `taken`.
+pub fn overshadowed<T>(refs: &BTreeMap<String, T>, target: &str, taken: &str) -> Option<String> {
+    let target = target.trim();
+    let branch = format!("{HEADS}{target}");
+    (taken.strip_prefix(TAGS) == Some(target) && refs.contains_key(&branch)).then_some(branch)
+}
+
+/// The tag that a deployment followed by its exact name, and that has moved since: `taken` is what
+/// `target` resolves to now, `sha` its commit; `deployed` are targets and commits of earlier
+/// deployments of the same repository, newest last. Gives the commit it was at last.
+pub fn moved_tag<'a>(
+    taken: &str,
+    target: &str,
+    tag_prefix: &str,
+    sha: &str,
+    deployed: impl DoubleEndedIterator<Item = (&'a str, &'a str)>,
+) -> Option<&'a str> {
+    let target = target.trim();
+    let tag = taken.strip_prefix(TAGS)?;
+    let is_exact = tag == target
+        || tag.strip_prefix(tag_prefix) == Some(target)
+        || target.strip_prefix(TAGS) == Some(tag);
+    let mut before = deployed
+        .rev()
+        .filter(|(followed, _)| followed.trim() == target);
+    is_exact
+        .then(|| before.find(|(_, commit)| *commit != sha))?
+        .map(|(_, commit)| commit)
 }
 
 /// Whether a revision can mean another commit tomorrow: everything but a commit id.
@@ -224,14 +258,17 @@ mod tests {
             (" main ", "refs/heads/main"),
             ("refs/heads/main", "refs/heads/main"),
             ("heads/main", "refs/heads/main"),
-            ("both", "refs/heads/both"),
+            // As Git itself: a tag before a branch.
+            ("both", "refs/tags/both"),
+            ("refs/heads/both", "refs/heads/both"),
+            ("heads/both", "refs/heads/both"),
             ("refs/tags/both", "refs/tags/both"),
             ("tags/both", "refs/tags/both"),
             ("team/feature", "refs/heads/team/feature"),
             ("pull/7/head", "refs/pull/7/head"),
             ("nightly", "refs/tags/nightly"),
-            // A version range is tags first, even when a branch has that name.
-            ("1.x", "refs/tags/v1.10.0"),
+            // What exists by that very name is no range.
+            ("1.x", "refs/heads/1.x"),
             ("2.x", "refs/heads/2.x"),
             ("1.*", "refs/tags/v1.10.0"),
             ("~1.9", "refs/tags/1.9.0"),
@@ -249,6 +286,88 @@ mod tests {
             };
             assert_eq!(resolution, expected, "{target}");
         }
+    }
+
+    /// What else is a name and reads as a range: a branch or tag called like a version, a part of
+    /// one, with a `v`, an operator or a wildcard; with and without newer versions beside it.
+    #[test]
+    fn a_pin_is_a_pin() {
+        let names = [
+            "refs/heads/1.2",
+            "refs/heads/main",
+            "refs/heads/v2",
+            "refs/heads/*",
+            "refs/tags/1",
+            "refs/tags/1.2.0",
+            "refs/tags/1.2.9",
+            "refs/tags/v1.3",
+            "refs/tags/v1.3.4",
+            "refs/tags/v2.5.0",
+            "refs/tags/^3",
+            "refs/tags/v3.1.0",
+            "refs/tags/web-1.4",
+            "refs/tags/web-1.4.7",
+            "refs/tags/1.4",
+        ];
+        for (target, prefix, expected) in [
+            ("1.2", "", "refs/heads/1.2"),
+            ("1", "", "refs/tags/1"),
+            ("v1.3", "", "refs/tags/v1.3"),
+            ("v2", "", "refs/heads/v2"),
+            ("*", "", "refs/heads/*"),
+            ("^3", "", "refs/tags/^3"),
+            ("1.4", "web-", "refs/tags/web-1.4"),
+            ("1.2.*", "", "refs/tags/1.2.9"),
+            ("~2.5", "", "refs/tags/v2.5.0"),
+            ("1.4.*", "web-", "refs/tags/web-1.4.7"),
+            ("3", "", "refs/tags/v3.1.0"),
+        ] {
+            let found = match resolve(&refs(&names), None, target, prefix) {
+                Resolution::Ref { name, .. } => name,
+                other => format!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{target} {prefix}");
+        }
+    }
+
+    #[test]
+    fn a_branch_behind_a_tag_is_told() {
+        let told = |target: &str, taken: &str| overshadowed(&sample(), target, taken);
+        assert_eq!(
+            told("both", "refs/tags/both").as_deref(),
+            Some("refs/heads/both")
+        );
+        assert_eq!(
+            told(" both ", "refs/tags/both").as_deref(),
+            Some("refs/heads/both")
+        );
+        assert_eq!(
+            told("refs/tags/both", "refs/tags/both"),
+            None,
+            "named in full"
+        );
+        assert_eq!(told("refs/heads/both", "refs/heads/both"), None);
+        assert_eq!(told("nightly", "refs/tags/nightly"), None, "no such branch");
+        assert_eq!(told("1.*", "refs/tags/v1.10.0"), None, "a range");
+    }
+
+    #[test]
+    fn a_tag_that_moved_is_told() {
+        let deployed = [("main", "a"), ("v1", "b"), ("v1", "c"), ("v2", "d")];
+        let told = |taken: &str, target: &str, prefix: &str, sha: &str| {
+            moved_tag(taken, target, prefix, sha, deployed.into_iter())
+        };
+        assert_eq!(told("refs/tags/v1", "v1", "", "e"), Some("c"));
+        assert_eq!(
+            told("refs/tags/v1", "v1", "", "c"),
+            Some("b"),
+            "it moved before, too"
+        );
+        assert_eq!(told("refs/tags/v2", "v2", "", "d"), None, "where it was");
+        assert_eq!(told("refs/tags/v3", "v3", "", "e"), None, "never deployed");
+        assert_eq!(told("refs/heads/main", "main", "", "e"), None, "a branch");
+        assert_eq!(told("refs/tags/v1.5", "v1.*", "", "e"), None, "a range");
+        assert_eq!(told("refs/tags/web-v1", "v1", "web-", "e"), Some("c"));
     }
 
     #[test]

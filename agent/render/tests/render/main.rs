@@ -13,5 +13,6 @@ mod inputs;
 mod isolation;
 mod kustomize;
 mod limits;
+mod losses;
 mod paths;
 mod support;

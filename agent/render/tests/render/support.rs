@@ -77,6 +77,7 @@ pub(crate) fn request(tree: &MemoryTree, source: Value) -> RenderRequest {
             revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             refs: BTreeMap::new(),
             is_chart_archive: false,
+            packaged: Vec::new(),
         },
     }
 }

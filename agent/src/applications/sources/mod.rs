@@ -8,6 +8,8 @@ mod reasons;
 pub(crate) mod render;
 pub(crate) mod rendered;
 pub(crate) mod resolved;
+mod revisions;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

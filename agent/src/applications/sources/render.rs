@@ -20,8 +20,8 @@ use gitops_core::report::status::Condition;
 use gitops_core::settings::Settings;
 use gitops_core::source::only_lends_files;
 use gitops_render::{
-    AppContext, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec, SourceTree,
-    SourceType,
+    AppContext, Packaged, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec,
+    SourceTree, SourceType,
 };
 use jiff::Timestamp;
 
@@ -34,7 +34,7 @@ use crate::applications::sources::rendered::{
     Dependency, RenderCache, RenderedApp, RenderedSource, RenderedSources,
 };
 use crate::applications::sources::resolved::ResolvedSource;
-use crate::applications::sources::{Sources, dependencies};
+use crate::applications::sources::{Sources, dependencies, revisions, unreadable};
 
 /// What manifests are rendered for.
 pub(crate) struct RenderTarget<'a> {
@@ -62,6 +62,7 @@ impl Sources {
             .enumerate()
             .find_map(|(place, source)| Some((place, source.checkout.as_ref()?.mirror.clone())));
         let RenderTarget { key, app, kinds } = target;
+        let about_revisions = revisions::conditions(app, &found);
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
@@ -109,8 +110,14 @@ impl Sources {
         let conditions =
             conditions.chain(with_ignore_rules.problems.into_iter().map(invalid_setting));
         let unreadable = pipeline::unreadable_settings(desired);
+        let conditions = conditions.chain(unreadable.into_iter().map(invalid_setting));
+        let render_warning = |text: &String| {
+            let detail = text.clone();
+            Condition::new(condition::RENDER_WARNING, Reason::RenderWarning { detail })
+        };
         let conditions = conditions
-            .chain(unreadable.into_iter().map(invalid_setting))
+            .chain(rendered.warnings.iter().map(render_warning))
+            .chain(about_revisions)
             .collect();
         Ok(RenderedApp {
             revisions,
@@ -154,6 +161,7 @@ impl Sources {
                 continue;
             }
             let (rendered, dependencies) = self.render_source(target, &source, &refs).await?;
+            unreadable::check(target.app, sources.len(), &source, &rendered.without)?;
             warnings.extend(rendered.warnings);
             manifests.extend(rendered.objects.into_iter().map(|object| Manifest {
                 value: object.value,
@@ -208,7 +216,7 @@ impl Sources {
         let spec: SourceSpec = serde_json::to_value(&source.spec)
             .and_then(serde_json::from_value)
             .map_err(|error| SourceError::Spec(error.to_string()))?;
-        let request = |tree: Arc<dyn SourceTree>| RenderRequest {
+        let request = |tree: Arc<dyn SourceTree>, packaged: Vec<Packaged>| RenderRequest {
             app: AppContext {
                 name: key.name.clone(),
                 destination_namespace: app.spec.destination.namespace.clone(),
@@ -222,9 +230,14 @@ impl Sources {
                 revision: source.revision.clone(),
                 refs: refs.clone(),
                 is_chart_archive: source.is_chart(),
+                packaged,
             },
         };
-        let error = match self.renderer.render(request(source.tree.clone())).await {
+        let error = match self
+            .renderer
+            .render(request(source.tree.clone(), Vec::new()))
+            .await
+        {
             Ok(rendered) => return Ok((rendered, BTreeMap::new())),
             Err(error) => error,
         };
@@ -238,7 +251,8 @@ impl Sources {
             return Err(SourceError::from(error).into());
         };
         let tree = overlay(source.tree.clone(), &mounts);
-        let rendered = self.renderer.render(request(tree)).await;
+        let packaged = dependencies::packaged(&mounts);
+        let rendered = self.renderer.render(request(tree, packaged)).await;
         Ok((rendered.map_err(SourceError::from)?, mounts))
     }
 }

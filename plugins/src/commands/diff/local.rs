@@ -155,6 +155,7 @@ async fn render(
                 revision: tree.commit.clone().unwrap_or_default(),
                 refs: refs.clone(),
                 is_chart_archive: false,
+                packaged: Vec::new(),
             },
         };
         let found = renderer

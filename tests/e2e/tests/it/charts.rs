@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use gitops_e2e::application::{revision, status};
-use gitops_e2e::manifests::chart;
+use gitops_e2e::manifests::{chart, config_map};
 use gitops_e2e::{Environment, World};
 use serde_json::json;
 
@@ -154,4 +154,60 @@ async fn a_chart_repository_with_a_password() {
     });
     world.plane.apply_value_as("gitops-e2e", secret).await;
     app.synced_to("1.0.0").await;
+}
+
+/// What else `helm dependency build` puts in order: a chart that comes along beside one that does not, one chart in two
+/// versions, an archive of another version, files that a package leaves out and those it does not.
+#[tokio::test]
+async fn dependencies_of_every_shape() {
+    let world = World::new("shapes").await;
+    let repo = world.repo("config");
+    let map = |name: &str| config_map(name, "x");
+    let alias = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ .Chart.Name }}-{{ .Chart.Version }}\"}\n";
+    let charts = repo.path().join("app/charts");
+    std::fs::create_dir_all(&charts).unwrap();
+    package(&charts, "stale", "0.0.9");
+    std::fs::remove_dir_all(charts.join("stale-0.0.9-source")).unwrap();
+    repo.commit(&[
+        (
+            "app/Chart.yaml",
+            Some(
+                "apiVersion: v2\nname: app\nversion: 0.1.0\ndependencies:\n- {name: local, version: 0.1.0}\n- {name: lib, alias: one, version: 0.1.0, repository: 'file://../lib1'}\n- {name: lib, alias: two, version: 0.2.0, repository: 'file://../lib2'}\n- {name: stale, version: 0.1.0, repository: 'file://../stale'}\n",
+            ),
+        ),
+        ("app/.helmignore", Some("tests/\n")),
+        ("app/charts/local/Chart.yaml", Some("{apiVersion: v2, name: local, version: 0.1.0}\n")),
+        ("app/charts/local/templates/a.yaml", Some(&map("local"))),
+        ("lib1/Chart.yaml", Some("{apiVersion: v2, name: lib, version: 0.1.0}\n")),
+        ("lib1/templates/tests/a.yaml", Some(alias)),
+        ("lib2/Chart.yaml", Some("{apiVersion: v2, name: lib, version: 0.2.0}\n")),
+        ("lib2/templates/a.yaml", Some(alias)),
+        ("stale/Chart.yaml", Some("{apiVersion: v2, name: stale, version: 0.1.0}\n")),
+        ("stale/.helmignore", Some("templates/left-out.yaml\n")),
+        ("stale/templates/new.yaml", Some(&map("new"))),
+        ("stale/templates/left-out.yaml", Some(&map("left-out"))),
+    ]);
+    let app = world
+        .app("shop")
+        .repo(&repo)
+        .path("app")
+        .automated()
+        .create()
+        .await;
+    let synced = app.synced().await;
+    let mut names: Vec<String> = status(&synced)
+        .resources
+        .iter()
+        .map(|resource| format!("{}/{}", resource.kind, resource.name))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "ConfigMap/local",
+            "ConfigMap/new",
+            "ConfigMap/one-0.1.0",
+            "ConfigMap/two-0.2.0"
+        ]
+    );
 }

@@ -67,4 +67,5 @@ mod status_tree;
 mod sync_command;
 mod sync_options;
 mod sync_windows;
+mod unreadable;
 mod wait_command;
