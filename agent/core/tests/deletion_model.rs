@@ -155,7 +155,7 @@ impl World {
             approved: self.approved.as_deref(),
             default: OnDeletion::Delete,
             objects: &self.tracked(),
-            guests: &Default::default(),
+            guests: &gitops_core::sync::guests::Guests::default(),
             is_protected: &|key| claimed.contains(key),
             hooks: Ok(&set.hooks),
             live_hooks: &live_hooks,

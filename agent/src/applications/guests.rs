@@ -6,11 +6,7 @@ use gitops_core::sync::guests::Guests;
 use crate::cluster::Cluster;
 
 /// Looks into the Namespaces among these objects.
-pub(crate) async fn find(
-    cluster: &Cluster,
-    instance: &str,
-    objects: impl IntoIterator<Item = ObjectKey>,
-) -> Guests {
+pub(crate) async fn find(cluster: &Cluster, instance: &str, objects: Vec<ObjectKey>) -> Guests {
     let mut found = Guests::new();
     for key in objects {
         let is_namespace = key.group.is_empty() && key.kind == "Namespace";

@@ -2,7 +2,7 @@
 //! metadata only. It is asked for where a Namespace is to go, and nowhere else.
 
 use futures::{StreamExt, stream};
-use gitops_core::manifest::object::{ObjectKey, Scope};
+use gitops_core::manifest::object::{GroupVersionKind, ObjectKey, Scope};
 use gitops_core::reason::Names;
 use gitops_core::sync::guests;
 use kube::api::ListParams;
@@ -26,43 +26,48 @@ impl Cluster {
             .filter(|gvk| guests::counts(&gvk.kind))
             .filter(|gvk| kinds.scope(&gvk.group_kind()) == Some(Scope::Namespaced))
             .collect();
-        let found = stream::iter(kinds)
-            .map(async |gvk| {
-                let api = match self.writer.api(&gvk, namespace).await {
-                    Ok(api) => api,
-                    Err(_) => return Vec::new(),
-                };
-                let params = ListParams::default().limit(LIMIT);
-                let list = match api.list_metadata(&params).await {
-                    Ok(list) => list.items,
-                    // Withdrawn meanwhile, or not to be listed by anybody.
-                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => {
-                        return Vec::new();
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, %gvk, namespace, "cannot list what is there");
-                        return vec![format!("all {} (they cannot be listed)", gvk.kind)];
-                    }
-                };
-                let names = list.iter().filter_map(|object| {
-                    let object = serde_json::to_value(object).ok()?;
-                    let text = |name: &str| object["metadata"][name].as_str().map(str::to_owned);
-                    let key = ObjectKey {
-                        group: gvk.group.clone(),
-                        kind: gvk.kind.clone(),
-                        namespace: text("namespace")?,
-                        name: text("name")?,
-                    };
-                    guests::name(&object as &Value, &key, instance)
-                });
-                names.collect::<Vec<String>>()
-            })
+        let mut found: Vec<String> = stream::iter(kinds)
+            .map(|gvk| self.guests_of_kind(gvk, namespace, instance))
             .buffer_unordered(AT_ONCE)
             .concat()
             .await;
-        let mut found = found;
         found.sort();
         found.dedup();
         Names::of(found)
+    }
+
+    async fn guests_of_kind(
+        &self,
+        gvk: GroupVersionKind,
+        namespace: &str,
+        instance: &str,
+    ) -> Vec<String> {
+        let Ok(api) = self.writer.api(&gvk, namespace).await else {
+            return Vec::new();
+        };
+        let params = ListParams::default().limit(LIMIT);
+        let list = match api.list_metadata(&params).await {
+            Ok(list) => list.items,
+            // Withdrawn meanwhile, or not to be listed by anybody.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => {
+                return Vec::new();
+            }
+            Err(error) => {
+                tracing::debug!(%error, %gvk, namespace, "cannot list what is there");
+                return vec![format!("all {} (they cannot be listed)", gvk.kind)];
+            }
+        };
+        let names = list.iter().filter_map(|object| {
+            let object: Value = serde_json::to_value(object).ok()?;
+            let text = |name: &str| object["metadata"][name].as_str().map(str::to_owned);
+            let key = ObjectKey {
+                group: gvk.group.clone(),
+                kind: gvk.kind.clone(),
+                namespace: text("namespace")?,
+                name: text("name")?,
+            };
+            guests::name(&object, &key, instance)
+        });
+        names.collect()
     }
 }

@@ -25,6 +25,7 @@ use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
     ValidationDirective,
 };
+use kube::core::response::StatusDetails;
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -527,8 +528,8 @@ fn unreachable(error: &Error) -> WriteError {
 }
 
 /// The causes of a refusal, with the fields they name.
-fn causes_of(details: &Option<kube::core::response::StatusDetails>) -> Vec<Cause> {
-    let causes = details.iter().flat_map(|details| &details.causes);
+fn causes_of(details: Option<&StatusDetails>) -> Vec<Cause> {
+    let causes = details.into_iter().flat_map(|details| &details.causes);
     let causes = causes.map(|cause| Cause {
         field: cause.field.clone(),
         message: cause.message.clone(),
@@ -573,6 +574,6 @@ fn explain(error: &Error, key: &ObjectKey) -> WriteError {
         kind: refusal.kind(),
         message: refusal.text(key) + grant,
         immutable,
-        causes: causes_of(&status.details),
+        causes: causes_of(status.details.as_ref()),
     }
 }

@@ -187,10 +187,10 @@ impl fmt::Display for PruneQuestion {
                 "no longer in Git, and deleted only after approval (Prune=confirm): {objects}"
             ),
         }?;
-        match self.guests.is_empty() {
-            true => Ok(()),
-            false => write!(f, "; with them would go {}", self.guests),
+        if self.guests.is_empty() {
+            return Ok(());
         }
+        write!(f, "; with them would go {}", self.guests)
     }
 }
 

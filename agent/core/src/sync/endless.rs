@@ -5,6 +5,8 @@
 //! cannot be passed over, because what comes later relies on it: its wait says what is wrong. Claims that
 //! wait for their first Pod are the same case, known from their class.
 
+use std::fmt::Write as _;
+
 use super::tasks::{Task, TaskState};
 use super::{Situation, hooks};
 use crate::manifest::object::ObjectKey;
@@ -36,18 +38,17 @@ pub(super) fn let_go(situation: &Situation<'_>, tasks: &mut [Task]) {
         if is_hook {
             let needed = tasks[later].key.clone();
             if let TaskState::Running(why) = &mut tasks[index].state {
-                why.push_str(&format!(
+                let _ = write!(
+                    why,
                     "; it can never start: it needs {needed}, which comes only after it; make that a \
                      hook of an earlier wave"
-                ));
+                );
             }
             continue;
         }
         tasks[index].state = TaskState::Done;
         if let TaskState::Open(action) = &mut tasks[later].state {
-            action
-                .reason
-                .push_str(&format!("; {key} of an earlier wave waits for it"));
+            let _ = write!(action.reason, "; {key} of an earlier wave waits for it");
         }
     }
 }

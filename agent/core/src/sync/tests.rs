@@ -261,3 +261,165 @@ fn a_definition_and_a_namespace_come_before_what_needs_them_whatever_their_waves
         ]
     );
 }
+
+/// What is next, of objects that are applied and as they are in the cluster.
+fn next_among(desired: &DesiredSet, cluster: &[Value], extra: &[(&LiveObject, bool)]) -> Next {
+    let mut live: HashMap<ObjectKey, LiveObject> = cluster
+        .iter()
+        .filter_map(|object| LiveObject::observe(object, false))
+        .map(|live| (live.key.clone(), live))
+        .collect();
+    let mut record = Record::default();
+    let mut put = |key: &ObjectKey, outcome: Outcome| {
+        let result = ResourceResult {
+            group: key.group.clone(),
+            kind: key.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            ..ResourceResult::default()
+        };
+        record.put(outcome, result);
+    };
+    let mut comparison = Comparison::new();
+    for key in desired.objects.keys() {
+        let there = live.contains_key(key);
+        let state = if there { State::Synced } else { State::Missing };
+        comparison.insert(key.clone(), state);
+        if there {
+            put(key, Outcome::Applied);
+        }
+    }
+    for (object, leaving) in extra {
+        let mut object = (*object).clone();
+        object.deleting = *leaving;
+        if *leaving {
+            put(&object.key, Outcome::Pruned);
+        }
+        comparison.insert(object.key.clone(), State::Extra);
+        live.insert(object.key.clone(), object);
+    }
+    let policy = Policy {
+        prune: true,
+        ..Policy::default()
+    };
+    let plan = plan(desired, &comparison, |key| live.get(key), &policy);
+    next(&Situation {
+        desired,
+        comparison: &comparison,
+        live: &live,
+        live_hooks: &HashMap::new(),
+        plan: &plan,
+        complete: true,
+        hooks: true,
+        options: policy.options,
+        record: &record,
+        run: &Run {
+            started: Timestamp::UNIX_EPOCH,
+            revision: "abc".into(),
+        },
+    })
+}
+
+/// Question: what does an operator need while it cleans up? Itself, its account and its roles: all that
+/// goes after its resources. What does not need anything is not held up: the same kind, and other waves
+/// when this one is done.
+#[test]
+fn what_others_need_goes_after_them() {
+    let extra = |group: &str, kind: &str, name: &str| {
+        live(&ObjectKey {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: "n".into(),
+            name: name.into(),
+        })
+    };
+    let tank = extra("example.com", "Tank", "one");
+    let other = extra("example.com", "Tank", "two");
+    let operator = extra("apps", "Deployment", "operator");
+    let account = extra("", "ServiceAccount", "operator");
+    // Without any object left nothing would be pruned.
+    let stays = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "stays", "namespace": "n", "uid": "u", "resourceVersion": "1"}});
+    let desired = desired(vec![Manifest {
+        value: stays.clone(),
+        origin: Origin::default(),
+    }]);
+    let cluster = [stays];
+    let deleted = |extra: &[(&LiveObject, bool)]| match next_among(&desired, &cluster, extra) {
+        Next::Act(actions) => actions.into_iter().map(|action| action.key.name).collect(),
+        Next::Wait { reason } => vec![format!("wait: {reason}")],
+        Next::Ended { .. } => vec![],
+    };
+    assert_eq!(
+        deleted(&[
+            (&tank, false),
+            (&other, false),
+            (&operator, false),
+            (&account, false)
+        ]),
+        ["one", "two"]
+    );
+    let waits = deleted(&[(&tank, true), (&operator, false), (&account, false)]);
+    assert!(
+        waits[0].starts_with("wait:") && waits[0].contains("one"),
+        "{waits:?}"
+    );
+    assert_eq!(
+        deleted(&[(&operator, false), (&account, false)]),
+        ["operator"]
+    );
+    assert_eq!(deleted(&[(&account, false)]), ["operator"]);
+}
+
+fn workload(wave: &str, status: &Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "n", "uid": "u", "resourceVersion": "1", "generation": 1,
+            "annotations": {"argocd.argoproj.io/sync-wave": wave}},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [
+            {"name": "web", "envFrom": [{"configMapRef": {"name": "late"}}]}]}}},
+        "status": status})
+}
+
+/// Question: what can never be waited for? Answer: what needs a later object of the same Application, a
+/// claim that waits for its first Pod, what ended and is gone. What needs something that is there, or that
+/// nobody brings, is waited for as before.
+#[test]
+fn nothing_waits_for_what_comes_only_after_it() {
+    let manifest = |value: Value| Manifest {
+        value,
+        origin: Origin::default(),
+    };
+    let map = |name: &str, wave: &str| {
+        manifest(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
+            "annotations": {"argocd.argoproj.io/sync-wave": wave}}}),
+        )
+    };
+    let progressing = json!({"observedGeneration": 1, "replicas": 1, "unavailableReplicas": 1});
+    let web = workload("0", &progressing);
+    let names = |next: Next| match next {
+        Next::Act(actions) => actions
+            .into_iter()
+            .map(|a| format!("{}: {}", a.key.name, a.reason))
+            .collect(),
+        Next::Wait { reason } => vec![reason.to_string()],
+        Next::Ended { failure } => vec![format!("{failure:?}")],
+    };
+    let set = desired(vec![manifest(web.clone()), map("late", "1")]);
+    let found: Vec<String> = names(next_among(&set, std::slice::from_ref(&web), &[]));
+    assert!(
+        found[0].starts_with("late: ") && found[0].contains("waits for it"),
+        "{found:?}"
+    );
+    // Another one is waited for.
+    let set = desired(vec![manifest(web.clone()), map("other", "1")]);
+    let found = names(next_among(&set, std::slice::from_ref(&web), &[]));
+    assert!(found[0].contains("n/web"), "{found:?}");
+    // A claim, as the API server shows it; a bound class is not waited for by what `claims` takes away.
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "n", "uid": "u", "resourceVersion": "1"},
+        "spec": {"storageClassName": "late"}, "status": {"phase": "Pending"}});
+    let set = desired(vec![manifest(claim.clone()), map("other", "1")]);
+    let found = names(next_among(&set, &[claim], &[]));
+    assert!(found[0].starts_with("other: "), "{found:?}");
+}

@@ -79,8 +79,11 @@ pub(crate) async fn compare(
     admission::invalidate(context, draft, &wanted.desired, &mut comparison);
     confirm(context, draft, &wanted.desired, &mut comparison, &live).await?;
     let ignored = ignored(cluster, &wanted.desired);
-    let extra = comparison.iter().filter(|(_, state)| state.is_extra());
-    let extra = extra.map(|(key, _)| key.clone());
+    let extra: Vec<ObjectKey> = comparison
+        .iter()
+        .filter(|(_, state)| state.is_extra())
+        .map(|(key, _)| key.clone())
+        .collect();
     let guests = guests::find(cluster, &context.instance, extra).await;
     Ok(AppState {
         wanted,

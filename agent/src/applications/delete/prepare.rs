@@ -123,7 +123,7 @@ pub(super) async fn prepare<'a>(
     let instance = controller.configuration.instance(key);
     let guests = match &cluster {
         Ok(cluster) => {
-            let objects = cluster.index.tracked(&instance);
+            let objects = cluster.index.tracked(&instance).into_iter().collect();
             guests::find(cluster, &instance, objects).await
         }
         Err(_) => Guests::new(),

@@ -323,7 +323,8 @@ impl Execution<'_> {
         if !matches!(reason, Reason::HookWaiting { .. }) {
             return true;
         }
-        for (_, hook) in sync::waiting_hooks(&self.situation()) {
+        let hooks = sync::waiting_hooks(&self.situation());
+        for (_, hook) in hooks {
             if self.context.cluster.has_started(&hook).await {
                 return false;
             }
