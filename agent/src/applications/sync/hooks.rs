@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::future::join_all;
 use gitops_api::status::OperationState;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::{Hook, Run};
@@ -117,26 +116,29 @@ pub(crate) async fn clean_up(
 ) -> bool {
     let hooks = cluster.index.hooks_of(instance);
     let actions = sync::cleanup(&hooks, operation);
-    let done = actions.iter().map(|action| async {
-        let live = hooks.iter().find(|live| live.key == action.key);
-        let Some(live) = live else { return true };
+    let mut all_done = true;
+    for action in &actions {
+        let Some(live) = hooks.iter().find(|live| live.key == action.key) else {
+            continue;
+        };
         let done = match (&action.verb, gate) {
             (Verb::DeleteHook { .. }, Some(gate)) => delete((cluster, gate), live).await,
-            _ if !live.held => return true,
+            _ if !live.held => continue,
             _ => let_go(cluster, live, instance).await,
         };
-        noted(&action.key, done)
-    });
-    join_all(done).await.into_iter().all(|done| done)
+        all_done &= noted(&action.key, done);
+    }
+    all_done
 }
 
 /// Lets the hooks of an application go that is gone; whether all of it is done.
 pub(crate) async fn release_all(cluster: &Cluster, instance: &str) -> bool {
     let hooks = cluster.index.hooks_of(instance);
-    let done = sync::held(&hooks)
-        .into_iter()
-        .map(|live| async move { noted(&live.key, let_go(cluster, live, instance).await) });
-    join_all(done).await.into_iter().all(|done| done)
+    let mut all_done = true;
+    for live in sync::held(&hooks) {
+        all_done &= noted(&live.key, let_go(cluster, live, instance).await);
+    }
+    all_done
 }
 
 async fn let_go(cluster: &Cluster, live: &LiveObject, instance: &str) -> Result<(), WriteError> {
