@@ -9,6 +9,7 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use gitops_api::constants::{annotation, config_map, label, secret_type};
 use gitops_api::{AppProject, Application, OperationPhase};
+use gitops_core::live::argo_cd;
 use gitops_core::manifest::digest;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::project::{ProjectProblem, ProjectRules, Surroundings};
@@ -26,6 +27,7 @@ use crate::app_key::AppKey;
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::rivals::Rivals;
 use crate::repositories::credentials::CurrentCredentials;
 use crate::settings::{CurrentSettings, SettingsReader};
 use crate::watch_backoff::CappedBackoff;
@@ -140,6 +142,7 @@ pub(crate) async fn read(
     client: &Client,
     queue: &Arc<Queue<AppKey>>,
     metrics: &Arc<Metrics>,
+    rivals: Arc<Rivals>,
     settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Configuration> {
@@ -148,7 +151,7 @@ pub(crate) async fn read(
         namespace: &args.namespace,
         tasks,
     };
-    let applications = watches.applications(queue, metrics);
+    let applications = watches.applications(queue, metrics, rivals);
     let rules = Arc::<ProjectRulesCache>::default();
     let current_settings = settings.current();
     let everything = {
@@ -204,10 +207,16 @@ impl NamespaceWatches<'_> {
         &mut self,
         queue: &Arc<Queue<AppKey>>,
         metrics: &Arc<Metrics>,
+        rivals: Arc<Rivals>,
     ) -> Store<Application> {
+        let look = move |app: &Application| {
+            let value = serde_json::json!({"metadata": {"managedFields": app.metadata.managed_fields}});
+            let name = AppKey::of(app).to_string();
+            rivals.note_written(&name, argo_cd::last_written(&value));
+        };
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
         let mut seen = HashMap::new();
-        self.follow(watcher::Config::default(), move |event, store| {
+        self.follow_with(watcher::Config::default(), look, move |event, store| {
             metrics
                 .applications
                 .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
@@ -290,6 +299,25 @@ impl NamespaceWatches<'_> {
     fn follow<K>(
         &mut self,
         config: watcher::Config,
+        on_event: impl FnMut(&watcher::Event<K>, &Store<K>) + Send + 'static,
+    ) -> Store<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.follow_with(config, |_| {}, on_event)
+    }
+
+    /// The same; `look` sees each object with what is not kept of it.
+    fn follow_with<K>(
+        &mut self,
+        config: watcher::Config,
+        look: impl Fn(&K) + Send + 'static,
         mut on_event: impl FnMut(&watcher::Event<K>, &Store<K>) + Send + 'static,
     ) -> Store<K>
     where
@@ -305,7 +333,8 @@ impl NamespaceWatches<'_> {
         let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
         let stream = watcher(api, config)
             .backoff(CappedBackoff::default())
-            .modify(|object| {
+            .modify(move |object| {
+                look(object);
                 object.meta_mut().managed_fields = None;
             });
         let mut stream = reflector(writer, stream).boxed();

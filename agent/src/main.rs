@@ -15,6 +15,7 @@ mod metrics;
 mod previews;
 mod queue;
 mod repositories;
+mod rivals;
 mod run;
 mod serve;
 mod settings;

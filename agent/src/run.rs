@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
+use crate::rivals::Rivals;
 use crate::settings::CurrentSettings;
 use crate::{applications, configuration, digest_key, lease, previews, serve};
 
@@ -80,21 +81,31 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let fence = Fence::default();
     let Clients { lease, client } = clients(&args, &fence).await?;
     let identity = identity(&args);
+    let rivals = Rivals::watch(&client, &args.namespace, &mut tasks);
+    // It is as ready as it can be: who takes over from Argo CD waits for that before it is stopped.
+    ready.store(true, Ordering::Relaxed);
+    tokio::select! {
+        gone = rivals.gone(&stop) => if !gone { return Ok(()) },
+        ended = tasks.join_next() => return finish(ended, &stop),
+    }
+    ready.store(false, Ordering::Relaxed);
     tracing::info!(
         namespace = args.namespace,
         identity,
         "waiting for the lease"
     );
     let lease = tokio::select! {
-        lease = lease::wait(lease, &args.namespace, identity, fence, &stop) => lease?,
+        lease = lease::wait(lease, &args.namespace, identity, fence.clone(), &stop) => lease?,
         // Nothing but a failure to serve ends a task this early.
         ended = tasks.join_next() => return finish(ended, &stop),
     };
     let Some(lease) = lease else { return Ok(()) };
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
+    tasks.spawn(Arc::clone(&rivals).guard(fence, stop.clone()));
 
-    let controller = controller(&args, client.clone(), renderer, metrics, &mut tasks).await?;
+    let controller =
+        controller(&args, client.clone(), renderer, metrics, rivals, &mut tasks).await?;
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
         let (controller, stop) = (controller.clone(), stop.clone());
@@ -242,6 +253,7 @@ async fn controller(
     client: Client,
     renderer: Renderer,
     metrics: Arc<Metrics>,
+    rivals: Arc<Rivals>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
     std::fs::create_dir_all(&args.cache_dir).with_context(|| {
@@ -291,7 +303,8 @@ async fn controller(
         }
     });
     let configuration =
-        configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
+        configuration::read(args, &client, &queue, &metrics, rivals, settings_reader, tasks)
+            .await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);

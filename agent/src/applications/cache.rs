@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gitops_api::{Application, ApplicationStatus};
 use gitops_core::kept::Kept;
 use gitops_core::reason::Reason;
+use gitops_core::report::memory::Delivered;
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::HealHistory;
 use jiff::Timestamp;
@@ -88,6 +89,11 @@ pub(crate) struct AppCache {
     pub(crate) max_status: Option<usize>,
     /// The Application as the last write left it.
     pub(crate) written: Option<Arc<Application>>,
+    /// A status as it was stored, and as it was sent: definitions that are not this project's drop a
+    /// part of it.
+    pub(crate) sent: Option<(ApplicationStatus, ApplicationStatus)>,
+    /// What was found delivered although no operation says so, to be remembered.
+    pub(crate) delivered: Option<Delivered>,
 }
 
 impl AppCache {
@@ -107,13 +113,23 @@ impl AppCache {
 
     /// The status of an Application as it is now.
     pub(crate) fn status<'a>(&'a self, read: &'a Application) -> Cow<'a, ApplicationStatus> {
-        let newest: &Application = match &self.written {
+        match (&self.of_now(read).status, &self.sent) {
+            (Some(status), Some((stored, sent))) if status == stored => Cow::Borrowed(sent),
+            (Some(status), _) => Cow::Borrowed(status),
+            (None, _) => Cow::Owned(ApplicationStatus::default()),
+        }
+    }
+
+    /// An annotation of an Application as it is now.
+    pub(crate) fn annotation<'a>(&'a self, read: &'a Application, name: &str) -> Option<&'a str> {
+        let annotations = self.of_now(read).metadata.annotations.as_ref()?;
+        annotations.get(name).map(String::as_str)
+    }
+
+    fn of_now<'a>(&'a self, read: &'a Application) -> &'a Application {
+        match &self.written {
             Some(written) if version(read) < version(written) => written,
             _ => read,
-        };
-        match &newest.status {
-            Some(status) => Cow::Borrowed(status),
-            None => Cow::Owned(ApplicationStatus::default()),
         }
     }
 }

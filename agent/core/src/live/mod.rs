@@ -6,4 +6,7 @@ pub mod discovery;
 pub mod health;
 pub mod injected;
 pub mod object;
+pub mod argo_cd;
+pub mod give_back;
 pub mod ownership;
+pub mod takeover;

@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod approval;
+pub mod attempt;
 pub mod autosync;
 pub mod budget;
 pub mod deletion;
@@ -98,7 +99,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(Phase, ObjectKey, Outcome)> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| of_this_run(live, situation.run));
+                .filter(|live| of_this_run(live, situation.run, known));
             let outcome = match (known, live) {
                 // Also one that was created before the record could be kept.
                 (_, Some(live)) => match hook_outcome(live) {
@@ -321,7 +322,9 @@ fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| of_this_run(live, situation.run))?;
+                .filter(|live| {
+                    of_this_run(live, situation.run, situation.record.get(phase, &key))
+                })?;
             let outcome = situation.record.get(phase, &key)?;
             let deleted = match outcome {
                 Outcome::Succeeded(_) => {
@@ -354,7 +357,9 @@ pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| of_this_run(live, situation.run))?;
+                .filter(|live| {
+                    of_this_run(live, situation.run, situation.record.get(phase, &key))
+                })?;
             let finished = situation
                 .record
                 .get(phase, &key)
@@ -389,9 +394,13 @@ fn hooks<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = (Phase, Objec
         })
 }
 
-fn of_this_run(live: &LiveObject, run: &Run) -> bool {
-    let id = live.operation.as_deref();
-    id.is_some_and(|id| run.is_of_sync(id))
+/// Whether the object of a hook is of this run, of which this is recorded. An operation that Argo CD
+/// began is gone on with: what it created says nothing of a run, and its record says that it runs.
+fn of_this_run(live: &LiveObject, run: &Run, known: Option<&Outcome>) -> bool {
+    match live.operation.as_deref() {
+        Some(id) => run.is_of_sync(id),
+        None => known.is_some(),
+    }
 }
 
 fn object_state(key: &ObjectKey, state: &str) -> ObjectState {

@@ -156,7 +156,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 Some(Outcome::Running(why)) => TaskState::Running(why.clone()),
                 Some(_) => TaskState::Done,
                 None => match situation.live_hooks.get(&key) {
-                    Some(live) if of_this_run(live, situation.run) => {
+                    Some(live) if of_this_run(live, situation.run, None) => {
                         TaskState::Running("just created".into())
                     }
                     Some(live) if live.deleting => {

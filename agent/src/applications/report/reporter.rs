@@ -13,6 +13,7 @@ use gitops_api::{Application, ApplicationStatus, constants};
 use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::report::memory::Memory;
 use gitops_core::report::size;
 use gitops_core::report::status::merge_patch;
 use gitops_core::source::revision::short;
@@ -20,6 +21,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -54,6 +56,9 @@ pub(crate) struct Reporter {
     events: Events,
     permits: Semaphore,
     metrics: Arc<Metrics>,
+    /// Whether the definition of Applications drops what this project adds to a status, once that
+    /// was seen.
+    drops: Mutex<Option<bool>>,
 }
 
 impl Reporter {
@@ -64,6 +69,7 @@ impl Reporter {
             client,
             permits: Semaphore::new(16),
             metrics,
+            drops: Mutex::new(None),
         }
     }
 
@@ -79,6 +85,18 @@ impl Reporter {
         status: ApplicationStatus,
         handled: HandledRequests,
     ) -> anyhow::Result<()> {
+        let remembered = cache.annotation(app, annotation::MEMORY);
+        let of_status = Memory::of(&status);
+        let keeps = *self.drops.lock();
+        let drops = keeps.unwrap_or_else(|| Memory::read(remembered).is_of_status());
+        let memory = |drops: bool| {
+            let mut memory = if drops { of_status.clone() } else { Memory::default() };
+            memory.delivered.clone_from(&cache.delivered);
+            memory.text()
+        };
+        let memorized = memory(drops);
+        let in_case = memory(true);
+        let remembers = memorized.as_deref() != remembered;
         let before = serde_json::to_value(cache.status(app))?;
         let mut after = serde_json::to_value(&status)?;
         let mut patch = json!({});
@@ -98,9 +116,12 @@ impl Reporter {
         if handled.operation {
             patch["operation"] = Value::Null;
         }
+        if remembers {
+            patch["metadata"]["annotations"][annotation::MEMORY] = memorized.into();
+        }
         match merge_patch(&before, &after) {
             Some(change) => patch["status"] = change,
-            None if done.is_empty() && !handled.operation => return Ok(()),
+            None if done.is_empty() && !handled.operation && !remembers => return Ok(()),
             None => {}
         }
         let api = self.applications_of(app);
@@ -122,6 +143,21 @@ impl Reporter {
             Ok(Err(error)) => return Err(error).context("writing Application.status"),
             Err(_) => anyhow::bail!("writing Application.status took longer than 30 s"),
         };
+        if of_status.is_of_status() {
+            let stored = written.status.as_ref().map(Memory::of).unwrap_or_default();
+            let drops_now = stored != of_status;
+            *self.drops.lock() = Some(drops_now);
+            if drops_now && !drops {
+                let patch = json!({"metadata": {"annotations": {annotation::MEMORY: in_case}}});
+                let patch = Patch::Merge(&patch);
+                let write = api.patch(&name, &params, &patch);
+                let write = tokio::time::timeout(Duration::from_secs(30), write).await;
+                let what = "writing down what the status does not keep";
+                written = write.context(what)?.context(what)?;
+            }
+        }
+        let stored = written.status.clone().unwrap_or_default();
+        cache.sent = (stored != status).then_some((stored, status));
         written.metadata.managed_fields = None;
         cache.written = Some(Arc::new(written));
         Ok(())

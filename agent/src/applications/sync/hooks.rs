@@ -31,6 +31,11 @@ pub(crate) async fn find(cluster: &Cluster, instance: &str, app_state: &AppState
         if let Err(error) = cluster.refresh(&hook.object.gvk, &key).await {
             tracing::debug!(hook = %key, %error, "cannot look up hook");
         }
+        // How one of another controller ends shows a watch of its own.
+        if cluster.index.get(&key).is_some_and(|live| !live.marked) {
+            let kind = hook.object.gvk.clone();
+            cluster.watches.ensure_unmarked([kind]);
+        }
     }
 }
 
