@@ -8,6 +8,7 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use gitops_api::constants::{annotation, config_map, label, secret_type};
 use gitops_api::{AppProject, Application, OperationPhase};
+use gitops_core::live::argo_cd;
 use gitops_core::manifest::digest;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::project::{ProjectProblem, ProjectRules, Surroundings};
@@ -26,6 +27,7 @@ use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::credentials::CurrentCredentials;
+use crate::rivals::Rivals;
 use crate::seen::Seen;
 use crate::settings::{CurrentSettings, SettingsReader};
 use crate::start;
@@ -138,6 +140,7 @@ pub(crate) async fn read(
     client: &Client,
     queue: &Arc<Queue<AppKey>>,
     metrics: &Arc<Metrics>,
+    rivals: Arc<Rivals>,
     settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Configuration> {
@@ -146,7 +149,7 @@ pub(crate) async fn read(
         namespace: &args.namespace,
         tasks,
     };
-    let applications = watches.applications(queue, metrics);
+    let applications = watches.applications(queue, metrics, rivals);
     let rules = Arc::<ProjectRulesCache>::default();
     let current_settings = settings.current();
     let everything = {
@@ -204,11 +207,18 @@ impl NamespaceWatches<'_> {
         &mut self,
         queue: &Arc<Queue<AppKey>>,
         metrics: &Arc<Metrics>,
+        rivals: Arc<Rivals>,
     ) -> Store<Application> {
+        let look = move |app: &Application| {
+            let value =
+                serde_json::json!({"metadata": {"managedFields": app.metadata.managed_fields}});
+            let name = AppKey::of(app).to_string();
+            rivals.note_written(&name, argo_cd::last_written(&value));
+        };
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
         let config = watcher::Config::default();
         // The agent's own status writes come back here and ask for nothing.
-        self.follow(config, request_digest, move |changed, store| {
+        self.follow(config, look, request_digest, move |changed, store| {
             metrics
                 .applications
                 .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
@@ -219,7 +229,8 @@ impl NamespaceWatches<'_> {
     }
 
     fn projects(&mut self, on_change: impl Fn() + Send + 'static) -> Store<AppProject> {
-        self.follow(watcher::Config::default(), version, move |_, _| on_change())
+        let config = watcher::Config::default();
+        self.follow(config, |_| {}, version, move |_, _| on_change())
     }
 
     fn secrets(
@@ -235,11 +246,16 @@ impl NamespaceWatches<'_> {
         );
         let credentials = Arc::clone(credentials);
         let config = watcher::Config::default().labels(&selector);
-        self.follow(config, version, move |_, store: &Store<Secret>| {
-            if credentials.set_secrets(&store.state()) {
-                on_change();
-            }
-        })
+        self.follow(
+            config,
+            |_| {},
+            version,
+            move |_, store: &Store<Secret>| {
+                if credentials.set_secrets(&store.state()) {
+                    on_change();
+                }
+            },
+        )
     }
 
     fn config_maps(
@@ -251,18 +267,24 @@ impl NamespaceWatches<'_> {
         let (settings, credentials) = (Arc::clone(settings), Arc::clone(credentials));
         let namespace = self.namespace.to_owned();
         let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
-        self.follow(config, version, move |_, store| {
-            if read_config_maps(store, &namespace, &settings, &credentials) {
-                on_change();
-            }
-        })
+        self.follow(
+            config,
+            |_| {},
+            version,
+            move |_, store| {
+                if read_config_maps(store, &namespace, &settings, &credentials) {
+                    on_change();
+                }
+            },
+        )
     }
 
-    /// Keeps a store current and tells what changed, after the store has it. `print` is what of an
-    /// object matters.
+    /// Keeps a store current and tells what changed, after the store has it. `look` sees each object with
+    /// what is not kept of it; `print` is what of an object matters.
     fn follow<K>(
         &mut self,
         config: watcher::Config,
+        look: impl Fn(&K) + Send + 'static,
         print: impl Fn(&K) -> String + Send + 'static,
         mut on_change: impl FnMut(&[AppKey], &Store<K>) + Send + 'static,
     ) -> Store<K>
@@ -279,7 +301,8 @@ impl NamespaceWatches<'_> {
         let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
         let stream = watcher(api, config)
             .backoff(CappedBackoff::default())
-            .modify(|object| {
+            .modify(move |object| {
+                look(object);
                 object.meta_mut().managed_fields = None;
             });
         let mut stream = reflector(writer, stream).boxed();

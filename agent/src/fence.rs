@@ -17,29 +17,54 @@ use tower::{BoxError, Layer, Service};
 
 /// Until when this process may write.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fence(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct Fence(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Until when the lease is known to be held.
+    until: Option<Instant>,
+    /// Another controller acts: the lease alone opens nothing.
+    blocked: bool,
+}
 
 /// A write that was not sent, or given up: another process may hold the lease by now.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the agent's Lease could not be renewed in time, so nothing is written: another agent may be at \
-     work; it goes on when the Lease is renewed"
+    "the agent's Lease could not be renewed in time, or another controller acts on the same \
+     Applications, so nothing is written; it goes on when the Lease is renewed and the other is gone"
 )]
 pub(crate) struct Fenced;
 
 impl Fence {
     /// The lease was renewed by a request that was sent at `sent`, for `duration`.
     pub(crate) fn renewed(&self, sent: Instant, duration: Duration) {
-        *self.0.lock() = Some(sent + duration);
+        self.0.lock().until = Some(sent + duration);
+    }
+
+    /// Another controller acts on the same objects: nothing is written any more by this process.
+    pub(crate) fn block(&self) {
+        self.0.lock().blocked = true;
+    }
+
+    /// Whether writes pass.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.check().is_ok()
     }
 
     /// Another process holds the lease, or it was given back.
     pub(crate) fn close(&self) {
-        *self.0.lock() = None;
+        self.0.lock().until = None;
+    }
+
+    /// Until when writes pass.
+    fn until(&self) -> Option<Instant> {
+        let state = *self.0.lock();
+        state.until.filter(|_| !state.blocked)
     }
 
     fn check(&self) -> Result<(), Fenced> {
-        match *self.0.lock() {
+        match self.until() {
             Some(until) if Instant::now() < until => Ok(()),
             _ => Err(Fenced),
         }
@@ -48,8 +73,7 @@ impl Fence {
     /// Completes when nothing may be written any more.
     async fn closed(&self) {
         loop {
-            let until = *self.0.lock();
-            match until {
+            match self.until() {
                 Some(until) if Instant::now() < until => sleep_until(until).await,
                 _ => return,
             }

@@ -17,6 +17,7 @@ mod previews;
 mod queue;
 mod repositories;
 mod request_limits;
+mod rivals;
 mod run;
 mod seen;
 mod serve;

@@ -38,6 +38,7 @@ use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
 use crate::request_limits::RequestLimits;
+use crate::rivals::Rivals;
 use crate::settings::CurrentSettings;
 use crate::{applications, configuration, digest_key, lease, previews, serve, start};
 
@@ -84,19 +85,28 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let fence = Fence::default();
     let Clients { lease, client } = clients(&args, &fence).await?;
     let identity = identity(&args);
+    let rivals = Rivals::watch(&client, &args.namespace, &mut tasks);
+    // It is as ready as it can be: who takes over from Argo CD waits for that before it is stopped.
+    ready.store(true, Ordering::Relaxed);
+    tokio::select! {
+        gone = rivals.gone(&stop) => if !gone { return Ok(()) },
+        ended = tasks.join_next() => return finish(ended, &stop),
+    }
+    ready.store(false, Ordering::Relaxed);
     tracing::info!(
         namespace = args.namespace,
         identity,
         "waiting for the lease"
     );
     let lease = tokio::select! {
-        lease = lease::wait(lease, &args.namespace, identity, fence, &stop) => lease?,
+        lease = lease::wait(lease, &args.namespace, identity, fence.clone(), &stop) => lease?,
         // Nothing but a failure to serve ends a task this early.
         ended = tasks.join_next() => return finish(ended, &stop),
     };
     let Some(lease) = lease else { return Ok(()) };
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
+    tasks.spawn(Arc::clone(&rivals).guard(fence, stop.clone()));
 
     // Tasks of its own until all is there: what ends among those that run already is seen meanwhile.
     let mut watches = JoinSet::new();
@@ -105,6 +115,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         client.clone(),
         renderer,
         metrics,
+        rivals,
         &mut watches,
     ));
     let controller = tokio::select! {
@@ -279,6 +290,7 @@ async fn controller(
     client: Client,
     renderer: Renderer,
     metrics: Arc<Metrics>,
+    rivals: Arc<Rivals>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
     // Whoever needs it makes it again each time: it may be full or read-only for a while.
@@ -330,8 +342,16 @@ async fn controller(
             Ok(())
         }
     });
-    let configuration =
-        configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
+    let configuration = configuration::read(
+        args,
+        &client,
+        &queue,
+        &metrics,
+        rivals,
+        settings_reader,
+        tasks,
+    )
+    .await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);

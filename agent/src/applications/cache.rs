@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gitops_api::{Application, ApplicationStatus};
 use gitops_core::kept::Kept;
 use gitops_core::reason::Reason;
+use gitops_core::report::memory::Delivered;
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::HealHistory;
 use jiff::Timestamp;
@@ -95,6 +96,11 @@ pub(crate) struct AppCache {
     pub(crate) unsaved: Option<Unsaved>,
     /// Passes in a row that could not clean up hooks.
     pub(crate) cleanups: u32,
+    /// A status as it was stored, and as it was sent: definitions that are not this project's drop a
+    /// part of it.
+    pub(crate) sent: Option<(ApplicationStatus, ApplicationStatus)>,
+    /// What was found delivered although no operation says so, to be remembered.
+    pub(crate) delivered: Option<Delivered>,
 }
 
 /// A report that could not be written. It is written before anything else is done: what is on record
@@ -136,10 +142,17 @@ impl AppCache {
 
     /// The status of an Application as it is now.
     pub(crate) fn status<'a>(&'a self, read: &'a Application) -> Cow<'a, ApplicationStatus> {
-        match &self.latest(read).status {
-            Some(status) => Cow::Borrowed(status),
-            None => Cow::Owned(ApplicationStatus::default()),
+        match (&self.latest(read).status, &self.sent) {
+            (Some(status), Some((stored, sent))) if status == stored => Cow::Borrowed(sent),
+            (Some(status), _) => Cow::Borrowed(status),
+            (None, _) => Cow::Owned(ApplicationStatus::default()),
         }
+    }
+
+    /// An annotation of an Application as it is now.
+    pub(crate) fn annotation<'a>(&'a self, read: &'a Application, name: &str) -> Option<&'a str> {
+        let annotations = self.latest(read).metadata.annotations.as_ref()?;
+        annotations.get(name).map(String::as_str)
     }
 }
 

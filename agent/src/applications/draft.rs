@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 
 use gitops_api::status::OperationState;
 use gitops_api::{Application, ApplicationStatus, Hold};
+use gitops_core::compare::comparison::State;
 use gitops_core::reason::Reason;
+use gitops_core::report::memory::{Delivered, last_operation};
 use gitops_core::report::status::Condition;
+use gitops_core::sync::attempt::{Wanted, is_recorded, last_attempt};
+use gitops_core::sync::autosync::Attempt;
+
+use crate::applications::app_state::AppState;
 
 /// What will be said.
 pub(crate) struct StatusDraft<'a> {
@@ -21,6 +27,8 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) reasons: Vec<Reason>,
     /// The operation that went on, began or ended; `None` leaves it as it was.
     pub(crate) operation: Option<OperationState>,
+    /// What was found delivered although no operation says so.
+    pub(crate) delivered: Option<Delivered>,
     /// The revisions the application follows, whether or not they are delivered.
     pub(crate) tracked: Vec<String>,
     /// A server is still being asked for what an operation wants.
@@ -55,10 +63,46 @@ impl<'a> StatusDraft<'a> {
             conditions: BTreeSet::new(),
             reasons: Vec::new(),
             operation: None,
+            delivered: None,
             tracked: Vec::new(),
             fetching: false,
             hold: HoldState::None,
             asks_admission: false,
         }
+    }
+}
+
+impl StatusDraft<'_> {
+    /// The last sync of what is compared now, as far as the last operation and what is remembered
+    /// tell.
+    pub(crate) fn last_attempt(&self, app_state: &AppState) -> Option<Attempt> {
+        let known = self.operation.as_ref();
+        let known = known.or(self.previous.operation_state.as_ref());
+        let wanted = Wanted {
+            spec: &self.app.spec,
+            revisions: &app_state.wanted.revisions,
+            desired: &app_state.wanted.desired,
+        };
+        last_attempt(known, &self.previous, self.delivered.as_ref(), wanted)
+    }
+
+    /// Takes note that the cluster is, or was by a sync of Argo CD, as Git has it, unless the last
+    /// operation says so itself; what was remembered of something else is forgotten.
+    pub(crate) fn note_delivered(&mut self, app_state: &AppState) {
+        let known = self.operation.as_ref();
+        let known = known.or(self.previous.operation_state.as_ref());
+        let desired = &app_state.wanted.desired;
+        let in_order = app_state.comparison.values().all(State::is_in_order);
+        let delivered = || {
+            in_order
+                || self
+                    .last_attempt(app_state)
+                    .is_some_and(|known| known.succeeded)
+        };
+        let wanted = !is_recorded(known, desired) && !desired.objects.is_empty() && delivered();
+        self.delivered = wanted.then(|| Delivered {
+            digest: desired.digest().to_owned(),
+            after: last_operation(known),
+        });
     }
 }

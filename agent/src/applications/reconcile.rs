@@ -7,9 +7,11 @@ use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, ApplicationSource};
 use gitops_core::backoff;
 use gitops_core::compare::comparison::State;
+use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::hook::Hook;
 use gitops_core::project::Gate;
 use gitops_core::reason::Reason;
+use gitops_core::report::memory::Memory;
 use gitops_core::report::status::{Condition, Report};
 use gitops_core::report::{size, status};
 use gitops_core::source::FailedAttempts;
@@ -37,7 +39,6 @@ use crate::applications::requeue::Requeue;
 use crate::applications::sources::hold;
 use crate::applications::sources::rendered::{RenderCache, RenderedApp};
 use crate::applications::sync::approval::{pending_prune_approval, with_approval};
-use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
@@ -74,7 +75,12 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
         return Requeue::AwaitChange;
     }
     let refresh = annotations.get(annotation::REFRESH).cloned();
-    let mut draft = StatusDraft::new(&app, cache.status(&app).into_owned(), refresh);
+    let mut previous = cache.status(&app).into_owned();
+    let memory = Memory::read(cache.annotation(&app, annotation::MEMORY));
+    memory.restore(&mut previous);
+    cache.delivered = memory.delivered;
+    let mut draft = StatusDraft::new(&app, previous, refresh);
+    draft.delivered.clone_from(&cache.delivered);
     let done = Box::pin(run(&controller, &key, &mut draft, &mut cache)).await;
     controller.caches.note_kept(&key, &cache);
     match done {
@@ -214,6 +220,10 @@ async fn run(
     };
     cache.failed = None;
     let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
+    // What carries no label yet no other watch shows.
+    let unmarked = app_state.live.values().filter(|live| !live.marked);
+    let watches = &context.cluster.watches;
+    watches.ensure_unmarked(unmarked.map(LiveObject::gvk));
     let admission = admission::note(&context, draft, &app_state, cache);
     kept::note(&context, draft, &app_state);
     report(controller, draft, cache, Some(&app_state)).await?;
@@ -368,11 +378,7 @@ async fn act(
     let now = Timestamp::now();
     let (retry, problem) = automated_retry(spec);
     draft.conditions.extend(problem);
-    let attempt = last_attempt(
-        draft.previous.operation_state.as_ref(),
-        spec,
-        &app_state.wanted.desired,
-    );
+    let attempt = draft.last_attempt(&app_state);
     let decision = autosync::decide(
         automated(spec),
         &app_state.comparison,
@@ -468,9 +474,7 @@ fn chart_interval(controller: &Controller, sources: &[ApplicationSource]) -> Req
 /// it so and in those after it, which thus write nothing.
 fn decided(draft: &StatusDraft<'_>, cache: &AppCache, app_state: &AppState) -> Option<Reason> {
     let spec = &draft.app.spec;
-    let last = draft.operation.as_ref();
-    let last = last.or(draft.previous.operation_state.as_ref());
-    let attempt = last_attempt(last, spec, &app_state.wanted.desired);
+    let attempt = draft.last_attempt(app_state);
     let decision = autosync::decide(
         automated(spec),
         &app_state.comparison,
@@ -498,6 +502,8 @@ async fn report(
         notes::note_shared(draft, app_state);
         notes::note_unapplied(draft, app_state, cache);
         draft.reasons.extend(decided(draft, cache, app_state));
+        draft.note_delivered(app_state);
+        cache.delivered.clone_from(&draft.delivered);
     }
     let live = match app_state {
         Some(app_state) => commits::live(&draft.previous, app_state, &draft.tracked, cache).await,

@@ -99,6 +99,7 @@ impl Index {
         let Some(record) = LiveObject::observe_with(object, keep_fields, assess) else {
             return BTreeSet::new();
         };
+        let record = record.tracked_by(object, &self.settings.get().tracking);
         self.write(|inner| {
             let known = inner.objects.get(&record.key);
             if only_if_there && known.is_none_or(|known| known.uid != record.uid) {
@@ -129,16 +130,37 @@ impl Index {
         self.write(|inner| inner.remove(key))
     }
 
-    /// Removes the records of a kind that a complete listing did not show.
+    /// Whether anybody wants an object, or it is known already.
+    pub(crate) fn is_of_interest(&self, key: &ObjectKey) -> bool {
+        self.read(|inner| inner.objects.contains_key(key) || inner.wanted.contains_key(key))
+    }
+
+    /// The known objects of a kind without the agent's label.
+    pub(crate) fn unmarked(&self, kind: &GroupKind) -> Vec<ObjectKey> {
+        self.read(|inner| {
+            let objects = inner.objects.values().filter(|object| !object.marked);
+            objects
+                .map(|object| &object.key)
+                .filter(|key| key.group == kind.group && key.kind == kind.kind)
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// Removes the records of a kind that a complete listing did not show; with `only_marked` those
+    /// of objects that carry the agent's label.
     pub(crate) fn retain_listed(
         &self,
         kind: &GroupKind,
         listed: &HashSet<ObjectKey>,
+        only_marked: bool,
     ) -> BTreeSet<String> {
         self.write(|inner| {
             let gone: Vec<_> = inner
                 .objects
-                .keys()
+                .values()
+                .filter(|object| object.marked || !only_marked)
+                .map(|object| &object.key)
                 .filter(|key| key.group == kind.group && key.kind == kind.kind)
                 .filter(|key| !listed.contains(*key))
                 .cloned()
@@ -285,7 +307,7 @@ impl Index {
             let tracked = inner.tracked.get(instance).into_iter().flatten();
             let records = tracked.filter_map(|key| inner.objects.get(key));
             records
-                .filter(|record| record.operation.is_some())
+                .filter(|record| record.hook && (record.operation.is_some() || record.held))
                 .cloned()
                 .collect()
         })
@@ -448,6 +470,7 @@ impl Inner {
                     || a.deleting != b.deleting
                     || a.held != b.held
                     || a.tracking != b.tracking
+                    || a.marked != b.marked
                     || a.desired_digest != b.desired_digest
                     || a.keep != b.keep
                     || a.on_deletion != b.on_deletion

@@ -1,13 +1,15 @@
 //! Questions a watch cannot answer: what exactly differs, and who changes on its way in what Git
 //! states?
 
+use gitops_api::constants;
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::State;
-use gitops_core::live::admission;
 use gitops_core::live::admission::MutatedByAdmission;
+use gitops_core::live::{admission, takeover};
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::object::GroupVersionKind;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::tracking;
 use gitops_core::project::WritePermit;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -41,6 +43,17 @@ pub(crate) async fn confirm(
     index.observe(&live);
     let applied = applied?;
     let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
+    // An apply shows nothing of fields that Git gave up while another tool delivered them.
+    let record = index.get(&desired.key);
+    let tracking = record.and_then(|record| record.tracking);
+    let own = tracking::owner(&manifest)
+        .is_some_and(|owner| tracking.is_some_and(|tracking| tracking.instance == owner.instance));
+    if confirmed.state.is_synced()
+        && own
+        && takeover::has_given_up(&live, constants::FIELD_MANAGER, &manifest)
+    {
+        return Ok((State::Changed, confirmed.problems));
+    }
     if let Some(confirmation) = confirmed.confirmation {
         let mutated = mutated_by_admission(writer, &manifest, &applied, desired).await;
         index.confirm(&desired.key, confirmation.admitted(mutated.into()));

@@ -1,7 +1,10 @@
 //! Watches of the kinds in use, limited to objects that carry the agent's label.
 //!
 //! A watch starts when an application first needs a kind and goes on until the kind is no longer
-//! served. Everything seen goes to the index; applications that may be affected are queued.
+//! served. Everything seen goes to the index; applications that may be affected are queued. Objects
+//! that an earlier tool delivered carry no label until they first change: while an application has
+//! such objects, a second watch of the kind shows what carries none, and what nobody wants of it is
+//! passed over.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object;
 use gitops_core::manifest::object::{GroupKind, GroupVersionKind, ObjectKey};
 use gitops_transport::chain;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -41,12 +44,24 @@ pub(crate) struct Watches {
     client: Client,
     discovery: Discovery,
     index: Arc<Index>,
-    selector: String,
+    managed_by: String,
     settings: CurrentSettings,
     on_change: OnChange,
     metrics: Arc<Metrics>,
-    running: Arc<Mutex<HashMap<GroupKind, Running>>>,
+    running: Arc<Mutex<HashMap<Followed, Running>>>,
     asked: Arc<tokio::sync::Mutex<bool>>,
+}
+
+/// A kind, and which of its objects.
+type Followed = (GroupKind, Marks);
+
+/// Which objects of a kind a watch shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Marks {
+    /// Those with the agent's label.
+    Marked,
+    /// Those without.
+    Unmarked,
 }
 
 struct Running {
@@ -68,12 +83,11 @@ impl Watches {
         on_change: OnChange,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let selector = format!("{}={managed_by}", constants::label::MANAGED_BY);
         Self {
             client,
             discovery,
             index,
-            selector,
+            managed_by: managed_by.to_owned(),
             settings,
             on_change,
             metrics,
@@ -87,7 +101,7 @@ impl Watches {
     pub(crate) async fn ensure(&self, kinds: impl IntoIterator<Item = GroupVersionKind>) {
         let mut pending = Vec::new();
         for gvk in kinds {
-            if let Some(synced) = self.start(&gvk) {
+            if let Some(synced) = self.start(&gvk, Marks::Marked) {
                 pending.push((gvk, synced));
             }
         }
@@ -97,11 +111,26 @@ impl Watches {
             if listed.await.is_err() {
                 tracing::warn!(kind = %gvk, "initial list is slow; continuing without it");
                 self.with(|running| {
-                    if let Some(watch) = running.get_mut(&gvk.group_kind()) {
+                    if let Some(watch) = running.get_mut(&(gvk.group_kind(), Marks::Marked)) {
                         watch.given_up = true;
                     }
                 });
             }
+        }
+    }
+
+    /// Watches what carries no label of these kinds, too: some of it is an application's.
+    pub(crate) fn ensure_unmarked(&self, kinds: impl IntoIterator<Item = GroupVersionKind>) {
+        for gvk in kinds.into_iter().collect::<BTreeSet<_>>() {
+            self.start(&gvk, Marks::Unmarked);
+        }
+    }
+
+    fn selector(&self, marks: Marks) -> String {
+        let label = constants::label::MANAGED_BY;
+        match marks {
+            Marks::Marked => format!("{label}={}", self.managed_by),
+            Marks::Unmarked => format!("!{label}"),
         }
     }
 
@@ -142,7 +171,9 @@ impl Watches {
             return Ok(None);
         };
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &api_resource(served));
-        let mut params = ListParams::default().labels(&self.selector).limit(100);
+        let mut params = ListParams::default()
+            .labels(&self.selector(Marks::Marked))
+            .limit(100);
         loop {
             let page = match patiently(Ask::Read, || api.list_metadata(&params)).await {
                 Ok(page) => page,
@@ -174,35 +205,38 @@ impl Watches {
         let gone: Vec<GroupKind> = self.with(|running| {
             let gone: Vec<_> = running
                 .keys()
+                .map(|(kind, _)| kind)
                 .filter(|kind| kinds.scope(kind).is_none() || self.is_excluded(kind))
                 .cloned()
                 .collect();
-            for kind in &gone {
-                if let Some(watch) = running.remove(kind) {
+            running.retain(|(kind, _), watch| {
+                let kept = !gone.contains(kind);
+                if !kept {
                     watch.task.abort();
                 }
-            }
+                kept
+            });
             gone
         });
         for kind in gone {
-            (self.on_change)(self.index.retain_listed(&kind, &HashSet::new()));
+            (self.on_change)(self.index.retain_listed(&kind, &HashSet::new(), false));
         }
     }
 
     /// Reads the objects of all kinds anew that other health rules judge otherwise.
     pub(crate) fn judge_again(&self, agrees: impl Fn(&GroupKind) -> bool) {
-        let outdated: Vec<GroupVersionKind> = self.with(|running| {
-            let outdated = running.extract_if(|kind, _| !agrees(kind));
+        let outdated: Vec<(GroupVersionKind, Marks)> = self.with(|running| {
+            let outdated = running.extract_if(|(kind, _), _| !agrees(kind));
             outdated
-                .map(|(_, watch)| {
+                .map(|((_, marks), watch)| {
                     watch.task.abort();
-                    watch.gvk
+                    (watch.gvk, marks)
                 })
                 .collect()
         });
-        for gvk in outdated {
+        for (gvk, marks) in outdated {
             self.index.judge_again(&gvk.group_kind());
-            self.start(&gvk);
+            self.start(&gvk, marks);
         }
     }
 
@@ -210,22 +244,31 @@ impl Watches {
         self.settings.get().excludes(&kind.group, &kind.kind)
     }
 
-    fn start(&self, gvk: &GroupVersionKind) -> Option<watch::Receiver<bool>> {
+    fn start(&self, gvk: &GroupVersionKind, marks: Marks) -> Option<watch::Receiver<bool>> {
         if self.is_excluded(&gvk.group_kind()) {
             return None;
         }
         let kinds = self.discovery.kinds();
         let served = kinds.served(gvk).filter(|served| served.watchable)?.clone();
         self.with(|running| {
-            if let Some(watch) = running.get(&gvk.group_kind()) {
+            let followed = (gvk.group_kind(), marks);
+            if let Some(watch) = running.get(&followed) {
                 return (!watch.given_up).then(|| watch.synced.clone());
             }
             let (sender, synced) = watch::channel(false);
-            let api: Api<DynamicObject> =
-                Api::all_with(self.client.clone(), &api_resource(&served));
-            let task = tokio::spawn(self.clone().follow(api, gvk.clone(), sender)).abort_handle();
+            let resource = api_resource(&served);
+            let task = match marks {
+                Marks::Marked => {
+                    let api = Api::all_with(self.client.clone(), &resource);
+                    tokio::spawn(self.clone().follow(api, gvk.clone(), sender))
+                }
+                Marks::Unmarked => {
+                    tokio::spawn(self.clone().follow_unmarked(resource, gvk.clone(), sender))
+                }
+            };
+            let task = task.abort_handle();
             running.insert(
-                gvk.group_kind(),
+                followed,
                 Running {
                     gvk: gvk.clone(),
                     given_up: false,
@@ -247,7 +290,7 @@ impl Watches {
         synced: watch::Sender<bool>,
     ) {
         let config = watcher::Config::default()
-            .labels(&self.selector)
+            .labels(&self.selector(Marks::Marked))
             .streaming_lists();
         let mut events = watcher(api, config)
             .backoff(CappedBackoff::default())
@@ -274,7 +317,10 @@ impl Watches {
                     self.index.observe(&value)
                 }
                 watcher::Event::InitDone => {
-                    let gone = self.index.retain_listed(&gvk.group_kind(), &listed);
+                    let kind = gvk.group_kind();
+                    let unmarked = (kind.clone(), Marks::Unmarked);
+                    let only_marked = self.with(|running| running.contains_key(&unmarked));
+                    let gone = self.index.retain_listed(&kind, &listed, only_marked);
                     listed = HashSet::new();
                     synced.send_replace(true);
                     gone
@@ -301,8 +347,96 @@ impl Watches {
         }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut HashMap<GroupKind, Running>) -> T) -> T {
+    /// Follows what carries no label. What leaves the watch is gone, or has the label now: only the
+    /// API server can tell.
+    async fn follow_unmarked(
+        self,
+        resource: ApiResource,
+        gvk: GroupVersionKind,
+        synced: watch::Sender<bool>,
+    ) {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let config = watcher::Config::default()
+            .labels(&self.selector(Marks::Unmarked))
+            .streaming_lists();
+        let mut events = watcher(api, config)
+            .backoff(CappedBackoff::default())
+            .boxed();
+        let mut listed = HashSet::new();
+        loop {
+            let event = match events.try_next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    self.metrics.watch_errors.inc();
+                    tracing::debug!(kind = %gvk, error = chain(&error), "watch disconnected, reconnecting");
+                    continue;
+                }
+            };
+            let mut left = Vec::new();
+            let mut affected = BTreeSet::new();
+            match event {
+                watcher::Event::Init => listed.clear(),
+                watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                    let key = key_of(&object, &gvk);
+                    if self.index.is_of_interest(&key) {
+                        affected = self.index.observe(&value_of(object, &gvk));
+                        listed.insert(key);
+                    }
+                }
+                watcher::Event::InitDone => {
+                    let known = self.index.unmarked(&gvk.group_kind());
+                    left.extend(known.into_iter().filter(|key| !listed.contains(key)));
+                    listed = HashSet::new();
+                    synced.send_replace(true);
+                }
+                watcher::Event::Delete(object) => left.push(key_of(&object, &gvk)),
+            }
+            for key in left {
+                if self.index.contains(&key) {
+                    affected.extend(self.look_up(&resource, &gvk, &key).await);
+                }
+            }
+            if !affected.is_empty() {
+                (self.on_change)(affected);
+            }
+        }
+    }
+
+    /// Reads an object that left a watch.
+    async fn look_up(
+        &self,
+        resource: &ApiResource,
+        gvk: &GroupVersionKind,
+        key: &ObjectKey,
+    ) -> BTreeSet<String> {
+        let client = self.client.clone();
+        let api: Api<DynamicObject> = if key.namespace.is_empty() {
+            Api::all_with(client, resource)
+        } else {
+            Api::namespaced_with(client, &key.namespace, resource)
+        };
+        match api.get_opt(&key.name).await {
+            Ok(Some(object)) => self.index.observe(&value_of(object, gvk)),
+            Ok(None) => self.index.remove(key),
+            Err(error) => {
+                tracing::debug!(object = %key, error = chain(&error), "cannot look up an object that left a watch");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<Followed, Running>) -> T) -> T {
         f(&mut self.running.lock())
+    }
+}
+
+fn key_of(object: &DynamicObject, gvk: &GroupVersionKind) -> ObjectKey {
+    ObjectKey {
+        group: gvk.group.clone(),
+        kind: gvk.kind.clone(),
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
     }
 }
 

@@ -11,7 +11,7 @@ use gitops_api::constants::finalizer;
 use gitops_core::attempts::Ask;
 use gitops_core::compare::exclusive::Cause;
 use gitops_core::live::discovery::ServedKind;
-use gitops_core::live::ownership;
+use gitops_core::live::takeover;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
 use gitops_core::mask;
@@ -291,15 +291,17 @@ impl Writer {
         }
     }
 
-    /// Makes the agent the holder of what client-side apply, Argo CD or Helm set on an object, so
-    /// that fields removed from Git really go. Returns whether anything was taken over.
+    /// Makes the agent the holder of what client-side apply, Argo CD or Helm set on an object and Git
+    /// holds or held, so that fields removed from Git really go: see [`takeover`]. Returns whether
+    /// anything was taken over.
     pub(crate) async fn take_over(
         &self,
         permit: &WritePermit,
         gvk: &GroupVersionKind,
         live: &Value,
+        (desired, tracked): (&Value, bool),
     ) -> Result<bool, WriteError> {
-        match ownership::taken_over(live, constants::FIELD_MANAGER) {
+        match takeover::taken_over(live, constants::FIELD_MANAGER, desired, tracked) {
             Some(list) => self.hold(permit, gvk, live, list).await.map(|()| true),
             None => Ok(false),
         }
@@ -313,7 +315,7 @@ impl Writer {
         gvk: &GroupVersionKind,
         live: &Value,
     ) -> Result<(), WriteError> {
-        match ownership::taken_over_from_all(live, constants::FIELD_MANAGER) {
+        match takeover::taken_over_from_all(live, constants::FIELD_MANAGER) {
             Some(list) => self.hold(permit, gvk, live, list).await,
             None => Ok(()),
         }

@@ -55,7 +55,7 @@ fn deletions(application: &Application) -> Vec<String> {
     let status = application.status.as_ref();
     let resources = status.into_iter().flat_map(|status| &status.resources);
     let mut lines: Vec<String> = resources
-        .filter(|resource| resource.requires_pruning)
+        .filter(|resource| resource.requires_pruning && !resource.hook)
         .map(|resource| {
             let place = match resource.namespace.as_str() {
                 "" => String::new(),

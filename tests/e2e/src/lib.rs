@@ -16,6 +16,7 @@ pub mod image;
 pub mod manifests;
 pub mod person;
 pub mod plugin;
+pub mod recorded;
 pub mod repository;
 pub mod rollouts;
 pub mod snapshot;

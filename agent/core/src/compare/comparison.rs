@@ -12,6 +12,7 @@ use crate::compare::field::DriftedField;
 use crate::live::admission::Admission;
 use crate::live::given_up::Kept;
 use crate::live::object::LiveObject;
+use crate::live::takeover;
 use crate::manifest::desired::{DesiredObject, DesiredSet};
 use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::ObjectKey;
@@ -354,7 +355,13 @@ pub fn is_changed_in_git(
     match recorded.map(|recorded| desired.agreement(recorded)) {
         Some(Agreement::Same) => false,
         Some(Agreement::Unknown) => differing.iter().any(|field| field.manager.is_none()),
-        Some(Agreement::Other) | None => true,
+        Some(Agreement::Other) => true,
+        // As Argo CD left it: what it delivered itself is not as Git has it now.
+        None if live.tracking.is_some() => differing.iter().any(|field| {
+            let manager = field.manager.as_deref();
+            manager.is_none_or(takeover::is_predecessor)
+        }),
+        None => true,
     }
 }
 

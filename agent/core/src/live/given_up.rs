@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::live::ownership;
 use crate::live::ownership::Entry;
+use crate::live::takeover;
 
 /// Maps whose keys people choose: of them a manager loses the keys that Git gives up, and keeps its own.
 const FREE_MAPS: [&str; 9] = [
@@ -146,7 +147,7 @@ fn shadows(entry: &Entry<'_>, own: &Value) -> bool {
     if entry.subresource.is_some() {
         return false;
     }
-    if entry.manager.starts_with(PEOPLE) || ownership::is_predecessor(entry) {
+    if entry.manager.starts_with(PEOPLE) || takeover::precedes(entry) {
         return true;
     }
     let content = |fields: &Value| -> Value {

@@ -2,10 +2,13 @@
 //! controllers keep in them.
 
 pub mod admission;
+pub mod argo_cd;
 pub mod discovery;
 pub mod ended;
+pub mod give_back;
 pub mod given_up;
 pub mod health;
 pub mod injected;
 pub mod object;
 pub mod ownership;
+pub mod takeover;

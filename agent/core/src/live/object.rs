@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
-use crate::live::{ended, given_up, health, injected, ownership};
+use crate::live::{ended, given_up, health, injected, ownership, takeover};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::{ObjectOptions, Removal};
 use crate::manifest::order::Order;
-use crate::manifest::tracking::TrackingId;
+use crate::manifest::tracking::{Tracking, TrackingId, TrackingMethod};
 use crate::manifest::{hook, object, tracking};
 
 /// An object of the cluster, observed once.
@@ -35,6 +35,8 @@ pub struct LiveObject {
     pub tracking: Option<TrackingId>,
     /// Value of the label `app.kubernetes.io/instance`, of a hook without tracking only.
     pub labelled: Option<Box<str>>,
+    /// It carries the label by which the watches of this kind of agent find it.
+    pub marked: bool,
     /// Digest of the manifest it was last applied from.
     pub desired_digest: Option<String>,
     /// Digest of the fields the agent holds; empty when it holds none.
@@ -121,6 +123,7 @@ impl LiveObject {
                 .is_some_and(Value::is_string),
             labelled: labelled.map(Into::into),
             tracking,
+            marked: object::label(object, constants::label::MANAGED_BY).is_some(),
             desired_digest: object::annotation(object, constants::annotation::DESIRED_DIGEST)
                 .map(Into::into),
             owned: ownership::applied_digest(object, constants::FIELD_MANAGER),
@@ -166,6 +169,36 @@ impl LiveObject {
             version: self.version.clone(),
             kind: self.key.kind.clone(),
         }
+    }
+
+    /// The same, with the label taken for its tracking when objects are tracked by labels and Argo CD
+    /// itself applied it: the label alone is copied to much that controllers make.
+    #[must_use]
+    pub fn tracked_by(mut self, object: &Value, tracking: &Tracking) -> Self {
+        let own = tracking.method == TrackingMethod::Label
+            && self.tracking.is_none()
+            && !self.hook
+            && object["metadata"].get("ownerReferences").is_none()
+            && takeover::is_applied_by_argo_cd(object);
+        if own && let Some(instance) = object::label(object, &tracking.label_key) {
+            self.tracking = Some(TrackingId {
+                instance: instance.into(),
+                key: self.key.clone(),
+            });
+        }
+        self
+    }
+
+    /// Whether it may be as Git wants it although the agent never applied it: it was delivered for
+    /// this application before, by Argo CD.
+    pub fn is_inherited(&self, instance: &str, implicit: bool) -> bool {
+        self.desired_digest.is_none()
+            && self.owned.is_empty()
+            && (implicit
+                || self
+                    .tracking
+                    .as_ref()
+                    .is_some_and(|tracking| tracking.instance == instance))
     }
 
     /// The same, as far as the agent is known to have written it: at `until` at the latest. What was

@@ -6,22 +6,11 @@
 //! Source: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::compare::path;
 use crate::compare::path::{Path, Segment};
 use crate::manifest::digest;
-
-/// Managers whose fields a first apply takes over, so that what is removed from Git really goes:
-/// client-side `kubectl apply`, Argo CD and Helm all meant "this is my desired state".
-/// Fields set by `kubectl edit`, `scale` or controllers are deliberately not in the list.
-const PREDECESSORS: [(&str, Option<&str>); 5] = [
-    ("kubectl-client-side-apply", Some("Update")),
-    ("kubectl-last-applied", None),
-    ("argocd-controller", None),
-    ("argocd-application-controller", None),
-    ("helm", None),
-];
 
 /// One entry of `metadata.managedFields`, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -253,108 +242,6 @@ pub(crate) fn reaches(fields: &Value, object: &Value, path: &[Segment]) -> Reach
     }
 }
 
-/// Whether a first apply should take over the fields of client-side apply, Argo CD or Helm.
-pub fn needs_takeover(object: &Value, manager: &str) -> bool {
-    applied_fields(object, manager).is_none() && entries(object).any(|e| is_predecessor(&e))
-}
-
-pub(crate) fn is_predecessor(entry: &Entry<'_>) -> bool {
-    entry.subresource.is_none()
-        && PREDECESSORS.iter().any(|(manager, operation)| {
-            *manager == entry.manager && operation.is_none_or(|o| o == entry.operation)
-        })
-}
-
-/// The `managedFields` list in which `manager` holds, through server-side apply, what its
-/// predecessors held; `None` when there is nothing to take over.
-///
-/// Same effect as Kubernetes' own upgrade from client-side to server-side apply:
-/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#migration-between-client-side-and-server-side-apply>.
-pub fn taken_over(object: &Value, manager: &str) -> Option<Value> {
-    if !needs_takeover(object, manager) {
-        return None;
-    }
-    merged(object, manager, is_predecessor)
-}
-
-/// The `managedFields` list in which `manager` holds all that anybody set, so that its next apply
-/// leaves nothing but its manifest; `None` when nobody else holds anything.
-///
-/// What a replacement with `kubectl replace` does, except that finalizers and owners that others
-/// set stay: whoever set them still counts on them.
-pub fn taken_over_from_all(object: &Value, manager: &str) -> Option<Value> {
-    let others = entries(object).any(|entry| {
-        entry.subresource.is_none() && (entry.manager != manager || entry.operation != "Apply")
-    });
-    if !others {
-        return None;
-    }
-    let mut list = merged(object, manager, |entry| entry.subresource.is_none())?;
-    let fields = list.get_mut(0).and_then(|entry| entry.get_mut("fieldsV1"));
-    if let Some(fields) = fields.and_then(Value::as_object_mut) {
-        fields.remove("f:status");
-        if let Some(metadata) = fields.get_mut("f:metadata").and_then(Value::as_object_mut) {
-            metadata.remove("f:finalizers");
-            metadata.remove("f:ownerReferences");
-        }
-    }
-    Some(list)
-}
-
-/// The list with all entries that `takes` chooses merged into one of `manager`, which comes first.
-fn merged(object: &Value, manager: &str, takes: impl Fn(&Entry<'_>) -> bool) -> Option<Value> {
-    let list = object.get("metadata")?.get("managedFields")?.as_array()?;
-    let mut kept = Vec::with_capacity(list.len());
-    let mut merged: Option<Value> = None;
-    for raw in list {
-        if !entries_of(raw).is_some_and(|entry| takes(&entry)) {
-            kept.push(raw.clone());
-            continue;
-        }
-        match &mut merged {
-            None => {
-                let mut entry = raw.clone();
-                entry["manager"] = manager.into();
-                entry["operation"] = "Apply".into();
-                merged = Some(entry);
-            }
-            Some(entry) => union(&mut entry["fieldsV1"], &raw["fieldsV1"]),
-        }
-    }
-    kept.insert(0, merged?);
-    Some(Value::Array(kept))
-}
-
-fn entries_of(raw: &Value) -> Option<Entry<'_>> {
-    Some(Entry {
-        manager: raw.get("manager")?.as_str()?,
-        operation: raw.get("operation")?.as_str()?,
-        version: None,
-        time: None,
-        subresource: raw
-            .get("subresource")
-            .and_then(Value::as_str)
-            .filter(|s| !s.is_empty()),
-        fields: raw.get("fieldsV1")?,
-    })
-}
-
-fn union(into: &mut Value, from: &Value) {
-    let Some(from) = from.as_object() else { return };
-    if !into.is_object() {
-        *into = Value::Object(Map::new());
-    }
-    if let Some(into) = into.as_object_mut() {
-        for (key, value) in from {
-            union(
-                into.entry(key.clone())
-                    .or_insert_with(|| Value::Object(Map::new())),
-                value,
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -452,31 +339,5 @@ mod tests {
         assert_eq!(who(&[edit.clone(), another], "size"), None);
         let same = entry("operator", "x/v1alpha1", "f:other");
         assert_eq!(who(&[edit, same], "size").as_deref(), Some("kubectl-edit"));
-    }
-
-    #[test]
-    fn predecessors_fields_are_united_under_the_new_manager() {
-        let object = json!({"metadata": {"managedFields": [
-            {"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
-             "fieldsV1": {"f:data": {"f:a": {}}}},
-            {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:z": {}}}},
-            {"manager": "helm", "operation": "Update", "fieldsV1": {"f:data": {"f:b": {}}}},
-        ]}});
-        let list = taken_over(&object, "gitops-agent").unwrap();
-        assert_eq!(list.as_array().unwrap().len(), 2);
-        assert_eq!(list[0]["manager"], "gitops-agent");
-        assert_eq!(list[0]["operation"], "Apply");
-        assert_eq!(
-            list[0]["fieldsV1"],
-            json!({"f:data": {"f:a": {}, "f:b": {}}})
-        );
-        assert_eq!(list[1]["manager"], "kubectl-edit");
-
-        let mut adopted = object.clone();
-        adopted["metadata"]["managedFields"] = list;
-        assert!(
-            !needs_takeover(&adopted, "gitops-agent"),
-            "a second time there is nothing to do"
-        );
     }
 }

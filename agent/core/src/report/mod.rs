@@ -6,6 +6,7 @@ pub mod facts;
 pub mod heals;
 pub mod history;
 pub mod hook_log;
+pub mod memory;
 pub mod preview;
 mod reasons;
 pub mod refusal;

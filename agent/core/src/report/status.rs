@@ -134,6 +134,8 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
         )
         .collect();
     status.resources = resources;
+    // Argo CD 3 keeps the health of objects elsewhere; here it is among them.
+    status.resource_health_source.clear();
     let overall = aggregate(compared);
     status.health = Some(health_status(
         status.health.as_ref(),

@@ -44,6 +44,9 @@ pub struct Attempt {
     pub finished: Timestamp,
     /// Somebody ended it: that is not taken back by trying again.
     pub terminated: bool,
+    /// Argo CD made it. By its rules one that failed and has no retries left is not tried again, and
+    /// a move changes nothing about that.
+    pub by_argo_cd: bool,
 }
 
 /// What to do now.
@@ -131,7 +134,9 @@ pub fn decide(
         None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
-        Some(attempt) if attempt.terminated => return Decision::Nothing(Idle::RetriesExhausted),
+        Some(attempt) if attempt.terminated || (attempt.by_argo_cd && !attempt.succeeded) => {
+            return Decision::Nothing(Idle::RetriesExhausted);
+        }
         Some(attempt) if !attempt.succeeded => {
             return retry_decision(automated, attempt, retry, now);
         }

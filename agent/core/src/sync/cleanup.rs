@@ -17,7 +17,8 @@ use crate::sync::record::{Outcome, Record};
 use crate::sync::tasks::hook_outcome;
 
 /// What is done with these hooks of an application, given the operation on record; nothing with those
-/// whose sync is under way. Hooks of other tools, which carry no run, are left alone.
+/// whose sync is under way. Hooks of other tools, which carry no run, are left alone, unless the
+/// operation on record is one that Argo CD began and they are still held for it.
 pub fn cleanup<'a>(
     hooks: impl IntoIterator<Item = &'a LiveObject>,
     operation: Option<&OperationState>,
@@ -26,8 +27,10 @@ pub fn cleanup<'a>(
     let mut actions: Vec<Action> = hooks
         .into_iter()
         .filter_map(|live| {
-            let run = live.operation.as_deref()?;
-            let of_operation = operation.as_ref().filter(|known| known.run.is_of_sync(run));
+            let of_operation = operation.as_ref().filter(|known| known.is_of(live));
+            if live.operation.is_none() && (of_operation.is_none() || !live.held) {
+                return None;
+            }
             let deleted = match of_operation {
                 Some(operation) if !operation.is_over => return None,
                 Some(operation) => operation.deletes(live),
@@ -96,6 +99,15 @@ impl Ended {
         }
     }
 
+    /// Whether the object of a hook is of this run. What Argo CD created in an operation that it began
+    /// says nothing of a run; the record does.
+    fn is_of(&self, live: &LiveObject) -> bool {
+        match live.operation.as_deref() {
+            Some(run) => self.run.is_of_sync(run),
+            None => self.outcome(live).is_some(),
+        }
+    }
+
     fn deletes(&self, live: &LiveObject) -> bool {
         let outcome = self.outcome(live).unwrap_or_else(|| hook_outcome(live));
         self.stopped && !outcome.is_final() || says_policy(live.deletion, &outcome, self.succeeded)
@@ -104,9 +116,10 @@ impl Ended {
     /// What is recorded of the object of a hook, in the phase it was made for; where agents before
     /// made one for several phases, a failure is.
     fn outcome(&self, live: &LiveObject) -> Option<Outcome> {
-        let run = live.operation.as_deref().unwrap_or_default();
+        let run = live.operation.as_deref();
         let phases = Phase::WITH_HOOKS.into_iter();
-        let of_object = phases.filter(|phase| self.run.is_of_sync_in(run, *phase));
+        let of_object =
+            phases.filter(|phase| run.is_none_or(|run| self.run.is_of_sync_in(run, *phase)));
         let mut known = of_object.filter_map(|phase| self.record.get(phase, &live.key));
         let first = known.next()?;
         let failed = known.find(|outcome| matches!(outcome, Outcome::Failed(_)));

@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod approval;
+pub mod attempt;
 pub mod autosync;
 pub mod budget;
 mod cleanup;
@@ -102,7 +103,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(Phase, ObjectKey, Outcome)> {
             let live = situation
                 .live_hooks
                 .get(&key)
-                .filter(|live| is_of_this_run(live, situation.run, phase));
+                .filter(|live| is_of_this_run(live, situation.run, phase, known));
             let outcome = match (known, live) {
                 // Also one that was created before the record could be kept.
                 (_, Some(live)) => match hook_outcome(live) {
@@ -328,10 +329,10 @@ fn blocker(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> 
 pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
     hooks(situation)
         .filter_map(|(phase, key, _)| {
-            let live = situation
-                .live_hooks
-                .get(&key)
-                .filter(|live| is_of_this_run(live, situation.run, phase))?;
+            let live = situation.live_hooks.get(&key).filter(|live| {
+                let known = situation.record.get(phase, &key);
+                is_of_this_run(live, situation.run, phase, known)
+            })?;
             let finished = situation
                 .record
                 .get(phase, &key)
@@ -366,9 +367,13 @@ fn hooks<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = (Phase, Objec
         })
 }
 
-fn is_of_this_run(live: &LiveObject, run: &Run, phase: Phase) -> bool {
-    let id = live.operation.as_deref();
-    id.is_some_and(|id| run.is_of_sync_in(id, phase))
+/// Whether the object of a hook is of this run, of which this is recorded. An operation that Argo CD
+/// began is gone on with: what it created says nothing of a run, and its record says that it runs.
+fn is_of_this_run(live: &LiveObject, run: &Run, phase: Phase, known: Option<&Outcome>) -> bool {
+    match live.operation.as_deref() {
+        Some(id) => run.is_of_sync_in(id, phase),
+        None => known.is_some(),
+    }
 }
 
 fn object_state(key: &ObjectKey, state: &str) -> ObjectState {

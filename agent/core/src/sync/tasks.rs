@@ -160,7 +160,7 @@ fn hook_tasks(situation: &Situation<'_>) -> Vec<Task> {
                 Some(Outcome::Running(why)) => TaskState::Running(why.clone()),
                 Some(_) => TaskState::Done,
                 None => match situation.live_hooks.get(&key) {
-                    Some(live) if is_of_this_run(live, situation.run, phase) => {
+                    Some(live) if is_of_this_run(live, situation.run, phase, None) => {
                         TaskState::Running("just created".into())
                     }
                     Some(live) if live.deleting => {

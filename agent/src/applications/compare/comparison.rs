@@ -245,14 +245,19 @@ async fn confirm(
     let cluster = &context.cluster;
     let gate = context.gate(&[])?;
     // Where a sync follows anyway, what Git changed needs no confirmation; elsewhere people
-    // want to see what exactly differs.
+    // want to see what exactly differs. What Argo CD delivered may be as Git has it: then it is not
+    // written to.
     let automated = automated(&context.app.spec).is_some();
     let options = AppOptions::of(context.app.spec.sync_policy.as_ref());
     let doubtful: Vec<_> = comparison
         .iter()
         .filter(|(key, state)| {
             matches!(state, State::Unconfirmed)
-                || (matches!(state, State::Changed) && !automated && live.contains_key(*key))
+                || (matches!(state, State::Changed)
+                    && live.get(*key).is_some_and(|live| {
+                        let implicit = desired.objects.get(*key).is_some_and(|o| o.implicit);
+                        !automated || live.is_inherited(&context.instance, implicit)
+                    }))
         })
         .filter_map(|(key, _)| desired.objects.get(key).cloned())
         .collect();

@@ -13,6 +13,7 @@ use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::report::conflict::Standing;
+use gitops_core::report::memory::Memory;
 use gitops_core::report::status::merge_patch;
 use gitops_core::report::{compared, conflict, size};
 use gitops_core::source::revision::short;
@@ -20,6 +21,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Error, Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -62,6 +64,9 @@ pub(crate) struct Reporter {
     events: Events,
     permits: Semaphore,
     metrics: Arc<Metrics>,
+    /// Whether the definition of Applications drops what this project adds to a status, once that
+    /// was seen.
+    drops: Mutex<Option<bool>>,
 }
 
 impl Reporter {
@@ -72,6 +77,7 @@ impl Reporter {
             client,
             permits: Semaphore::new(16),
             metrics,
+            drops: Mutex::new(None),
         }
     }
 
@@ -89,14 +95,52 @@ impl Reporter {
         status: ApplicationStatus,
         mut handled: HandledRequests,
     ) -> anyhow::Result<()> {
+        let remembered = cache.annotation(app, annotation::MEMORY).map(str::to_owned);
+        let of_status = Memory::of(&status);
+        let keeps = *self.drops.lock();
+        let drops = keeps.unwrap_or_else(|| Memory::read(remembered.as_deref()).is_of_status());
+        let memory = |drops: bool| {
+            let mut memory = if drops {
+                of_status.clone()
+            } else {
+                Memory::default()
+            };
+            memory.delivered.clone_from(&cache.delivered);
+            memory.text()
+        };
+        let (memorized, in_case) = (memory(drops), memory(true));
+        let remembers = (memorized != remembered).then_some(memorized);
         let read = Arc::new(cache.latest(app).clone());
+        let known = cache.status(app).into_owned();
         let mut now = Arc::clone(&read);
         for _ in 0..MAX_CONFLICTS {
-            let Some(patch) = patch_of(app, &now, &status, handled)? else {
+            // What definitions drop of a status is not sent again and again.
+            let stored = now.status.clone().unwrap_or_default();
+            let before = if now.status == read.status {
+                &known
+            } else {
+                &stored
+            };
+            let Some(patch) = patch_of(app, (&now, before), &status, handled, remembers.as_ref())?
+            else {
                 return Ok(());
             };
             let error = match Box::pin(self.patch(app, &patch)).await {
-                Ok(written) => {
+                Ok(mut written) => {
+                    if of_status.is_of_status() {
+                        let stored = written.status.as_ref().map(Memory::of).unwrap_or_default();
+                        let drops_now = stored != of_status;
+                        *self.drops.lock() = Some(drops_now);
+                        if drops_now && !drops {
+                            let annotations = json!({annotation::MEMORY: in_case});
+                            let patch = json!({"metadata": {"annotations": annotations}});
+                            let remembered = Box::pin(self.patch(app, &patch)).await;
+                            written =
+                                remembered.context("writing down what the status does not keep")?;
+                        }
+                    }
+                    let stored = written.status.clone().unwrap_or_default();
+                    cache.sent = (stored != status).then_some((stored, status));
                     cache.written = Some(written);
                     return Ok(());
                 }
@@ -276,12 +320,12 @@ fn kept(mut app: Application) -> Arc<Application> {
 /// Application is no longer as it is given here.
 fn patch_of(
     asked: &Application,
-    now: &Application,
+    (now, before): (&Application, &ApplicationStatus),
     status: &ApplicationStatus,
     handled: HandledRequests,
+    remembers: Option<&Option<String>>,
 ) -> anyhow::Result<Option<Value>> {
-    let before =
-        serde_json::to_value(now.status.as_ref().unwrap_or(&ApplicationStatus::default()))?;
+    let before = serde_json::to_value(before)?;
     let mut after = serde_json::to_value(status)?;
     let mut patch = json!({});
     let mut done: Vec<&str> = Vec::new();
@@ -301,9 +345,12 @@ fn patch_of(
     if handled.operation {
         patch["operation"] = Value::Null;
     }
+    if let Some(memory) = remembers {
+        patch["metadata"]["annotations"][annotation::MEMORY] = json!(memory);
+    }
     match merge_patch(&before, &after) {
         Some(change) => patch["status"] = change,
-        None if done.is_empty() && !handled.operation => return Ok(None),
+        None if done.is_empty() && !handled.operation && remembers.is_none() => return Ok(None),
         None => {}
     }
     if let Some(version) = &now.metadata.resource_version {

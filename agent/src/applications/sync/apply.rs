@@ -6,6 +6,7 @@ use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::manifest::digest::Agreement;
 use gitops_core::manifest::options::AppOptions;
+use gitops_core::manifest::tracking;
 use gitops_core::project::WritePermit;
 use gitops_core::settings::ignore;
 use gitops_core::settings::ignore::ObjectRules;
@@ -38,7 +39,12 @@ pub(crate) async fn apply(
         && options.client_side_apply_migration
         && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
     {
-        writer.take_over(permit, &desired.gvk, &live).await?;
+        let manifest = desired.manifest();
+        let owner = tracking::owner(&manifest).map(|tracking| tracking.instance);
+        let before = record.as_ref().and_then(|record| record.tracking.as_ref());
+        let tracked = before.is_some_and(|before| owner.as_ref() == Some(&before.instance));
+        let taken = (&manifest, tracked);
+        writer.take_over(permit, &desired.gvk, &live, taken).await?;
     }
     let manifest = desired.manifest();
     let kept = match &record {

@@ -22,7 +22,6 @@ use crate::applications::condition::invalid_setting;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::policy::automated;
-use crate::applications::sync::attempt::last_attempt;
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 
@@ -164,13 +163,8 @@ fn asked_since(draft: &StatusDraft<'_>, asked: &Question) -> Option<Timestamp> {
 
 /// Whether this attempt follows a failed one of the same manifests that was approved.
 fn retries_with_approval(draft: &StatusDraft<'_>, app_state: &AppState) -> bool {
-    let desired = &app_state.wanted.desired;
-    let failed = last_attempt(
-        draft.previous.operation_state.as_ref(),
-        &draft.app.spec,
-        desired,
-    )
-    .is_some_and(|attempt| !attempt.succeeded);
+    let failed = draft.last_attempt(app_state);
+    let failed = failed.is_some_and(|attempt| !attempt.succeeded);
     let state = draft.previous.operation_state.as_ref();
     failed && state.is_some_and(|state| is_noted(&state.operation))
 }

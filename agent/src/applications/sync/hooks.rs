@@ -35,7 +35,12 @@ pub(crate) async fn find(cluster: &Cluster, instance: &str, app_state: &AppState
         }
         // No watch shows when an object without our marks is gone.
         if cluster.index.get(&key).is_some_and(|live| live.deleting) {
-            cluster.follow_for(hook.object.gvk.clone(), key, instance);
+            cluster.follow_for(hook.object.gvk.clone(), key.clone(), instance);
+        }
+        // How one of another controller ends shows a watch of its own.
+        if cluster.index.get(&key).is_some_and(|live| !live.marked) {
+            let kind = hook.object.gvk.clone();
+            cluster.watches.ensure_unmarked([kind]);
         }
     }
 }

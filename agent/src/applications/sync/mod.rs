@@ -2,7 +2,6 @@
 
 pub(crate) mod apply;
 pub(crate) mod approval;
-pub(crate) mod attempt;
 pub(crate) mod deliver;
 pub(crate) mod dry_run;
 pub(crate) mod execute;

@@ -118,9 +118,9 @@ fn objects_missing_from_a_listing_are_looked_up_before_they_are_called_missing()
     let index = Index::new(CurrentSettings::default());
     index.observe(&object("5", 1));
     let key = ObjectKey::of(&object("5", 1)).unwrap();
-    index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]));
+    index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]), false);
     assert_eq!(index.len(), 1);
-    index.retain_listed(&key.group_kind(), &HashSet::new());
+    index.retain_listed(&key.group_kind(), &HashSet::new(), false);
     assert_eq!(index.len(), 0);
     assert!(index.is_unprobed(&key));
 }

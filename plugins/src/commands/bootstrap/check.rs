@@ -2,6 +2,7 @@
 //! later fails here; nothing here changes a cluster, a repository or a forge.
 
 use gitops_api::Application;
+use gitops_api::constants::FIELD_MANAGER;
 use gitops_forge::{DeployKey, Forge};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
@@ -25,6 +26,7 @@ use crate::commands::bootstrap::{
     access, credentials, image, known_hosts, layout, manifests, permissions, secret, source,
     take_over,
 };
+use crate::commands::uninstall::find;
 use crate::forge;
 use crate::git::{Repository, Target, WorkDir};
 
@@ -127,6 +129,22 @@ pub async fn check(
     let layout = Layout::new(&options.path, &url, &branch, namespace)?;
     let tip = source::read(&repository, &layout).await?;
     let beside = layout.beside(&tip.files)?;
+    let known = applications(connection, namespace).await;
+    if let Some(name) = known
+        .unwrap_or_default()
+        .iter()
+        .find_map(|application| take_over::delivers(application, &layout))
+    {
+        return Err(CommandError::new(
+            CommandErrorKind::Refused,
+            format!(
+                "the Application {name} delivers {} of this repository already: it and the root would both \
+                 deliver what is there, the agent included",
+                layout.directory()
+            ),
+        )
+        .hint("name a directory of its own with --path, such as clusters/NAME"));
+    }
 
     progress.begin("comparing with the cluster");
     let earlier = earlier_installation(&tip, &layout)?;
@@ -343,11 +361,15 @@ async fn live_applications(cluster: Cluster<'_>, layout: &Layout) -> Result<Live
             continue;
         };
         layout::is_same_application(&live, &wanted).map_err(|why| {
-            CommandError::new(
+            let error = CommandError::new(
                 CommandErrorKind::Refused,
                 format!("{} exists in the cluster: {why}", shown(&wanted)),
-            )
-            .hint("bootstrap with the same --repo, --path and --branch as before, or remove it first: kubectl gitops uninstall")
+            );
+            if find::is_own(&live, &layout.namespace) {
+                error.hint("bootstrap with the same --repo, --path and --branch as before, or remove it first: kubectl gitops uninstall")
+            } else {
+                error.hint("it is not of an earlier bootstrap: the names root and gitops-agent are needed in the namespace, so give yours another one first")
+            }
         })?;
         *present = true;
     }
@@ -421,10 +443,11 @@ async fn installation(
                 .live(object)
                 .await?
                 .is_some_and(|live| live["metadata"]["labels"][PART_OF] != NAME),
-            // Settings that somebody has set otherwise.
-            Some("ConfigMap") if namespace_exists && !was_ours => {
-                cluster.dry_run(object, false).await?.is_err()
-            }
+            // Settings are their users': what is there is read, and never delivered or taken over.
+            Some("ConfigMap" | "Secret" | "AppProject") if namespace_exists && !was_ours => cluster
+                .live(object)
+                .await?
+                .is_some_and(|live| !is_applied_by_agent(&live)),
             _ => false,
         };
         if is_others {
@@ -444,6 +467,15 @@ async fn installation(
         installation = installation.with_known_hosts(&lines);
     }
     Ok((installation, left))
+}
+
+/// Whether the agent, or an earlier run of bootstrap in its name, applied an object.
+fn is_applied_by_agent(live: &Value) -> bool {
+    let entries = live["metadata"]["managedFields"].as_array();
+    entries
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply")
 }
 
 /// The root Application as the file in Git will say it.

@@ -164,6 +164,35 @@ impl Cluster<'_> {
         self.apply(&marked, FIELD_MANAGER).await.map(drop)
     }
 
+    /// Changes an object in place under a field manager's name; `false` when it was changed by
+    /// somebody since it was read.
+    pub async fn merge_as(
+        self,
+        object: &Value,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<bool, CommandError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let api = self.api(object);
+        let params = PatchParams {
+            field_manager: Some(manager.into()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(patch);
+        match self
+            .connection
+            .wait(api.patch(name, &params, &patch))
+            .await?
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => {
+                let what = format!("change {}", shown(object));
+                Err(failure::of(error, &what, &self.connection.endpoint))
+            }
+        }
+    }
+
     /// Compares objects with the live ones, as the API server sees it.
     pub async fn compare(
         self,

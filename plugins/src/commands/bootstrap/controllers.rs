@@ -43,6 +43,8 @@ pub struct Controller {
     pub replicas_before: Option<u64>,
     /// First image's version.
     pub version: Option<String>,
+    /// Whose it is, when something made it that would make it again: `ArgoCD/gitops`.
+    pub owner: Option<String>,
 }
 
 impl Controller {
@@ -98,6 +100,7 @@ impl Controller {
                 .as_str()
                 .and_then(|count| count.parse().ok()),
             version: version.map(|version| text::one_line(&version)),
+            owner: owner(metadata),
         })
     }
 
@@ -110,6 +113,13 @@ impl Controller {
     pub fn shown(&self) -> String {
         text::one_line(&format!("{}/{}", self.kind, self.name))
     }
+}
+
+fn owner(metadata: &Value) -> Option<String> {
+    let owners = metadata["ownerReferences"].as_array()?;
+    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+    let text = |name: &str| text::one_line(owner[name].as_str().unwrap_or_default());
+    Some(format!("{}/{}", text("kind"), text("name")))
 }
 
 /// All controllers of a cluster.

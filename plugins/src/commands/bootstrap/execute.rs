@@ -1,6 +1,6 @@
 //! Carries out what was decided: the commit first, because a refused push leaves everything as it
-//! was; then the cluster, definitions before what needs them; then waits until the agent delivers
-//! itself. Each step may be repeated: an interrupted run is gone on with by the next.
+//! was; then the cluster, definitions before what needs them; Argo CD stops only when the agent runs
+//! and waits for that; then waits until the agent delivers itself. Each step may be repeated: an interrupted run is gone on with by the next.
 
 use std::time::Duration;
 
@@ -54,6 +54,30 @@ pub async fn execute(
 ) -> Result<Outcome, CommandError> {
     let cluster = Cluster { connection };
     let (commit, proposed) = deliver(&mut ready, progress).await?;
+    apply(&ready, cluster, progress).await?;
+    credentials(&ready, cluster, manner, progress).await?;
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": manifests::NAME, "namespace": ready.layout.namespace}});
+    progress.begin("waiting for the agent");
+    // While Argo CD runs the agent writes nothing. If it does not even start, Argo CD goes on.
+    let adopts = !ready.conflicting_controllers.is_empty();
+    let started = cluster
+        .available(&deployment, manner.timeout, progress)
+        .await;
+    started.map_err(|error| {
+        if adopts {
+            error
+                .hint("Argo CD was not stopped: it serves the Applications as before")
+                .hint("repair what keeps the agent from starting and run this again, or remove it: kubectl gitops uninstall")
+        } else {
+            error
+        }
+    })?;
+    progress.done(if adopts {
+        "agent running, waits for Argo CD to stop"
+    } else {
+        "agent running"
+    });
     for rival in &ready.conflicting_controllers {
         progress.begin(&format!("stopping {}", rival.shown()));
         let object = take_over::object(rival);
@@ -61,15 +85,6 @@ pub async fn execute(
         cluster.available(&object, manner.timeout, progress).await?;
         progress.done(&format!("stopped {} in {}", rival.shown(), rival.namespace));
     }
-    apply(&ready, cluster, progress).await?;
-    credentials(&ready, cluster, manner, progress).await?;
-    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": manifests::NAME, "namespace": ready.layout.namespace}});
-    progress.begin("waiting for the agent");
-    cluster
-        .available(&deployment, manner.timeout, progress)
-        .await?;
-    progress.done("agent running");
     root(&ready, cluster, progress).await?;
     if let Some(page) = proposed {
         return Ok(Outcome::Proposed(page));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use gitops_api::constants::IN_CLUSTER_SERVER;
+use gitops_api::constants::{IN_CLUSTER_SERVER, annotation};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ use crate::git;
 
 /// Name of the Application that delivers the directory.
 pub const ROOT: &str = "root";
+/// Sync options on both Applications: nothing deletes them but `uninstall`.
+pub const OWN_SYNC_OPTIONS: &str = "Prune=false,Delete=false";
 /// Name of the Application that delivers the agent, and of its directory.
 pub const AGENT: &str = "gitops-agent";
 
@@ -184,7 +186,7 @@ impl Layout {
             "metadata": {
                 "name": name,
                 "namespace": self.namespace,
-                "annotations": {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"},
+                "annotations": {annotation::SYNC_OPTIONS: OWN_SYNC_OPTIONS},
             },
             "spec": {
                 "project": "default",

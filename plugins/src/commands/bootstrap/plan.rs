@@ -179,7 +179,7 @@ impl Screen<'_> {
         self.line(
             "argo cd",
             Style::Plain,
-            "  no workload is restarted; going back: kubectl gitops uninstall --restore-argocd",
+            "  nothing is written to what is as Git says; going back: kubectl gitops uninstall --restore-argocd",
         );
         for concern in &take_over.concerns {
             self.line("argo cd", Style::Warn, &format!("! {concern}"));
@@ -354,6 +354,7 @@ mod tests {
                     replicas: 1,
                     replicas_before: None,
                     version: Some("v3.4.1".into()),
+                    owner: None,
                 }],
                 applications: 12,
                 concerns: vec!["2 Applications deliver to other clusters: prod-us, dev".into()],

@@ -1,14 +1,17 @@
 //! Taking over from Argo CD: what would go wrong, and what stops and starts its controllers.
 
-use gitops_api::Application;
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+use gitops_api::{Application, ApplicationSource, SyncStatusCode};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::text;
 use serde_json::{Value, json};
 
 use crate::cluster::projects::Projects;
 use crate::commands::bootstrap::controllers::{Controller, Controllers, REPLICAS_BEFORE};
+use crate::commands::bootstrap::layout;
+use crate::commands::bootstrap::layout::{AGENT, Layout, ROOT};
 use crate::commands::bootstrap::plan::TakeOver;
+use crate::git;
 
 /// Names shown of a list.
 const SHOWN: usize = 4;
@@ -44,9 +47,24 @@ pub fn plan(
     application_sets: usize,
     projects: &Projects,
 ) -> Result<TakeOver, CommandError> {
+    if let Some((rival, owner)) = conflicting_controllers
+        .iter()
+        .find_map(|rival| Some((rival, rival.owner.as_ref()?)))
+    {
+        return Err(CommandError::new(
+            CommandErrorKind::Refused,
+            format!(
+                "{} belongs to {owner}, whose operator would start it again",
+                rival.shown()
+            ),
+        )
+        .hint(format!("stop it there first: let {owner} ask for no controller, or stop its operator, then run this again")));
+    }
+    let manages_itself = |app: &&Application| delivers_any(app, conflicting_controllers);
     if let Some(application) = applications
         .iter()
-        .find(|app| delivers_any(app, conflicting_controllers))
+        .filter(|app| is_automated(app))
+        .find(manages_itself)
     {
         let name = text::one_line(application.metadata.name.as_deref().unwrap_or_default());
         return Err(CommandError::new(
@@ -55,6 +73,11 @@ pub fn plan(
         )
         .hint(format!("take the controllers out of what {name} delivers, or turn its automated sync off, then run this again")));
     }
+    let by_hand: Vec<String> = applications
+        .iter()
+        .filter(manages_itself)
+        .map(name_of)
+        .collect();
     let mut concerns = Vec::new();
     let mut concern = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
@@ -69,9 +92,21 @@ pub fn plan(
         applications
             .iter()
             .filter(|app| matches(app))
-            .map(|app| text::one_line(app.metadata.name.as_deref().unwrap_or_default()))
+            .map(name_of)
             .collect()
     };
+    concern(
+        by_hand,
+        "delivers Argo CD itself: its next sync would start the controllers again; take them out of it",
+    );
+    concern(
+        named(&|app| app.operation.is_some()),
+        "a sync is asked for or under way, and is gone on with",
+    );
+    concern(
+        named(&|app| is_automated(app) && is_out_of_sync(app) && !heals(app)),
+        "differs from Git without self-heal, and stays as it is until a commit or a sync",
+    );
     concern(
         named(&is_elsewhere),
         "in another cluster, where this agent does not deliver; run one there",
@@ -98,23 +133,81 @@ pub fn plan(
 }
 
 fn delivers_any(application: &Application, controllers: &[&Controller]) -> bool {
-    let automated = application
-        .spec
-        .sync_policy
-        .as_ref()
-        .is_some_and(|policy| policy.automated.is_some());
     let resources = application
         .status
         .iter()
         .flat_map(|status| &status.resources);
-    automated
-        && resources.into_iter().any(|resource| {
-            controllers.iter().any(|controller| {
-                resource.kind == controller.kind
-                    && resource.name == controller.name
-                    && resource.namespace == controller.namespace
-            })
+    resources.into_iter().any(|resource| {
+        controllers.iter().any(|controller| {
+            resource.kind == controller.kind
+                && resource.name == controller.name
+                && resource.namespace == controller.namespace
         })
+    })
+}
+
+fn name_of(application: &Application) -> String {
+    text::one_line(application.metadata.name.as_deref().unwrap_or_default())
+}
+
+fn is_automated(application: &Application) -> bool {
+    let policy = application.spec.sync_policy.as_ref();
+    policy.is_some_and(|policy| policy.automation().is_some())
+}
+
+fn heals(application: &Application) -> bool {
+    let policy = application.spec.sync_policy.as_ref();
+    let automation = policy.and_then(|policy| policy.automation());
+    automation.is_some_and(|automation| automation.self_heal)
+}
+
+fn is_out_of_sync(application: &Application) -> bool {
+    let sync = application
+        .status
+        .as_ref()
+        .and_then(|status| status.sync.as_ref());
+    sync.is_some_and(|sync| sync.status == SyncStatusCode::OutOfSync)
+}
+
+/// The Application's name, if it delivers the directory of an installation and is not one of the
+/// installation's own.
+pub fn delivers(application: &Application, layout: &Layout) -> Option<String> {
+    let name = name_of(application);
+    let wanted = if name == AGENT {
+        layout.agent()
+    } else {
+        layout.root()
+    };
+    let value = serde_json::to_value(application).unwrap_or_default();
+    let own = [ROOT, AGENT].contains(&name.as_str())
+        && layout::is_same_application(&with_kind(value), &wanted).is_ok();
+    let clean = |path: &str| path.trim_matches('/').trim_start_matches("./").to_owned();
+    let directory = match layout.directory() {
+        "." => String::new(),
+        directory => clean(directory),
+    };
+    let holds = |source: &ApplicationSource| {
+        let path = match clean(&source.path).as_str() {
+            "." => String::new(),
+            path => path.to_owned(),
+        };
+        let recursive = source
+            .directory
+            .as_ref()
+            .is_some_and(|options| options.recurse);
+        let beneath = path.is_empty() || directory.starts_with(&format!("{path}/"));
+        source.chart.is_empty()
+            && source.ref_name.is_empty()
+            && git::same_repository(&source.repo_url, &layout.url)
+            && (path == directory || (recursive && beneath))
+    };
+    let found = !own && application.spec.effective_sources().iter().any(holds);
+    found.then_some(name)
+}
+
+fn with_kind(mut application: Value) -> Value {
+    application["kind"] = "Application".into();
+    application
 }
 
 fn is_elsewhere(application: &Application) -> bool {
@@ -192,6 +285,7 @@ mod tests {
             replicas: 2,
             replicas_before: None,
             version: None,
+            owner: None,
         }
     }
 
@@ -232,7 +326,83 @@ mod tests {
             "argocd-application-controller",
             false,
         );
-        assert!(plan(&[&controller()], &[manual], 0, &Projects::default()).is_ok());
+        let planned = plan(&[&controller()], &[manual], 0, &Projects::default()).unwrap();
+        assert!(
+            planned.concerns[0].contains("its next sync would start"),
+            "{:?}",
+            planned.concerns
+        );
+        // Turned off, with its settings kept.
+        let mut off = application(
+            "argocd",
+            IN_CLUSTER_SERVER,
+            "argocd-application-controller",
+            true,
+        );
+        let policy = off.spec.sync_policy.as_mut().unwrap();
+        policy.automated.as_mut().unwrap().enabled = Some(false);
+        assert!(plan(&[&controller()], &[off], 0, &Projects::default()).is_ok());
+        // An operator's.
+        let mut operated = controller();
+        operated.owner = Some("ArgoCD/gitops".into());
+        let error = plan(&[&operated], &[], 0, &Projects::default()).unwrap_err();
+        assert!(error.message.contains("ArgoCD/gitops"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_directory_is_delivered_once() {
+        let layout =
+            Layout::new("clusters/prod", "https://host/fleet.git", "main", "argocd").unwrap();
+        let app = |name: &str, source: Value| -> Application {
+            serde_json::from_value(json!({
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+                "metadata": {"name": name, "namespace": "argocd"},
+                "spec": {"project": "default", "source": source,
+                    "destination": {"server": IN_CLUSTER_SERVER, "namespace": "argocd"}},
+            }))
+            .unwrap()
+        };
+        let of = |path: &str, recurse: bool| {
+            json!({"repoURL": "https://host/fleet", "path": path, "targetRevision": "main",
+                "directory": {"recurse": recurse}})
+        };
+        let table = [
+            ("apps", of("clusters/prod", false), true),
+            ("apps", of("./clusters/prod/", false), true),
+            ("apps", of("clusters", true), true),
+            ("apps", of(".", true), true),
+            ("apps", of("clusters", false), false),
+            ("apps", of("clusters/production", true), false),
+            ("root", of("clusters/prod", false), false),
+            ("root", of("clusters", true), true),
+        ];
+        for (name, source, expected) in table {
+            let found = delivers(&app(name, source.clone()), &layout).is_some();
+            assert_eq!(found, expected, "{name} {source}");
+        }
+        let mut elsewhere = of("clusters/prod", false);
+        elsewhere["repoURL"] = json!("https://host/other");
+        assert_eq!(delivers(&app("apps", elsewhere), &layout), None);
+    }
+
+    #[test]
+    fn what_is_under_way_or_drifted_is_named() {
+        let mut drifted = application("web", IN_CLUSTER_SERVER, "db", true);
+        drifted.status.as_mut().unwrap().sync =
+            serde_json::from_value(json!({"status": "OutOfSync"})).unwrap();
+        let mut busy = application("job", IN_CLUSTER_SERVER, "db", false);
+        busy.operation = Some(gitops_api::Operation::default());
+        let planned = plan(&[&controller()], &[drifted, busy], 0, &Projects::default()).unwrap();
+        assert!(
+            planned.concerns[0].ends_with("gone on with: job"),
+            "{:?}",
+            planned.concerns
+        );
+        assert!(
+            planned.concerns[1].ends_with(": web"),
+            "{:?}",
+            planned.concerns
+        );
     }
 
     #[test]

@@ -13,18 +13,20 @@ use gitops_kit::terminal::View;
 use gitops_kit::text;
 use gitops_views::status::agent::Agent as Lived;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
+use serde_json::Value;
 
 use crate::cluster::connection::{Connection, ConnectionArgs};
 use crate::cluster::installation::{CLIENT, Found, Skew, skew};
 use crate::cluster::projects::Projects;
 use crate::cluster::{application, failure, installation, projects};
+use crate::commands::bootstrap::controllers::{Controller, Role};
 use crate::commands::doctor::report::{Check, State};
 use crate::commands::doctor::rights::Right;
 use crate::{commands, extension};
@@ -32,8 +34,6 @@ use crate::{commands, extension};
 pub mod report;
 pub mod rights;
 
-/// Name of Argo CD's controller.
-const ARGO_CD: &str = "argocd-application-controller";
 /// Projects that are named.
 const MAX_PROJECTS: usize = 3;
 /// Longest wait for a program to say its version.
@@ -120,15 +120,18 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         rights(&namespace, &connection),
         projects::read(&connection, &namespace),
     );
+    let agent_there = !matches!(agent, Found::None(_)) || matches!(lease, Lived::Running { .. });
+    let runs = argo_cd.iter().flatten().any(Controller::runs);
+    let serves = runs && !agent_there;
     checks.push(match kinds {
-        Ok((served, missing)) => of_kinds(&served, &missing),
+        Ok((served, missing)) => of_kinds(&served, &missing, serves),
         Err(error) => failed(
             "definitions",
             failure::of(error, "read them", &connection.endpoint),
         ),
     });
     checks.extend(of_agent(&agent, &lease, &namespace, Timestamp::now()));
-    checks.push(argo_cd);
+    checks.push(of_argo_cd(argo_cd.as_deref(), &namespace, agent_there));
     checks.extend(projects.map(|found| of_projects(&found)));
     checks.extend(rights);
     checks
@@ -145,13 +148,20 @@ fn of_projects(found: &Projects) -> Check {
     )
 }
 
-fn of_kinds(served: &[String], missing: &[String]) -> Check {
+/// `argo_cd`: Argo CD serves the Applications, and no agent is there.
+fn of_kinds(served: &[String], missing: &[String], argo_cd: bool) -> Check {
     if missing.is_empty() {
         return Check::new("definitions", State::Ok, &served.join(", "));
     }
     let text = format!("missing: {}", missing.join(", "));
     let essential = missing.iter().any(|kind| kind.starts_with("Application."));
-    let (state, fix) = if essential {
+    let (state, fix) = if argo_cd && !essential {
+        // Applied beside Argo CD, install.yaml would bring a second controller.
+        (
+            State::Warn,
+            "they come with the agent: kubectl gitops bootstrap --adopt --dry-run shows how it takes over",
+        )
+    } else if essential {
         (
             State::Fail,
             "install the agent: kubectl gitops bootstrap --help",
@@ -268,31 +278,73 @@ async fn lease(namespace: &str, connection: &Connection) -> Lived {
     }
 }
 
-/// Two controllers on the same Applications would undo each other's work.
-async fn argo_cd(namespace: &str, connection: &Connection) -> Check {
-    let api: Api<StatefulSet> = Api::namespaced(connection.client.clone(), namespace);
-    match connection.wait(api.get_opt(ARGO_CD)).await {
-        Ok(Ok(Some(found))) => {
-            let replicas = found.spec.and_then(|spec| spec.replicas).unwrap_or(1);
-            if replicas == 0 {
-                return Check::new("argo cd", State::Ok, "installed, its controller is stopped");
-            }
-            Check::new(
-                "argo cd",
-                State::Fail,
-                &format!("its controller runs in namespace {namespace}, too: both act on the same Applications"),
-            )
-            .fix(&format!(
-                "kubectl -n {namespace} scale statefulset {ARGO_CD} --replicas=0"
-            ))
-        }
-        Ok(Ok(None)) => Check::new("argo cd", State::Ok, "no other controller"),
-        _ => Check::new(
-            "argo cd",
-            State::Unknown,
-            "you may not look for its controller",
-        ),
+/// Argo CD's application controllers in a namespace, whatever their names; `None`: they may not be read.
+async fn argo_cd(namespace: &str, connection: &Connection) -> Option<Vec<Controller>> {
+    let params = ListParams::default();
+    let sets: Api<StatefulSet> = Api::namespaced(connection.client.clone(), namespace);
+    let deployments: Api<Deployment> = Api::namespaced(connection.client.clone(), namespace);
+    let (sets, deployments) = tokio::join!(
+        connection.wait(sets.list(&params)),
+        connection.wait(deployments.list(&params)),
+    );
+    let read = |kind: &str, object: serde_json::Result<Value>| Controller::of(kind, &object.ok()?);
+    let sets = sets.ok()?.ok()?.items.into_iter().map(serde_json::to_value);
+    let deployments = deployments
+        .ok()?
+        .ok()?
+        .items
+        .into_iter()
+        .map(serde_json::to_value);
+    let found = sets
+        .filter_map(|object| read("StatefulSet", object))
+        .chain(deployments.filter_map(|object| read("Deployment", object)));
+    let found = found.filter(|controller| controller.role == Role::ArgoApplications);
+    Some(found.collect())
+}
+
+/// Two controllers on the same Applications would undo each other's work; the only one must not be
+/// stopped. `agent`: one is there or may be.
+fn of_argo_cd(found: Option<&[Controller]>, namespace: &str, agent: bool) -> Check {
+    const NAME: &str = "argo cd";
+    let Some(found) = found else {
+        return Check::new(NAME, State::Unknown, "you may not look for its controller");
+    };
+    let running: Vec<&Controller> = found
+        .iter()
+        .filter(|controller| controller.runs())
+        .collect();
+    let Some(first) = running.first() else {
+        let text = if found.is_empty() {
+            "no other controller"
+        } else {
+            "installed, its controller is stopped"
+        };
+        return Check::new(NAME, State::Ok, text);
+    };
+    let names: Vec<String> = running
+        .iter()
+        .map(|controller| controller.shown())
+        .collect();
+    let names = names.join(", ");
+    if !agent {
+        let text =
+            format!("its controller serves the Applications in namespace {namespace} ({names})");
+        return Check::new(NAME, State::Ok, &text);
     }
+    let text = format!(
+        "its controller runs in namespace {namespace}, too ({names}): the agent writes nothing until one of the two is stopped"
+    );
+    let fix = match &first.owner {
+        Some(owner) => format!(
+            "{owner} made it and would start it again: stop it there, or remove the agent: kubectl gitops uninstall"
+        ),
+        None => format!(
+            "kubectl -n {namespace} scale {} {} --replicas=0, or remove the agent: kubectl gitops uninstall",
+            first.kind.to_lowercase(),
+            text::one_line(&first.name)
+        ),
+    };
+    Check::new(NAME, State::Fail, &text).fix(&fix)
 }
 
 async fn rights(namespace: &str, connection: &Connection) -> Vec<Check> {
@@ -384,4 +436,55 @@ async fn version_of(program: &Path) -> Option<String> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = said.split_whitespace().last()?;
     Some(text::one_line(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn controller(replicas: u64, owner: Option<&str>) -> Controller {
+        Controller {
+            role: Role::ArgoApplications,
+            kind: "StatefulSet".into(),
+            namespace: "argocd".into(),
+            name: "argo-cd-argocd-application-controller".into(),
+            replicas,
+            replicas_before: None,
+            version: None,
+            owner: owner.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_only_controller_is_not_stopped_and_two_are_told() {
+        let check = |found: &[Controller], agent| of_argo_cd(Some(found), "argocd", agent);
+        let running = [controller(1, None)];
+        let alone = check(&running, false);
+        assert_eq!((alone.state, alone.fix), (State::Ok, None));
+        let two = check(&running, true);
+        assert_eq!(two.state, State::Fail);
+        assert!(
+            two.fix
+                .unwrap()
+                .contains("scale statefulset argo-cd-argocd-application-controller")
+        );
+        let operated = check(&[controller(1, Some("ArgoCD/gitops"))], true);
+        assert!(operated.fix.unwrap().starts_with("ArgoCD/gitops made it"));
+        assert_eq!(check(&[controller(0, None)], true).state, State::Ok);
+        assert_eq!(check(&[], true).text, "no other controller");
+        assert_eq!(of_argo_cd(None, "argocd", true).state, State::Unknown);
+    }
+
+    #[test]
+    fn beside_argo_cd_nothing_advises_what_starts_a_second_controller() {
+        let missing = ["Preview.gitops-agent.io".to_owned()];
+        let fix = of_kinds(&[], &missing, true).fix.unwrap();
+        assert!(!fix.contains("install.yaml"), "{fix}");
+        assert!(
+            of_kinds(&[], &missing, false)
+                .fix
+                .unwrap()
+                .contains("install.yaml")
+        );
+    }
 }

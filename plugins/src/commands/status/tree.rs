@@ -237,7 +237,7 @@ fn state_word(resource: &ResourceStatus) -> (&'static str, Style) {
 
 fn note(resource: &ResourceStatus) -> String {
     let mut words = Vec::new();
-    if resource.requires_pruning {
+    if resource.requires_pruning && !resource.hook {
         words.push("not in Git, a sync with prune deletes it".to_owned());
     }
     if resource.requires_deletion_confirmation {

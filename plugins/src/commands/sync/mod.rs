@@ -129,10 +129,11 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         let operation = operation::request(&request, resources, &user, &id);
         write(&connection, &application, &operation, &plan, &request).await?;
         let (namespace, name) = state::name(&application);
-        asked.push((namespace.to_owned(), name.to_owned(), id));
+        let before = state::last_operation(&application).and_then(|last| last.sync_result.clone());
+        asked.push((namespace.to_owned(), name.to_owned(), id, before));
     }
     if args.no_wait {
-        for (namespace, name, _) in &asked {
+        for (namespace, name, ..) in &asked {
             progress.done(&format!(
                 "{name}: asked for; see: kubectl gitops status {name} -n {namespace}"
             ));
@@ -141,7 +142,7 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     }
     let started = std::time::Instant::now();
     let mut worst = ExitStatus::Success;
-    for (namespace, name, id) in &asked {
+    for (namespace, name, id, before) in &asked {
         let timeout = (!args.timeout.is_zero()).then(|| {
             let left = args.timeout.saturating_sub(started.elapsed());
             left.max(Duration::from_millis(1))
@@ -154,8 +155,10 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
             timeout,
         };
         let ended = follow(&connection, &followed, &mut progress, |seen, progress| {
+            // Argo CD leaves the results of the operation before in place until it has its own.
             if let Some(last) = state::last_operation(seen)
                 && operation::is(&last.operation, id)
+                && (last.phase.is_completed() || last.sync_result != *before)
             {
                 for (mark, line) in verdict::news(last, &mut told) {
                     progress.say(mark, &line);

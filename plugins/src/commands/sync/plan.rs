@@ -126,7 +126,7 @@ fn planned(
         .health
         .as_ref()
         .is_some_and(|health| health.status == HealthStatusCode::Missing);
-    let (step, why) = if resource.requires_pruning {
+    let (step, why) = if resource.requires_pruning && !resource.hook {
         let step = if prune { Step::Prune } else { Step::Keep };
         let why = match (prune, resource.requires_deletion_confirmation) {
             (true, false) => "no longer in Git",

@@ -1,12 +1,13 @@
 //! Finds what an installation consists of. Changes nothing.
 
-use gitops_api::constants::{LEASE_NAME, label, secret_type};
+use gitops_api::constants::{FIELD_MANAGER, LEASE_NAME, annotation, label, secret_type};
 use gitops_kit::exit::CommandError;
 use gitops_kit::text;
 use serde_json::{Value, json};
 
 use crate::commands::bootstrap::cluster::Cluster;
-use crate::commands::bootstrap::layout::{AGENT, ROOT};
+use crate::commands::bootstrap::controllers::Role;
+use crate::commands::bootstrap::layout::{AGENT, OWN_SYNC_OPTIONS, ROOT};
 use crate::commands::bootstrap::manifests::{Choice, Installation, NAME, PART_OF};
 use crate::commands::bootstrap::secret::{CREATED_BY, CREATOR};
 use crate::commands::uninstall::plan::Found;
@@ -51,8 +52,7 @@ pub async fn find(cluster: Cluster<'_>, namespace: &str) -> Result<Found, Comman
         .await?
     {
         let name = application["metadata"]["name"].as_str().unwrap_or_default();
-        let managed_by_agent = application["spec"]["destination"]["namespace"] == namespace;
-        if (name == ROOT || name == AGENT) && managed_by_agent {
+        if (name == ROOT || name == AGENT) && is_own(&application, namespace) {
             if name == ROOT {
                 let source = &application["spec"]["source"];
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -86,7 +86,25 @@ pub async fn find(cluster: Cluster<'_>, namespace: &str) -> Result<Found, Comman
         .into_iter()
         .cloned()
         .collect();
+    let conflicting = controllers.conflicting_controllers(namespace);
+    found.argo_cd_runs = conflicting
+        .iter()
+        .any(|controller| controller.role == Role::ArgoApplications);
     Ok(found)
+}
+
+/// Whether an Application is one with which the agent delivers itself: by what bootstrap and the
+/// agent wrote on it, never by its name alone.
+pub(crate) fn is_own(application: &Value, namespace: &str) -> bool {
+    let metadata = &application["metadata"];
+    let entries = metadata["managedFields"].as_array();
+    let applied = entries
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply");
+    application["spec"]["destination"]["namespace"] == namespace
+        && metadata["annotations"][annotation::SYNC_OPTIONS] == OWN_SYNC_OPTIONS
+        && (applied || metadata["labels"][label::MANAGED_BY] == namespace)
 }
 
 /// Whether a binding for the whole cluster is the one of this namespace's agent.
@@ -96,5 +114,31 @@ fn serves(live: &Value, namespace: &str) -> bool {
         Some(subjects) => subjects
             .iter()
             .any(|subject| subject["namespace"] == namespace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_application_is_no_ones_own_by_its_name() {
+        let users = json!({
+            "metadata": {"name": "root", "managedFields": [
+                {"manager": "kubectl-client-side-apply", "operation": "Update"},
+                {"manager": "gitops-agent", "operation": "Update"},
+            ]},
+            "spec": {"destination": {"namespace": "argocd"}},
+        });
+        assert!(!is_own(&users, "argocd"));
+        let mut own = users;
+        own["metadata"]["annotations"] = json!({annotation::SYNC_OPTIONS: OWN_SYNC_OPTIONS});
+        assert!(!is_own(&own, "argocd"));
+        own["metadata"]["labels"] = json!({label::MANAGED_BY: "argocd"});
+        assert!(is_own(&own, "argocd"));
+        assert!(!is_own(&own, "gitops"));
+        own["metadata"]["labels"] = json!({});
+        own["metadata"]["managedFields"][1]["operation"] = json!("Apply");
+        assert!(is_own(&own, "argocd"));
     }
 }

@@ -40,11 +40,20 @@ pub struct Found {
     pub secrets: Vec<Value>,
     /// Controllers that `--adopt` stopped.
     pub stopped: Vec<Controller>,
+    /// Argo CD's application controller runs and serves the Applications.
+    pub argo_cd_runs: bool,
     /// Where the agent was delivered from: repository and directory.
     pub source: Option<(String, String)>,
 }
 
 impl Found {
+    /// Whether the Applications keep their finalizers: a controller of Argo CD is there, or started
+    /// again, that counts on them.
+    pub fn keeps_finalizers(&self, options: &UninstallOptions) -> bool {
+        let stay = !options.applications && !options.definitions;
+        stay && (self.argo_cd_runs || (options.restore && !self.stopped.is_empty()))
+    }
+
     /// Whether there is nothing to remove.
     pub fn is_empty(&self, options: &UninstallOptions) -> bool {
         let nothing = |asked: bool, there: bool| !asked || !there;
@@ -104,6 +113,9 @@ pub fn screen(found: &Found, options: &UninstallOptions, view: &View) -> String 
         }
     }
     if options.restore {
+        let text = "what Applications delivered is Argo CD's again: who holds which field, and what was \
+                    last applied; no content changes";
+        line("~", Style::Good, text.to_owned());
         for controller in &found.stopped {
             let replicas = controller.replicas_before.unwrap_or(1);
             let text = format!(
@@ -136,6 +148,8 @@ pub fn left(found: &Found, options: &UninstallOptions) -> Vec<String> {
         let held = found.held().count();
         let finalizers = if held == 0 {
             String::new()
+        } else if found.keeps_finalizers(options) {
+            " with their finalizers".to_owned()
         } else {
             format!(
                 "; the finalizers of {held} are taken off, so that deleting one waits for nobody"
@@ -193,6 +207,7 @@ mod tests {
             stopped: Controller::of("StatefulSet", &controller)
                 .into_iter()
                 .collect(),
+            argo_cd_runs: false,
             source: Some((
                 "https://git.example/acme/fleet".into(),
                 "clusters/prod".into(),
@@ -218,6 +233,19 @@ mod tests {
             .map(|options| screen(&found, options, &view))
             .collect();
         insta::assert_snapshot!(shown.join("\n"));
+        let back = UninstallOptions {
+            restore: true,
+            ..UninstallOptions::default()
+        };
+        assert!(
+            screen(&found, &back, &view).contains("2 Applications in argocd with their finalizers")
+        );
+        assert!(!found.keeps_finalizers(&wishes[0]) && !found.keeps_finalizers(&wishes[1]));
+        let beside = Found {
+            argo_cd_runs: true,
+            ..found.clone()
+        };
+        assert!(beside.keeps_finalizers(&wishes[0]));
         assert!(!found.is_empty(&UninstallOptions::default()));
         assert!(Found::default().is_empty(&wishes[1]));
     }

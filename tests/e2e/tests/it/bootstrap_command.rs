@@ -13,6 +13,7 @@ use gitops_e2e::world::unique;
 use gitops_e2e::{Agent, Environment, Person, Repo, http, image, wait};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
@@ -331,6 +332,40 @@ async fn argo_cd_hands_over_and_takes_back() {
         "data": {"ssh_known_hosts": "git.example ssh-ed25519 AAAA\n"},
     });
     plane.apply_value_as("argocd", hosts).await;
+    // Settings as people leave them: by client-side apply, which has no conflict with anybody.
+    for (name, key) in [("argocd-cm", "url"), ("argocd-tls-certs-cm", "git.example")] {
+        let text = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "argocd",
+                "labels": {"app.kubernetes.io/part-of": "argocd"}},
+            "data": {key: "theirs"},
+        });
+        let file = stage.folder.path().join(format!("{name}.json"));
+        std::fs::write(&file, text.to_string()).unwrap();
+        plane
+            .kubectl(&["apply", "-f", &file.to_string_lossy()])
+            .unwrap();
+    }
+    // An app of apps that is called as the agent's own would be.
+    let mine = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": "root", "namespace": "argocd"},
+        "spec": {
+            "project": "default", "source": {"repoURL": stage.repo.url(), "path": "mine"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "argocd"},
+        },
+    });
+    plane.apply_value_as("kubectl", mine).await;
+    let nothing = stage.person.gitops(&["uninstall", "--dry-run"]).run().await;
+    nothing
+        .fails(3)
+        .says("there is no agent in namespace argocd");
+    stage.repo.write("mine/README.md", "# Mine\n");
+    let refused = stage.bootstrap(&["--adopt", "--yes"]).await;
+    refused.fails(4).says("give yours another one first");
+    plane
+        .kubectl(&["delete", "application", "root", "-n", "argocd"])
+        .unwrap();
     let far = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": "far", "namespace": "argocd"},
@@ -406,6 +441,13 @@ async fn argo_cd_hands_over_and_takes_back() {
         known.data.unwrap()["ssh_known_hosts"],
         "git.example ssh-ed25519 AAAA\n"
     );
+    for (name, key) in [("argocd-cm", "url"), ("argocd-tls-certs-cm", "git.example")] {
+        let map = maps.get(name).await.unwrap();
+        assert_eq!(map.data.unwrap()[key], "theirs", "{name}");
+        let fields = map.metadata.managed_fields.unwrap_or_default();
+        let ours = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some("gitops-agent");
+        assert!(!fields.iter().any(ours), "{name} was taken over");
+    }
     let secrets = stage
         .api::<Secret>()
         .list(&ListParams::default())

@@ -48,6 +48,7 @@ mod installation_commands;
 mod kill;
 mod krew;
 mod manual_sync;
+mod move_from_argo_cd;
 mod namespaces;
 mod outages;
 mod previews;

@@ -35,6 +35,7 @@ fn decisions() {
         retries: 0,
         finished: at(0),
         terminated: false,
+        by_argo_cd: false,
     });
     let failed = |retries, finished| {
         Some(Attempt {
@@ -42,6 +43,7 @@ fn decisions() {
             retries,
             finished: at(finished),
             terminated: false,
+            by_argo_cd: false,
         })
     };
     let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));
