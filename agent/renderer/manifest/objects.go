@@ -78,9 +78,11 @@ func FromYAML(stream []byte, name string, known bool, repeated func(string)) ([]
 
 // values are the values of a document: one, or each of a stream of JSON.
 func (d Document) values(name string, known bool, repeated func(string)) ([]json.RawMessage, error) {
-	if values, err := d.jsonStream(name); values != nil || err != nil {
-		return values, err
+	stream, err := d.jsonStream(name)
+	if len(stream) > 1 || err != nil {
+		return stream, err
 	}
+	isJSON := len(stream) == 1
 	converted, err := yaml.YAMLToJSONStrict(d.Text)
 	if err != nil {
 		if !repeatedInYAML.MatchString(err.Error()) {
@@ -104,15 +106,15 @@ func (d Document) values(name string, known bool, repeated func(string)) ([]json
 			return nil, invalid(err, name, d, known)
 		}
 	}
-	if d.goesOn() {
+	if !isJSON && d.goesOn() {
 		return nil, failure.At(failure.Invalid, name, d.Line,
 			fmt.Sprintf("%s:%d: more follows after the end of the first object; put --- between objects", name, d.Line))
 	}
 	return []json.RawMessage{converted}, nil
 }
 
-// jsonStream reads several JSON values that follow each other without a separator, as Kubernetes' own reader does. A
-// document that is none, or holds one value only, is left to YAML.
+// jsonStream reads JSON values that follow each other without a separator, as Kubernetes' own reader does; nothing when the
+// document is none. One value alone is left to YAML, which says more of what is wrong with it.
 func (d Document) jsonStream(name string) ([]json.RawMessage, error) {
 	if text := bytes.TrimSpace(d.Text); len(text) == 0 || text[0] != '{' {
 		return nil, nil
@@ -129,7 +131,7 @@ func (d Document) jsonStream(name string) ([]json.RawMessage, error) {
 		values = append(values, value)
 	}
 	if len(values) < 2 {
-		return nil, nil
+		return values, nil
 	}
 	for at, value := range values {
 		if key, line := repeatedKey(value); key != "" {

@@ -188,7 +188,8 @@ async fn a_file_added_or_removed_is_noticed_where_names_matter() {
         ("staging/.argocd-source-staging.yaml", vec!["staging"]),
         ("staging/.argocd-source-prod.yaml", vec![]),
         ("base/kustomization.yml", vec!["prod", "staging"]),
-        ("prod/Chart.yaml", vec!["prod"]),
+        // A kustomization counts before a chart beside it.
+        ("prod/Chart.yaml", vec![]),
         // Explicit kind: a chart there would change nothing.
         ("staging/Chart.yaml", vec![]),
         // Nobody looked.
