@@ -367,13 +367,6 @@ mod tests {
                 },
                 false,
             ),
-            (
-                ChartError::Cache {
-                    path: text(),
-                    reason: text(),
-                },
-                false,
-            ),
         ];
         for (error, temporary) in cases {
             assert_eq!(error.is_temporary(), temporary, "{error:?}");
