@@ -174,11 +174,7 @@ impl Mirror {
         wants: &[Want],
         damage: String,
     ) -> Result<FetchReport, GitError> {
-        tracing::warn!(
-            repository = self.url(),
-            reason = damage,
-            "damaged mirror: recreating it"
-        );
+        let reason = damage.clone();
         let mut report = FetchReport {
             recreated: Some(damage),
             ..FetchReport::default()
@@ -191,6 +187,11 @@ impl Mirror {
             fresh.retire();
             return Err(error);
         }
+        tracing::warn!(
+            repository = self.url(),
+            reason,
+            "the mirror in the cache was damaged, and is fetched anew"
+        );
         generation.retire();
         self.replace_generation(fresh);
         Ok(report)

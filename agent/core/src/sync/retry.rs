@@ -176,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn sources_that_are_away_are_outlasted_unless_the_request_says_how_often() {
+        let default = RetryPolicy::automated_default();
+        assert_eq!(RetryPolicy::never().patient_with_sources(false), default);
+        let never = RetryPolicy::of_requested_sync(Some(&strategy(json!({})))).unwrap();
+        assert_eq!(never.clone().patient_with_sources(true), never);
+        // The pause is read by the policy of the request, the number of attempts by this one.
+        assert_eq!(RetryPolicy::never().backoff(3), default.backoff(3));
+    }
+
+    #[test]
     fn waits_grow_to_the_limit() {
         let secs = |policy: &RetryPolicy| -> Vec<u64> {
             (0..7)

@@ -18,6 +18,7 @@ use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
 use crate::applications::compare::comparison;
 use crate::applications::context::ReconcileContext;
+use crate::applications::controller::Controller;
 use crate::applications::draft::StatusDraft;
 use crate::applications::error::ReconcileError;
 use crate::applications::policy::{requested_retry, sync_timeout};
@@ -103,6 +104,19 @@ fn waiting_for_retry(draft: &StatusDraft<'_>) -> Option<InProgress> {
 pub(crate) fn is_due(draft: &StatusDraft<'_>) -> bool {
     let waits = matches!(waiting_for_retry(draft), Some(InProgress::Waits(_)));
     draft.app.operation.is_some() && !waits
+}
+
+/// Whether a sync in the middle of its work stays as it is although its sources cannot be had: while time
+/// may help, and as long as a sync may take.
+pub(super) fn stays_under_way(
+    controller: &Controller,
+    request: &Request,
+    error: &ReconcileError,
+) -> bool {
+    let limit = sync_timeout(&controller.sources.settings, &controller.limits);
+    request.is_resumed()
+        && error.kind() == FailureKind::Transient
+        && time_left(request.started(), limit, Timestamp::now()) != TimeLeft::Over
 }
 
 /// The state of a sync whose sources cannot be had; it is tried again while it has attempts left.
@@ -208,6 +222,10 @@ pub(crate) async fn sync(
         }
         // The operation stays as it is, and goes on when the answer is there.
         Err(error) if error.is_fetching() => {
+            draft.fetching = true;
+            return Ok(app_state);
+        }
+        Err(error) if stays_under_way(context.controller, &planned.request, &error) => {
             draft.fetching = true;
             return Ok(app_state);
         }

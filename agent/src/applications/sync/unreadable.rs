@@ -1,10 +1,6 @@
 //! The sync that somebody asked for, or that is under way, while what the application follows cannot be
 //! had: it goes on where it is about other sources or revisions, else it is tried again.
 
-use gitops_core::source::FailureKind;
-use gitops_core::sync::time_limit::{TimeLeft, time_left};
-use jiff::Timestamp;
-
 use crate::app_key::AppKey;
 use crate::applications::cache::AppCache;
 use crate::applications::context::ReconcileContext;
@@ -12,7 +8,6 @@ use crate::applications::controller::Controller;
 use crate::applications::draft::StatusDraft;
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
-use crate::applications::policy::sync_timeout;
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::approval::with_approval;
 use crate::applications::sync::operation;
@@ -65,21 +60,15 @@ pub(crate) async fn go_on(
     Ok(operation::requeue(&context, draft))
 }
 
-/// The operation while its sources cannot be had. One that is in the middle of its work stays as it is
-/// while time may help, as long as a sync may take.
+/// The operation while its sources cannot be had.
 fn postpone(
     controller: &Controller,
     draft: &mut StatusDraft<'_>,
     request: &Request,
     error: &ReconcileError,
 ) -> Requeue {
-    if request.is_resumed() && error.kind() == FailureKind::Transient {
-        let limit = sync_timeout(&controller.sources.settings, &controller.limits);
-        match time_left(request.started(), limit, Timestamp::now()) {
-            TimeLeft::Unlimited => return Requeue::AwaitChange,
-            TimeLeft::Left(left) => return Requeue::After(left),
-            TimeLeft::Over => {}
-        }
+    if operation::stays_under_way(controller, request, error) {
+        return Requeue::FETCHING;
     }
     // One that the agent began by itself, and nobody asks for, is left to the next comparison.
     if request.is_resumed() && draft.app.operation.is_none() {
