@@ -104,6 +104,17 @@ impl Agent {
         }
     }
 
+    /// The process, if there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Starts the process again, with the caches it left.
     pub fn restart(&mut self) {
         self.kill();

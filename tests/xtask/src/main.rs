@@ -11,6 +11,7 @@ mod progress;
 mod release;
 mod session;
 mod stage;
+mod storm;
 mod test;
 mod tools;
 
@@ -45,6 +46,8 @@ enum Command {
     Imports(imports::Args),
     /// Run what reads text and bytes from outside on mutated inputs
     Fuzz(fuzz::Args),
+    /// Injects faults into the agent, round after round, and judges what each leaves
+    Storm(storm::Args),
     /// Run all tests on a cluster made for them
     Test(test::Args),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Imports(args) => imports::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Storm(args) => storm::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {
