@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::app_key::AppKey;
+use crate::applicationsets::Wake;
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -139,6 +140,7 @@ pub(crate) async fn read(
     args: &RunArgs,
     client: &Client,
     queue: &Arc<Queue<AppKey>>,
+    wake: &Arc<Wake>,
     metrics: &Arc<Metrics>,
     settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
@@ -148,14 +150,16 @@ pub(crate) async fn read(
         namespace: &args.namespace,
         tasks,
     };
-    let applications = watches.applications(queue, metrics);
+    let applications = watches.applications(queue, wake, metrics);
     let rules = Arc::<ProjectRulesCache>::default();
     let current_settings = settings.current();
     let everything = {
         let (queue, applications) = (Arc::clone(queue), applications.clone());
         let rules = Arc::clone(&rules);
+        let wake = Arc::clone(wake);
         move || {
             rules.forget();
+            wake.everything();
             for app in applications.state() {
                 queue.add(AppKey::of(app.as_ref()));
             }
@@ -203,8 +207,10 @@ impl NamespaceWatches<'_> {
     fn applications(
         &mut self,
         queue: &Arc<Queue<AppKey>>,
+        wake: &Arc<Wake>,
         metrics: &Arc<Metrics>,
     ) -> Store<Application> {
+        let wake = Arc::clone(wake);
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
         let mut seen = HashMap::new();
         self.follow(watcher::Config::default(), move |event, store| {
@@ -213,6 +219,7 @@ impl NamespaceWatches<'_> {
                 .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
             match event {
                 watcher::Event::Apply(app) | watcher::Event::InitApply(app) => {
+                    wake.application(app);
                     // The agent's own status writes come back here and ask for nothing.
                     let digest = request_digest(app);
                     let key = AppKey::of(app);
@@ -223,6 +230,7 @@ impl NamespaceWatches<'_> {
                 watcher::Event::Delete(app) => {
                     let key = AppKey::of(app);
                     seen.remove(&key);
+                    wake.application_gone(&key);
                     queue.add(key);
                 }
                 // Nobody tells of what was deleted while the watch was down.
@@ -233,6 +241,7 @@ impl NamespaceWatches<'_> {
                         .map(|app| AppKey::of(app.as_ref()))
                         .collect();
                     for gone in seen.extract_if(|key, _| !there.contains(key)) {
+                        wake.application_gone(&gone.0);
                         queue.add(gone.0);
                     }
                 }

@@ -28,14 +28,16 @@ use crate::applications::sources::Sources;
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
 use crate::clusters::Clusters;
+use crate::applicationsets::Wake;
 use crate::configuration::Configuration;
+use crate::follower::Follower;
 use crate::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
 use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
 use crate::settings::CurrentSettings;
-use crate::{applications, configuration, digest_key, lease, previews, serve};
+use crate::{applications, applicationsets, configuration, digest_key, lease, previews, serve};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
@@ -94,7 +96,11 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     metrics.leader.set(1);
     tasks.spawn(lease.hold(stop.clone()));
 
-    let controller = controller(&args, client.clone(), renderer, metrics, &mut tasks).await?;
+    let wake = Arc::<Wake>::default();
+    let controller =
+        controller(&args, client.clone(), renderer, metrics, &wake, &mut tasks).await?;
+    let (sets_client, sets) = (client.clone(), args.application_sets);
+    applicationsets::start(sets_client, controller.clone(), wake, sets, &mut tasks);
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
         let (controller, stop) = (controller.clone(), stop.clone());
@@ -242,6 +248,7 @@ async fn controller(
     client: Client,
     renderer: Renderer,
     metrics: Arc<Metrics>,
+    wake: &Arc<Wake>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
     std::fs::create_dir_all(&args.cache_dir).with_context(|| {
@@ -281,7 +288,7 @@ async fn controller(
             slots,
             cache: Some(args.cache_limit()),
         },
-        on_repositories(queue.clone()),
+        on_repositories(queue.clone(), wake.clone()),
     );
     tasks.spawn({
         let repositories = repositories.clone();
@@ -291,7 +298,7 @@ async fn controller(
         }
     });
     let configuration =
-        configuration::read(args, &client, &queue, &metrics, settings_reader, tasks).await?;
+        configuration::read(args, &client, &queue, wake, &metrics, settings_reader, tasks).await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);
@@ -371,10 +378,13 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
     })
 }
 
-fn on_repositories(queue: Arc<Queue<AppKey>>) -> manager::OnChange<AppKey> {
-    Arc::new(move |apps: BTreeSet<AppKey>| {
-        for app in apps {
-            queue.add(app);
+fn on_repositories(queue: Arc<Queue<AppKey>>, wake: Arc<Wake>) -> manager::OnChange<Follower> {
+    Arc::new(move |followers: BTreeSet<Follower>| {
+        for follower in followers {
+            match follower {
+                Follower::Application(app) => queue.add(app),
+                Follower::ApplicationSet(set) => wake.set(set),
+            }
         }
     })
 }

@@ -11,6 +11,7 @@ mod fast;
 mod generators;
 mod need;
 mod param;
+mod parameters;
 mod patch;
 mod patterns;
 mod plan;
@@ -25,10 +26,11 @@ use std::collections::BTreeMap;
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER, finalizer};
 use serde_json::{Value, json};
 
-pub use self::conditions::{Report, conditions, health_of, same_conditions};
+pub use self::conditions::{DELETIONS_HELD, Report, conditions, health_of};
 pub use self::error::{Place, Problem, Step, Warning};
 pub use self::need::{Answer, Answers, Filled, Need, PathKind, Repository, Tree, Unmet};
 pub use self::param::{Param, ParamMap, wire};
+pub use self::parameters::Parameters;
 pub use self::patterns::FileGlobbing;
 pub use self::plan::{
     Change, Existing, Names, Ownership, Plan, Policy, PlanInput, SetIdentity, Verb, plan,
