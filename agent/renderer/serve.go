@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/appset"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/directory"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/helm"
@@ -119,6 +120,10 @@ func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifes
 			return failure.At(failure.Invalid, job.Path, 0, fmt.Sprintf("%s: not valid YAML: %s", job.Path, failure.Shorten(err.Error())))
 		}
 		return emit(manifest.Object{JSON: converted, Path: job.Path})
+	case job.Type == "templates":
+		return appset.Fill(body, emit)
+	case job.Type == "values":
+		return appset.Read(body, emit)
 	case job.Type == "directory" && job.Directory != nil:
 		return directory.Render(trees, job, emit, warn, without)
 	case job.Type == "kustomize" && job.Kustomize != nil:

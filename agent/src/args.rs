@@ -46,6 +46,18 @@ pub(crate) enum Command {
     Run(RunArgs),
 }
 
+/// Whether ApplicationSets are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ApplicationSets {
+    /// Unless Argo CD's own controller runs.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
 /// Options of `gitops-agent run`.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct RunArgs {
@@ -138,6 +150,17 @@ pub(crate) struct RunArgs {
     /// --kubeconfig, where the agent is somebody's own]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) check_askers: Option<bool>,
+
+    /// Whether ApplicationSets are served: on, off, or auto, which is on unless a Deployment of Argo CD's
+    /// own controller (label app.kubernetes.io/name=argocd-applicationset-controller) runs in the namespace
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "GITOPS_APPLICATION_SETS",
+        value_enum,
+        default_value_t
+    )]
+    pub(crate) application_sets: ApplicationSets,
 
     /// Allow file:// repositories; for tests only
     #[arg(long, hide = true)]

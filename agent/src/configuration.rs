@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::app_key::AppKey;
+use crate::applicationsets::Wake;
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -134,13 +135,22 @@ impl Configuration {
     }
 }
 
+/// Who is told of what changes.
+pub(crate) struct Told<'a> {
+    /// Of what concerns an Application.
+    pub(crate) queue: &'a Arc<Queue<AppKey>>,
+    /// Of what concerns an ApplicationSet.
+    pub(crate) wake: &'a Arc<Wake>,
+    /// Of what other controllers write.
+    pub(crate) rivals: Arc<Rivals>,
+}
+
 /// Watches everything that configures the agent and waits until each has been read once.
 pub(crate) async fn read(
     args: &RunArgs,
     client: &Client,
-    queue: &Arc<Queue<AppKey>>,
+    told: Told<'_>,
     metrics: &Arc<Metrics>,
-    rivals: Arc<Rivals>,
     settings: SettingsReader,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Configuration> {
@@ -149,14 +159,21 @@ pub(crate) async fn read(
         namespace: &args.namespace,
         tasks,
     };
-    let applications = watches.applications(queue, metrics, rivals);
+    let Told {
+        queue,
+        wake,
+        rivals,
+    } = told;
+    let applications = watches.applications(queue, wake, metrics, rivals);
     let rules = Arc::<ProjectRulesCache>::default();
     let current_settings = settings.current();
     let everything = {
         let (queue, applications) = (Arc::clone(queue), applications.clone());
         let rules = Arc::clone(&rules);
+        let wake = Arc::clone(wake);
         move || {
             rules.forget();
+            wake.everything();
             for app in applications.state() {
                 queue.add(AppKey::of(app.as_ref()));
             }
@@ -206,14 +223,17 @@ impl NamespaceWatches<'_> {
     fn applications(
         &mut self,
         queue: &Arc<Queue<AppKey>>,
+        wake: &Arc<Wake>,
         metrics: &Arc<Metrics>,
         rivals: Arc<Rivals>,
     ) -> Store<Application> {
+        let (gone, wake) = (Arc::clone(wake), Arc::clone(wake));
         let look = move |app: &Application| {
             let value =
                 serde_json::json!({"metadata": {"managedFields": app.metadata.managed_fields}});
             let name = AppKey::of(app).to_string();
             rivals.note_written(&name, argo_cd::last_written(&value));
+            wake.application(app);
         };
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
         let config = watcher::Config::default();
@@ -223,6 +243,10 @@ impl NamespaceWatches<'_> {
                 .applications
                 .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
             for app in changed {
+                let reference = ObjectRef::new(&app.name).within(&app.namespace);
+                if store.get(&reference).is_none() {
+                    gone.application_gone(app);
+                }
                 queue.add(app.clone());
             }
         })

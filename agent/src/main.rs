@@ -2,6 +2,7 @@
 
 mod app_key;
 mod applications;
+mod applicationsets;
 mod args;
 mod cluster;
 mod clusters;
@@ -10,6 +11,7 @@ mod digest_key;
 mod events;
 mod fence;
 mod finalizers;
+mod follower;
 mod lease;
 mod metrics;
 mod patience;

@@ -26,12 +26,14 @@ use crate::applications::observed_revisions::ObservedRevisions;
 use crate::applications::policy::Limits;
 use crate::applications::report::reporter::Reporter;
 use crate::applications::sources::Sources;
+use crate::applicationsets::Wake;
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
 use crate::cluster::discovery::Discovery;
 use crate::clusters::Clusters;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Told};
 use crate::fence::Fence;
+use crate::follower::Follower;
 use crate::metrics::Metrics;
 use crate::patience::patiently;
 use crate::queue::Queue;
@@ -40,7 +42,9 @@ use crate::repositories::manager::{self, ManagerConfig, RepositoryManager};
 use crate::request_limits::RequestLimits;
 use crate::rivals::Rivals;
 use crate::settings::CurrentSettings;
-use crate::{applications, configuration, digest_key, lease, previews, serve, start};
+use crate::{
+    applications, applicationsets, configuration, digest_key, lease, previews, serve, start,
+};
 
 /// Events of one application within this time are answered by one reconciliation.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
@@ -110,18 +114,22 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     // Tasks of its own until all is there: what ends among those that run already is seen meanwhile.
     let mut watches = JoinSet::new();
+    let wake = Arc::<Wake>::default();
     let starting = Box::pin(controller(
         &args,
         client.clone(),
         renderer,
         metrics,
         rivals,
+        &wake,
         &mut watches,
     ));
     let controller = tokio::select! {
         controller = starting => controller?,
         ended = tasks.join_next() => return wind_up(ended, tasks, &stop).await,
     };
+    let (sets_client, sets) = (client.clone(), args.application_sets);
+    applicationsets::start(sets_client, controller.clone(), wake, sets, &mut watches);
     tasks.spawn(all_of(watches));
     ready.store(true, Ordering::Relaxed);
     for _ in 0..args.workers.max(1) {
@@ -291,6 +299,7 @@ async fn controller(
     renderer: Renderer,
     metrics: Arc<Metrics>,
     rivals: Arc<Rivals>,
+    wake: &Arc<Wake>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<Arc<Controller>> {
     // Whoever needs it makes it again each time: it may be full or read-only for a while.
@@ -333,7 +342,7 @@ async fn controller(
             slots,
             cache: Some(args.cache_limit()),
         },
-        on_repositories(queue.clone()),
+        on_repositories(queue.clone(), wake.clone()),
     );
     tasks.spawn({
         let repositories = repositories.clone();
@@ -342,16 +351,13 @@ async fn controller(
             Ok(())
         }
     });
-    let configuration = configuration::read(
-        args,
-        &client,
-        &queue,
-        &metrics,
+    let told = Told {
+        queue: &queue,
+        wake,
         rivals,
-        settings_reader,
-        tasks,
-    )
-    .await?;
+    };
+    let configuration =
+        configuration::read(args, &client, told, &metrics, settings_reader, tasks).await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);
@@ -450,10 +456,13 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
     })
 }
 
-fn on_repositories(queue: Arc<Queue<AppKey>>) -> manager::OnChange<AppKey> {
-    Arc::new(move |apps: BTreeSet<AppKey>| {
-        for app in apps {
-            queue.add(app);
+fn on_repositories(queue: Arc<Queue<AppKey>>, wake: Arc<Wake>) -> manager::OnChange<Follower> {
+    Arc::new(move |followers: BTreeSet<Follower>| {
+        for follower in followers {
+            match follower {
+                Follower::Application(app) => queue.add(app),
+                Follower::ApplicationSet(set) => wake.set(set),
+            }
         }
     })
 }

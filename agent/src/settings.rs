@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gitops_core::applicationset::Parameters as ApplicationSetParameters;
 use gitops_core::settings::{Interval, Settings};
 use gitops_core::sync::time_limit;
 use gitops_customizations::Customizations;
@@ -15,6 +16,7 @@ pub(crate) struct CurrentSettings {
     settings: watch::Receiver<Arc<Settings>>,
     rules: watch::Receiver<Arc<Customizations>>,
     sync_timeout: watch::Receiver<Interval>,
+    application_sets: watch::Receiver<Arc<ApplicationSetParameters>>,
 }
 
 impl CurrentSettings {
@@ -23,7 +25,9 @@ impl CurrentSettings {
         let (settings_sender, settings) = watch::channel(Arc::default());
         let (rules_sender, rules) = watch::channel(Arc::default());
         let (sync_timeout_sender, sync_timeout) = watch::channel(Interval::Unset);
+        let (application_sets_sender, application_sets) = watch::channel(Arc::default());
         let reader = SettingsReader {
+            application_sets: application_sets_sender,
             settings: settings_sender,
             rules: rules_sender,
             sync_timeout: sync_timeout_sender,
@@ -32,6 +36,7 @@ impl CurrentSettings {
             settings,
             rules,
             sync_timeout,
+            application_sets,
         };
         (reader, current)
     }
@@ -49,6 +54,11 @@ impl CurrentSettings {
     /// The longest time one sync may take, as argocd-cmd-params-cm says.
     pub(crate) fn sync_timeout(&self) -> Interval {
         *self.sync_timeout.borrow()
+    }
+
+    /// What argocd-cmd-params-cm says about ApplicationSets.
+    pub(crate) fn application_sets(&self) -> Arc<ApplicationSetParameters> {
+        self.application_sets.borrow().clone()
     }
 
     /// Waits for other settings; `None` when there will be none any more.
@@ -70,6 +80,7 @@ pub(crate) struct SettingsReader {
     settings: watch::Sender<Arc<Settings>>,
     rules: watch::Sender<Arc<Customizations>>,
     sync_timeout: watch::Sender<Interval>,
+    application_sets: watch::Sender<Arc<ApplicationSetParameters>>,
 }
 
 impl SettingsReader {
@@ -79,6 +90,7 @@ impl SettingsReader {
             settings: self.settings.subscribe(),
             rules: self.rules.subscribe(),
             sync_timeout: self.sync_timeout.subscribe(),
+            application_sets: self.application_sets.subscribe(),
         }
     }
 
@@ -123,7 +135,18 @@ impl SettingsReader {
             }
             None => Interval::Unset,
         };
-        self.sync_timeout
-            .send_if_modified(|current| std::mem::replace(current, limit) != limit)
+        let data = config_map.and_then(|map| map.data.clone());
+        let sets = Arc::new(ApplicationSetParameters::read(&data.unwrap_or_default()));
+        let sets_changed = self.application_sets.send_if_modified(|current| {
+            let differs = *current != sets;
+            if differs {
+                *current = sets;
+            }
+            differs
+        });
+        let limit_changed = self
+            .sync_timeout
+            .send_if_modified(|current| std::mem::replace(current, limit) != limit);
+        sets_changed || limit_changed
     }
 }

@@ -22,6 +22,17 @@ api_resource! {
     }
 }
 
+api_resource! {
+    /// The same resource with its spec as it is written: generators that are nested in others are
+    /// templates themselves until they are filled.
+    pub struct WrittenApplicationSet, "ApplicationSet", "applicationsets" {
+        /// What is wanted.
+        "spec" => spec: Map<String, Value>,
+        /// What was generated.
+        "status" => status: Option<ApplicationSetStatus>,
+    }
+}
+
 api_struct! {
     /// A template and the generators that fill it.
     pub struct ApplicationSetSpec {

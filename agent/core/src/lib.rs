@@ -3,6 +3,7 @@
 //! Nothing here does I/O, awaits, reads a clock or draws a random number; time and randomness are
 //! parameters. Only the crates around this one know Kubernetes clients or Git.
 
+pub mod applicationset;
 pub mod attempts;
 pub mod backoff;
 pub mod compare;

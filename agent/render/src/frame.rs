@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Raised with every change the worker must know about.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 
 /// A header is a question or an announcement; nothing honest comes near this many bytes.
 const MAX_HEADER: usize = 4 << 20;

@@ -4,6 +4,7 @@
 //! This crate decides paths, override files, the kind of a source, the build environment, and limits of time and size.
 //! It parses no file of a repository, resolves no revision, fetches nothing, and adds nothing to the objects.
 
+mod application_sets;
 mod config;
 mod environment;
 mod error;
@@ -35,7 +36,7 @@ pub use inputs::{Fact, InputSet, TreeInputs};
 pub use jail::Jail;
 pub use local_directory::LocalDirectory;
 pub use memory_tree::MemoryTree;
-pub use renderer::Renderer;
+pub use renderer::{Renderer, SetOperation};
 pub use request::{
     AppContext, Origin, Packaged, RenderRequest, Rendered, RenderedObject, SourceRequest,
     SourceType,

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::config::RendererConfig;
 use crate::error::RenderError;
 use crate::jail::Jail;
+use crate::lookups::Cancellation;
 use crate::request::{RenderRequest, Rendered};
 use crate::session;
 use crate::worker::{RenderSwitch, Switch, Worker};
@@ -19,6 +20,27 @@ use crate::worker::{RenderSwitch, Switch, Worker};
 pub struct Renderer {
     shared: Arc<Shared>,
 }
+
+/// What a worker does for an ApplicationSet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetOperation {
+    /// Fill templates in Go's language.
+    Templates,
+    /// Read YAML texts.
+    Values,
+}
+
+impl SetOperation {
+    fn job(self) -> &'static str {
+        match self {
+            Self::Templates => "templates",
+            Self::Values => "values",
+        }
+    }
+}
+
+/// Whose workers serve ApplicationSets: those of no project.
+const SET_PARTITION: &str = "\0applicationsets";
 
 struct Shared {
     config: RendererConfig,
@@ -68,13 +90,43 @@ impl Renderer {
         {
             return Ok(nothing());
         }
+        let project = request.app.project.clone();
         let request = Arc::new(request);
-        match self.attempt(&request).await {
-            // It had ended while it was idle, before it could take the job: not this request's fault.
+        self.run(&project, move |worker, config, cancellation| {
+            session::render(worker, config, &request, cancellation)
+        })
+        .await
+    }
+
+    /// Fills templates of ApplicationSets and reads their YAML: `body` is JSON as agent/renderer/appset reads it, the
+    /// answers are in the order of its parts. Waits and is limited as [`Self::render`]. Must run in a Tokio runtime.
+    pub async fn application_set(
+        &self,
+        operation: SetOperation,
+        body: Vec<u8>,
+    ) -> Result<Vec<serde_json::Value>, RenderError> {
+        self.run(SET_PARTITION, move |worker, config, _| {
+            session::application_set(worker, config, operation.job(), &body)
+        })
+        .await
+    }
+
+    /// Gives a job to a worker, and to another one if the first had ended while it was idle, before it could take it:
+    /// that is not the job's fault.
+    async fn run<T: Send + 'static>(
+        &self,
+        project: &str,
+        job: impl Fn(&mut Worker, &RendererConfig, &Cancellation) -> Result<T, RenderError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, RenderError> {
+        let job = Arc::new(job);
+        match self.attempt(project, &job).await {
             Err(Lost {
                 error: _,
                 retry: true,
-            }) => self.attempt(&request).await.map_err(|lost| lost.error),
+            }) => self.attempt(project, &job).await.map_err(|lost| lost.error),
             result => result.map_err(|lost| lost.error),
         }
     }
@@ -100,7 +152,14 @@ impl Renderer {
         }
     }
 
-    async fn attempt(&self, request: &Arc<RenderRequest>) -> Result<Rendered, Lost> {
+    async fn attempt<T, F>(&self, project: &str, work: &Arc<F>) -> Result<T, Lost>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Worker, &RendererConfig, &Cancellation) -> Result<T, RenderError>
+            + Send
+            + Sync
+            + 'static,
+    {
         let shared = Arc::clone(&self.shared);
         let config = &self.shared.config;
         // Held until the worker is back, or the render given up: then its worker is dead and its thread about to end.
@@ -119,13 +178,14 @@ impl Renderer {
                 }));
             }
         };
-        let (reused, retired) = shared.take_idle(&request.app.project);
+        let (reused, retired) = shared.take_idle(project);
         let was_idle = reused.is_some();
         let switch =
             RenderSwitch::new(reused.as_ref().map_or_else(Switch::default, Worker::switch));
         let mut guard = GiveUpOnDrop(Some(switch.clone()));
         let job = tokio::task::spawn_blocking({
-            let (shared, request) = (Arc::clone(&shared), Arc::clone(request));
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(work));
+            let project = project.to_owned();
             move || {
                 drop(retired);
                 // It may have waited for a thread until nobody waited for it.
@@ -134,11 +194,11 @@ impl Renderer {
                 }
                 let mut worker = match reused {
                     Some(worker) => worker,
-                    None => Worker::start(&shared.config, switch.worker(), &request.app.project)?,
+                    None => Worker::start(&shared.config, switch.worker(), &project)?,
                 };
                 worker.begin_job();
                 let cancellation = switch.cancellation();
-                let result = session::render(&mut worker, &shared.config, &request, cancellation);
+                let result = work(&mut worker, &shared.config, cancellation);
                 let retry = was_idle
                     && !worker.has_answered()
                     && matches!(result, Err(RenderError::Crashed { .. }));

@@ -100,6 +100,57 @@ pub(crate) fn render(
     })
 }
 
+/// Gives a worker a job about an ApplicationSet, which reads no tree; answers its objects in their order.
+pub(crate) fn application_set(
+    worker: &mut Worker,
+    config: &RendererConfig,
+    kind: &'static str,
+    body: &[u8],
+) -> Result<Vec<Value>, RenderError> {
+    worker.send_job(
+        &Job {
+            kind,
+            path: "",
+            timeout_millis: millis(config),
+            options: None,
+        },
+        body,
+    )?;
+    let mut objects = Vec::new();
+    let mut budget = config.output_bytes.saturating_mul(INPUT_FACTOR);
+    loop {
+        let (message, body) = match worker.receive(budget)? {
+            Received::Frame(message, body) => (message, body),
+            Received::TooLarge(..) => return Err(RenderError::OutputTooLarge(config.output_bytes)),
+        };
+        match message {
+            FromWorker::Object { .. } => {
+                budget = budget
+                    .checked_sub(body.len() as u64)
+                    .ok_or(RenderError::OutputTooLarge(config.output_bytes))?;
+                objects.push(serde_json::from_slice(&body).map_err(|error| {
+                    RenderError::Crashed {
+                        detail: format!("its answer is no JSON: {error}"),
+                    }
+                })?);
+            }
+            FromWorker::Done { .. } => {
+                worker.end_job();
+                return Ok(objects);
+            }
+            FromWorker::Failed(failure) => {
+                worker.end_job();
+                return Err(explain(failure));
+            }
+            _ => {
+                return Err(RenderError::Crashed {
+                    detail: "it asks for files, and this job has none".to_owned(),
+                });
+            }
+        }
+    }
+}
+
 fn millis(config: &RendererConfig) -> u64 {
     u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX / 2)
 }

@@ -67,7 +67,8 @@ type Failed struct {
 
 // Job is what the agent wants.
 type Job struct {
-	// Type is directory, kustomize, helm, or yaml (the body is one YAML document, wanted as JSON).
+	// Type is directory, kustomize, helm, or yaml (the body is one YAML document, wanted as JSON); for ApplicationSets
+	// templates (the body is an appset.Templates) or values (an appset.Values).
 	Type string `json:"type"`
 	// Path of the application's folder from the tree's root, without slashes at the ends; empty is the root.
 	Path string `json:"path"`

@@ -12,7 +12,7 @@ import (
 )
 
 // Version is raised with every change the other side must know about.
-const Version = 2
+const Version = 3
 
 // maxHeader bounds what this side accepts as a header (a job with inline values), in bytes.
 const maxHeader = 16 << 20

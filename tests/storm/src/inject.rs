@@ -35,7 +35,7 @@ fn signal(name: &str, pid: u32) {
 }
 
 /// Starts the agent again if it has ended, as a node does.
-pub fn revive(workload: &Workload) {
+pub(crate) fn revive(workload: &Workload) {
     let mut agent = workload.world.agent();
     if !agent.is_running() {
         agent.restart();
@@ -43,7 +43,7 @@ pub fn revive(workload: &Workload) {
 }
 
 /// Undoes what of a fault would stay.
-pub async fn calm(workload: &mut Workload) {
+pub(crate) async fn calm(workload: &mut Workload) {
     workload.world.proxy().heal();
     revive(workload);
     // Whatever became of the branch: this is what everybody wants.
@@ -53,7 +53,7 @@ pub async fn calm(workload: &mut Workload) {
 }
 
 /// Does it, and comes back when it is over.
-pub async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice) {
+pub(crate) async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice) {
     match kind.injury.clone() {
         Injury::Kill { at, answered } => {
             let pid = workload.world.agent().pid();
@@ -62,7 +62,11 @@ pub async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice) {
                     signal("KILL", pid);
                 }
             };
-            let fault = if answered { Fault::call_after(kill) } else { Fault::call(kill) };
+            let fault = if answered {
+                Fault::call_after(kill)
+            } else {
+                Fault::call(kill)
+            };
             let n = usize::try_from(1 + dice.below(12)).unwrap_or(1);
             workload.world.proxy().on(at.nth(n), fault);
             let began = Instant::now();
@@ -97,7 +101,11 @@ pub async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice) {
                 signal("CONT", pid);
             }
         }
-        Injury::Requests { which, fault, seconds: count } => {
+        Injury::Requests {
+            which,
+            fault,
+            seconds: count,
+        } => {
             let rule = workload.world.proxy().on(which, fault);
             seconds(count).await;
             rule.lift();
@@ -111,9 +119,15 @@ pub async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice) {
             }
         }
         Injury::Late(resource) => {
-            workload.world.proxy().delay_watches(resource, Duration::from_secs(2));
+            workload
+                .world
+                .proxy()
+                .delay_watches(resource, Duration::from_secs(2));
             seconds(6).await;
-            workload.world.proxy().delay_watches(resource, Duration::ZERO);
+            workload
+                .world
+                .proxy()
+                .delay_watches(resource, Duration::ZERO);
         }
         Injury::CutWatches => {
             for _ in 0..25 {
@@ -173,7 +187,10 @@ async fn git(workload: &mut Workload, how: Git) {
             workload.repo.commit(&[
                 ("plain/broken.yaml", Some("a: [")),
                 ("helm/templates/broken.yaml", Some("{{ fail \"broken\" }}")),
-                ("kustomize/kustomization.yaml", Some("resources: [nowhere.yaml]\n")),
+                (
+                    "kustomize/kustomization.yaml",
+                    Some("resources: [nowhere.yaml]\n"),
+                ),
             ]);
             seconds(3).await;
             workload.repo.commit(&[
@@ -183,7 +200,9 @@ async fn git(workload: &mut Workload, how: Git) {
             workload.write();
         }
         Git::Rewritten => {
-            workload.repo.git(&["commit", "--amend", "-qm", "rewritten"]);
+            workload
+                .repo
+                .git(&["commit", "--amend", "-qm", "rewritten"]);
             workload.repo.push(&["--force", "origin", "HEAD:main"]);
             workload.commits.push(workload.repo.head());
         }
@@ -266,10 +285,14 @@ fn replace(path: &Path, bytes: &[u8]) {
 
 /// Processes that the agent started.
 fn children(pid: u32) -> Vec<u32> {
-    let list = Command::new("pgrep").args(["-P", &pid.to_string()]).output();
+    let list = Command::new("pgrep")
+        .args(["-P", &pid.to_string()])
+        .output();
     let list = list.map(|output| output.stdout).unwrap_or_default();
     let list = String::from_utf8_lossy(&list);
-    list.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    list.lines()
+        .filter_map(|line| line.trim().parse().ok())
+        .collect()
 }
 
 async fn workers(workload: &Workload, name: &str) {
@@ -311,7 +334,8 @@ async fn others(workload: &Workload, what: Others, dice: &mut Dice) {
                 let apps: Api<Application> =
                     Api::namespaced(plane.client.clone(), &workload.world.namespace);
                 for app in workload.applications() {
-                    let label = json!({"metadata": {"labels": {"storm": dice.below(1000).to_string()}}});
+                    let label =
+                        json!({"metadata": {"labels": {"storm": dice.below(1000).to_string()}}});
                     let _ = apps.patch(app, &patch, &Patch::Merge(&label)).await;
                 }
             }

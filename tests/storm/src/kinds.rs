@@ -6,16 +6,16 @@ use gitops_e2e::fault_proxy::{Fault, Requests, Verb};
 
 /// A kind of fault.
 #[derive(Clone)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// As it is chosen and reported.
-    pub name: String,
+    pub(crate) name: String,
     /// What is done.
-    pub injury: Injury,
+    pub(crate) injury: Injury,
 }
 
 /// What is done.
 #[derive(Clone)]
-pub enum Injury {
+pub(crate) enum Injury {
     /// The agent is killed when it sends the n-th of these, or when that was answered.
     Kill { at: Requests, answered: bool },
     /// At a random moment.
@@ -27,7 +27,11 @@ pub enum Injury {
     /// It stands still for some seconds (SIGSTOP).
     Freeze(u64),
     /// These requests are hurt for some seconds.
-    Requests { which: Requests, fault: Fault, seconds: u64 },
+    Requests {
+        which: Requests,
+        fault: Fault,
+        seconds: u64,
+    },
     /// The n-th of these is hurt, once.
     Once { which: Requests, fault: Fault },
     /// Watches of a resource are late for some seconds.
@@ -51,7 +55,7 @@ pub enum Injury {
 }
 
 #[derive(Clone, Copy)]
-pub enum Git {
+pub(crate) enum Git {
     Unavailable,
     Hangs,
     BranchAway,
@@ -63,7 +67,7 @@ pub enum Git {
 }
 
 #[derive(Clone, Copy)]
-pub enum Cache {
+pub(crate) enum Cache {
     Gone,
     Flipped,
     Truncated,
@@ -71,7 +75,7 @@ pub enum Cache {
 }
 
 #[derive(Clone, Copy)]
-pub enum Others {
+pub(crate) enum Others {
     Edit,
     Delete,
     Label,
@@ -94,55 +98,94 @@ fn requests() -> Vec<(&'static str, Requests)> {
 }
 
 /// All kinds.
-pub fn all() -> Vec<Kind> {
+pub(crate) fn all() -> Vec<Kind> {
     let kind = |name: String, injury| Kind { name, injury };
     let mut kinds = Vec::new();
     for (what, which) in requests() {
         if what != "a list" && what != "an event" {
             for (when, answered) in [("before", false), ("after", true)] {
                 let at = which.clone();
-                kinds.push(kind(format!("killed {when} {what}"), Injury::Kill { at, answered }));
+                kinds.push(kind(
+                    format!("killed {when} {what}"),
+                    Injury::Kill { at, answered },
+                ));
             }
         }
         for status in [403, 409, 429, 500, 503] {
             let fault = Fault::status(status);
             let which = which.clone();
-            let injury = Injury::Requests { which, fault, seconds: 3 };
+            let injury = Injury::Requests {
+                which,
+                fault,
+                seconds: 3,
+            };
             kinds.push(kind(format!("{status} to {what} for 3 s"), injury));
         }
         let once = [
             ("cut before it is seen", Fault::Cut),
             ("cut before its answer", Fault::CutAnswer),
             ("cut within its answer", Fault::CutWithinAnswer),
-            ("answered 5 s late", Fault::DelayAnswer(Duration::from_secs(5))),
+            (
+                "answered 5 s late",
+                Fault::DelayAnswer(Duration::from_secs(5)),
+            ),
             ("seen 5 s late", Fault::Delay(Duration::from_secs(5))),
         ];
         for (how, fault) in once {
-            let injury = Injury::Once { which: which.clone(), fault };
+            let injury = Injury::Once {
+                which: which.clone(),
+                fault,
+            };
             kinds.push(kind(format!("{what}, {how}"), injury));
         }
     }
-    let everything = |fault, seconds| Injury::Requests { which: Requests::all(), fault, seconds };
+    let everything = |fault, seconds| Injury::Requests {
+        which: Requests::all(),
+        fault,
+        seconds,
+    };
     let lease = || Requests::all().resource("leases");
-    let on_lease = |fault, seconds| Injury::Requests { which: lease(), fault, seconds };
+    let on_lease = |fault, seconds| Injury::Requests {
+        which: lease(),
+        fault,
+        seconds,
+    };
     let rest = [
-        ("an apply, never answered", Injury::Once {
-            which: Requests::of(Verb::Patch).resource("configmaps"),
-            fault: Fault::Swallow,
-        }),
-        ("a report, never answered", Injury::Once {
-            which: Requests::of(Verb::Patch).resource("applications"),
-            fault: Fault::SwallowAnswer,
-        }),
-        ("401 to everything for 3 s", everything(Fault::status(401), 3)),
-        ("410 to watches for 3 s", Injury::Requests {
-            which: Requests::of(Verb::Watch),
-            fault: Fault::status(410),
-            seconds: 3,
-        }),
-        ("each request takes half a second", everything(Fault::Delay(Duration::from_millis(500)), 10)),
+        (
+            "an apply, never answered",
+            Injury::Once {
+                which: Requests::of(Verb::Patch).resource("configmaps"),
+                fault: Fault::Swallow,
+            },
+        ),
+        (
+            "a report, never answered",
+            Injury::Once {
+                which: Requests::of(Verb::Patch).resource("applications"),
+                fault: Fault::SwallowAnswer,
+            },
+        ),
+        (
+            "401 to everything for 3 s",
+            everything(Fault::status(401), 3),
+        ),
+        (
+            "410 to watches for 3 s",
+            Injury::Requests {
+                which: Requests::of(Verb::Watch),
+                fault: Fault::status(410),
+                seconds: 3,
+            },
+        ),
+        (
+            "each request takes half a second",
+            everything(Fault::Delay(Duration::from_millis(500)), 10),
+        ),
         ("500 to the lease for 5 s", on_lease(Fault::status(500), 5)),
-        ("the lease is never answered, for 20 s", on_lease(Fault::Swallow, 20)),
+        (
+            "the lease is never answered, for 20 s",
+            on_lease(Fault::Swallow, 20),
+        ),
         ("killed at any time", Injury::KillAnyTime),
         ("killed each half second for 5 s", Injury::KillLoop),
         ("told to end", Injury::Terminate),
@@ -156,14 +199,20 @@ pub fn all() -> Vec<Kind> {
         ("all lines silent for 6 s", Injury::Silent(6)),
         ("API server away for 6 s", Injury::Away(6)),
         ("API server away for 16 s", Injury::Away(16)),
-        ("Git server unavailable for 3 s", Injury::Git(Git::Unavailable)),
+        (
+            "Git server unavailable for 3 s",
+            Injury::Git(Git::Unavailable),
+        ),
         ("Git server hangs for 3 s", Injury::Git(Git::Hangs)),
         ("branch away for 2 s", Injury::Git(Git::BranchAway)),
         ("a commit that holds nothing", Injury::Git(Git::NothingIn)),
         ("a commit that cannot be parsed", Injury::Git(Git::Broken)),
         ("history rewritten", Injury::Git(Git::Rewritten)),
         ("repository collected", Injury::Git(Git::Collected)),
-        ("commits one after the other", Injury::Git(Git::OneAfterTheOther)),
+        (
+            "commits one after the other",
+            Injury::Git(Git::OneAfterTheOther),
+        ),
         ("cache deleted", Injury::Cache(Cache::Gone)),
         ("cache, bytes flipped", Injury::Cache(Cache::Flipped)),
         ("cache, files cut to half", Injury::Cache(Cache::Truncated)),
@@ -173,8 +222,14 @@ pub fn all() -> Vec<Kind> {
         ("others edit objects", Injury::Others(Others::Edit)),
         ("others delete objects", Injury::Others(Others::Delete)),
         ("others label Applications", Injury::Others(Others::Label)),
-        ("others delete hooks that have ended", Injury::Others(Others::DeleteHooks)),
+        (
+            "others delete hooks that have ended",
+            Injury::Others(Others::DeleteHooks),
+        ),
     ];
-    kinds.extend(rest.into_iter().map(|(name, injury)| kind(name.to_owned(), injury)));
+    kinds.extend(
+        rest.into_iter()
+            .map(|(name, injury)| kind(name.to_owned(), injury)),
+    );
     kinds
 }

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// What is wrong, nothing when all is as promised.
-pub async fn judge(workload: &mut Workload) -> Vec<String> {
+pub(crate) async fn judge(workload: &mut Workload) -> Vec<String> {
     let began = Instant::now();
     let mut asked = Instant::now();
     request(workload).await;
@@ -89,14 +89,22 @@ async fn unfinished(workload: &Workload) -> Vec<String> {
     }
     let maps: Api<ConfigMap> = workload.world.api();
     let mut found: BTreeSet<String> = BTreeSet::new();
-    for map in maps.list(&ListParams::default()).await.into_iter().flatten() {
+    for map in maps
+        .list(&ListParams::default())
+        .await
+        .into_iter()
+        .flatten()
+    {
         let name = map.name_any();
         let value = map.data.unwrap_or_default().remove("value");
         if name == "kube-root-ca.crt" {
             continue;
         }
         if value.as_deref() != Some(workload.count.to_string().as_str()) {
-            wrong.push(format!("ConfigMap {name} has {value:?} instead of {}", workload.count));
+            wrong.push(format!(
+                "ConfigMap {name} has {value:?} instead of {}",
+                workload.count
+            ));
         }
         found.insert(name);
     }
@@ -118,19 +126,34 @@ fn difference(workload: &Workload, name: &str, app: &Application) -> Option<Stri
         return Some(format!("{name} is {code:?}: {:?}", status.conditions));
     }
     let last = status.history.last().map(|entry| entry.revision.as_str());
-    if !workload.commits.iter().any(|commit| Some(commit.as_str()) == last) {
-        return Some(format!("the last deployment of {name} on record is {last:?}"));
+    if !workload
+        .commits
+        .iter()
+        .any(|commit| Some(commit.as_str()) == last)
+    {
+        return Some(format!(
+            "the last deployment of {name} on record is {last:?}"
+        ));
     }
-    let revisions: Vec<&str> = status.history.iter().map(|entry| entry.revision.as_str()).collect();
+    let revisions: Vec<&str> = status
+        .history
+        .iter()
+        .map(|entry| entry.revision.as_str())
+        .collect();
     let distinct: BTreeSet<&str> = revisions.iter().copied().collect();
     if distinct.len() != revisions.len() {
-        return Some(format!("the history of {name} has a deployment twice: {revisions:?}"));
+        return Some(format!(
+            "the history of {name} has a deployment twice: {revisions:?}"
+        ));
     }
     let Some(state) = status.operation_state else {
         return Some(format!("{name} has no operation on record"));
     };
     (state.phase != OperationPhase::Succeeded || app.operation.is_some()).then(|| {
-        format!("the last sync of {name} is {}: {}", state.phase, state.message)
+        format!(
+            "the last sync of {name} is {}: {}",
+            state.phase, state.message
+        )
     })
 }
 
@@ -147,7 +170,13 @@ async fn left(workload: &Workload) -> Vec<String> {
                 let held = job.finalizers().iter().any(|name| name.contains("argocd"));
                 held || HOOKS.contains(&job.name_any().as_str())
             })
-            .map(|job| format!("Job {} is left, with finalizers {:?}", job.name_any(), job.finalizers()))
+            .map(|job| {
+                format!(
+                    "Job {} is left, with finalizers {:?}",
+                    job.name_any(),
+                    job.finalizers()
+                )
+            })
             .collect();
         // What was refused is tried again after a pause.
         if left.is_empty() || began.elapsed() > LIMIT {

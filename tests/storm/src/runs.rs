@@ -12,14 +12,14 @@ use kube::{Api, ResourceExt};
 type Seen = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// A record that goes on until dropped.
-pub struct Runs {
+pub(crate) struct Runs {
     seen: Arc<Mutex<Seen>>,
     watching: tokio::task::JoinHandle<()>,
 }
 
 impl Runs {
     /// Begins to take notes.
-    pub fn record(jobs: Api<Job>) -> Self {
+    pub(crate) fn record(jobs: Api<Job>) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let note = Arc::clone(&seen);
         let watching = tokio::spawn(async move {
@@ -43,13 +43,13 @@ impl Runs {
     }
 
     /// What was seen so far.
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clone()
     }
 
     /// Forgets it.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clear();
     }

@@ -12,7 +12,7 @@ struct Row {
 
 /// The results of a storm.
 #[derive(Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     rows: BTreeMap<String, Row>,
     rounds: usize,
     failures: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Tally {
 
 impl Tally {
     /// Adds a round with these faults, how long it took to its end, and what was wrong then.
-    pub fn round(&mut self, kinds: &[&str], took: Duration, wrong: Vec<String>) {
+    pub(crate) fn round(&mut self, kinds: &[&str], took: Duration, wrong: Vec<String>) {
         self.rounds += 1;
         for kind in kinds {
             let row = self.rows.entry((*kind).to_owned()).or_default();
@@ -34,12 +34,12 @@ impl Tally {
     }
 
     /// Whether anything was wrong.
-    pub fn has_failures(&self) -> bool {
+    pub(crate) fn has_failures(&self) -> bool {
         !self.failures.is_empty()
     }
 
     /// Prints a table in Markdown, and what was wrong.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let faults: usize = self.rows.values().map(|row| row.faults).sum();
         println!(
             "\n{faults} faults of {} kinds in {} rounds, {} rounds with something wrong\n",

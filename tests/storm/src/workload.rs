@@ -10,21 +10,28 @@ use crate::runs::Runs;
 
 /// Applications that are there for the whole storm. `asked` syncs on request only; all others by
 /// themselves.
-pub const STANDING: [&str; 8] = [
-    "plain", "hooks", "prune", "kustomize", "helm", "force", "asked", "parent",
+pub(crate) const STANDING: [&str; 8] = [
+    "plain",
+    "hooks",
+    "prune",
+    "kustomize",
+    "helm",
+    "force",
+    "asked",
+    "parent",
 ];
 /// Hooks that every sync runs, by the name of their Job.
-pub const HOOKS: [&str; 4] = ["pre", "mid", "post", "helm-hook"];
+pub(crate) const HOOKS: [&str; 4] = ["pre", "mid", "post", "helm-hook"];
 
 /// A world with its repository.
-pub struct Workload {
-    pub world: World,
-    pub repo: Repo,
-    pub runs: Runs,
+pub(crate) struct Workload {
+    pub(crate) world: World,
+    pub(crate) repo: Repo,
+    pub(crate) runs: Runs,
     /// How many commits were made; every manifest says it.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Commits of this round.
-    pub commits: Vec<String>,
+    pub(crate) commits: Vec<String>,
 }
 
 fn job(name: &str, annotations: &[(&str, &str)]) -> String {
@@ -73,7 +80,7 @@ fn has_child(count: u64) -> bool {
 
 impl Workload {
     /// A new world, with its first commit delivered.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let world = World::behind_proxy("storm").await;
         let repo = world.repo("config");
         let runs = Runs::record(world.api());
@@ -92,7 +99,7 @@ impl Workload {
     }
 
     /// Commits the next state of every Application.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.commits.clear();
         self.runs.forget();
         self.count += 1;
@@ -100,7 +107,7 @@ impl Workload {
     }
 
     /// Commits the state of now, whatever became of the repository meanwhile.
-    pub fn write(&mut self) {
+    pub(crate) fn write(&mut self) {
         let files = self.files();
         let files: Vec<(&str, Option<&str>)> = files
             .iter()
@@ -135,9 +142,15 @@ impl Workload {
                      generatorOptions: {{disableNameSuffixHash: true}}\n"
                 ),
             ),
-            file("helm/Chart.yaml", "apiVersion: v2\nname: storm\nversion: 1.0.0\n".into()),
+            file(
+                "helm/Chart.yaml",
+                "apiVersion: v2\nname: storm\nversion: 1.0.0\n".into(),
+            ),
             file("helm/values.yaml", format!("value: \"{n}\"\n")),
-            file("helm/templates/map.yaml", config_map("helm-a", "{{ .Values.value }}")),
+            file(
+                "helm/templates/map.yaml",
+                config_map("helm-a", "{{ .Values.value }}"),
+            ),
             file(
                 "helm/templates/hook.yaml",
                 job(
@@ -153,8 +166,10 @@ impl Workload {
             file("child/a.yaml", config_map("child-a", &n)),
             file(
                 "parent/mark.yaml",
-                config_map("parent-a", &n)
-                    .replace("metadata:\n", &format!("metadata:\n  namespace: {}\n", world.target)),
+                config_map("parent-a", &n).replace(
+                    "metadata:\n",
+                    &format!("metadata:\n  namespace: {}\n", world.target),
+                ),
             ),
         ];
         let child = has_child(count).then(|| self.application("child").to_string());
@@ -169,8 +184,16 @@ impl Workload {
         let automated = json!({
             "automated": {"prune": true, "selfHeal": true},
             "retry": {"limit": 20, "backoff": {"duration": "1s", "maxDuration": "5s"}}});
-        let policy = if name == "asked" { json!({}) } else { automated };
-        let namespace = if name == "parent" { &self.world.namespace } else { &self.world.target };
+        let policy = if name == "asked" {
+            json!({})
+        } else {
+            automated
+        };
+        let namespace = if name == "parent" {
+            &self.world.namespace
+        } else {
+            &self.world.target
+        };
         json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {"name": name, "namespace": self.world.namespace,
@@ -188,19 +211,30 @@ impl Workload {
     }
 
     /// Applications that have to be there now.
-    pub fn applications(&self) -> Vec<&'static str> {
+    pub(crate) fn applications(&self) -> Vec<&'static str> {
         let child = has_child(self.count).then_some("child");
         STANDING.into_iter().chain(child).collect()
     }
 
     /// ConfigMaps that have to be there now, with the number of the commit.
-    pub fn config_maps(&self) -> Vec<String> {
+    pub(crate) fn config_maps(&self) -> Vec<String> {
         let always = [
-            "plain-a", "plain-b", "plain-c", "hooks-a", "prune-stays", "kust", "helm-a", "force-a",
-            "asked-a", "parent-a",
+            "plain-a",
+            "plain-b",
+            "plain-c",
+            "hooks-a",
+            "prune-stays",
+            "kust",
+            "helm-a",
+            "force-a",
+            "asked-a",
+            "parent-a",
         ];
         let child = has_child(self.count).then(|| "child-a".to_owned());
         let always = always.into_iter().map(str::to_owned);
-        always.chain(child).chain([format!("prune-{}", self.count)]).collect()
+        always
+            .chain(child)
+            .chain([format!("prune-{}", self.count)])
+            .collect()
     }
 }

@@ -60,7 +60,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .env("GITOPS_CLUSTER", cluster)
         .env("GITOPS_RENDERER", renderer)
         .env("GITOPS_HELM", helm)
-        .env("GITOPS_KREW", krew.parent().context("a program is in a folder")?)
+        .env(
+            "GITOPS_KREW",
+            krew.parent().context("a program is in a folder")?,
+        )
         .env("GITOPS_TEST_KUBECONFIG", &session.kubeconfig)
         .env("GITOPS_TEST_SERVERS", &session.description)
         .env("GITOPS_BIN_DIR", cargo::programs("debug"));

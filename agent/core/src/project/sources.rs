@@ -32,6 +32,21 @@ impl SourcePermit {
         Self { url: url.into() }
     }
 
+    /// For a generator of an ApplicationSet whose Applications are of projects that parameters decide
+    /// about: there is no project yet to ask. Credentials are then those that belong to none.
+    ///
+    /// # Errors
+    /// When the URL means another place than it seems to.
+    pub fn without_project(url: &str) -> Result<Self, Denial> {
+        match unusable(url) {
+            None => Ok(Self::new(url)),
+            Some(why) => Err(Denial {
+                rule: String::new(),
+                message: format!("repository {}: {why}", mask::mask_text::<&str>(url, &[])),
+            }),
+        }
+    }
+
     /// The URL, as the source has it.
     pub fn url(&self) -> &str {
         &self.url

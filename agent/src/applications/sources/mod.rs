@@ -28,6 +28,7 @@ use crate::applications::permission;
 use crate::applications::source_error::SourceError;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
+use crate::follower::Follower;
 use crate::metrics::Metrics;
 use crate::repositories::Target;
 use crate::repositories::charts::{ChartQuery, Charts};
@@ -48,7 +49,7 @@ pub(crate) struct Sources {
     /// Key of the digests of manifests.
     pub(crate) digest_key: DigestKey,
     /// Git repositories.
-    pub(crate) repositories: RepositoryManager<AppKey>,
+    pub(crate) repositories: RepositoryManager<Follower>,
     /// Chart repositories.
     pub(crate) charts: Charts,
     /// Renders.
@@ -74,12 +75,14 @@ impl Sources {
                 access: credentials.git(permit, project),
                 target: target(source),
             });
-        self.repositories.follow(key, followed);
+        let follower = Follower::Application(key.clone());
+        self.repositories.follow(&follower, followed);
     }
 
     /// Follows nothing for an application any more.
     pub(crate) fn forget(&self, key: &AppKey) {
-        self.repositories.follow(key, []);
+        let follower = Follower::Application(key.clone());
+        self.repositories.follow(&follower, []);
     }
 
     /// Looks every source up that the project allows. `refresh` asks the servers again. A source whose server could not be

@@ -117,7 +117,8 @@ pub fn plan(
     );
     if application_sets > 0 {
         concerns.push(format!(
-            "{application_sets} ApplicationSets are not carried out by the agent yet; the Applications they made stay"
+            "{application_sets} ApplicationSets are served by the agent from then on; generators it does not have yet (scmProvider, \
+             pullRequest, clusterDecisionResource, plugin) leave the Applications of their set as they are"
         ));
     }
     // What Argo CD would enforce for them is not left out: nothing is synced.

@@ -24,7 +24,7 @@ use crate::live::ownership;
 use crate::manifest::digest;
 use crate::manifest::object::ObjectKey;
 
-pub use self::respect::respected;
+pub use self::respect::{respected, with_live_values};
 
 /// Rules, compiled.
 #[derive(Debug, Default)]

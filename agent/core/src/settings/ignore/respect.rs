@@ -69,6 +69,31 @@ pub fn respected(
     Some((sent, ignored))
 }
 
+/// The manifest with the live values of ignored fields, whoever wrote them: what is ignored there and
+/// not in the manifest is kept, what is not there any more is left out. For objects that are not
+/// applied but patched.
+pub fn with_live_values(manifest: &Value, live: &Value, rules: &ObjectRules) -> Value {
+    let mut sent = manifest.clone();
+    let mut absent = Vec::new();
+    for path in rules.paths(manifest) {
+        match counterpart(manifest, live, &path) {
+            Some(value) => {
+                if let Some(place) = at(&mut sent, &path) {
+                    place.clone_from(value);
+                }
+            }
+            None => absent.push(path),
+        }
+    }
+    remove_all(&mut sent, &absent);
+    for path in rules.paths(live) {
+        if let Some(value) = found(live, &path) {
+            keep(&mut sent, live, &path, value);
+        }
+    }
+    sent
+}
+
 fn as_path(steps: &[Step]) -> Path {
     steps.iter().fold(Path::default(), |path, step| {
         path.child(match step {

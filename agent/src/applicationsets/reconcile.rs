@@ -1,0 +1,344 @@
+//! One look at one set, from its spec to its Applications and its status.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gitops_api::ResourceStatus;
+use gitops_api::application_set::{ApplicationSetStatus, WrittenApplicationSet};
+use gitops_api::constants::{self, annotation};
+use gitops_core::applicationset::{
+    Answers, DELETIONS_HELD, Destinations, Environment, Generation, Need, Plan, PlanInput, Report,
+    SetIdentity, SetSpec, Verb, Warning, conditions, generate, health_of, plan,
+    requeue_after_seconds, validate,
+};
+use gitops_core::sync::approval::Approval;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::Value;
+
+use super::SetController;
+use super::answers::{Files, Source};
+use crate::app_key::AppKey;
+use crate::follower::Follower;
+
+/// Rounds of generating; each nested generator takes a few.
+const MAX_ROUNDS: usize = 40;
+/// Pause after what may pass by itself.
+const RETRY: Duration = Duration::from_secs(30);
+/// Pause while a server that was asked has not answered, in case nobody says that it has.
+const FETCHING: Duration = Duration::from_secs(15);
+/// Pause after somebody was faster.
+const SOON: Duration = Duration::from_secs(1);
+/// Most Applications a status lists; Argo CD's default.
+const MAX_RESOURCES: usize = 5000;
+/// Names in a question.
+const MAX_NAMES: usize = 20;
+
+/// What is remembered of a set between two looks. All of it can be found again.
+#[derive(Default)]
+pub(super) struct SetCache {
+    files: Files,
+    /// Filled templates and read YAML of the last look.
+    answers: Answers,
+    /// When the generators' interval is over.
+    due: Option<Instant>,
+}
+
+impl SetController {
+    /// Looks at a set; the answer is after which time to look again although nothing happens.
+    pub(super) async fn reconcile(self: Arc<Self>, key: AppKey) -> Option<Duration> {
+        let Some(set) = self.set(&key) else {
+            self.wake.forget(&key);
+            self.caches.lock().remove(&key);
+            self.follow(&key, []);
+            return None;
+        };
+        if let Some(other) = self.other_controller() {
+            tracing::info!(
+                applicationset = %key,
+                deployment = other,
+                "left to the controller that serves ApplicationSets here; to let the agent serve them, \
+                 scale it to 0 or run the agent with --application-sets=on"
+            );
+            return None;
+        }
+        if set.metadata.deletion_timestamp.is_some() {
+            // Its Applications go with it, by the garbage collector.
+            self.wake.forget(&key);
+            self.follow(&key, []);
+            return None;
+        }
+        let cache = self.cache(&key);
+        let mut cache = cache.lock().await;
+        match self.look(&key, &set, &mut cache).await {
+            Ok(again) => again,
+            Err(error) => {
+                tracing::warn!(applicationset = %key, error = format!("{error:#}"), "not looked at to the end");
+                Some(RETRY)
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        key: &AppKey,
+        set: &WrittenApplicationSet,
+        cache: &mut SetCache,
+    ) -> anyhow::Result<Option<Duration>> {
+        let written = Value::Object(set.spec.clone());
+        let spec = SetSpec::read(&written);
+        let asked = set
+            .annotations()
+            .contains_key(annotation::APPLICATION_SET_REFRESH);
+        let interval = requeue_after_seconds(&spec.generators).map(Duration::from_secs);
+        let is_due = cache.due.is_some_and(|due| Instant::now() >= due);
+        // Repositories are listed at the agent's own interval; a shorter one of the set counts, too.
+        let polled = self.controller.sources.repositories.interval();
+        let is_shorter = interval.is_some_and(|own| polled.is_none_or(|polled| own < polled));
+        let refresh = asked || is_due && is_shorter;
+        if cache.due.is_none() || is_due {
+            cache.due = interval.map(|interval| Instant::now() + interval);
+        }
+
+        let (generation, notes) = self.generate(key, &spec, refresh, cache).await;
+        let mut report = Report::default();
+        let mut again = cache
+            .due
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        let mut sooner = |pause: Duration| again = Some(again.map_or(pause, |one| one.min(pause)));
+        let mut owned = None;
+        match generation {
+            Generation::Needs(_) => anyhow::bail!("generating does not come to an end"),
+            Generation::Failed(problems) => {
+                if problems.iter().all(|problem| problem.is_pending) {
+                    // No answer is no news.
+                    return Ok(Some(FETCHING));
+                }
+                if problems.iter().any(|problem| problem.is_temporary) {
+                    sooner(RETRY);
+                }
+                report.problems = problems;
+            }
+            Generation::Done {
+                applications,
+                warnings,
+            } => {
+                report.warnings = warnings;
+                let known = Destinations {
+                    projects: self.projects(),
+                    clusters: self.known_clusters(),
+                };
+                let validated = validate(applications, &known);
+                let names = validated.good.keys().cloned().collect();
+                let rivals = self.wake.claim(key, names);
+                let parameters = self.controller.sources.settings.application_sets();
+                let identity = SetIdentity {
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                    uid: set.uid().unwrap_or_default(),
+                };
+                let existing = self.existing(key, &validated.names());
+                let preserved = parameters.preserved(&spec);
+                let mut input = PlanInput {
+                    set: &identity,
+                    validated: &validated,
+                    existing: &existing,
+                    policy: parameters.policy(&spec),
+                    preserved: &preserved,
+                    ignored: &spec.ignored_differences,
+                    known: &known,
+                    rivals: &rivals,
+                    is_approved: false,
+                };
+                let mut planned = plan(&input);
+                if !planned.held.is_empty() {
+                    let question = question(key, &planned);
+                    if is_approved(set, &question) {
+                        input.is_approved = true;
+                        planned = plan(&input);
+                    } else {
+                        report.held = question;
+                    }
+                }
+                let carried = self.carry_out(key, &planned.changes).await;
+                if carried.again {
+                    sooner(SOON);
+                }
+                let refused: BTreeSet<&str> = carried
+                    .refused
+                    .iter()
+                    .map(|one| one.name.as_str())
+                    .collect();
+                let gone = planned.changes.iter().filter(|change| {
+                    change.verb == Verb::Delete
+                        || matches!(change.verb, Verb::Create(_))
+                            && refused.contains(change.name.as_str())
+                });
+                let gone: BTreeSet<String> = gone.map(|change| change.name.clone()).collect();
+                owned = Some(
+                    planned
+                        .owned
+                        .difference(&gone)
+                        .cloned()
+                        .collect::<BTreeSet<_>>(),
+                );
+                report.invalid = planned.invalid;
+                report.invalid.extend(carried.refused);
+            }
+        }
+        for note in notes {
+            report.warnings.push(Warning {
+                place: "spec.generators".into(),
+                message: note,
+            });
+        }
+        let status = self.status(key, set, &report, owned.as_ref());
+        self.write_status(set, &status).await?;
+        if asked {
+            self.refreshed(set).await?;
+        }
+        Ok(again)
+    }
+
+    /// Generates in rounds, with what is remembered of the last look.
+    async fn generate(
+        &self,
+        key: &AppKey,
+        spec: &SetSpec,
+        refresh: bool,
+        cache: &mut SetCache,
+    ) -> (Generation, Vec<String>) {
+        let parameters = self.controller.sources.settings.application_sets();
+        let environment = Environment {
+            clusters: self.known_clusters(),
+            file_globbing: parameters.file_globbing,
+            hidden_directories: parameters.hidden_directories,
+        };
+        let mut remembered = std::mem::take(&mut cache.answers);
+        let mut answers = Answers::new();
+        let mut source = Source {
+            controller: &self.controller,
+            files: &mut cache.files,
+            refresh,
+            followed: std::collections::BTreeMap::new(),
+            notes: Vec::new(),
+        };
+        let mut generation = Generation::Needs(Vec::new());
+        for _ in 0..MAX_ROUNDS {
+            generation = generate(spec, &environment, &answers);
+            let Generation::Needs(needs) = &generation else {
+                break;
+            };
+            let mut new = Vec::new();
+            for need in needs {
+                match remembered.remove(need) {
+                    Some(answer) => {
+                        answers.insert(need.clone(), answer);
+                    }
+                    None => new.push(need.clone()),
+                }
+            }
+            answers.extend(source.answer(&new).await);
+        }
+        let (followed, notes) = (source.followed, source.notes);
+        self.follow(key, followed.into_values());
+        // Whether it went well or not: what was filled stays filled. Failures of a worker do not.
+        answers.retain(|need, answer| {
+            matches!(need, Need::Yaml(_) | Need::Templates { .. }) && answer.is_ok()
+        });
+        cache.answers = answers;
+        (generation, notes)
+    }
+
+    fn follow(
+        &self,
+        key: &AppKey,
+        followed: impl IntoIterator<Item = crate::repositories::manager::Followed>,
+    ) {
+        let follower = Follower::ApplicationSet(key.clone());
+        self.controller
+            .sources
+            .repositories
+            .follow(&follower, followed);
+    }
+
+    fn projects(&self) -> BTreeSet<String> {
+        let projects = self.controller.configuration.projects.state();
+        projects.iter().map(|project| project.name_any()).collect()
+    }
+
+    fn status(
+        &self,
+        key: &AppKey,
+        set: &WrittenApplicationSet,
+        report: &Report,
+        owned: Option<&BTreeSet<String>>,
+    ) -> ApplicationSetStatus {
+        let now = Timestamp::now();
+        let mut status = set.status.clone().unwrap_or_default();
+        status.conditions = conditions(report, &status.conditions, now);
+        status.health = Some(health_of(&status.conditions, status.health.as_ref(), now));
+        // Progress of a rolling sync is nothing this version makes.
+        status.application_status = Vec::new();
+        if let Some(owned) = owned {
+            let listed = owned.iter().take(MAX_RESOURCES);
+            status.resources = listed.map(|name| self.resource(key, name)).collect();
+            status.resources_count = i64::try_from(owned.len()).unwrap_or(i64::MAX);
+        }
+        status
+    }
+
+    fn resource(&self, key: &AppKey, name: &str) -> ResourceStatus {
+        let reference = ObjectRef::new(name).within(&key.namespace);
+        let application = self.controller.configuration.applications.get(&reference);
+        let status = application.as_ref().and_then(|one| one.status.as_ref());
+        ResourceStatus {
+            group: constants::GROUP.into(),
+            version: constants::VERSION.into(),
+            kind: "Application".into(),
+            namespace: key.namespace.clone(),
+            name: name.to_owned(),
+            status: status
+                .and_then(|one| one.sync.as_ref())
+                .map(|sync| sync.status),
+            health: status.and_then(|one| one.health.clone()),
+            ..ResourceStatus::default()
+        }
+    }
+}
+
+/// What is asked before many Applications are deleted.
+fn question(key: &AppKey, plan: &Plan) -> String {
+    let mut names: Vec<&str> = plan
+        .held
+        .iter()
+        .take(MAX_NAMES)
+        .map(String::as_str)
+        .collect();
+    let more;
+    if plan.held.len() > MAX_NAMES {
+        more = format!("and {} more", plan.held.len() - MAX_NAMES);
+        names.push(&more);
+    }
+    format!(
+        "{}, which waits for an approval: {}; if it is meant: kubectl annotate \
+         applicationsets.argoproj.io {} -n {} --overwrite {}=$(date -u +%Y-%m-%dT%H:%M:%SZ)",
+        plan.held_why,
+        names.join(", "),
+        key.name,
+        key.namespace,
+        annotation::DELETION_APPROVED
+    )
+}
+
+/// Whether somebody agreed after this very question was asked.
+fn is_approved(set: &WrittenApplicationSet, question: &str) -> bool {
+    let conditions = set.status.iter().flat_map(|status| &status.conditions);
+    let asked = conditions
+        .filter(|one| one.condition_type == DELETIONS_HELD && one.message == question)
+        .find_map(|one| one.last_transition_time.clone());
+    let answer = set.annotations().get(annotation::DELETION_APPROVED);
+    asked.is_some_and(|since| Approval::read(answer.map(String::as_str), since.0).is_given())
+}
