@@ -48,7 +48,7 @@ pub(crate) async fn calm(workload: &mut Workload) {
     revive(workload);
     // Whatever became of the branch: this is what everybody wants.
     if workload.repo.branch("main").as_deref() != workload.commits.last().map(String::as_str) {
-        workload.repo.push(&["--force", "origin", "HEAD:main"]);
+        workload.repo.push(&["--force", "HEAD:main"]);
     }
 }
 
@@ -175,7 +175,7 @@ async fn git(workload: &mut Workload, how: Git) {
         Git::BranchAway => {
             workload.repo.bare(&["update-ref", "-d", "refs/heads/main"]);
             seconds(2).await;
-            workload.repo.push(&["--force", "origin", "HEAD:main"]);
+            workload.repo.push(&["--force", "HEAD:main"]);
         }
         Git::NothingIn => {
             workload.repo.git(&["rm", "-rq", "."]);
@@ -203,7 +203,7 @@ async fn git(workload: &mut Workload, how: Git) {
             workload
                 .repo
                 .git(&["commit", "--amend", "-qm", "rewritten"]);
-            workload.repo.push(&["--force", "origin", "HEAD:main"]);
+            workload.repo.push(&["--force", "HEAD:main"]);
             workload.commits.push(workload.repo.head());
         }
         Git::Collected => {
