@@ -54,7 +54,7 @@ impl<K: Clone + Eq + Hash + Ord> Seen<K> {
             Event::Apply(object) => {
                 let (key, print) = read(object);
                 let known = self.known.insert(key.clone(), print.clone());
-                Vec::from_iter((known != Some(print)).then_some(key))
+                (known != Some(print)).then_some(key).into_iter().collect()
             }
             Event::Delete(object) => {
                 let (key, _) = read(object);
