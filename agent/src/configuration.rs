@@ -27,8 +27,8 @@ use crate::app_key::AppKey;
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::rivals::Rivals;
 use crate::repositories::credentials::CurrentCredentials;
+use crate::rivals::Rivals;
 use crate::settings::{CurrentSettings, SettingsReader};
 use crate::watch_backoff::CappedBackoff;
 
@@ -210,7 +210,8 @@ impl NamespaceWatches<'_> {
         rivals: Arc<Rivals>,
     ) -> Store<Application> {
         let look = move |app: &Application| {
-            let value = serde_json::json!({"metadata": {"managedFields": app.metadata.managed_fields}});
+            let value =
+                serde_json::json!({"metadata": {"managedFields": app.metadata.managed_fields}});
             let name = AppKey::of(app).to_string();
             rivals.note_written(&name, argo_cd::last_written(&value));
         };

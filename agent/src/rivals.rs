@@ -86,10 +86,15 @@ impl Rivals {
                 Ok(Some(event)) => event,
                 Ok(None) => anyhow::bail!("the watch of {kind}s ended"),
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), kind, "cannot look for other controllers");
+                    tracing::warn!(
+                        error = chain(&error),
+                        kind,
+                        "cannot look for other controllers"
+                    );
                     // Who may not look does not wait for ever: writes are still seen.
                     if is_forbidden(&error) {
-                        self.running.send_if_modified(|running| running.listed.insert(kind));
+                        self.running
+                            .send_if_modified(|running| running.listed.insert(kind));
                     }
                     continue;
                 }
@@ -108,7 +113,8 @@ impl Rivals {
                     watcher::Event::Delete(object) => drop(running.workloads.remove(&name(object))),
                     watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
                         let value = serde_json::to_value(object).unwrap_or_default();
-                        if argo_cd::is_application_controller(&value) && argo_cd::is_running(&value) {
+                        if argo_cd::is_application_controller(&value) && argo_cd::is_running(&value)
+                        {
                             running.workloads.insert(name(object));
                         } else {
                             running.workloads.remove(&name(object));
@@ -124,7 +130,9 @@ impl Rivals {
     /// written before this process first saw it proves nothing of now.
     pub(crate) fn note_written(&self, application: &str, time: Option<&str>) {
         let mut written = self.written.lock();
-        let known = written.last.insert(application.to_owned(), time.map(str::to_owned));
+        let known = written
+            .last
+            .insert(application.to_owned(), time.map(str::to_owned));
         if known.is_some_and(|known| time.is_some_and(|time| known.as_deref() < Some(time))) {
             written.seen = Some(Instant::now());
             self.running.send_modify(|running| running.writes += 1);
@@ -254,14 +262,18 @@ mod tests {
         fence.renewed(Instant::now(), Duration::from_secs(3600));
         let guard = tokio::spawn(std::sync::Arc::clone(&rivals).guard(fence.clone(), stop.clone()));
         let name = "StatefulSet argocd/argocd-application-controller";
-        rivals.running.send_modify(|running| drop(running.workloads.insert(name.into())));
+        rivals
+            .running
+            .send_modify(|running| drop(running.workloads.insert(name.into())));
         while fence.is_open() {
             tokio::task::yield_now().await;
         }
         fence.renewed(Instant::now(), Duration::from_secs(3600));
         assert!(!fence.is_open(), "the lease alone does not open it again");
         assert!(!guard.is_finished());
-        rivals.running.send_modify(|running| running.workloads.clear());
+        rivals
+            .running
+            .send_modify(|running| running.workloads.clear());
         assert!(guard.await.unwrap().is_err());
     }
 }

@@ -302,9 +302,16 @@ async fn controller(
             Ok(())
         }
     });
-    let configuration =
-        configuration::read(args, &client, &queue, &metrics, rivals, settings_reader, tasks)
-            .await?;
+    let configuration = configuration::read(
+        args,
+        &client,
+        &queue,
+        &metrics,
+        rivals,
+        settings_reader,
+        tasks,
+    )
+    .await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use gitops_api::status::OperationState;
 use gitops_api::{Application, ApplicationStatus, Hold};
-use gitops_core::reason::Reason;
 use gitops_core::compare::comparison::State;
+use gitops_core::reason::Reason;
 use gitops_core::report::memory::{Delivered, last_operation};
 use gitops_core::report::status::Condition;
 use gitops_core::sync::attempt::{Wanted, is_recorded, last_attempt};
@@ -93,7 +93,12 @@ impl StatusDraft<'_> {
         let known = known.or(self.previous.operation_state.as_ref());
         let desired = &app_state.wanted.desired;
         let in_order = app_state.comparison.values().all(State::is_in_order);
-        let delivered = || in_order || self.last_attempt(app_state).is_some_and(|known| known.succeeded);
+        let delivered = || {
+            in_order
+                || self
+                    .last_attempt(app_state)
+                    .is_some_and(|known| known.succeeded)
+        };
         let wanted = !is_recorded(known, desired) && !desired.objects.is_empty() && delivered();
         self.delivered = wanted.then(|| Delivered {
             digest: desired.digest().to_owned(),

@@ -1,9 +1,9 @@
 //! Questions a watch cannot answer: what exactly differs, and who changes on its way in what Git
 //! states?
 
+use gitops_api::constants;
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::State;
-use gitops_api::constants;
 use gitops_core::live::admission::MutatedByAdmission;
 use gitops_core::live::{admission, takeover};
 use gitops_core::manifest::desired::DesiredObject;
@@ -17,6 +17,9 @@ use serde_json::Value;
 use super::Cluster;
 use super::write::{WriteError, Writer};
 
+/// Attempts while somebody else writes the object between two answers about it.
+const MAX_ATTEMPTS: usize = 3;
+
 /// Asks the API server what an apply would change, and takes note when that is nothing that
 /// counts. Rules about what to ignore that could not be followed are returned along.
 pub(crate) async fn confirm(
@@ -27,28 +30,39 @@ pub(crate) async fn confirm(
 ) -> Result<(State, Vec<String>), WriteError> {
     let Cluster { writer, index, .. } = cluster;
     let manifest = desired.manifest();
-    let (live, applied) = tokio::join!(
-        writer.get(&desired.gvk, &desired.key),
-        writer.dry_run(
-            permit,
-            &desired.gvk,
-            &manifest,
-            options.validates(desired.options)
-        )
-    );
-    let Some(live) = live? else {
-        index.remove(&desired.key);
-        return Ok((State::Missing, Vec::new()));
+    let mut attempt = 1;
+    let (live, applied, confirmed) = loop {
+        let (live, applied) = tokio::join!(
+            writer.get(&desired.gvk, &desired.key),
+            writer.dry_run(
+                permit,
+                &desired.gvk,
+                &manifest,
+                options.validates(desired.options)
+            )
+        );
+        let Some(live) = live? else {
+            index.remove(&desired.key);
+            return Ok((State::Missing, Vec::new()));
+        };
+        index.observe(&live);
+        let applied = applied?;
+        let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
+        // Somebody wrote it between the two answers: what they wrote is no drift.
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if confirmed.state.is_synced()
+            || version(&live) == version(&applied)
+            || attempt == MAX_ATTEMPTS
+        {
+            break (live, applied, confirmed);
+        }
+        attempt += 1;
     };
-    index.observe(&live);
-    let applied = applied?;
-    let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
     // An apply shows nothing of fields that Git gave up while another tool delivered them.
     let record = index.get(&desired.key);
     let tracking = record.and_then(|record| record.tracking);
-    let own = tracking::owner(&manifest).is_some_and(|owner| {
-        tracking.is_some_and(|tracking| tracking.instance == owner.instance)
-    });
+    let own = tracking::owner(&manifest)
+        .is_some_and(|owner| tracking.is_some_and(|tracking| tracking.instance == owner.instance));
     if confirmed.state.is_synced()
         && own
         && takeover::has_given_up(&live, constants::FIELD_MANAGER, &manifest)

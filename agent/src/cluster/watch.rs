@@ -158,7 +158,9 @@ impl Watches {
             return Ok(None);
         };
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &api_resource(served));
-        let mut params = ListParams::default().labels(&self.selector(Marks::Marked)).limit(100);
+        let mut params = ListParams::default()
+            .labels(&self.selector(Marks::Marked))
+            .limit(100);
         loop {
             let page = match api.list_metadata(&params).await {
                 Ok(page) => page,

@@ -53,20 +53,34 @@ impl Recorded {
             // A bundle does not always say which branch is the first.
             git(&bare, &["symbolic-ref", "HEAD", "refs/heads/main"]);
         }
+        // The version that `multi-src` names; a bundle of a branch has no tags.
+        git(&bare(&prefix, "charts"), &["tag", "v1.0.0", "main"]);
         install(&plane, definitions, &cluster.kubeconfig());
-        let text = must(std::fs::read_to_string(folder.join("cluster.json")), "read it");
+        let text = must(
+            std::fs::read_to_string(folder.join("cluster.json")),
+            "read it",
+        );
         // The children of the app of apps name their repository: it is where this run has it.
-        let work = must(tempfile::TempDir::with_prefix("gitops-e2e-"), "make a folder");
+        let work = must(
+            tempfile::TempDir::with_prefix("gitops-e2e-"),
+            "make a folder",
+        );
         let config = bare(&prefix, "config");
         let recorded = git(&config, &["rev-parse", "main"]);
-        git(work.path(), &["clone", "-q", &config.to_string_lossy(), "."]);
+        git(
+            work.path(),
+            &["clone", "-q", &config.to_string_lossy(), "."],
+        );
         for child in ["api", "db", "web"] {
             let file = work.path().join(format!("aoa/{child}.yaml"));
             let child = must(std::fs::read_to_string(&file), "read a child");
             let child = child.replace("http://127.0.0.1:21050/config.git", &url(&prefix, "config"));
             must(std::fs::write(&file, child), "write a child");
         }
-        git(work.path(), &["commit", "-q", "-a", "-m", "Ahead, and broken"]);
+        git(
+            work.path(),
+            &["commit", "-q", "-a", "-m", "Ahead, and broken"],
+        );
         git(work.path(), &["push", "-q", "origin", "main"]);
         let commit = git(work.path(), &["rev-parse", "HEAD"]);
         let mut text = text.replace(&recorded, &commit);
@@ -100,7 +114,10 @@ impl Recorded {
 
     /// A work clone of a repository.
     pub fn checkout(&self, name: &str) -> tempfile::TempDir {
-        let work = must(tempfile::TempDir::with_prefix("gitops-e2e-"), "make a folder");
+        let work = must(
+            tempfile::TempDir::with_prefix("gitops-e2e-"),
+            "make a folder",
+        );
         let bare = self.repository(name);
         git(work.path(), &["clone", "-q", &bare.to_string_lossy(), "."]);
         work
@@ -122,7 +139,13 @@ impl Recorded {
         let mut owners: BTreeMap<String, String> = BTreeMap::new();
         for pass in [
             &["Namespace"][..],
-            &["AppProject", "Secret", "ConfigMap", "ApplicationSet", "Service"],
+            &[
+                "AppProject",
+                "Secret",
+                "ConfigMap",
+                "ApplicationSet",
+                "Service",
+            ],
             &[],
         ] {
             let rest = pass.is_empty();
@@ -131,7 +154,14 @@ impl Recorded {
                 .iter()
                 .filter(|object| {
                     let kind = object["kind"].as_str().unwrap_or_default();
-                    let early = ["Namespace", "AppProject", "Secret", "ConfigMap", "ApplicationSet", "Service"];
+                    let early = [
+                        "Namespace",
+                        "AppProject",
+                        "Secret",
+                        "ConfigMap",
+                        "ApplicationSet",
+                        "Service",
+                    ];
                     pass.contains(&kind) || (rest && !early.contains(&kind))
                 })
                 .cloned()
@@ -157,12 +187,19 @@ impl Recorded {
     }
 
     async fn create(&mut self, recorded: &Value, owners: &BTreeMap<String, String>) -> Value {
-        let name = recorded["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = recorded["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let mut object = recorded.clone();
         let fields = object["metadata"]
             .as_object_mut()
             .and_then(|metadata| metadata.remove("managedFields"));
-        for owner in object["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+        for owner in object["metadata"]["ownerReferences"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             let known = owner["name"].as_str().and_then(|name| owners.get(name));
             owner["uid"] = known.cloned().unwrap_or_default().into();
         }
@@ -180,7 +217,8 @@ impl Recorded {
         // As other controllers left it.
         let patch = json!({"metadata": {"managedFields": fields}});
         let written = must(
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await,
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await,
             &format!("write down who holds which field of {what}"),
         );
         drop(created);
@@ -204,7 +242,8 @@ impl Recorded {
             let gvk = GroupVersionKind::gvk(group, version, &key.1);
             let found = pinned_kind(&self.plane.client, &gvk).await;
             let (resource, capabilities) = must(found, &format!("find kind {}", key.1));
-            self.kinds.insert(key.clone(), (resource, capabilities.scope));
+            self.kinds
+                .insert(key.clone(), (resource, capabilities.scope));
         }
         let (resource, scope) = &self.kinds[&key];
         let client: Client = self.plane.client.clone();
@@ -221,9 +260,8 @@ impl Recorded {
 fn as_created(object: &mut Value) {
     fn remove_names(labels: &mut Value) {
         if let Some(labels) = labels.as_object_mut() {
-            labels.retain(|name, _| {
-                !name.contains("controller-uid") && !name.ends_with("job-name")
-            });
+            labels
+                .retain(|name, _| !name.contains("controller-uid") && !name.ends_with("job-name"));
         }
     }
     match object["kind"].as_str().unwrap_or_default() {
@@ -270,7 +308,12 @@ fn url(prefix: &str, name: &str) -> String {
 /// Definitions and the agent's ClusterRole.
 fn install(plane: &ControlPlane, definitions: Definitions, beside: &Path) {
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
-    let files = ["application-crd", "applicationset-crd", "appproject-crd", "preview-crd"];
+    let files = [
+        "application-crd",
+        "applicationset-crd",
+        "appproject-crd",
+        "preview-crd",
+    ];
     for name in files {
         let path = manifests.join(format!("crds/{name}.yaml"));
         let text = must(std::fs::read_to_string(&path), "read a definition");
@@ -281,7 +324,10 @@ fn install(plane: &ControlPlane, definitions: Definitions, beside: &Path) {
             without_additions(schema);
         }
         let file = beside.with_extension(format!("{name}.json"));
-        must(std::fs::write(&file, definition.to_string()), "write a definition");
+        must(
+            std::fs::write(&file, definition.to_string()),
+            "write a definition",
+        );
         let applied = plane.kubectl(&["apply", "--server-side", "-f", &file.to_string_lossy()]);
         must(applied, "apply a definition");
     }

@@ -68,14 +68,45 @@ mod tests {
         let named = json!({"app.kubernetes.io/part-of": "argocd",
             "app.kubernetes.io/component": "application-controller"});
         let table = [
-            (workload("argocd-application-controller", &part_of, argo, &[]), true),
-            (workload("argo-cd-argocd-application-controller", &part_of, "mirror/x:1", &[]), true),
-            (workload("openshift-gitops-application-controller", &part_of, "x@sha256:1", &[]), true),
+            (
+                workload("argocd-application-controller", &part_of, argo, &[]),
+                true,
+            ),
+            (
+                workload(
+                    "argo-cd-argocd-application-controller",
+                    &part_of,
+                    "mirror/x:1",
+                    &[],
+                ),
+                true,
+            ),
+            (
+                workload(
+                    "openshift-gitops-application-controller",
+                    &part_of,
+                    "x@sha256:1",
+                    &[],
+                ),
+                true,
+            ),
             (workload("cd", &named, "mirror/x:1", &[]), true),
-            (workload("cd", &json!({}), argo, &["argocd-application-controller"]), true),
-            (workload("argocd-applicationset-controller", &part_of, argo, &[]), false),
-            (workload("argocd-server", &part_of, argo, &["argocd-server"]), false),
-            (workload("my-application-controller", &json!({}), "shop/x:1", &[]), false),
+            (
+                workload("cd", &json!({}), argo, &["argocd-application-controller"]),
+                true,
+            ),
+            (
+                workload("argocd-applicationset-controller", &part_of, argo, &[]),
+                false,
+            ),
+            (
+                workload("argocd-server", &part_of, argo, &["argocd-server"]),
+                false,
+            ),
+            (
+                workload("my-application-controller", &json!({}), "shop/x:1", &[]),
+                false,
+            ),
         ];
         for (object, expected) in table {
             assert_eq!(is_application_controller(&object), expected, "{object}");
@@ -85,7 +116,10 @@ mod tests {
     #[test]
     fn one_on_its_way_out_still_runs() {
         let of = |wanted: Value, there: Value| json!({"spec": {"replicas": wanted}, "status": {"replicas": there}});
-        assert!(is_running(&of(Value::Null, Value::Null)), "one replica is the default");
+        assert!(
+            is_running(&of(Value::Null, Value::Null)),
+            "one replica is the default"
+        );
         assert!(is_running(&of(json!(0), json!(1))));
         assert!(!is_running(&of(json!(0), Value::Null)));
     }

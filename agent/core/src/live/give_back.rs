@@ -55,7 +55,10 @@ pub fn given_back(object: &Value, server_side: bool) -> Option<Value> {
         if let Some(annotations) = applied["metadata"]["annotations"].as_object_mut() {
             annotations.remove(annotation::LAST_APPLIED);
         }
-        annotations.insert(annotation::LAST_APPLIED.into(), format!("{applied}\n").into());
+        annotations.insert(
+            annotation::LAST_APPLIED.into(),
+            format!("{applied}\n").into(),
+        );
     }
     let labels: Map<String, Value> = own_marks(object, "labels")
         .map(|name| (name, Value::Null))
@@ -100,7 +103,11 @@ fn extract(object: &Value, fields: &Value) -> Option<Value> {
         Value::Object(map) => {
             let part = map.iter().filter_map(|(name, value)| {
                 let child = owned.get(&format!("f:{name}"))?;
-                let part = if is_empty_map(child, value) { json!({}) } else { extract(value, child)? };
+                let part = if is_empty_map(child, value) {
+                    json!({})
+                } else {
+                    extract(value, child)?
+                };
                 Some((name.clone(), part))
             });
             Some(Value::Object(part.collect()))
@@ -118,7 +125,10 @@ fn extract(object: &Value, fields: &Value) -> Option<Value> {
 
 /// A map that is held as such, and nothing in it.
 fn is_empty_map(fields: &Value, value: &Value) -> bool {
-    value.is_object() && fields.as_object().is_some_and(|owned| owned.keys().eq(["."]))
+    value.is_object()
+        && fields
+            .as_object()
+            .is_some_and(|owned| owned.keys().eq(["."]))
 }
 
 #[cfg(test)]
@@ -162,13 +172,18 @@ mod tests {
         let metadata = &patch["metadata"];
         assert_eq!(metadata["resourceVersion"], "7");
         assert_eq!(metadata["labels"], json!({label::MANAGED_BY: null}));
-        assert_eq!(metadata["annotations"][annotation::DESIRED_DIGEST], Value::Null);
+        assert_eq!(
+            metadata["annotations"][annotation::DESIRED_DIGEST],
+            Value::Null
+        );
         let list = metadata["managedFields"].as_array().unwrap();
         assert_eq!(list.len(), 2, "{list:#?}");
         assert_eq!(list[0]["manager"], "argocd-controller");
         assert_eq!(list[0]["operation"], "Update");
         assert_eq!(list[0]["fieldsV1"]["f:spec"]["f:strategy"], json!({}));
-        let text = metadata["annotations"][annotation::LAST_APPLIED].as_str().unwrap();
+        let text = metadata["annotations"][annotation::LAST_APPLIED]
+            .as_str()
+            .unwrap();
         let applied: Value = serde_json::from_str(text).unwrap();
         assert_eq!(
             applied,
@@ -200,13 +215,20 @@ mod tests {
     fn applied_through_the_api_server_it_needs_no_annotation() {
         let patch = given_back(&object(), true).unwrap();
         assert_eq!(patch["metadata"]["managedFields"][0]["operation"], "Apply");
-        assert!(patch["metadata"]["annotations"].get(annotation::LAST_APPLIED).is_none());
+        assert!(
+            patch["metadata"]["annotations"]
+                .get(annotation::LAST_APPLIED)
+                .is_none()
+        );
     }
 
     #[test]
     fn what_the_agent_never_applied_is_left_alone() {
         let mut never = object();
-        never["metadata"]["managedFields"].as_array_mut().unwrap().remove(0);
+        never["metadata"]["managedFields"]
+            .as_array_mut()
+            .unwrap()
+            .remove(0);
         assert_eq!(given_back(&never, false), None);
     }
 }

@@ -2,11 +2,11 @@
 //! controllers keep in them.
 
 pub mod admission;
+pub mod argo_cd;
 pub mod discovery;
+pub mod give_back;
 pub mod health;
 pub mod injected;
 pub mod object;
-pub mod argo_cd;
-pub mod give_back;
 pub mod ownership;
 pub mod takeover;

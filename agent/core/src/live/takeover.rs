@@ -141,7 +141,9 @@ fn guarded((mut taken, mut kept): Parts) -> Parts {
                 place.map(|place| place.get_mut(name))
             })
             .flatten();
-        let Some(left) = parent.and_then(Value::as_object_mut).and_then(|parent| parent.remove(*last))
+        let Some(left) = parent
+            .and_then(Value::as_object_mut)
+            .and_then(|parent| parent.remove(*last))
         else {
             return;
         };
@@ -149,7 +151,10 @@ fn guarded((mut taken, mut kept): Parts) -> Parts {
         for name in path.iter().rev() {
             whole = Value::Object(Map::from_iter([((*name).to_owned(), whole)]));
         }
-        union(kept.get_or_insert_with(|| Value::Object(Map::new())), &whole);
+        union(
+            kept.get_or_insert_with(|| Value::Object(Map::new())),
+            &whole,
+        );
     };
     leave(&["f:status"]);
     leave(&["f:operation"]);
@@ -196,7 +201,15 @@ fn split_object(fields: &Value, held: &[&Value], wishes: Option<&Value>) -> Part
         } else {
             Unheld::Defaults(wishes).inside(key)
         };
-        let (mine, others) = split(child, &inside, if inside.is_empty() { Unheld::Stay } else { unheld });
+        let (mine, others) = split(
+            child,
+            &inside,
+            if inside.is_empty() {
+                Unheld::Stay
+            } else {
+                unheld
+            },
+        );
         taken.extend(mine.map(|mine| (key.clone(), mine)));
         kept.extend(others.map(|others| (key.clone(), others)));
     }
@@ -385,7 +398,8 @@ mod tests {
             &json!({"f:data": {".": {}, "f:url": {}}, "f:metadata": {"f:labels": {".": {}, "f:x": {}}}}),
         );
         let mut object = with(&[settings]);
-        object["metadata"]["annotations"] = json!({annotation::LAST_APPLIED: "{\"data\":{\"url\":\"u\"}}"});
+        object["metadata"]["annotations"] =
+            json!({annotation::LAST_APPLIED: "{\"data\":{\"url\":\"u\"}}"});
         let desired = json!({"metadata": {"labels": {"x": "y"}}});
         let list = taken_over(&object, "gitops-agent", &desired, false).unwrap();
         assert_eq!(
@@ -445,12 +459,18 @@ mod tests {
             )
         };
         let held: Map<String, Value> = [element("a"), element("b")].into_iter().collect();
-        let mut object = with(&[update(ARGO_CD_SYNC, &json!({"f:spec": {"f:containers": held}}))]);
+        let mut object = with(&[update(
+            ARGO_CD_SYNC,
+            &json!({"f:spec": {"f:containers": held}}),
+        )]);
         let last = json!({"spec": {"containers": containers(&["a", "b"])}});
         object["metadata"]["annotations"] = json!({annotation::LAST_APPLIED: last.to_string()});
         let both = json!({"spec": {"containers": containers(&["a", "b"])}});
         let one = json!({"spec": {"containers": containers(&["a"])}});
-        assert!(!has_given_up(&object, "gitops-agent", &both), "defaults are nobody's wish");
+        assert!(
+            !has_given_up(&object, "gitops-agent", &both),
+            "defaults are nobody's wish"
+        );
         assert!(has_given_up(&object, "gitops-agent", &one));
 
         // Nothing of the element stays with the predecessor: it can go as a whole.

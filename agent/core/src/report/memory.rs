@@ -123,7 +123,10 @@ impl Memory {
             && text_of(state.started_at.as_ref()) == known.started_at
             && let Some(result) = &mut state.sync_result
         {
-            let digests = [(DESIRED_DIGEST, &known.desired), (HOOKS_DIGEST, &known.hooks)];
+            let digests = [
+                (DESIRED_DIGEST, &known.desired),
+                (HOOKS_DIGEST, &known.hooks),
+            ];
             for (name, digest) in digests {
                 if let Some(digest) = digest
                     && !result.extra.contains_key(name)
@@ -185,7 +188,15 @@ mod tests {
     /// As Argo CD's definition stores it.
     fn dropped() -> ApplicationStatus {
         let mut status = status();
-        status.operation_state.as_mut().unwrap().sync_result.as_mut().unwrap().extra.clear();
+        status
+            .operation_state
+            .as_mut()
+            .unwrap()
+            .sync_result
+            .as_mut()
+            .unwrap()
+            .extra
+            .clear();
         for entry in &mut status.history {
             entry.desired_digest.clear();
             entry.healthy_at = None;
@@ -224,7 +235,10 @@ mod tests {
         let mut long = status();
         let entry = long.history[1].clone();
         long.history = (0..500)
-            .map(|id| RevisionHistory { id, ..entry.clone() })
+            .map(|id| RevisionHistory {
+                id,
+                ..entry.clone()
+            })
             .collect();
         let memory = Memory::of(&long);
         assert_eq!(memory.history.len(), MAX_HISTORY);

@@ -56,10 +56,12 @@ pub fn last_attempt(
         });
     }
     let remembered = delivered.is_some_and(|delivered| {
-        wanted.desired.is_recorded_as(&delivered.digest)
-            && delivered.after == last_operation(state)
+        wanted.desired.is_recorded_as(&delivered.digest) && delivered.after == last_operation(state)
     });
-    let found = before.sync.as_ref().is_some_and(|sync| was_found_synced(sync, wanted));
+    let found = before
+        .sync
+        .as_ref()
+        .is_some_and(|sync| was_found_synced(sync, wanted));
     (remembered || found).then_some(Attempt {
         succeeded: true,
         retries: 0,
@@ -87,7 +89,11 @@ fn digest<'a>(result: &'a SyncOperationResult, name: &str) -> Option<&'a str> {
 
 /// Whether an operation was of these manifests and of the sources of now.
 fn is_of(state: &OperationState, wanted: Wanted<'_>) -> bool {
-    let Wanted { spec, revisions, desired } = wanted;
+    let Wanted {
+        spec,
+        revisions,
+        desired,
+    } = wanted;
     let Some(result) = &state.sync_result else {
         return false;
     };
@@ -105,7 +111,11 @@ fn is_of(state: &OperationState, wanted: Wanted<'_>) -> bool {
         }
         // Argo CD's.
         None => {
-            let dry_run = state.operation.sync.as_ref().is_some_and(|sync| sync.dry_run);
+            let dry_run = state
+                .operation
+                .sync
+                .as_ref()
+                .is_some_and(|sync| sync.dry_run);
             let synced = if result.revisions.is_empty() {
                 std::slice::from_ref(&result.revision)
             } else {
@@ -118,7 +128,9 @@ fn is_of(state: &OperationState, wanted: Wanted<'_>) -> bool {
 
 /// Whether Argo CD found the cluster to be as these revisions have it.
 fn was_found_synced(sync: &SyncStatus, wanted: Wanted<'_>) -> bool {
-    let Wanted { spec, revisions, .. } = wanted;
+    let Wanted {
+        spec, revisions, ..
+    } = wanted;
     let compared = if sync.revisions.is_empty() {
         std::slice::from_ref(&sync.revision)
     } else {
@@ -186,11 +198,31 @@ mod tests {
         let mut elsewhere = status("Succeeded", "old", "Synced", "now");
         elsewhere["sync"]["comparedTo"]["destination"]["namespace"] = json!("m");
         let table = [
-            ("drifted since", status("Succeeded", "now", "OutOfSync", "now"), Some((true, 1))),
-            ("retries used up", status("Failed", "now", "OutOfSync", "now"), Some((false, 1))),
-            ("a commit that it did not sync", status("Succeeded", "old", "OutOfSync", "now"), None),
-            ("a commit that changed nothing here", status("Succeeded", "old", "Synced", "now"), Some((true, 0))),
-            ("a commit since it looked", status("Succeeded", "old", "Synced", "old"), None),
+            (
+                "drifted since",
+                status("Succeeded", "now", "OutOfSync", "now"),
+                Some((true, 1)),
+            ),
+            (
+                "retries used up",
+                status("Failed", "now", "OutOfSync", "now"),
+                Some((false, 1)),
+            ),
+            (
+                "a commit that it did not sync",
+                status("Succeeded", "old", "OutOfSync", "now"),
+                None,
+            ),
+            (
+                "a commit that changed nothing here",
+                status("Succeeded", "old", "Synced", "now"),
+                Some((true, 0)),
+            ),
+            (
+                "a commit since it looked",
+                status("Succeeded", "old", "Synced", "old"),
+                None,
+            ),
             ("under way", status("Running", "now", "Synced", "now"), None),
             ("from another source", other_source, None),
             ("only tried out", dry_run, None),
@@ -206,10 +238,19 @@ mod tests {
     fn what_was_found_delivered_counts_until_another_operation() {
         let status = status("Succeeded", "old", "OutOfSync", "now");
         let digest = DesiredSet::default().digest().to_owned();
-        let known = |after: &str| Delivered { digest: digest.clone(), after: after.into() };
-        assert_eq!(attempt(&status, Some(&known("2026-01-01T00:00:00Z"))), Some((true, 0)));
+        let known = |after: &str| Delivered {
+            digest: digest.clone(),
+            after: after.into(),
+        };
+        assert_eq!(
+            attempt(&status, Some(&known("2026-01-01T00:00:00Z"))),
+            Some((true, 0))
+        );
         assert_eq!(attempt(&status, Some(&known("2025-01-01T00:00:00Z"))), None);
-        let other = Delivered { digest: "other".into(), ..known("2026-01-01T00:00:00Z") };
+        let other = Delivered {
+            digest: "other".into(),
+            ..known("2026-01-01T00:00:00Z")
+        };
         assert_eq!(attempt(&status, Some(&other)), None);
     }
 
@@ -218,7 +259,11 @@ mod tests {
         let mut recorded = status("Succeeded", "old", "OutOfSync", "now");
         let digest = DesiredSet::default().digest().to_owned();
         recorded["operationState"]["syncResult"]["desiredDigest"] = json!(digest);
-        assert_eq!(attempt(&recorded, None), Some((true, 1)), "the commit changed nothing here");
+        assert_eq!(
+            attempt(&recorded, None),
+            Some((true, 1)),
+            "the commit changed nothing here"
+        );
         recorded["operationState"]["syncResult"]["desiredDigest"] = json!("other");
         recorded["operationState"]["syncResult"]["revision"] = json!("now");
         assert_eq!(attempt(&recorded, None), None);

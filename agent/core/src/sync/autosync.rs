@@ -134,7 +134,9 @@ pub fn decide(
         None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
-        Some(attempt) if attempt.terminated || (attempt.by_argo_cd && !attempt.succeeded) => return Decision::Nothing(Idle::RetriesExhausted),
+        Some(attempt) if attempt.terminated || (attempt.by_argo_cd && !attempt.succeeded) => {
+            return Decision::Nothing(Idle::RetriesExhausted);
+        }
         Some(attempt) if !attempt.succeeded => {
             return retry_decision(automated, attempt, retry, now);
         }

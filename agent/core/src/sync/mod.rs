@@ -319,12 +319,9 @@ fn blocker(slot: SyncSlot, group: &[&Task], more_to_come: bool) -> Option<Step> 
 fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
     hooks(situation)
         .filter_map(|(phase, key, hook)| {
-            let live = situation
-                .live_hooks
-                .get(&key)
-                .filter(|live| {
-                    of_this_run(live, situation.run, situation.record.get(phase, &key))
-                })?;
+            let live = situation.live_hooks.get(&key).filter(|live| {
+                of_this_run(live, situation.run, situation.record.get(phase, &key))
+            })?;
             let outcome = situation.record.get(phase, &key)?;
             let deleted = match outcome {
                 Outcome::Succeeded(_) => {
@@ -354,12 +351,9 @@ fn cleanup(situation: &Situation<'_>, succeeded: bool) -> Vec<Action> {
 pub fn terminate(situation: &Situation<'_>) -> Vec<Action> {
     hooks(situation)
         .filter_map(|(phase, key, _)| {
-            let live = situation
-                .live_hooks
-                .get(&key)
-                .filter(|live| {
-                    of_this_run(live, situation.run, situation.record.get(phase, &key))
-                })?;
+            let live = situation.live_hooks.get(&key).filter(|live| {
+                of_this_run(live, situation.run, situation.record.get(phase, &key))
+            })?;
             let finished = situation
                 .record
                 .get(phase, &key)

@@ -90,7 +90,11 @@ impl Reporter {
         let keeps = *self.drops.lock();
         let drops = keeps.unwrap_or_else(|| Memory::read(remembered).is_of_status());
         let memory = |drops: bool| {
-            let mut memory = if drops { of_status.clone() } else { Memory::default() };
+            let mut memory = if drops {
+                of_status.clone()
+            } else {
+                Memory::default()
+            };
             memory.delivered.clone_from(&cache.delivered);
             memory.text()
         };

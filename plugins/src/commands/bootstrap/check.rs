@@ -20,13 +20,13 @@ use crate::commands::bootstrap::image::Decision;
 use crate::commands::bootstrap::layout::{Layout, PlannedFile};
 use crate::commands::bootstrap::manifests::{Choice, Installation, NAME, PART_OF};
 use crate::commands::bootstrap::options::BootstrapOptions;
-use crate::commands::uninstall::find;
 use crate::commands::bootstrap::plan::{ObjectChange, Plan, Verb};
 use crate::commands::bootstrap::source::Tip;
 use crate::commands::bootstrap::{
     access, credentials, image, known_hosts, layout, manifests, permissions, secret, source,
     take_over,
 };
+use crate::commands::uninstall::find;
 use crate::forge;
 use crate::git::{Repository, Target, WorkDir};
 

@@ -179,7 +179,11 @@ impl Cluster<'_> {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(patch);
-        match self.connection.wait(api.patch(name, &params, &patch)).await? {
+        match self
+            .connection
+            .wait(api.patch(name, &params, &patch))
+            .await?
+        {
             Ok(_) => Ok(true),
             Err(Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => {

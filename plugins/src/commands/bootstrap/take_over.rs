@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::cluster::projects::Projects;
 use crate::commands::bootstrap::controllers::{Controller, Controllers, REPLICAS_BEFORE};
+use crate::commands::bootstrap::layout;
 use crate::commands::bootstrap::layout::{AGENT, Layout, ROOT};
 use crate::commands::bootstrap::plan::TakeOver;
-use crate::commands::bootstrap::layout;
 use crate::git;
 
 /// Names shown of a list.
@@ -79,8 +79,10 @@ pub fn plan(
         .map(name_of)
         .collect();
     let mut concerns = Vec::new();
+    let mut inventory = Vec::new();
     let mut concern = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
+            inventory.push((what.to_owned(), names.clone()));
             let mut shown: Vec<String> = names.iter().take(SHOWN).cloned().collect();
             if names.len() > SHOWN {
                 shown.push(format!("{} more", names.len() - SHOWN));
@@ -129,6 +131,7 @@ pub fn plan(
             .collect(),
         applications: applications.len(),
         concerns,
+        inventory,
     })
 }
 
@@ -162,7 +165,10 @@ fn heals(application: &Application) -> bool {
 }
 
 fn is_out_of_sync(application: &Application) -> bool {
-    let sync = application.status.as_ref().and_then(|status| status.sync.as_ref());
+    let sync = application
+        .status
+        .as_ref()
+        .and_then(|status| status.sync.as_ref());
     sync.is_some_and(|sync| sync.status == SyncStatusCode::OutOfSync)
 }
 
@@ -170,7 +176,11 @@ fn is_out_of_sync(application: &Application) -> bool {
 /// installation's own.
 pub fn delivers(application: &Application, layout: &Layout) -> Option<String> {
     let name = name_of(application);
-    let wanted = if name == AGENT { layout.agent() } else { layout.root() };
+    let wanted = if name == AGENT {
+        layout.agent()
+    } else {
+        layout.root()
+    };
     let value = serde_json::to_value(application).unwrap_or_default();
     let own = [ROOT, AGENT].contains(&name.as_str())
         && layout::is_same_application(&with_kind(value), &wanted).is_ok();
@@ -184,7 +194,10 @@ pub fn delivers(application: &Application, layout: &Layout) -> Option<String> {
             "." => String::new(),
             path => path.to_owned(),
         };
-        let recursive = source.directory.as_ref().is_some_and(|options| options.recurse);
+        let recursive = source
+            .directory
+            .as_ref()
+            .is_some_and(|options| options.recurse);
         let beneath = path.is_empty() || directory.starts_with(&format!("{path}/"));
         source.chart.is_empty()
             && source.ref_name.is_empty()
@@ -317,7 +330,11 @@ mod tests {
             false,
         );
         let planned = plan(&[&controller()], &[manual], 0, &Projects::default()).unwrap();
-        assert!(planned.concerns[0].contains("its next sync would start"), "{:?}", planned.concerns);
+        assert!(
+            planned.concerns[0].contains("its next sync would start"),
+            "{:?}",
+            planned.concerns
+        );
         // Turned off, with its settings kept.
         let mut off = application(
             "argocd",
@@ -337,7 +354,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_delivered_once() {
-        let layout = Layout::new("clusters/prod", "https://host/fleet.git", "main", "argocd").unwrap();
+        let layout =
+            Layout::new("clusters/prod", "https://host/fleet.git", "main", "argocd").unwrap();
         let app = |name: &str, source: Value| -> Application {
             serde_json::from_value(json!({
                 "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
@@ -373,12 +391,21 @@ mod tests {
     #[test]
     fn what_is_under_way_or_drifted_is_named() {
         let mut drifted = application("web", IN_CLUSTER_SERVER, "db", true);
-        drifted.status.as_mut().unwrap().sync = serde_json::from_value(json!({"status": "OutOfSync"})).unwrap();
+        drifted.status.as_mut().unwrap().sync =
+            serde_json::from_value(json!({"status": "OutOfSync"})).unwrap();
         let mut busy = application("job", IN_CLUSTER_SERVER, "db", false);
         busy.operation = Some(gitops_api::Operation::default());
         let planned = plan(&[&controller()], &[drifted, busy], 0, &Projects::default()).unwrap();
-        assert!(planned.concerns[0].ends_with("gone on with: job"), "{:?}", planned.concerns);
-        assert!(planned.concerns[1].ends_with(": web"), "{:?}", planned.concerns);
+        assert!(
+            planned.concerns[0].ends_with("gone on with: job"),
+            "{:?}",
+            planned.concerns
+        );
+        assert!(
+            planned.concerns[1].ends_with(": web"),
+            "{:?}",
+            planned.concerns
+        );
     }
 
     #[test]

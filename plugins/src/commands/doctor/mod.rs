@@ -289,7 +289,12 @@ async fn argo_cd(namespace: &str, connection: &Connection) -> Option<Vec<Control
     );
     let read = |kind: &str, object: serde_json::Result<Value>| Controller::of(kind, &object.ok()?);
     let sets = sets.ok()?.ok()?.items.into_iter().map(serde_json::to_value);
-    let deployments = deployments.ok()?.ok()?.items.into_iter().map(serde_json::to_value);
+    let deployments = deployments
+        .ok()?
+        .ok()?
+        .items
+        .into_iter()
+        .map(serde_json::to_value);
     let found = sets
         .filter_map(|object| read("StatefulSet", object))
         .chain(deployments.filter_map(|object| read("Deployment", object)));
@@ -304,7 +309,10 @@ fn of_argo_cd(found: Option<&[Controller]>, namespace: &str, agent: bool) -> Che
     let Some(found) = found else {
         return Check::new(NAME, State::Unknown, "you may not look for its controller");
     };
-    let running: Vec<&Controller> = found.iter().filter(|controller| controller.runs()).collect();
+    let running: Vec<&Controller> = found
+        .iter()
+        .filter(|controller| controller.runs())
+        .collect();
     let Some(first) = running.first() else {
         let text = if found.is_empty() {
             "no other controller"
@@ -313,17 +321,23 @@ fn of_argo_cd(found: Option<&[Controller]>, namespace: &str, agent: bool) -> Che
         };
         return Check::new(NAME, State::Ok, text);
     };
-    let names: Vec<String> = running.iter().map(|controller| controller.shown()).collect();
+    let names: Vec<String> = running
+        .iter()
+        .map(|controller| controller.shown())
+        .collect();
     let names = names.join(", ");
     if !agent {
-        let text = format!("its controller serves the Applications in namespace {namespace} ({names})");
+        let text =
+            format!("its controller serves the Applications in namespace {namespace} ({names})");
         return Check::new(NAME, State::Ok, &text);
     }
     let text = format!(
         "its controller runs in namespace {namespace}, too ({names}): the agent writes nothing until one of the two is stopped"
     );
     let fix = match &first.owner {
-        Some(owner) => format!("{owner} made it and would start it again: stop it there, or remove the agent: kubectl gitops uninstall"),
+        Some(owner) => format!(
+            "{owner} made it and would start it again: stop it there, or remove the agent: kubectl gitops uninstall"
+        ),
         None => format!(
             "kubectl -n {namespace} scale {} {} --replicas=0, or remove the agent: kubectl gitops uninstall",
             first.kind.to_lowercase(),
@@ -449,7 +463,11 @@ mod tests {
         assert_eq!((alone.state, alone.fix), (State::Ok, None));
         let two = check(&running, true);
         assert_eq!(two.state, State::Fail);
-        assert!(two.fix.unwrap().contains("scale statefulset argo-cd-argocd-application-controller"));
+        assert!(
+            two.fix
+                .unwrap()
+                .contains("scale statefulset argo-cd-argocd-application-controller")
+        );
         let operated = check(&[controller(1, Some("ArgoCD/gitops"))], true);
         assert!(operated.fix.unwrap().starts_with("ArgoCD/gitops made it"));
         assert_eq!(check(&[controller(0, None)], true).state, State::Ok);
@@ -462,6 +480,11 @@ mod tests {
         let missing = ["Preview.gitops-agent.io".to_owned()];
         let fix = of_kinds(&[], &missing, true).fix.unwrap();
         assert!(!fix.contains("install.yaml"), "{fix}");
-        assert!(of_kinds(&[], &missing, false).fix.unwrap().contains("install.yaml"));
+        assert!(
+            of_kinds(&[], &missing, false)
+                .fix
+                .unwrap()
+                .contains("install.yaml")
+        );
     }
 }

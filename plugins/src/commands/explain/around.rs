@@ -106,7 +106,9 @@ fn is_unwell(resource: &ResourceStatus) -> bool {
             health.status,
             HealthStatusCode::Healthy | HealthStatusCode::Suspended
         )
-    }) || (resource.requires_pruning && !resource.hook && resource.status == Some(SyncStatusCode::OutOfSync))
+    }) || (resource.requires_pruning
+        && !resource.hook
+        && resource.status == Some(SyncStatusCode::OutOfSync))
 }
 
 fn is_missing(resource: &ResourceStatus) -> bool {

@@ -98,9 +98,10 @@ pub async fn find(cluster: Cluster<'_>, namespace: &str) -> Result<Found, Comman
 pub(crate) fn is_own(application: &Value, namespace: &str) -> bool {
     let metadata = &application["metadata"];
     let entries = metadata["managedFields"].as_array();
-    let applied = entries.into_iter().flatten().any(|entry| {
-        entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply"
-    });
+    let applied = entries
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply");
     application["spec"]["destination"]["namespace"] == namespace
         && metadata["annotations"][annotation::SYNC_OPTIONS] == OWN_SYNC_OPTIONS
         && (applied || metadata["labels"][label::MANAGED_BY] == namespace)

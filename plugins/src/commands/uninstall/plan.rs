@@ -237,9 +237,14 @@ mod tests {
             restore: true,
             ..UninstallOptions::default()
         };
-        assert!(screen(&found, &back, &view).contains("2 Applications in argocd with their finalizers"));
+        assert!(
+            screen(&found, &back, &view).contains("2 Applications in argocd with their finalizers")
+        );
         assert!(!found.keeps_finalizers(&wishes[0]) && !found.keeps_finalizers(&wishes[1]));
-        let beside = Found { argo_cd_runs: true, ..found.clone() };
+        let beside = Found {
+            argo_cd_runs: true,
+            ..found.clone()
+        };
         assert!(beside.keeps_finalizers(&wishes[0]));
         assert!(!found.is_empty(&UninstallOptions::default()));
         assert!(Found::default().is_empty(&wishes[1]));

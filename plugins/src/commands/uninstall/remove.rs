@@ -107,9 +107,11 @@ async fn give_back(
             cluster.merge(application, &patch).await?;
         }
         let options = &application["spec"]["syncPolicy"]["syncOptions"];
-        let server_side = options
-            .as_array()
-            .is_some_and(|options| options.iter().any(|option| option == "ServerSideApply=true"));
+        let server_side = options.as_array().is_some_and(|options| {
+            options
+                .iter()
+                .any(|option| option == "ServerSideApply=true")
+        });
         let resources = application["status"]["resources"].as_array();
         for resource in resources.into_iter().flatten() {
             let object = reference(resource);
@@ -247,17 +249,25 @@ mod tests {
     #[test]
     fn an_operation_that_nobody_works_on_is_ended() {
         let now = Timestamp::from_second(60).unwrap();
-        let app = |phase: &str, operation: Value| {
-            json!({"status": {"operationState": {"phase": phase}}, "operation": operation})
-        };
+        let app = |phase: &str, operation: Value| json!({"status": {"operationState": {"phase": phase}}, "operation": operation});
         let running = ended(&app("Running", Value::Null), now).unwrap();
         assert_eq!(running["status"]["operationState"]["phase"], "Failed");
-        assert_eq!(running["status"]["operationState"]["finishedAt"], "1970-01-01T00:01:00Z");
-        assert_eq!(ended(&app("Running", json!({"sync": {}})), now), None, "Argo CD goes on with it");
+        assert_eq!(
+            running["status"]["operationState"]["finishedAt"],
+            "1970-01-01T00:01:00Z"
+        );
+        assert_eq!(
+            ended(&app("Running", json!({"sync": {}})), now),
+            None,
+            "Argo CD goes on with it"
+        );
         assert_eq!(ended(&app("Succeeded", Value::Null), now), None);
         let remembers = json!({"metadata": {"annotations": {annotation::MEMORY: "{}"}}});
         let patch = ended(&remembers, now).unwrap();
-        assert_eq!(patch["metadata"]["annotations"][annotation::MEMORY], Value::Null);
+        assert_eq!(
+            patch["metadata"]["annotations"][annotation::MEMORY],
+            Value::Null
+        );
     }
 
     #[test]

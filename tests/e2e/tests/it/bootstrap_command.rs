@@ -13,8 +13,8 @@ use gitops_e2e::world::unique;
 use gitops_e2e::{Agent, Environment, Person, Repo, http, image, wait};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
-use kube::Api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 use tempfile::TempDir;
@@ -342,7 +342,9 @@ async fn argo_cd_hands_over_and_takes_back() {
         });
         let file = stage.folder.path().join(format!("{name}.json"));
         std::fs::write(&file, text.to_string()).unwrap();
-        plane.kubectl(&["apply", "-f", &file.to_string_lossy()]).unwrap();
+        plane
+            .kubectl(&["apply", "-f", &file.to_string_lossy()])
+            .unwrap();
     }
     // An app of apps that is called as the agent's own would be.
     let mine = json!({
@@ -355,11 +357,15 @@ async fn argo_cd_hands_over_and_takes_back() {
     });
     plane.apply_value_as("kubectl", mine).await;
     let nothing = stage.person.gitops(&["uninstall", "--dry-run"]).run().await;
-    nothing.fails(3).says("there is no agent in namespace argocd");
+    nothing
+        .fails(3)
+        .says("there is no agent in namespace argocd");
     stage.repo.write("mine/README.md", "# Mine\n");
     let refused = stage.bootstrap(&["--adopt", "--yes"]).await;
     refused.fails(4).says("give yours another one first");
-    plane.kubectl(&["delete", "application", "root", "-n", "argocd"]).unwrap();
+    plane
+        .kubectl(&["delete", "application", "root", "-n", "argocd"])
+        .unwrap();
     let far = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": "far", "namespace": "argocd"},

@@ -94,7 +94,10 @@ impl Moved {
             let recorded: Application = serde_json::from_value(recorded.clone()).unwrap();
             let recorded = recorded.status.and_then(|status| status.reconciled_at);
             self.until(name, "looked at", |app| {
-                let now = app.status.as_ref().and_then(|status| status.reconciled_at.clone());
+                let now = app
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.reconciled_at.clone());
                 now != recorded
             })
             .await;
@@ -108,14 +111,24 @@ impl Moved {
         let refresh = "argocd.argoproj.io/refresh";
         for (name, _) in STATES {
             let patch = json!({"metadata": {"annotations": {refresh: "normal"}}});
-            api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+            api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await
+                .unwrap();
         }
         for (name, _) in STATES {
-            self.until(name, "refreshed", |app| !app.annotations().contains_key(refresh)).await;
+            self.until(name, "refreshed", |app| {
+                !app.annotations().contains_key(refresh)
+            })
+            .await;
         }
     }
 
-    async fn until(&self, name: &str, what: &str, found: impl Fn(&Application) -> bool) -> Application {
+    async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        found: impl Fn(&Application) -> bool,
+    ) -> Application {
         // Many Applications are looked at one after the other.
         const LIMITS: usize = 4;
         let mut last = String::new();
@@ -131,8 +144,14 @@ impl Moved {
     }
 
     fn named(&self, name: &str) -> Value {
-        let found = self.recorded.objects.iter().find(|object| name_of(object) == name);
-        found.unwrap_or_else(|| panic!("{name} is not recorded")).clone()
+        let found = self
+            .recorded
+            .objects
+            .iter()
+            .find(|object| name_of(object) == name);
+        found
+            .unwrap_or_else(|| panic!("{name} is not recorded"))
+            .clone()
     }
 
     /// An object as it is now; `None` when it is gone.
@@ -153,8 +172,15 @@ impl Moved {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let namespace = text(&object["metadata"]["namespace"]);
         let api: Api<Service> = Api::namespaced(self.recorded.plane.client.clone(), &namespace);
-        let there = wait::until(api, &text(&object["metadata"]["name"]), |found| found.is_some()).await;
-        assert!(there.is_ok(), "{name} did not come back\n{}", self.world.agent_tail());
+        let there = wait::until(api, &text(&object["metadata"]["name"]), |found| {
+            found.is_some()
+        })
+        .await;
+        assert!(
+            there.is_ok(),
+            "{name} did not come back\n{}",
+            self.world.agent_tail()
+        );
     }
 
     /// Everything that was changed, but for `except`.
@@ -180,7 +206,12 @@ impl Moved {
 fn name_of(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let metadata = &object["metadata"];
-    format!("{} {}/{}", text(&object["kind"]), text(&metadata["namespace"]), text(&metadata["name"]))
+    format!(
+        "{} {}/{}",
+        text(&object["kind"]),
+        text(&metadata["namespace"]),
+        text(&metadata["name"])
+    )
 }
 
 fn differences(before: &Value, after: &Value) -> Vec<String> {
@@ -191,14 +222,24 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
         }
     };
     let (old, new) = (&before["metadata"], &after["metadata"]);
-    for field in ["uid", "labels", "finalizers", "ownerReferences", "deletionTimestamp"] {
+    for field in [
+        "uid",
+        "labels",
+        "finalizers",
+        "ownerReferences",
+        "deletionTimestamp",
+    ] {
         compare(field, &old[field], &new[field]);
     }
     let is_application = before["kind"] == "Application";
     if is_application {
         compare("spec", &before["spec"], &after["spec"]);
         compare("operation", &before["operation"], &after["operation"]);
-        compare("history", &before["status"]["history"][0]["id"], &after["status"]["history"][0]["id"]);
+        compare(
+            "history",
+            &before["status"]["history"][0]["id"],
+            &after["status"]["history"][0]["id"],
+        );
         return found;
     }
     for field in ["spec", "data", "stringData", "binaryData"] {
@@ -206,13 +247,21 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
     }
     compare("generation", &old["generation"], &new["generation"]);
     // Deployments get a revision from their controller.
-    for mark in ["argocd.argoproj.io/tracking-id", "gitops-agent.io/desired-digest",
-        "kubectl.kubernetes.io/last-applied-configuration"] {
+    for mark in [
+        "argocd.argoproj.io/tracking-id",
+        "gitops-agent.io/desired-digest",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    ] {
         compare(mark, &old["annotations"][mark], &new["annotations"][mark]);
     }
     let ours = |metadata: &Value| {
-        let entries = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        entries.iter().any(|entry| entry["manager"] == "gitops-agent")
+        let entries = metadata["managedFields"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        entries
+            .iter()
+            .any(|entry| entry["manager"] == "gitops-agent")
     };
     compare("held by the agent", &json!(ours(old)), &json!(ours(new)));
     found
@@ -230,14 +279,20 @@ async fn a_move_changes_nothing(definitions: Definitions) {
     let mut said = BTreeMap::new();
     for (name, expected) in STATES {
         let app = api.get(name).await.unwrap();
-        let is = sync_of(&app).map(|code| code.to_string()).unwrap_or_default();
+        let is = sync_of(&app)
+            .map(|code| code.to_string())
+            .unwrap_or_default();
         if is != expected {
             let status = serde_json::to_string(&app.status).unwrap();
             said.insert(name, format!("{is} instead of {expected}: {status}"));
         }
     }
     let changes = moved.changes(&[]).await;
-    assert!(changes.is_empty(), "{changes:#?}\n{}", moved.world.agent_tail());
+    assert!(
+        changes.is_empty(),
+        "{changes:#?}\n{}",
+        moved.world.agent_tail()
+    );
     assert!(said.is_empty(), "{said:#?}");
     for verb in ["apply", "take-over", "delete"] {
         let sample = format!("gitops_agent_api_requests_total{{verb=\"{verb}\"}}");
@@ -264,16 +319,21 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
     let mut moved = Moved::new(definitions).await;
     moved.looked_at().await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let changed = text.replace("  level: \"info\"\n  url: \"http://api\"\n", "  level: \"debug\"\n");
+    let changed = text.replace(
+        "  level: \"info\"\n  url: \"http://api\"\n",
+        "  level: \"debug\"\n",
+    );
     assert_ne!(text, changed);
     std::fs::write(&file, changed).unwrap();
     let commit = moved.recorded.push(&work, "Less");
     let app = moved
         .until("plain-web", "synced to the commit", |app| {
             let sync = app.status.as_ref().and_then(|status| status.sync.as_ref());
-            sync.is_some_and(|sync| sync.revision == commit && sync.status == SyncStatusCode::Synced)
+            sync.is_some_and(|sync| {
+                sync.revision == commit && sync.status == SyncStatusCode::Synced
+            })
         })
         .await;
     assert!(app.status.unwrap().history.len() > 1);
@@ -281,8 +341,15 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
     let changes = moved.changes(&["ConfigMap plain-web/web-config"]).await;
     assert!(changes.is_empty(), "{changes:#?}");
     let map = moved.find("ConfigMap plain-web/web-config").await.unwrap();
-    assert_eq!(map["data"], json!({"level": "debug"}), "what Git gave up is gone");
-    assert_eq!(map["metadata"]["labels"]["gitops-agent.io/managed-by"], "argocd");
+    assert_eq!(
+        map["data"],
+        json!({"level": "debug"}),
+        "what Git gave up is gone"
+    );
+    assert_eq!(
+        map["metadata"]["labels"]["gitops-agent.io/managed-by"],
+        "argocd"
+    );
 
     // Without self-heal a deleted object stays away; the hotfix stays.
     moved.delete("ConfigMap noheal-drift/noheal").await;
@@ -298,15 +365,28 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
         "Service helm-api/helm-api",
     ];
     let changes = moved.changes(&except).await;
-    assert!(changes.is_empty(), "{changes:#?}\n{}", moved.world.agent_tail());
+    assert!(
+        changes.is_empty(),
+        "{changes:#?}\n{}",
+        moved.world.agent_tail()
+    );
 
     // The agent forgets nothing of it when it starts anew.
     moved.world.agent().restart_anew();
-    moved.world.agent().log_since_start().contains("the agent runs", 0, "that it runs").await;
+    moved
+        .world
+        .agent()
+        .log_since_start()
+        .contains("the agent runs", 0, "that it runs")
+        .await;
     moved.refreshed().await;
     moved.refreshed().await;
     let changes = moved.changes(&except).await;
-    assert!(changes.is_empty(), "{changes:#?}\n{}", moved.world.agent_tail());
+    assert!(
+        changes.is_empty(),
+        "{changes:#?}\n{}",
+        moved.world.agent_tail()
+    );
     assert!(moved.find("ConfigMap noheal-drift/noheal").await.is_none());
 
     // The failing hook runs when Git changes it, and as often as its retries say.
@@ -316,7 +396,10 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
     let commit = moved.recorded.push(&work, "Again");
     let failed = moved
         .until("bad-hook", "given up", |app| {
-            let state = app.status.as_ref().and_then(|status| status.operation_state.as_ref());
+            let state = app
+                .status
+                .as_ref()
+                .and_then(|status| status.operation_state.as_ref());
             state.is_some_and(|state| {
                 let result = state.sync_result.as_ref();
                 state.phase == OperationPhase::Failed
@@ -325,7 +408,14 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
             })
         })
         .await;
-    let ended = |app: &Application| app.status.as_ref()?.operation_state.as_ref()?.finished_at.clone();
+    let ended = |app: &Application| {
+        app.status
+            .as_ref()?
+            .operation_state
+            .as_ref()?
+            .finished_at
+            .clone()
+    };
     moved.refreshed().await;
     moved.refreshed().await;
     let later = moved.applications().get("bad-hook").await.unwrap();
@@ -352,20 +442,36 @@ async fn objects_tracked_by_labels_are_known() {
         let id = "argocd.argoproj.io/tracking-id";
         let annotations = object["metadata"]["annotations"].as_object_mut();
         let tracking = annotations.and_then(|annotations| annotations.remove(id));
-        if let Some(app) = tracking.as_ref().and_then(Value::as_str).and_then(|id| id.split(':').next()) {
+        if let Some(app) = tracking
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|id| id.split(':').next())
+        {
             object["metadata"]["labels"]["app.kubernetes.io/instance"] = json!(app);
         }
     })
     .await;
     moved.looked_at().await;
-    for (name, expected) in [("prune-pending", "OutOfSync"), ("keep-none", "OutOfSync"), ("plain-web", "Synced"), ("hooks-app", "Synced")] {
+    for (name, expected) in [
+        ("prune-pending", "OutOfSync"),
+        ("keep-none", "OutOfSync"),
+        ("plain-web", "Synced"),
+        ("hooks-app", "Synced"),
+    ] {
         let app = moved.applications().get(name).await.unwrap();
-        let is = sync_of(&app).map(|code| code.to_string()).unwrap_or_default();
+        let is = sync_of(&app)
+            .map(|code| code.to_string())
+            .unwrap_or_default();
         assert_eq!(is, expected, "{name}: {:?}", app.status);
     }
     let changes = moved.changes(&[]).await;
     assert!(changes.is_empty(), "{changes:#?}");
-    let asked = moved.world.person().gitops(&["sync", "prune-pending", "--prune", "--yes"]).run().await;
+    let asked = moved
+        .world
+        .person()
+        .gitops(&["sync", "prune-pending", "--prune", "--yes"])
+        .run()
+        .await;
     asked.exits(0);
     assert!(moved.find("ConfigMap prune-pending/gone").await.is_none());
 }
@@ -376,7 +482,7 @@ async fn the_way_back_gives_argo_cd_what_it_needs() {
     let mut moved = Moved::new(Definitions::ArgoCd).await;
     moved.looked_at().await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("level: \"info\"", "level: \"debug\"")).unwrap();
     moved.recorded.push(&work, "More");
@@ -390,23 +496,50 @@ async fn the_way_back_gives_argo_cd_what_it_needs() {
     let map = "ConfigMap plain-web/web-config";
     assert_eq!(moved.find(map).await.unwrap()["data"]["level"], "debug");
     assert!(moved.world.stop().await);
-    let back = moved.world.person().gitops(&["uninstall", "--restore-argocd", "--yes"]).run().await;
+    let back = moved
+        .world
+        .person()
+        .gitops(&["uninstall", "--restore-argocd", "--yes"])
+        .run()
+        .await;
     back.exits(0).says("with their finalizers");
     let live = moved.find(map).await.unwrap();
     let metadata = &live["metadata"];
     let managers = metadata["managedFields"].as_array().unwrap();
-    assert!(managers.iter().all(|entry| entry["manager"] != "gitops-agent"), "{managers:?}");
+    assert!(
+        managers
+            .iter()
+            .all(|entry| entry["manager"] != "gitops-agent"),
+        "{managers:?}"
+    );
     assert!(metadata["labels"]["gitops-agent.io/managed-by"].is_null());
-    let applied = metadata["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].as_str().unwrap();
+    let applied = metadata["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        .as_str()
+        .unwrap();
     let applied: Value = serde_json::from_str(applied).unwrap();
-    assert_eq!(applied["data"], json!({"level": "debug", "url": "http://api"}));
+    assert_eq!(
+        applied["data"],
+        json!({"level": "debug", "url": "http://api"})
+    );
     let tracking = "plain-web:/ConfigMap:plain-web/web-config";
-    assert_eq!(applied["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"], tracking);
-    let changes = moved.changes(&[map, "Deployment argocd/argocd-applicationset-controller", "StatefulSet argocd/argocd-application-controller"]).await;
+    assert_eq!(
+        applied["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"],
+        tracking
+    );
+    let changes = moved
+        .changes(&[
+            map,
+            "Deployment argocd/argocd-applicationset-controller",
+            "StatefulSet argocd/argocd-application-controller",
+        ])
+        .await;
     assert!(changes.is_empty(), "{changes:#?}");
     for (name, _) in STATES {
         let app = moved.applications().get(name).await.unwrap();
-        assert!(!app.annotations().contains_key("gitops-agent.io/memory"), "{name}");
+        assert!(
+            !app.annotations().contains_key("gitops-agent.io/memory"),
+            "{name}"
+        );
     }
 }
 
@@ -418,13 +551,20 @@ async fn two_controllers_never_act_at_once() {
     moved.looked_at().await;
     let scale = |replicas: &'static str| {
         let replicas = format!("--replicas={replicas}");
-        let line = ["scale", "statefulset", "argocd-application-controller", "-n", "argocd", &replicas];
+        let line = [
+            "scale",
+            "statefulset",
+            "argocd-application-controller",
+            "-n",
+            "argocd",
+            &replicas,
+        ];
         moved.recorded.plane.kubectl(&line).unwrap();
     };
     scale("1");
     moved.world.logged("stopped: Argo CD").await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("level: \"info\"", "level: \"debug\"")).unwrap();
     let commit = moved.recorded.push(&work, "More");
@@ -440,7 +580,9 @@ async fn two_controllers_never_act_at_once() {
     moved
         .until("plain-web", "synced to the commit", |app| {
             let sync = app.status.as_ref().and_then(|status| status.sync.as_ref());
-            sync.is_some_and(|sync| sync.revision == commit && sync.status == SyncStatusCode::Synced)
+            sync.is_some_and(|sync| {
+                sync.revision == commit && sync.status == SyncStatusCode::Synced
+            })
         })
         .await;
 }
