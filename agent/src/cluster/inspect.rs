@@ -17,6 +17,9 @@ use serde_json::Value;
 use super::Cluster;
 use super::write::{WriteError, Writer};
 
+/// Attempts while somebody else writes the object between two answers about it.
+const MAX_ATTEMPTS: usize = 3;
+
 /// Asks the API server what an apply would change, and takes note when that is nothing that
 /// counts. Rules about what to ignore that could not be followed are returned along.
 pub(crate) async fn confirm(
@@ -27,22 +30,34 @@ pub(crate) async fn confirm(
 ) -> Result<(State, Vec<String>), WriteError> {
     let Cluster { writer, index, .. } = cluster;
     let manifest = desired.manifest();
-    let (live, applied) = tokio::join!(
-        writer.get(&desired.gvk, &desired.key),
-        writer.dry_run(
-            permit,
-            &desired.gvk,
-            &manifest,
-            options.validates(desired.options)
-        )
-    );
-    let Some(live) = live? else {
-        index.remove(&desired.key);
-        return Ok((State::Missing, Vec::new()));
+    let mut attempt = 1;
+    let (live, applied, confirmed) = loop {
+        let (live, applied) = tokio::join!(
+            writer.get(&desired.gvk, &desired.key),
+            writer.dry_run(
+                permit,
+                &desired.gvk,
+                &manifest,
+                options.validates(desired.options)
+            )
+        );
+        let Some(live) = live? else {
+            index.remove(&desired.key);
+            return Ok((State::Missing, Vec::new()));
+        };
+        index.observe(&live);
+        let applied = applied?;
+        let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
+        // Somebody wrote it between the two answers: what they wrote is no drift.
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if confirmed.state.is_synced()
+            || version(&live) == version(&applied)
+            || attempt == MAX_ATTEMPTS
+        {
+            break (live, applied, confirmed);
+        }
+        attempt += 1;
     };
-    index.observe(&live);
-    let applied = applied?;
-    let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
     // An apply shows nothing of fields that Git gave up while another tool delivered them.
     let record = index.get(&desired.key);
     let tracking = record.and_then(|record| record.tracking);

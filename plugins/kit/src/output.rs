@@ -121,7 +121,11 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         .collect()
 }
 
-fn parse_form(text: &str) -> Result<Form, String> {
+/// Reads the name of a form, as `-o` has it.
+///
+/// # Errors
+/// When there is no such form.
+pub fn parse_form(text: &str) -> Result<Form, String> {
     match text {
         "table" => Ok(Form::Table),
         "wide" => Ok(Form::Wide),

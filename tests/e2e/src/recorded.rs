@@ -53,6 +53,8 @@ impl Recorded {
             // A bundle does not always say which branch is the first.
             git(&bare, &["symbolic-ref", "HEAD", "refs/heads/main"]);
         }
+        // The version that `multi-src` names; a bundle of a branch has no tags.
+        git(&bare(&prefix, "charts"), &["tag", "v1.0.0", "main"]);
         install(&plane, definitions, &cluster.kubeconfig());
         let text = must(
             std::fs::read_to_string(folder.join("cluster.json")),

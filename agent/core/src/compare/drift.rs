@@ -201,7 +201,7 @@ fn leave_out_bookkeeping(object: &mut Value) {
 }
 
 fn is_bookkeeping(path: &Path) -> bool {
-    const FIELDS: [&[&str]; 7] = [
+    const FIELDS: [&[&str]; 8] = [
         &["status"],
         &["metadata", "managedFields"],
         &["metadata", "resourceVersion"],
@@ -216,6 +216,7 @@ fn is_bookkeeping(path: &Path) -> bool {
             "annotations",
             constants::annotation::DESIRED_DIGEST,
         ],
+        &["metadata", "annotations", constants::annotation::MEMORY],
         &["metadata", "labels", constants::label::MANAGED_BY],
     ];
     FIELDS.iter().any(|field| path.starts_with(field))

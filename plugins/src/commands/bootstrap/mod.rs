@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use gitops_api::constants::DEFAULT_NAMESPACE;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
-use gitops_kit::output::print;
+use gitops_kit::output::{Form, parse_form, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
 use gitops_kit::terminal::{ColorChoice, View};
@@ -89,6 +89,10 @@ pub struct BootstrapArgs {
     /// Show the files of the commit
     #[arg(long)]
     pub show: bool,
+
+    /// Form of the plan, with --dry-run: table, json, yaml, jsonpath=TEMPLATE
+    #[arg(short, long, value_name = "FORM", requires = "dry_run", value_parser = parse_form)]
+    pub output: Option<Form>,
 
     /// Write the files into this directory and do nothing else; asks no cluster and no server
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "pr", "adopt"])]
@@ -178,7 +182,11 @@ pub async fn run(
         }
     };
     progress.clear();
-    print(&plan::screen(&ready.plan, &view, args.show))?;
+    let form = args.output.clone().unwrap_or_default();
+    match form.text_of(&plan::document(&ready.plan))? {
+        Some(text) => print(&text)?,
+        None => print(&plan::screen(&ready.plan, &view, args.show))?,
+    }
     if args.dry_run {
         return Ok(ExitStatus::Success);
     }

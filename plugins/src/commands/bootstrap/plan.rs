@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 use gitops_kit::paint::Style;
 use gitops_kit::terminal::View;
 use gitops_kit::text;
+use serde_json::{Value, json};
 
 use crate::commands::bootstrap::controllers::Controller;
 use crate::commands::bootstrap::layout::{Beside, Change, PlannedFile};
+
+/// Version of the document.
+const VERSION: &str = "gitops-agent.io/bootstrap.v1";
 
 /// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +42,10 @@ pub struct TakeOver {
     pub stopped: Vec<Controller>,
     /// Number of Applications the agent will serve.
     pub applications: usize,
-    /// What the agent does not do as Argo CD did.
+    /// What the agent does not do as Argo CD did, and what people should know, one line each.
     pub concerns: Vec<String>,
+    /// The same about Applications, with all their names.
+    pub inventory: Vec<(String, Vec<String>)>,
 }
 
 /// Everything that will be done.
@@ -88,6 +94,59 @@ impl Plan {
                 .iter()
                 .all(|change| matches!(change.verb, Verb::Same | Verb::Leave))
     }
+}
+
+/// The plan for programs, to be looked at in a pull request, say.
+pub fn document(plan: &Plan) -> Value {
+    let verb = |verb: Verb| match verb {
+        Verb::Create => "Create",
+        Verb::Change => "Change",
+        Verb::Same => "Same",
+        Verb::Leave => "Leave",
+    };
+    let change = |change: Change| match change {
+        Change::Create => "Create",
+        Change::Replace => "Replace",
+        Change::Same => "Same",
+        Change::Keep => "Keep",
+    };
+    let files = plan.files.iter();
+    let files: Vec<Value> = files
+        .map(|file| json!({"path": file.path, "change": change(file.change)}))
+        .collect();
+    let objects = plan.objects.iter();
+    let objects: Vec<Value> = objects
+        .map(|object| json!({"object": object.object, "change": verb(object.verb)}))
+        .collect();
+    let take_over = plan.take_over.as_ref().map(|take_over| {
+        let stopped: Vec<Value> = take_over
+            .stopped
+            .iter()
+            .map(|controller| {
+                json!({"kind": controller.kind, "namespace": controller.namespace,
+                    "name": controller.name, "replicas": controller.replicas})
+            })
+            .collect();
+        let inventory: Vec<Value> = take_over
+            .inventory
+            .iter()
+            .map(|(what, names)| json!({"what": what, "applications": names}))
+            .collect();
+        json!({"stopped": stopped, "applications": take_over.applications,
+            "concerns": take_over.concerns, "inventory": inventory})
+    });
+    json!({
+        "version": VERSION,
+        "repository": plan.url,
+        "branch": plan.branch,
+        "directory": plan.directory,
+        "changesNothing": plan.changes_nothing(),
+        "files": files,
+        "objects": objects,
+        "secret": plan.secret.as_ref().map(|(name, _)| name),
+        "takeOver": take_over,
+        "notes": plan.notes,
+    })
 }
 
 /// The plan for users. `show`: with the text of the files.
@@ -358,10 +417,23 @@ mod tests {
                 }],
                 applications: 12,
                 concerns: vec!["2 Applications deliver to other clusters: prod-us, dev".into()],
+                inventory: vec![(
+                    "in another cluster".into(),
+                    vec!["prod-us".into(), "dev".into()],
+                )],
             }),
             notes: vec!["Flux runs in flux-system".into()],
             ..first()
         };
+        let said = document(&adopt);
+        assert_eq!(said["version"], VERSION);
+        assert_eq!(said["takeOver"]["stopped"][0]["replicas"], 1);
+        assert_eq!(
+            said["takeOver"]["inventory"][0],
+            json!({"what": "in another cluster", "applications": ["prod-us", "dev"]})
+        );
+        assert_eq!(said["objects"][0]["change"], "Leave");
+        assert_eq!(document(&nothing)["takeOver"], Value::Null);
         insta::assert_snapshot!("first", screen(&first(), &VIEW, false));
         insta::assert_snapshot!("upgrade_shown", screen(&upgrade, &VIEW, true));
         insta::assert_snapshot!("nothing", screen(&nothing, &VIEW, false));

@@ -79,8 +79,10 @@ pub fn plan(
         .map(name_of)
         .collect();
     let mut concerns = Vec::new();
+    let mut inventory = Vec::new();
     let mut concern = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
+            inventory.push((what.to_owned(), names.clone()));
             let mut shown: Vec<String> = names.iter().take(SHOWN).cloned().collect();
             if names.len() > SHOWN {
                 shown.push(format!("{} more", names.len() - SHOWN));
@@ -130,6 +132,7 @@ pub fn plan(
             .collect(),
         applications: applications.len(),
         concerns,
+        inventory,
     })
 }
 

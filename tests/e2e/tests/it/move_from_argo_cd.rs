@@ -319,7 +319,7 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
     let mut moved = Moved::new(definitions).await;
     moved.looked_at().await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let changed = text.replace(
         "  level: \"info\"\n  url: \"http://api\"\n",
@@ -482,7 +482,7 @@ async fn the_way_back_gives_argo_cd_what_it_needs() {
     let mut moved = Moved::new(Definitions::ArgoCd).await;
     moved.looked_at().await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("level: \"info\"", "level: \"debug\"")).unwrap();
     moved.recorded.push(&work, "More");
@@ -564,7 +564,7 @@ async fn two_controllers_never_act_at_once() {
     scale("1");
     moved.world.logged("stopped: Argo CD").await;
     let work = moved.recorded.checkout("config");
-    let file = work.path().join("plain-web/web.yaml");
+    let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("level: \"info\"", "level: \"debug\"")).unwrap();
     let commit = moved.recorded.push(&work, "More");
