@@ -59,7 +59,6 @@ fn next_after(desired: &DesiredSet, done: &[(&str, Outcome)]) -> Next {
         options,
         budget: Budget::default(),
         guests: guests::Guests::default(),
-        guests: Guests::default(),
     };
     let live = HashMap::new();
     let plan = plan(desired, &comparison, |_| None, &policy);
