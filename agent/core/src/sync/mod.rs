@@ -125,7 +125,7 @@ pub fn observe(situation: &Situation<'_>) -> Vec<(Phase, ObjectKey, Outcome)> {
     if !found.is_empty() {
         return found;
     }
-    let tasks = tasks::all(situation);
+    let tasks = all_tasks(situation);
     let ordinary: Vec<&Task> = tasks
         .iter()
         .filter(|task| !runs_after_failure(task))
@@ -157,13 +157,20 @@ fn prunes_under_way(
         .map(move |(key, _)| (phase, key.clone(), Outcome::Pruned))
 }
 
+/// All tasks, without waits that can never end.
+fn all_tasks(situation: &Situation<'_>) -> Vec<Task> {
+    let mut tasks = tasks::all(situation);
+    endless::let_go(situation, &mut tasks);
+    tasks
+}
+
 fn runs_after_failure(task: &Task) -> bool {
     task.slot.phase == Phase::SyncFail
 }
 
 /// Decides the next step.
 pub fn next(situation: &Situation<'_>) -> Next {
-    let tasks = tasks::all(situation);
+    let tasks = all_tasks(situation);
     let (after_failure, ordinary): (Vec<&Task>, Vec<&Task>) =
         tasks.iter().partition(|task| runs_after_failure(task));
     let failures: Vec<ObjectState> = ordinary

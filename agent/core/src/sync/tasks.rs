@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use gitops_api::HealthStatusCode;
 
 use super::slot::SyncSlot;
-use super::{Situation, endless, hooks, is_of_this_run};
+use super::{Situation, hooks, is_of_this_run};
 use crate::compare::comparison::State;
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredObject;
@@ -59,7 +59,6 @@ pub(super) fn all(situation: &Situation<'_>) -> Vec<Task> {
     let mut tasks = objects(situation);
     tasks.extend(hook_tasks(situation));
     bring_forward(situation, &mut tasks);
-    endless::let_go(situation, &mut tasks);
     tasks.extend(prunes(situation));
     tasks
 }
