@@ -144,8 +144,8 @@ impl Repository {
         let overshadowed = overshadowed(&refs, target, reference.as_deref());
         let checkout = snapshot(mirror, revision, reference).await.ok()?;
         Some(Ok(Checkout {
-            stale,
             overshadowed,
+            stale,
             ..checkout
         }))
     }
