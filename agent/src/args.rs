@@ -153,7 +153,13 @@ pub(crate) struct RunArgs {
 
     /// Whether ApplicationSets are served: on, off, or auto, which is on unless a Deployment of Argo CD's
     /// own controller (label app.kubernetes.io/name=argocd-applicationset-controller) runs in the namespace
-    #[arg(long, value_name = "MODE", env = "GITOPS_APPLICATION_SETS", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "GITOPS_APPLICATION_SETS",
+        value_enum,
+        default_value_t
+    )]
     pub(crate) application_sets: ApplicationSets,
 
     /// Allow file:// repositories; for tests only

@@ -25,13 +25,13 @@ use crate::applications::observed_revisions::ObservedRevisions;
 use crate::applications::policy::Limits;
 use crate::applications::report::reporter::Reporter;
 use crate::applications::sources::Sources;
+use crate::applicationsets::Wake;
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
 use crate::clusters::Clusters;
-use crate::applicationsets::Wake;
 use crate::configuration::Configuration;
-use crate::follower::Follower;
 use crate::fence::Fence;
+use crate::follower::Follower;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::charts::Charts;
@@ -297,8 +297,16 @@ async fn controller(
             Ok(())
         }
     });
-    let configuration =
-        configuration::read(args, &client, &queue, wake, &metrics, settings_reader, tasks).await?;
+    let configuration = configuration::read(
+        args,
+        &client,
+        &queue,
+        wake,
+        &metrics,
+        settings_reader,
+        tasks,
+    )
+    .await?;
     let configuration = Arc::new(configuration);
     queue.group_by({
         let configuration = Arc::clone(&configuration);

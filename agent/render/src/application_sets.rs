@@ -17,7 +17,10 @@ impl Renderer {
     /// needs of its job unmet.
     pub async fn meet(&self, needs: &[Need]) -> Answers {
         let mut answers = Answers::new();
-        let yaml: Vec<&Need> = needs.iter().filter(|need| matches!(need, Need::Yaml(_))).collect();
+        let yaml: Vec<&Need> = needs
+            .iter()
+            .filter(|need| matches!(need, Need::Yaml(_)))
+            .collect();
         let texts = yaml.iter().filter_map(|need| match need {
             Need::Yaml(text) => Some(text.clone()),
             _ => None,
@@ -57,10 +60,14 @@ impl Renderer {
             let body = json!({ "texts": now }).to_string().into_bytes();
             let answers = self.application_set(SetOperation::Values, body).await?;
             expect(answers.len(), now.len())?;
-            values.extend(answers.into_iter().map(|answer| match answer["error"].as_str() {
-                Some(error) => Err(error.to_owned()),
-                None => Ok(Param::of(&answer["value"])),
-            }));
+            values.extend(
+                answers
+                    .into_iter()
+                    .map(|answer| match answer["error"].as_str() {
+                        Some(error) => Err(error.to_owned()),
+                        None => Ok(Param::of(&answer["value"])),
+                    }),
+            );
             rest = later;
         }
         Ok(values)
@@ -69,7 +76,12 @@ impl Renderer {
     async fn fill(&self, needs: &[Need], answers: &mut Answers) {
         let mut left: Vec<(&Need, &[String], Value, usize)> = Vec::new();
         for need in needs {
-            if let Need::Templates { options, parameters, texts } = need {
+            if let Need::Templates {
+                options,
+                parameters,
+                texts,
+            } = need
+            {
                 let set = json!({ "parameters": wire(parameters), "texts": &**texts });
                 let size = set.to_string().len();
                 left.push((need, options, set, size));
@@ -81,13 +93,16 @@ impl Renderer {
             let count = fitting(same.map(|(.., size)| *size));
             let now: Vec<_> = left.drain(..count).collect();
             let sets: Vec<&Value> = now.iter().map(|(_, _, set, _)| set).collect();
-            let body = json!({ "options": options, "sets": sets }).to_string().into_bytes();
+            let body = json!({ "options": options, "sets": sets })
+                .to_string()
+                .into_bytes();
             let result = self.application_set(SetOperation::Templates, body).await;
             let result = result.and_then(|filled| expect(filled.len(), now.len()).map(|()| filled));
             match result {
                 Ok(filled) => {
                     for ((need, ..), filled) in now.into_iter().zip(filled) {
-                        let filled: Vec<Filled> = serde_json::from_value(filled).unwrap_or_default();
+                        let filled: Vec<Filled> =
+                            serde_json::from_value(filled).unwrap_or_default();
                         answers.insert(need.clone(), Ok(Answer::Filled(filled.into())));
                     }
                 }

@@ -123,8 +123,10 @@ pub(crate) fn application_set(
                 budget = budget
                     .checked_sub(body.len() as u64)
                     .ok_or(RenderError::OutputTooLarge(config.output_bytes))?;
-                objects.push(serde_json::from_slice(&body).map_err(|error| RenderError::Crashed {
-                    detail: format!("its answer is no JSON: {error}"),
+                objects.push(serde_json::from_slice(&body).map_err(|error| {
+                    RenderError::Crashed {
+                        detail: format!("its answer is no JSON: {error}"),
+                    }
                 })?);
             }
             FromWorker::Done { .. } => {

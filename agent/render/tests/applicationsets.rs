@@ -18,18 +18,30 @@ use serde_json::{Map, Value, json};
 
 /// Cases whose outcome is a fault of Argo CD, and a text our messages hold instead; empty: it just works.
 const OURS: &[(&str, &str)] = &[
-    ("clusters-one-name-twice", "both describe a cluster of the name"),
-    ("clusters-payments-mistake", "has no parameter .values.env; did you mean .env?"),
+    (
+        "clusters-one-name-twice",
+        "both describe a cluster of the name",
+    ),
+    (
+        "clusters-payments-mistake",
+        "has no parameter .values.env; did you mean .env?",
+    ),
     ("fast-key-collision", "both become"),
     ("go-key-collision", "both become"),
     ("fast-unresolved-path", "stays as it is: no parameter"),
     ("git-dirs-invalid-pattern", "is no usable pattern"),
-    ("git-dirs-leading-slash", "matches nothing: paths are written from the root"),
+    (
+        "git-dirs-leading-slash",
+        "matches nothing: paths are written from the root",
+    ),
     ("git-dirs-project-missing", "does not exist"),
     ("git-files-null-and-bool-fast", "is null and no text"),
     ("git-files-numbers-fast", ""),
     ("git-files-numbers-go", ""),
-    ("git-files-symlink-outside-yaml", "is a symbolic link that leads to no file of the repository"),
+    (
+        "git-files-symlink-outside-yaml",
+        "is a symbolic link that leads to no file of the repository",
+    ),
     // Not called a fault there; exact numbers are asked for all the same.
     ("git-files-json-numbers", ""),
     ("matrix-elements-yaml-from-first", ""),
@@ -39,9 +51,15 @@ const OURS: &[(&str, &str)] = &[
     ("ignore-added-field", ""),
     ("list-duplicate-elements", ""),
     ("list-elements-yaml-fast", ""),
-    ("list-fast-number", "it is a number, and without goTemplate: true every parameter is a text"),
+    (
+        "list-fast-number",
+        "it is a number, and without goTemplate: true every parameter is a text",
+    ),
     ("list-nested-missing", ".db.size"),
-    ("matrix-nested-too-deep", "may be nested one in the other, and no deeper"),
+    (
+        "matrix-nested-too-deep",
+        "may be nested one in the other, and no deeper",
+    ),
     ("matrix-values-both", ""),
     ("matrix-values-list-and-clusters", ""),
     ("merge-clusters-list", ""),
@@ -52,7 +70,10 @@ const OURS: &[(&str, &str)] = &[
     ("selector-bool-and-null", ""),
     ("time-empty-after-success", "nothing is generated any more"),
     ("valid-project-empty", "spec.project is empty"),
-    ("valid-refused-blocks-deletion", "its name is none that Kubernetes takes"),
+    (
+        "valid-refused-blocks-deletion",
+        "its name is none that Kubernetes takes",
+    ),
     ("valid-two-errors", "absent-b"),
     ("clusters-appear-change-vanish", "is not known any more"),
 ];
@@ -111,7 +132,12 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
 }
 
 fn cluster(secret: &Value) -> Cluster {
-    let data = |key: &str| secret["stringData"][key].as_str().unwrap_or_default().to_owned();
+    let data = |key: &str| {
+        secret["stringData"][key]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     Cluster {
         secret: secret["metadata"]["name"].as_str().unwrap().to_owned(),
         name: data("name"),
@@ -127,15 +153,19 @@ fn tree(root: &Path) -> Tree {
     fn walk(root: &Path, at: &Path, paths: &mut Vec<(String, PathKind)>) {
         for entry in std::fs::read_dir(at).unwrap().flatten() {
             let path = entry.path();
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let name = path
+                .strip_prefix(root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             let kind = entry.file_type().unwrap();
             if kind.is_symlink() {
                 let target = std::fs::canonicalize(&path).ok();
                 let root = std::fs::canonicalize(root).unwrap();
                 let target = target.filter(|target| target.is_file());
-                let target = target.and_then(|target| {
-                    Some(target.strip_prefix(&root).ok()?.to_str()?.to_owned())
-                });
+                let target = target
+                    .and_then(|target| Some(target.strip_prefix(&root).ok()?.to_str()?.to_owned()));
                 paths.push((name, PathKind::Link(target)));
             } else if kind.is_dir() {
                 paths.push((name, PathKind::Directory));
@@ -209,7 +239,8 @@ impl World {
                 if edit["kind"].as_str().unwrap().starts_with("applications.") {
                     let object = self.applications.get_mut(name).unwrap();
                     if edit["type"] == "json" {
-                        let patch: json_patch::Patch = serde_json::from_value(edit["patch"].clone()).unwrap();
+                        let patch: json_patch::Patch =
+                            serde_json::from_value(edit["patch"].clone()).unwrap();
                         json_patch::patch(object, &patch).unwrap();
                     } else {
                         json_patch::merge(object, &edit["patch"]);
@@ -338,8 +369,12 @@ impl World {
                         text.split(',').map(str::to_owned).collect::<Vec<_>>()
                     };
                     let mut preserved = Names::default();
-                    preserved.annotations.extend(spec.preserved_annotations.clone());
-                    preserved.annotations.extend(list("global.preserved.annotations"));
+                    preserved
+                        .annotations
+                        .extend(spec.preserved_annotations.clone());
+                    preserved
+                        .annotations
+                        .extend(list("global.preserved.annotations"));
                     preserved.labels.extend(spec.preserved_labels.clone());
                     preserved.labels.extend(list("global.preserved.labels"));
                     let existing = self.applications.iter().map(|(name, value)| {
@@ -368,7 +403,8 @@ impl World {
                     self.carry_out(&plan);
                     report.held.clone_from(&plan.held_why);
                     self.said.push(plan.held_why.clone());
-                    self.said.extend(plan.invalid.iter().map(|one| one.message.clone()));
+                    self.said
+                        .extend(plan.invalid.iter().map(|one| one.message.clone()));
                     report.invalid = plan.invalid;
                 }
             }
@@ -385,7 +421,8 @@ impl World {
         for change in &plan.changes {
             match &change.verb {
                 Verb::Create(object) => {
-                    self.applications.insert(change.name.clone(), object.clone());
+                    self.applications
+                        .insert(change.name.clone(), object.clone());
                 }
                 Verb::Update(patch) => {
                     let object = self.applications.get_mut(&change.name).unwrap();
@@ -408,9 +445,14 @@ impl World {
                     view.insert(key.into(), value.clone());
                 }
             }
-            let owners = one["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-            let owners = owners.iter().map(|one| json!({"kind": one["kind"], "name": one["name"],
-                "controller": one["controller"], "blockOwnerDeletion": one["blockOwnerDeletion"]}));
+            let owners = one["metadata"]["ownerReferences"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let owners = owners.iter().map(|one| {
+                json!({"kind": one["kind"], "name": one["name"],
+                "controller": one["controller"], "blockOwnerDeletion": one["blockOwnerDeletion"]})
+            });
             view.insert("ownerReferences".into(), owners.collect());
             view.insert("spec".into(), one["spec"].clone());
             if !one["operation"].is_null() {
@@ -457,17 +499,28 @@ async fn run(name: &str, renderer: &Renderer) -> (Option<String>, Vec<String>) {
         let before = world.applications.clone();
         seen.extend(world.look(renderer).await);
         if before != world.applications {
-            return (Some(format!("step {}: it does not come to rest", index + 1)), world.said);
+            return (
+                Some(format!("step {}: it does not come to rest", index + 1)),
+                world.said,
+            );
         }
         let shown = world.shown();
         if shown != step["applications"] {
-            let difference = format!("step {}: applications are {shown}, expected {}", index + 1, step["applications"]);
+            let difference = format!(
+                "step {}: applications are {shown}, expected {}",
+                index + 1,
+                step["applications"]
+            );
             return (Some(difference), world.said);
         }
         for (set, expected) in step["sets"].as_object().unwrap() {
             if seen.get(set) != Some(&expected["conditions"]) {
                 let seen = seen.get(set).map(Value::to_string).unwrap_or_default();
-                let difference = format!("step {}: conditions are {seen}, expected {}", index + 1, expected["conditions"]);
+                let difference = format!(
+                    "step {}: conditions are {seen}, expected {}",
+                    index + 1,
+                    expected["conditions"]
+                );
                 return (Some(difference), world.said);
             }
         }
@@ -500,17 +553,28 @@ async fn sets_become_what_argo_cd_makes_of_them_but_for_its_faults() {
         }
     }
     assert!(names.len() > 200);
-    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), names.len(), wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} are wrong:\n{}",
+        wrong.len(),
+        names.len(),
+        wrong.join("\n\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_come_out_as_written() {
     let renderer = renderer();
-    for (case, set) in [("git-files-numbers-go", "go"), ("git-files-numbers-fast", "fast")] {
+    for (case, set) in [
+        ("git-files-numbers-go", "go"),
+        ("git-files-numbers-fast", "fast"),
+    ] {
         let directory = fixtures().join(case);
         let text = std::fs::read_to_string(directory.join("repo/n.yaml")).unwrap();
         let values = renderer.read_yaml(&[text]).await.unwrap();
-        let Ok(Param::Map(values)) = &values[0] else { panic!("{set}") };
+        let Ok(Param::Map(values)) = &values[0] else {
+            panic!("{set}")
+        };
         for (key, expected) in [
             ("int", "3"),
             ("big", "123456789012"),

@@ -100,9 +100,12 @@ impl Source<'_> {
             let snapshot = snapshot.clone();
             move || walk(&snapshot)
         });
-        let paths = walked.await.map_err(|error| unmet(&error))?.ok_or_else(|| {
-            Unmet::permanent(format!("the commit has more than {MAX_PATHS} paths"))
-        })?;
+        let paths = walked
+            .await
+            .map_err(|error| unmet(&error))?
+            .ok_or_else(|| {
+                Unmet::permanent(format!("the commit has more than {MAX_PATHS} paths"))
+            })?;
         let tree = Arc::new(Tree {
             commit: checkout.revision,
             paths,
@@ -164,7 +167,10 @@ impl Source<'_> {
                 };
                 let content = if !known.insert(id) {
                     None
-                } else if snapshot.size(path)?.is_some_and(|size| size > MAX_FILE_BYTES) {
+                } else if snapshot
+                    .size(path)?
+                    .is_some_and(|size| size > MAX_FILE_BYTES)
+                {
                     Some(String::from("\0"))
                 } else {
                     Some(String::from_utf8_lossy(&snapshot.read_blob(id)?).into_owned())
@@ -197,9 +203,9 @@ impl Source<'_> {
             self.files.values.insert(id, value);
         }
         let missing = || Err("it was not read".to_owned());
-        let values = found.iter().map(|(id, _)| {
-            self.files.values.get(id).cloned().unwrap_or_else(missing)
-        });
+        let values = found
+            .iter()
+            .map(|(id, _)| self.files.values.get(id).cloned().unwrap_or_else(missing));
         let values: Arc<[Result<Param, String>]> = values.collect();
         // What no file of these commits holds any more is forgotten.
         if self.files.values.len() > 2 * paths.len() + 1000 {

@@ -1,6 +1,6 @@
 //! One look at one set, from its spec to its Applications and its status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 
-use super::SetController;
-use super::answers::{Files, Source};
+use super::answers::Source;
+use super::cache::SetCache;
+use super::controller::SetController;
 use crate::app_key::AppKey;
 use crate::follower::Follower;
 
@@ -35,16 +36,6 @@ const SOON: Duration = Duration::from_secs(1);
 const MAX_RESOURCES: usize = 5000;
 /// Names in a question.
 const MAX_NAMES: usize = 20;
-
-/// What is remembered of a set between two looks. All of it can be found again.
-#[derive(Default)]
-pub(super) struct SetCache {
-    files: Files,
-    /// Filled templates and read YAML of the last look.
-    answers: Answers,
-    /// When the generators' interval is over.
-    due: Option<Instant>,
-}
 
 impl SetController {
     /// Looks at a set; the answer is after which time to look again although nothing happens.
@@ -89,7 +80,9 @@ impl SetController {
     ) -> anyhow::Result<Option<Duration>> {
         let written = Value::Object(set.spec.clone());
         let spec = SetSpec::read(&written);
-        let asked = set.annotations().contains_key(annotation::APPLICATION_SET_REFRESH);
+        let asked = set
+            .annotations()
+            .contains_key(annotation::APPLICATION_SET_REFRESH);
         let interval = requeue_after_seconds(&spec.generators).map(Duration::from_secs);
         let is_due = cache.due.is_some_and(|due| Instant::now() >= due);
         // Repositories are listed at the agent's own interval; a shorter one of the set counts, too.
@@ -102,9 +95,12 @@ impl SetController {
 
         let (generation, notes) = self.generate(key, &spec, refresh, cache).await;
         let mut report = Report::default();
-        let mut again = cache.due.map(|due| due.saturating_duration_since(Instant::now()));
+        let mut again = cache
+            .due
+            .map(|due| due.saturating_duration_since(Instant::now()));
         let mut sooner = |pause: Duration| again = Some(again.map_or(pause, |one| one.min(pause)));
         let mut owned = None;
+        let mut is_used_up = false;
         match generation {
             Generation::Needs(_) => anyhow::bail!("generating does not come to an end"),
             Generation::Failed(problems) => {
@@ -153,6 +149,7 @@ impl SetController {
                     let question = question(key, &planned);
                     if is_approved(set, &question) {
                         input.is_approved = true;
+                        is_used_up = true;
                         planned = plan(&input);
                     } else {
                         report.held = question;
@@ -162,14 +159,24 @@ impl SetController {
                 if carried.again {
                     sooner(SOON);
                 }
-                let refused: BTreeSet<&str> =
-                    carried.refused.iter().map(|one| one.name.as_str()).collect();
+                let refused: BTreeSet<&str> = carried
+                    .refused
+                    .iter()
+                    .map(|one| one.name.as_str())
+                    .collect();
                 let gone = planned.changes.iter().filter(|change| {
                     change.verb == Verb::Delete
-                        || matches!(change.verb, Verb::Create(_)) && refused.contains(change.name.as_str())
+                        || matches!(change.verb, Verb::Create(_))
+                            && refused.contains(change.name.as_str())
                 });
                 let gone: BTreeSet<String> = gone.map(|change| change.name.clone()).collect();
-                owned = Some(planned.owned.difference(&gone).cloned().collect::<BTreeSet<_>>());
+                owned = Some(
+                    planned
+                        .owned
+                        .difference(&gone)
+                        .cloned()
+                        .collect::<BTreeSet<_>>(),
+                );
                 report.invalid = planned.invalid;
                 report.invalid.extend(carried.refused);
             }
@@ -182,8 +189,13 @@ impl SetController {
         }
         let status = self.status(key, set, &report, owned.as_ref());
         self.write_status(set, &status).await?;
+        // An approval counts for one question.
+        if is_used_up {
+            self.answered(set, annotation::DELETION_APPROVED).await?;
+        }
         if asked {
-            self.refreshed(set).await?;
+            self.answered(set, annotation::APPLICATION_SET_REFRESH)
+                .await?;
         }
         Ok(again)
     }
@@ -208,7 +220,7 @@ impl SetController {
             controller: &self.controller,
             files: &mut cache.files,
             refresh,
-            followed: std::collections::BTreeMap::new(),
+            followed: BTreeMap::new(),
             notes: Vec::new(),
         };
         let mut generation = Generation::Needs(Vec::new());
@@ -244,7 +256,10 @@ impl SetController {
         followed: impl IntoIterator<Item = crate::repositories::manager::Followed>,
     ) {
         let follower = Follower::ApplicationSet(key.clone());
-        self.controller.sources.repositories.follow(&follower, followed);
+        self.controller
+            .sources
+            .repositories
+            .follow(&follower, followed);
     }
 
     fn projects(&self) -> BTreeSet<String> {
@@ -283,7 +298,9 @@ impl SetController {
             kind: "Application".into(),
             namespace: key.namespace.clone(),
             name: name.to_owned(),
-            status: status.and_then(|one| one.sync.as_ref()).map(|sync| sync.status),
+            status: status
+                .and_then(|one| one.sync.as_ref())
+                .map(|sync| sync.status),
             health: status.and_then(|one| one.health.clone()),
             ..ResourceStatus::default()
         }
@@ -292,7 +309,12 @@ impl SetController {
 
 /// What is asked before many Applications are deleted.
 fn question(key: &AppKey, plan: &Plan) -> String {
-    let mut names: Vec<&str> = plan.held.iter().take(MAX_NAMES).map(String::as_str).collect();
+    let mut names: Vec<&str> = plan
+        .held
+        .iter()
+        .take(MAX_NAMES)
+        .map(String::as_str)
+        .collect();
     let more;
     if plan.held.len() > MAX_NAMES {
         more = format!("and {} more", plan.held.len() - MAX_NAMES);

@@ -116,15 +116,24 @@ impl Wake {
 
     /// Takes note of what a set generated; the answer is which other sets generated the same names.
     /// Those are woken when that is news.
-    pub(super) fn claim(&self, set: &AppKey, names: BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn claim(
+        &self,
+        set: &AppKey,
+        names: BTreeSet<String>,
+    ) -> BTreeMap<String, Vec<String>> {
         let mut claims = self.claims.lock();
-        let before = claims.insert(set.clone(), names.clone()).unwrap_or_default();
+        let before = claims
+            .insert(set.clone(), names.clone())
+            .unwrap_or_default();
         let mut rivals: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let others = claims.iter().filter(|(other, _)| *other != set);
         let mut woken = Vec::new();
         for (other, theirs) in others.filter(|(other, _)| other.namespace == set.namespace) {
             for name in theirs.intersection(&names) {
-                rivals.entry(name.clone()).or_default().push(other.name.clone());
+                rivals
+                    .entry(name.clone())
+                    .or_default()
+                    .push(other.name.clone());
             }
             let is_news = |name: &&String| names.contains(*name) != before.contains(*name);
             if theirs.iter().any(|name| is_news(&name)) {
@@ -162,13 +171,20 @@ mod tests {
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
         assert!(wake.claim(&key("one"), names(&["a", "b"])).is_empty());
         let rivals = wake.claim(&key("two"), names(&["b", "c"]));
-        assert_eq!(rivals, BTreeMap::from([("b".to_owned(), vec!["one".to_owned()])]));
+        assert_eq!(
+            rivals,
+            BTreeMap::from([("b".to_owned(), vec!["one".to_owned()])])
+        );
         assert_eq!(wake.queue.next().await, key("one"), "it has to say so, too");
         wake.queue.done(&key("one"));
         let rivals = wake.claim(&key("one"), names(&["a", "b"]));
         assert_eq!(rivals.len(), 1);
         wake.forget(&key("two"));
-        assert_eq!(wake.queue.next().await, key("one"), "the name is free again");
+        assert_eq!(
+            wake.queue.next().await,
+            key("one"),
+            "the name is free again"
+        );
         assert!(wake.claim(&key("one"), names(&["a", "b"])).is_empty());
     }
 }

@@ -4,14 +4,14 @@
 use futures::future::join_all;
 use gitops_api::Application;
 use gitops_api::application_set::{ApplicationSetStatus, WrittenApplicationSet};
-use gitops_api::constants::{self, annotation};
+use gitops_api::constants;
 use gitops_core::applicationset::{Change, Invalid, Verb};
 use gitops_core::report::status::merge_patch;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::SetController;
+use super::controller::SetController;
 use crate::app_key::AppKey;
 
 /// Writes for one set under way at the same time.
@@ -97,12 +97,15 @@ impl SetController {
                     field_manager: Some(constants::FIELD_MANAGER.into()),
                     ..PatchParams::default()
                 };
-                api.patch(name, &params, &Patch::Merge(patch)).await.map(|_| ())
+                api.patch(name, &params, &Patch::Merge(patch))
+                    .await
+                    .map(|_| ())
             }
             Verb::Delete => {
                 log("deleting");
                 metrics.write("delete");
-                let reference = kube::runtime::reflector::ObjectRef::new(name).within(&key.namespace);
+                let reference =
+                    kube::runtime::reflector::ObjectRef::new(name).within(&key.namespace);
                 let known = self.controller.configuration.applications.get(&reference);
                 // The one that was judged and no other of its name.
                 let params = DeleteParams {
@@ -156,19 +159,30 @@ impl SetController {
         let api = self.sets_of(set);
         let params = PatchParams::default();
         let patch = json!({ "status": change });
-        match api.patch_status(&set.name_any(), &params, &Patch::Merge(&patch)).await {
+        match api
+            .patch_status(&set.name_any(), &params, &Patch::Merge(&patch))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes the wish for a refresh off a set that was looked at.
-    pub(super) async fn refreshed(&self, set: &WrittenApplicationSet) -> anyhow::Result<()> {
-        let patch = json!({"metadata": {"annotations": {annotation::APPLICATION_SET_REFRESH: null}}});
+    /// Takes a request off a set that was answered: an annotation.
+    pub(super) async fn answered(
+        &self,
+        set: &WrittenApplicationSet,
+        request: &str,
+    ) -> anyhow::Result<()> {
+        let patch = json!({"metadata": {"annotations": {request: null}}});
         self.controller.metrics.write("patch");
         let api = self.sets_of(set);
-        match api.patch(&set.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+        let params = PatchParams::default();
+        match api
+            .patch(&set.name_any(), &params, &Patch::Merge(&patch))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
             Err(error) => Err(error.into()),

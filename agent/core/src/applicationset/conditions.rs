@@ -4,7 +4,8 @@ use gitops_api::application_set::ApplicationSetCondition;
 use gitops_api::{HealthStatus, HealthStatusCode};
 use jiff::Timestamp;
 
-use super::{Invalid, Problem, Warning};
+use super::error::{Problem, Warning};
+use super::validation::{Invalid, UPDATE};
 
 /// What came of one look at a set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,11 +41,18 @@ pub fn conditions(
     let parameters = if report.warnings.is_empty() {
         PARAMETERS.to_owned()
     } else {
-        limited(format!("{PARAMETERS}, with warnings: {}", listed(&report.warnings)))
+        limited(format!(
+            "{PARAMETERS}, with warnings: {}",
+            listed(&report.warnings)
+        ))
     };
     let (error, parameters_generated, up_to_date) = match failure(report) {
         None => (
-            ("False", "ApplicationSetUpToDate".to_owned(), UP_TO_DATE.to_owned()),
+            (
+                "False",
+                "ApplicationSetUpToDate".to_owned(),
+                UP_TO_DATE.to_owned(),
+            ),
             ("True", "ParametersGenerated", parameters),
             ("True", "ApplicationSetUpToDate", UP_TO_DATE.to_owned()),
         ),
@@ -74,7 +82,9 @@ pub fn conditions(
             status: status.to_owned(),
             reason: reason.to_owned(),
             message: message.to_owned(),
-            last_transition_time: Some(since.unwrap_or_else(|| crate::report::status::seconds(now))),
+            last_transition_time: Some(
+                since.unwrap_or_else(|| crate::report::status::seconds(now)),
+            ),
             ..ApplicationSetCondition::default()
         }
     };
@@ -92,20 +102,31 @@ pub fn conditions(
 
 fn failure(report: &Report) -> Option<(String, String)> {
     if let Some(first) = report.problems.first() {
-        return Some((first.step.reason().to_owned(), limited(listed(&report.problems))));
+        return Some((
+            first.step.reason().to_owned(),
+            limited(listed(&report.problems)),
+        ));
     }
     // What the API server refuses is told before what was found earlier.
-    let update = report.invalid.iter().find(|one| one.reason == super::validation::UPDATE);
+    let update = report.invalid.iter().find(|one| one.reason == UPDATE);
     let first = update.or(report.invalid.first());
     if let Some(first) = first {
-        let messages: Vec<&str> = report.invalid.iter().map(|one| one.message.as_str()).collect();
+        let messages: Vec<&str> = report
+            .invalid
+            .iter()
+            .map(|one| one.message.as_str())
+            .collect();
         return Some((first.reason.to_owned(), limited(listed(&messages))));
     }
     (!report.held.is_empty()).then(|| (APPROVAL.to_owned(), report.held.clone()))
 }
 
 fn listed<T: ToString>(all: &[T]) -> String {
-    let mut texts: Vec<String> = all.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    let mut texts: Vec<String> = all
+        .iter()
+        .take(MAX_LISTED)
+        .map(ToString::to_string)
+        .collect();
     if all.len() > MAX_LISTED {
         texts.push(format!("and {} more", all.len() - MAX_LISTED));
     }
@@ -156,23 +177,44 @@ mod tests {
         let good = conditions(&Report::default(), &[], at("2026-01-01T00:00:00Z"));
         let told: Vec<(&str, &str, &str)> = good
             .iter()
-            .map(|one| (one.condition_type.as_str(), one.status.as_str(), one.reason.as_str()))
+            .map(|one| {
+                (
+                    one.condition_type.as_str(),
+                    one.status.as_str(),
+                    one.reason.as_str(),
+                )
+            })
             .collect();
-        assert_eq!(told, [
-            ("ErrorOccurred", "False", "ApplicationSetUpToDate"),
-            ("ParametersGenerated", "True", "ParametersGenerated"),
-            ("ResourcesUpToDate", "True", "ApplicationSetUpToDate"),
-        ]);
+        assert_eq!(
+            told,
+            [
+                ("ErrorOccurred", "False", "ApplicationSetUpToDate"),
+                ("ParametersGenerated", "True", "ParametersGenerated"),
+                ("ResourcesUpToDate", "True", "ApplicationSetUpToDate"),
+            ]
+        );
         let later = conditions(&Report::default(), &good, at("2026-01-02T00:00:00Z"));
         assert_eq!(later, good, "nothing changed");
         let failed = Report {
-            problems: vec![Problem::parameters("spec.generators[0].git", "it does not answer")],
+            problems: vec![Problem::parameters(
+                "spec.generators[0].git",
+                "it does not answer",
+            )],
             ..Report::default()
         };
         let failed = conditions(&failed, &good, at("2026-01-02T00:00:00Z"));
         assert_eq!(failed[0].reason, "ApplicationGenerationFromParamsError");
-        assert_eq!(failed[0].message, "spec.generators[0].git: it does not answer");
-        assert_eq!((failed[1].status.as_str(), failed[2].status.as_str()), ("False", "False"));
-        assert_eq!(health_of(&failed, None, at("2026-01-02T00:00:00Z")).status, HealthStatusCode::Degraded);
+        assert_eq!(
+            failed[0].message,
+            "spec.generators[0].git: it does not answer"
+        );
+        assert_eq!(
+            (failed[1].status.as_str(), failed[2].status.as_str()),
+            ("False", "False")
+        );
+        assert_eq!(
+            health_of(&failed, None, at("2026-01-02T00:00:00Z")).status,
+            HealthStatusCode::Degraded
+        );
     }
 }

@@ -194,6 +194,16 @@ fn flatten_into(flat: &mut ParamMap, path: &str, value: &Param) {
     }
 }
 
+/// All values as texts, for templates without goTemplate. Null has none.
+pub(super) fn texts(flat: &ParamMap) -> ParamMap {
+    flat.iter()
+        .map(|(key, value)| {
+            let text = value.text().map_or_else(|| value.clone(), Param::Text);
+            (key.clone(), text)
+        })
+        .collect()
+}
+
 /// Longest rendition of parameters in a message, in characters.
 const MAX_SHOWN: usize = 160;
 
@@ -234,8 +244,18 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_text_in_both_directions() {
-        for text in ["3", "-7", "123456789012", "18446744073709551615", "1.5", "1.10", "2.0", "1e3",
-            "123456789012345678901234567890", "0"] {
+        for text in [
+            "3",
+            "-7",
+            "123456789012",
+            "18446744073709551615",
+            "1.5",
+            "1.10",
+            "2.0",
+            "1e3",
+            "123456789012345678901234567890",
+            "0",
+        ] {
             let param = Param::Number(text.into());
             assert_eq!(Param::of(&param.to_wire()), param, "{text}");
             assert_eq!(param.text().as_deref(), Some(text));
@@ -248,11 +268,20 @@ mod tests {
         let over = map(json!({"a": {"x": 9}, "n": 1, "f": true, "new": {"k": []}}));
         let mut first_wins = base.clone();
         fill(&mut first_wins, &over);
-        assert_eq!(first_wins, map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false, "new": {"k": []}})));
+        assert_eq!(
+            first_wins,
+            map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false, "new": {"k": []}}))
+        );
         let mut last_wins = base.clone();
         overlay(&mut last_wins, &over);
-        assert_eq!(last_wins, map(json!({"a": {"x": 9, "y": 2}, "n": 1, "f": true, "new": {"k": []}})));
-        assert_eq!(base, map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false})));
+        assert_eq!(
+            last_wins,
+            map(json!({"a": {"x": 9, "y": 2}, "n": 1, "f": true, "new": {"k": []}}))
+        );
+        assert_eq!(
+            base,
+            map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false}))
+        );
     }
 
     #[test]
@@ -262,12 +291,17 @@ mod tests {
         assert_eq!(of(json!(1)), of(json!(1.0)));
         assert_ne!(of(json!(1)), of(json!("1")));
         assert_eq!(of(json!(null)), key_values(&ParamMap::new(), &keys));
-        assert_ne!(of(json!(9_007_199_254_740_993_i64)), of(json!(9_007_199_254_740_992_i64)));
+        assert_ne!(
+            of(json!(9_007_199_254_740_993_i64)),
+            of(json!(9_007_199_254_740_992_i64))
+        );
     }
 
     #[test]
     fn flat_names_have_dots() {
-        let flat = flatten(&map(json!({"a": {"b": [1, {"c": null}], "e": {}}, "l": []})));
+        let flat = flatten(&map(
+            json!({"a": {"b": [1, {"c": null}], "e": {}}, "l": []}),
+        ));
         let names: Vec<&str> = flat.keys().map(String::as_str).collect();
         assert_eq!(names, ["a.b.0", "a.b.1.c"]);
     }

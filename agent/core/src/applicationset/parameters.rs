@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Names, Policy};
-use super::{FileGlobbing, SetSpec};
+use super::existing::Names;
+use super::patterns::FileGlobbing;
+use super::plan::Policy;
+use super::spec::SetSpec;
 
 /// The keys `applicationsetcontroller.*` that count here.
 /// Source: docs/operator-manual/argocd-cmd-params-cm.yaml.
@@ -23,11 +25,16 @@ impl Parameters {
     pub fn read(data: &BTreeMap<String, String>) -> Self {
         let get = |key: &str| {
             let value = data.get(&format!("applicationsetcontroller.{key}"));
-            value.map(|value| value.trim().to_owned()).unwrap_or_default()
+            value
+                .map(|value| value.trim().to_owned())
+                .unwrap_or_default()
         };
         let names = |key: &str| {
             let text = get(key);
-            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let names = text
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
             names.map(str::to_owned).collect()
         };
         Self {
@@ -56,7 +63,9 @@ impl Parameters {
     /// Labels and annotations that are left as they are.
     pub fn preserved(&self, spec: &SetSpec) -> Names {
         let mut names = self.preserved.clone();
-        names.annotations.extend(spec.preserved_annotations.iter().cloned());
+        names
+            .annotations
+            .extend(spec.preserved_annotations.iter().cloned());
         names.labels.extend(spec.preserved_labels.iter().cloned());
         names
     }
@@ -70,7 +79,10 @@ mod tests {
     fn the_installation_decides_when_it_says_something() {
         let read = |pairs: &[(&str, &str)]| {
             let data = pairs.iter().map(|(key, value)| {
-                (format!("applicationsetcontroller.{key}"), (*value).to_owned())
+                (
+                    format!("applicationsetcontroller.{key}"),
+                    (*value).to_owned(),
+                )
             });
             Parameters::read(&data.collect())
         };
@@ -81,14 +93,33 @@ mod tests {
         let cases = [
             (read(&[]), None, (true, true)),
             (read(&[]), Some("create-update"), (true, false)),
-            (read(&[("policy", "create-only")]), Some("sync"), (false, false)),
-            (read(&[("policy", "create-only"), ("enable.policy.override", "true")]), Some("sync"), (true, true)),
-            (read(&[("enable.policy.override", "false")]), Some("create-only"), (true, true)),
+            (
+                read(&[("policy", "create-only")]),
+                Some("sync"),
+                (false, false),
+            ),
+            (
+                read(&[
+                    ("policy", "create-only"),
+                    ("enable.policy.override", "true"),
+                ]),
+                Some("sync"),
+                (true, true),
+            ),
+            (
+                read(&[("enable.policy.override", "false")]),
+                Some("create-only"),
+                (true, true),
+            ),
             (read(&[("policy", "sync")]), None, (true, true)),
         ];
         for (parameters, of_set, (update, delete)) in cases {
             let policy = parameters.policy(&spec(of_set));
-            assert_eq!((policy.update, policy.delete), (update, delete), "{parameters:?} {of_set:?}");
+            assert_eq!(
+                (policy.update, policy.delete),
+                (update, delete),
+                "{parameters:?} {of_set:?}"
+            );
         }
         let preserved = read(&[("global.preserved.labels", "a, b")]).preserved(&spec(None));
         assert_eq!(preserved.labels.len(), 2);

@@ -45,7 +45,8 @@ pub(super) fn apply(application: &mut Value, patch: &Value) -> Result<Vec<String
 
 /// Whether an Application can be read; the text says which value cannot.
 pub(super) fn check(application: &Value) -> Result<(), String> {
-    let parts = json!({"metadata": {}, "spec": application["spec"], "operation": application["operation"]});
+    let parts =
+        json!({"metadata": {}, "spec": application["spec"], "operation": application["operation"]});
     serde_json::from_value::<Application>(parts)
         .map(|_| ())
         .map_err(|error| format!("the result is no Application: {error}"))
@@ -64,7 +65,10 @@ fn metadata(
         match key.as_str() {
             "name" | "labels" | "annotations" => merge(&mut metadata[key], value),
             "finalizers" => {
-                let there = metadata["finalizers"].as_array().cloned().unwrap_or_default();
+                let there = metadata["finalizers"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
                 let Some(added) = value.as_array() else {
                     metadata["finalizers"] = json!([]);
                     continue;
@@ -82,7 +86,9 @@ fn metadata(
         let texts = |map: &Map<String, Value>| map.values().all(Value::is_string);
         let value = &metadata[key];
         if !value.is_null() && !value.as_object().is_some_and(texts) {
-            return Err(format!("metadata.{key} is no map of texts; put its values in quotes"));
+            return Err(format!(
+                "metadata.{key} is no map of texts; put its values in quotes"
+            ));
         }
     }
     if !metadata["name"].is_string() {
@@ -180,7 +186,11 @@ fn prune(value: &mut Value, schema: &Value, path: &str, unknown: &mut Vec<String
 /// Source: dario.cat/mergo as applicationset/controllers/template uses it.
 pub(super) fn over(generator: &Value, set: &Value) -> Value {
     let (Value::Object(own), Value::Object(other)) = (generator, set) else {
-        return if is_empty(generator) { set.clone() } else { generator.clone() };
+        return if is_empty(generator) {
+            set.clone()
+        } else {
+            generator.clone()
+        };
     };
     let mut merged = other.clone();
     for (key, value) in own {
@@ -234,23 +244,32 @@ mod tests {
         });
         let unknown = apply(&mut patched, &patch).unwrap();
         assert_eq!(unknown, ["other", "spec.nonsense"]);
-        assert_eq!(patched, json!({
-            "metadata": {"name": "b", "labels": {"m": "2"},
-                "finalizers": ["own/f", "resources-finalizer.argocd.argoproj.io"]},
-            "spec": {
-                "project": "default",
-                "source": {"repoURL": "r", "helm": {"valuesObject": {"a": 1, "b": 2}, "valueFiles": ["z"]}},
-                "destination": {"server": "s"},
-            },
-            "operation": {"sync": {}},
-        }));
+        assert_eq!(
+            patched,
+            json!({
+                "metadata": {"name": "b", "labels": {"m": "2"},
+                    "finalizers": ["own/f", "resources-finalizer.argocd.argoproj.io"]},
+                "spec": {
+                    "project": "default",
+                    "source": {"repoURL": "r", "helm": {"valuesObject": {"a": 1, "b": 2}, "valueFiles": ["z"]}},
+                    "destination": {"server": "s"},
+                },
+                "operation": {"sync": {}},
+            })
+        );
     }
 
     #[test]
     fn what_is_no_application_afterwards_is_refused() {
-        for patch in [json!({"spec": null}), json!([]), json!("x"), json!({"metadata": 1}),
-            json!({"spec": {"revisionHistoryLimit": "many"}}), json!({"metadata": {"labels": {"a": 1}}}),
-            json!({"metadata": {"name": null}})] {
+        for patch in [
+            json!({"spec": null}),
+            json!([]),
+            json!("x"),
+            json!({"metadata": 1}),
+            json!({"spec": {"revisionHistoryLimit": "many"}}),
+            json!({"metadata": {"labels": {"a": 1}}}),
+            json!({"metadata": {"name": null}}),
+        ] {
             let mut patched = application();
             assert!(apply(&mut patched, &patch).is_err(), "{patch}");
             assert_eq!(patched, application());
@@ -266,8 +285,11 @@ mod tests {
         let own = json!({"metadata": {"labels": {"a": "2"}},
             "spec": {"project": "", "source": {"path": "y", "helm": {"valuesObject": {"b": 1}}},
                 "syncPolicy": {"automated": {"prune": false}}}});
-        assert_eq!(over(&own, &set), json!({"metadata": {"name": "s", "labels": {"a": "2", "b": "1"}},
+        assert_eq!(
+            over(&own, &set),
+            json!({"metadata": {"name": "s", "labels": {"a": "2", "b": "1"}},
             "spec": {"project": "p", "source": {"path": "y", "helm": {"valuesObject": {"b": 1}}},
-                "syncPolicy": {"automated": {"prune": true}}}}));
+                "syncPolicy": {"automated": {"prune": true}}}})
+        );
     }
 }

@@ -32,7 +32,11 @@ enum Token {
     Many(bool),
     /// `**/`: nothing, or directories.
     Directories,
-    Class { negated: bool, ranges: Vec<(char, char)>, slash: bool },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+        slash: bool,
+    },
 }
 
 impl Pattern {
@@ -46,7 +50,10 @@ impl Pattern {
         match globbing {
             FileGlobbing::DoubleStar => Self::read(pattern, false, true),
             FileGlobbing::Pathspec => {
-                if pattern.starts_with(":(") || pattern.starts_with(":!") || pattern.starts_with(":^") {
+                if pattern.starts_with(":(")
+                    || pattern.starts_with(":!")
+                    || pattern.starts_with(":^")
+                {
                     return Err(
                         "git's own words at the beginning of a pattern are not supported; to leave \
                          files out, use an entry with exclude: true"
@@ -60,7 +67,9 @@ impl Pattern {
                             .into(),
                     );
                 }
-                let plain = pattern.split('/').filter(|part| *part != "." && !part.is_empty());
+                let plain = pattern
+                    .split('/')
+                    .filter(|part| *part != "." && !part.is_empty());
                 let plain: Vec<&str> = plain.collect();
                 let mut read = Self::read(&plain.join("/"), true, false)?;
                 read.prefix_counts = true;
@@ -149,8 +158,14 @@ impl Pattern {
                         next[place] = true;
                         next[place + 1] |= char == '/';
                     }
-                    Token::Class { negated, ranges, slash } => {
-                        let within = ranges.iter().any(|(low, high)| (*low..=*high).contains(&char));
+                    Token::Class {
+                        negated,
+                        ranges,
+                        slash,
+                    } => {
+                        let within = ranges
+                            .iter()
+                            .any(|(low, high)| (*low..=*high).contains(&char));
                         next[place + 1] |= within != *negated && (*slash || char != '/');
                     }
                 }
@@ -191,7 +206,11 @@ fn class(chars: &[char], at: &mut usize, slash: bool, bang: bool) -> Result<Toke
         let mut char = *chars.get(*at).ok_or("a [ is not closed by ]")?;
         *at += 1;
         if char == ']' && !ranges.is_empty() {
-            return Ok(Token::Class { negated, ranges, slash });
+            return Ok(Token::Class {
+                negated,
+                ranges,
+                slash,
+            });
         }
         if char == '\\' {
             char = *chars.get(*at).ok_or("it ends with a backslash")?;
@@ -232,7 +251,9 @@ mod tests {
             assert_eq!(dirs(pattern, path), expected, "{pattern} {path}");
         }
         let files = |pattern: &str, path: &str| {
-            Pattern::files(pattern, FileGlobbing::Pathspec).unwrap().matches(path)
+            Pattern::files(pattern, FileGlobbing::Pathspec)
+                .unwrap()
+                .matches(path)
         };
         for (pattern, path, expected) in [
             ("a/*.yaml", "a/b/c.yaml", true),
@@ -248,7 +269,9 @@ mod tests {
             assert_eq!(files(pattern, path), expected, "{pattern} {path}");
         }
         let new = |pattern: &str, path: &str| {
-            Pattern::files(pattern, FileGlobbing::DoubleStar).unwrap().matches(path)
+            Pattern::files(pattern, FileGlobbing::DoubleStar)
+                .unwrap()
+                .matches(path)
         };
         for (pattern, path, expected) in [
             ("a/*.yaml", "a/b/c.yaml", false),
@@ -267,8 +290,19 @@ mod tests {
     fn bad_patterns_are_refused() {
         assert!(Pattern::directories("apps/[a-").is_err());
         assert!(Pattern::directories("apps/\\").is_err());
-        for pattern in ["/a.yaml", "../a.yaml", "a/../../b", ":(exclude)a.yaml", ":!a", "[", "[b-a]"] {
-            assert!(Pattern::files(pattern, FileGlobbing::Pathspec).is_err(), "{pattern}");
+        for pattern in [
+            "/a.yaml",
+            "../a.yaml",
+            "a/../../b",
+            ":(exclude)a.yaml",
+            ":!a",
+            "[",
+            "[b-a]",
+        ] {
+            assert!(
+                Pattern::files(pattern, FileGlobbing::Pathspec).is_err(),
+                "{pattern}"
+            );
         }
         assert!(Pattern::directories(&"*".repeat(2000)).is_err());
     }

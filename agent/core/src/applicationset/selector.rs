@@ -20,7 +20,10 @@ impl Selector {
         }
         for expression in selector.match_expressions.iter().flatten() {
             check_key(&expression.key)?;
-            let has_values = expression.values.as_ref().is_some_and(|all| !all.is_empty());
+            let has_values = expression
+                .values
+                .as_ref()
+                .is_some_and(|all| !all.is_empty());
             match expression.operator.as_str() {
                 "In" | "NotIn" if !has_values => {
                     return Err(format!(
@@ -54,9 +57,9 @@ impl Selector {
         labels.all(|(key, value)| text(key).as_ref() == Some(value))
             && self.0.match_expressions.iter().flatten().all(|expression| {
                 let value = text(&expression.key);
-                let listed = value
-                    .as_ref()
-                    .is_some_and(|value| expression.values.iter().flatten().any(|one| one == value));
+                let listed = value.as_ref().is_some_and(|value| {
+                    expression.values.iter().flatten().any(|one| one == value)
+                });
                 match expression.operator.as_str() {
                     "In" => listed,
                     "NotIn" => !listed,
@@ -68,7 +71,9 @@ impl Selector {
 }
 
 fn check_key(key: &str) -> Result<(), String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(p, n)| (Some(p), n));
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(p, n)| (Some(p), n));
     let is_end = |c: char| c.is_ascii_alphanumeric();
     let name_is_good = !name.is_empty()
         && name.len() <= 63
@@ -80,7 +85,9 @@ fn check_key(key: &str) -> Result<(), String> {
             && prefix.split('.').all(|part| {
                 part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
                     && part.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-                    && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                    && part
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             })
     });
     if name_is_good && prefix_is_good {
@@ -116,7 +123,10 @@ mod tests {
             (json!({"matchLabels": {"env": "dev"}}), Some(false)),
             (json!({"matchLabels": {"on": "true"}}), Some(true)),
             (json!({"matchLabels": {"n": "1234567"}}), Some(true)),
-            (json!({"matchLabels": {"metadata.labels.team.io/x": "core"}}), Some(true)),
+            (
+                json!({"matchLabels": {"metadata.labels.team.io/x": "core"}}),
+                Some(true),
+            ),
             (one("nil", "Exists", &[]), Some(false)),
             (one("nil", "In", &["<nil>"]), Some(false)),
             (one("nope", "NotIn", &["x"]), Some(true)),

@@ -41,7 +41,8 @@ impl SetSpec {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let texts = |value: &Value| -> Vec<String> {
             let all = value.as_array().into_iter().flatten();
-            all.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+            all.filter_map(|one| one.as_str().map(str::to_owned))
+                .collect()
         };
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let policy = &spec["syncPolicy"];
@@ -136,9 +137,10 @@ pub(super) fn read_entry(entry: &Value, path: &str) -> Result<Vec<Generator>, Pr
     let entry = entry.as_object().unwrap_or(&empty);
     let selector = match entry.get("selector").filter(|value| !value.is_null()) {
         None => None,
-        Some(selector) => Some(Selector::read(selector).map_err(|why| {
-            Problem::parameters(&format!("{path}.selector"), why)
-        })?),
+        Some(selector) => Some(
+            Selector::read(selector)
+                .map_err(|why| Problem::parameters(&format!("{path}.selector"), why))?,
+        ),
     };
     let mut found = Vec::new();
     for name in KINDS {
@@ -238,9 +240,11 @@ pub fn requeue_after_seconds(generators: &[Value]) -> Option<u64> {
         for generator in read_entry(entry, "").unwrap_or_default() {
             let seconds = match &generator.kind {
                 Kind::Git(_) => u64::try_from(generator.requeue.unwrap_or(DEFAULT_GIT)).ok(),
-                Kind::Matrix(children) | Kind::Merge { generators: children, .. } => {
-                    requeue_after_seconds(children)
-                }
+                Kind::Matrix(children)
+                | Kind::Merge {
+                    generators: children,
+                    ..
+                } => requeue_after_seconds(children),
                 _ => None,
             };
             let seconds = seconds.filter(|seconds| *seconds > 0);
@@ -278,14 +282,22 @@ mod tests {
             (json!([list]), None),
             (json!([git(json!(null)), list]), Some(180)),
             (json!([git(json!(0))]), None),
-            (json!([{"matrix": {"generators": [git(json!(40)), git(json!(20))]}}]), Some(20)),
-            (json!([{"merge": {"mergeKeys": ["a"], "generators": [git(json!(0)), git(json!(20))]}}]), Some(20)),
+            (
+                json!([{"matrix": {"generators": [git(json!(40)), git(json!(20))]}}]),
+                Some(20),
+            ),
+            (
+                json!([{"merge": {"mergeKeys": ["a"], "generators": [git(json!(0)), git(json!(20))]}}]),
+                Some(20),
+            ),
         ];
         for (generators, expected) in cases {
             let list = generators.as_array().unwrap();
             assert_eq!(requeue_after_seconds(list), expected, "{generators}");
         }
-        assert!(uses_clusters(&[json!({"matrix": {"generators": [{"clusters": {}}]}})]));
+        assert!(uses_clusters(&[
+            json!({"matrix": {"generators": [{"clusters": {}}]}})
+        ]));
         assert!(!uses_clusters(&[json!({"list": {}})]));
     }
 }

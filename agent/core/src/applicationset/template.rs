@@ -96,8 +96,10 @@ impl Filler<'_> {
 
     fn go(&self, leaves: &[Leaf<'_>], warnings: &mut Vec<Warning>) -> Outcome<Vec<String>> {
         // Text without an action is what it is: the worker is asked for the others.
-        let templates: Vec<&Leaf<'_>> =
-            leaves.iter().filter(|leaf| leaf.text.contains("{{")).collect();
+        let templates: Vec<&Leaf<'_>> = leaves
+            .iter()
+            .filter(|leaf| leaf.text.contains("{{"))
+            .collect();
         if templates.is_empty() {
             return Ok(leaves.iter().map(|leaf| leaf.text.to_owned()).collect());
         }
@@ -122,7 +124,9 @@ impl Filler<'_> {
                 continue;
             }
             let Some(filled) = answers.next() else {
-                return Err(Stop::from(problem("the render worker gave too few answers".into())));
+                return Err(Stop::from(problem(
+                    "the render worker gave too few answers".into(),
+                )));
             };
             if !filled.error.is_empty() {
                 problems.push(problem_at(self, leaf, self.why(leaf, filled)));
@@ -132,7 +136,9 @@ impl Filler<'_> {
                 let why = self.why(leaf, filled);
                 // A name can never hold that: it is a mistake and no wish.
                 if leaf.path == "spec.template.metadata.name" {
-                    self.broken.borrow_mut().push(format!("{}: {why}", self.at(leaf)));
+                    self.broken
+                        .borrow_mut()
+                        .push(format!("{}: {why}", self.at(leaf)));
                 }
                 warnings.push(Warning {
                     place: self.at(leaf).to_string(),
@@ -170,8 +176,8 @@ impl Filler<'_> {
                 Ok(filled) => {
                     for tag in &filled.unresolved {
                         let advice = nearest(tag, self.parameters.keys().map(String::as_str));
-                        let advice =
-                            advice.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+                        let advice = advice
+                            .map_or_else(String::new, |name| format!("; did you mean {name}?"));
                         let what = match self.parameters.get(tag) {
                             Some(value) => format!("{tag} is {} and no text", value.kind()),
                             None => format!("no parameter {tag} is there{advice}"),

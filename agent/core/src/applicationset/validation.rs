@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use serde_json::Value;
 
-use super::{Cluster, Desired, normalize};
+use super::environment::{Cluster, normalize};
+use super::generate::Desired;
 use crate::nearest::nearest;
 
 /// What Applications may refer to.
@@ -50,7 +51,11 @@ impl Validated {
     /// All names that were generated: nothing of these is deleted.
     pub fn names(&self) -> BTreeSet<&str> {
         let invalid = self.invalid.iter().map(|invalid| invalid.name.as_str());
-        self.good.keys().map(String::as_str).chain(invalid).collect()
+        self.good
+            .keys()
+            .map(String::as_str)
+            .chain(invalid)
+            .collect()
     }
 }
 
@@ -157,18 +162,26 @@ fn destination(destination: &Value, known: &Destinations) -> Result<(), String> 
         ("", server) => {
             let plain = |text: &str| text.trim_end_matches('/').to_owned();
             let is_known = plain(server) == IN_CLUSTER_SERVER
-                || known.clusters.iter().any(|one| plain(&one.server) == plain(server));
+                || known
+                    .clusters
+                    .iter()
+                    .any(|one| plain(&one.server) == plain(server));
             if is_known {
                 return Ok(());
             }
             let servers = known.clusters.iter().map(|one| one.server.as_str());
             let advice = nearest(server, servers.chain([IN_CLUSTER_SERVER]));
             let advice = advice.map_or_else(String::new, |name| format!("; did you mean {name}?"));
-            Err(format!("spec.destination.server: no cluster {server} is known{advice}"))
+            Err(format!(
+                "spec.destination.server: no cluster {server} is known{advice}"
+            ))
         }
         (name, "") => {
             let found = known.clusters.iter().filter(|one| one.name == name).count();
-            let renamed = known.clusters.iter().any(|one| one.server == IN_CLUSTER_SERVER);
+            let renamed = known
+                .clusters
+                .iter()
+                .any(|one| one.server == IN_CLUSTER_SERVER);
             match found {
                 0 if name == IN_CLUSTER_NAME && !renamed => Ok(()),
                 1 => Ok(()),
@@ -177,7 +190,9 @@ fn destination(destination: &Value, known: &Destinations) -> Result<(), String> 
                     let advice = nearest(name, names.chain([IN_CLUSTER_NAME]));
                     let advice =
                         advice.map_or_else(String::new, |name| format!("; did you mean {name}?"));
-                    Err(format!("spec.destination.name: no cluster {name} is known{advice}"))
+                    Err(format!(
+                        "spec.destination.name: no cluster {name} is known{advice}"
+                    ))
                 }
                 several => Err(format!(
                     "spec.destination.name: {several} clusters have the name {name}"
@@ -218,7 +233,7 @@ fn labels(labels: &Value) -> Result<(), String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::Place;
+    use super::super::error::Place;
     use super::*;
 
     fn one(name: &str, project: &str, destination: Value) -> Desired {
@@ -226,7 +241,7 @@ mod tests {
             name: name.into(),
             value: json!({"metadata": {"name": name}, "spec": {"project": project, "destination": destination}}),
             from: Place::generator("g"),
-            parameters: super::super::ParamMap::new(),
+            parameters: super::super::param::ParamMap::new(),
             broken: None,
         }
     }
@@ -246,19 +261,34 @@ mod tests {
             (one("a", "default", local()), None),
             (one("a", "default", json!({"name": "in-cluster"})), None),
             (one("a", "default", json!({"name": "prod"})), None),
-            (one("a", "default", json!({"server": "https://prod:6443/"})), None),
+            (
+                one("a", "default", json!({"server": "https://prod:6443/"})),
+                None,
+            ),
             (one("a", "defualt", local()), Some("did you mean default?")),
             (one("a", "", local()), Some("spec.project is empty")),
-            (one("a", "default", json!({"name": "prdo"})), Some("did you mean prod?")),
-            (one("a", "default", json!({"name": "prod", "server": "x"})), Some("write one of them")),
+            (
+                one("a", "default", json!({"name": "prdo"})),
+                Some("did you mean prod?"),
+            ),
+            (
+                one("a", "default", json!({"name": "prod", "server": "x"})),
+                Some("write one of them"),
+            ),
             (one("a", "default", json!({})), Some("names no cluster")),
-            (one("Bad Name", "default", local()), Some("normalize would make it \"bad-name\"")),
+            (
+                one("Bad Name", "default", local()),
+                Some("normalize would make it \"bad-name\""),
+            ),
             (one("", "default", local()), Some("name is empty")),
         ];
         for (desired, expected) in cases {
             let validated = validate(vec![desired.clone(), one("ok", "default", local())], &known);
             assert!(validated.good.contains_key("ok"));
-            let found = validated.invalid.first().map(|invalid| invalid.message.clone());
+            let found = validated
+                .invalid
+                .first()
+                .map(|invalid| invalid.message.clone());
             match expected {
                 None => assert_eq!(found, None),
                 Some(text) => assert!(found.as_deref().unwrap_or("").contains(text), "{found:?}"),

@@ -55,20 +55,36 @@ fn spec(world: &World, elements: &[&str], name: &str) -> Value {
 
 fn message(set: &ApplicationSet, kind: &str) -> Option<(String, String)> {
     let status = set.status.as_ref()?;
-    let condition = status.conditions.iter().find(|one| one.condition_type == kind)?;
-    Some((condition.status.clone(), format!("{}: {}", condition.reason, condition.message)))
+    let condition = status
+        .conditions
+        .iter()
+        .find(|one| one.condition_type == kind)?;
+    Some((
+        condition.status.clone(),
+        format!("{}: {}", condition.reason, condition.message),
+    ))
 }
 
 /// Waits until a condition has a state and says these texts.
-async fn says(world: &World, name: &str, kind: &str, status: &str, texts: &[&str]) -> ApplicationSet {
+async fn says(
+    world: &World,
+    name: &str,
+    kind: &str,
+    status: &str,
+    texts: &[&str],
+) -> ApplicationSet {
     let until = wait::until(sets(world), name, |set: Option<&ApplicationSet>| {
-        set.and_then(|set| message(set, kind)).is_some_and(|(state, text)| {
-            state == status && texts.iter().all(|part| text.contains(part))
-        })
+        set.and_then(|set| message(set, kind))
+            .is_some_and(|(state, text)| {
+                state == status && texts.iter().all(|part| text.contains(part))
+            })
     });
     match until.await {
         Ok(set) => set.unwrap(),
-        Err(last) => panic!("{kind} of {name} is not {status} with {texts:?}:\n{last}\n{}", world.agent_tail()),
+        Err(last) => panic!(
+            "{kind} of {name} is not {status} with {texts:?}:\n{last}\n{}",
+            world.agent_tail()
+        ),
     }
 }
 
@@ -82,14 +98,19 @@ async fn has(world: &World, name: &str, count: usize) -> ApplicationSet {
     });
     match until.await {
         Ok(set) => set.unwrap(),
-        Err(last) => panic!("{name} does not have {count} Applications:\n{last}\n{}", world.agent_tail()),
+        Err(last) => panic!(
+            "{name} does not have {count} Applications:\n{last}\n{}",
+            world.agent_tail()
+        ),
     }
 }
 
 async fn annotate(world: &World, name: &str, key: &str, value: &str) {
     let patch = json!({"metadata": {"annotations": {key: value}}});
     let api = sets(world);
-    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -97,10 +118,17 @@ async fn the_set_of_the_article_says_what_is_wrong_with_it_and_works_once_it_is_
     let world = World::new("article").await;
     let repo = world.repo("config");
     repo.commit(&[
-        ("apps/payments/overlays/staging/a.yaml", Some(&config_map("staging", "1"))),
-        ("apps/payments/overlays/prod/a.yaml", Some(&config_map("prod", "1"))),
+        (
+            "apps/payments/overlays/staging/a.yaml",
+            Some(&config_map("staging", "1")),
+        ),
+        (
+            "apps/payments/overlays/prod/a.yaml",
+            Some(&config_map("prod", "1")),
+        ),
     ]);
-    let project = gitops_e2e::world::default_project(&world.namespace).replace("name: default", "name: payments");
+    let project = gitops_e2e::world::default_project(&world.namespace)
+        .replace("name: default", "name: payments");
     world.plane.apply(&project).await;
     world
         .configure(
@@ -109,11 +137,15 @@ async fn the_set_of_the_article_says_what_is_wrong_with_it_and_works_once_it_is_
              https://kubernetes.default.svc\n  config: '{}'\n",
         )
         .await;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/examples/000-payments-applicationset.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures/examples/000-payments-applicationset.yaml");
     let printed = std::fs::read_to_string(path).unwrap();
     let printed = printed
         .replace("https://github.com/acme/k8s-config.git", &repo.url())
-        .replace("namespace: payments", &format!("namespace: {}", world.target));
+        .replace(
+            "namespace: payments",
+            &format!("namespace: {}", world.target),
+        );
     world.configure(&printed).await;
     let texts = [
         "spec.template.metadata.name",
@@ -122,17 +154,28 @@ async fn the_set_of_the_article_says_what_is_wrong_with_it_and_works_once_it_is_
         "element 1",
     ];
     let wrong = says(&world, "payments", "ErrorOccurred", "True", &texts).await;
-    assert_eq!(wrong.status.unwrap().health.unwrap().status, HealthStatusCode::Degraded);
+    assert_eq!(
+        wrong.status.unwrap().health.unwrap().status,
+        HealthStatusCode::Degraded
+    );
     assert_eq!(applications(&world).await, Vec::<String>::new());
 
-    world.configure(&printed.replace(".values.env", ".env")).await;
+    world
+        .configure(&printed.replace(".values.env", ".env"))
+        .await;
     let set = has(&world, "payments", 2).await;
-    assert_eq!(set.status.unwrap().health.unwrap().status, HealthStatusCode::Healthy);
+    assert_eq!(
+        set.status.unwrap().health.unwrap().status,
+        HealthStatusCode::Healthy
+    );
     let app = world.existing_app("payments-prod-lab").healthy().await;
     world.existing_app("payments-staging-lab").healthy().await;
     world.config_map_is("prod", "1").await;
     let owner = &app.owner_references()[0];
-    assert_eq!((owner.kind.as_str(), owner.controller), ("ApplicationSet", Some(true)));
+    assert_eq!(
+        (owner.kind.as_str(), owner.controller),
+        ("ApplicationSet", Some(true))
+    );
     assert_eq!(app.finalizers(), ["resources-finalizer.argocd.argoproj.io"]);
 }
 
@@ -144,7 +187,10 @@ async fn directories_and_files_of_a_repository_are_followed() {
         ("apps/web/a.yaml", Some(&config_map("web", "1"))),
         ("apps/api/a.yaml", Some(&config_map("api", "1"))),
         ("apps/.hidden/a.yaml", Some("x: 1\n")),
-        ("envs/dev.yaml", Some("env: dev\nbig: 123456789012\nversion: 1.10\n")),
+        (
+            "envs/dev.yaml",
+            Some("env: dev\nbig: 123456789012\nversion: 1.10\n"),
+        ),
     ]);
     let url = repo.url();
     let source = json!({"repoURL": url, "path": "{{.path.path}}", "targetRevision": "main"});
@@ -156,14 +202,18 @@ async fn directories_and_files_of_a_repository_are_followed() {
     .await;
     let mut template = self::template(&world, "files-{{.env}}-{{.tier}}");
     template["metadata"]["annotations"] = json!({"seen": "{{.big}} {{.version}}"});
-    set(&world, "files", json!({"goTemplate": true, "goTemplateOptions": ["missingkey=error"], "template": template,
+    set(
+        &world,
+        "files",
+        json!({"goTemplate": true, "goTemplateOptions": ["missingkey=error"], "template": template,
         "generators": [{"matrix": {"generators": [
             {"git": {"repoURL": url, "revision": "main", "files": [{"path": "envs/*.yaml"}]}},
             {"merge": {"mergeKeys": ["tier"], "generators": [
                 {"list": {"elements": [{"tier": "a"}, {"tier": "b"}]}},
                 {"list": {"elements": [{"tier": "b", "more": "{{.env}}"}]}},
             ]}},
-        ]}}]}))
+        ]}}]}),
+    )
     .await;
     has(&world, "dirs", 2).await;
     let app = world.existing_app("web").wait("synced", is_synced).await;
@@ -180,39 +230,80 @@ async fn directories_and_files_of_a_repository_are_followed() {
     has(&world, "dirs", 3).await;
     has(&world, "files", 4).await;
     world.existing_app("jobs").healthy().await;
-    assert_eq!(world.times_logged("changing"), before, "nothing of the others changed");
+    assert_eq!(
+        world.times_logged("changing"),
+        before,
+        "nothing of the others changed"
+    );
 
     // A branch that vanishes, and a file that cannot be read, are errors and no empty answers.
     repo.commit(&[("envs/prod.yaml", Some("env: [\n"))]);
-    says(&world, "files", "ErrorOccurred", "True", &["envs/prod.yaml", "spec.generators[0].matrix.generators[0].git"]).await;
+    says(
+        &world,
+        "files",
+        "ErrorOccurred",
+        "True",
+        &[
+            "envs/prod.yaml",
+            "spec.generators[0].matrix.generators[0].git",
+        ],
+    )
+    .await;
     assert_eq!(applications(&world).await.len(), 7);
     set(&world, "dirs", json!({"goTemplate": true, "template": self::template(&world, "{{.path.basename}}"),
         "generators": [{"git": {"repoURL": url, "revision": "gone", "directories": [{"path": "apps/*"}]}}]}))
     .await;
-    says(&world, "dirs", "ErrorOccurred", "True", &["ApplicationGenerationFromParamsError", "gone"]).await;
+    says(
+        &world,
+        "dirs",
+        "ErrorOccurred",
+        "True",
+        &["ApplicationGenerationFromParamsError", "gone"],
+    )
+    .await;
     assert_eq!(applications(&world).await.len(), 7);
 }
 
 #[tokio::test]
 async fn many_deletions_wait_for_an_approval() {
     let world = World::new("fleet").await;
-    set(&world, "fleet", spec(&world, &["a", "b", "c", "d", "e"], "fleet-{{.env}}")).await;
+    set(
+        &world,
+        "fleet",
+        spec(&world, &["a", "b", "c", "d", "e"], "fleet-{{.env}}"),
+    )
+    .await;
     has(&world, "fleet", 5).await;
     // One is what somebody means.
-    set(&world, "fleet", spec(&world, &["a", "b", "c", "d"], "fleet-{{.env}}")).await;
+    set(
+        &world,
+        "fleet",
+        spec(&world, &["a", "b", "c", "d"], "fleet-{{.env}}"),
+    )
+    .await;
     world.existing_app("fleet-e").gone().await;
     has(&world, "fleet", 4).await;
-    // Three of four may be a mistake; meanwhile the rest goes on.
+    // Three of four may be a mistake; new ones wait, too: they may be the same under another name.
     set(&world, "fleet", spec(&world, &["a", "x"], "fleet-{{.env}}")).await;
-    let held = says(&world, "fleet", "DeletionsHeld", "True", &["3 of 4", "fleet-b, fleet-c, fleet-d", "deletion-approved"]).await;
+    let held = says(
+        &world,
+        "fleet",
+        "DeletionsHeld",
+        "True",
+        &["3 of 4", "fleet-b, fleet-c, fleet-d", "deletion-approved"],
+    )
+    .await;
     assert_eq!(message(&held, "ErrorOccurred").unwrap().0, "True");
-    world.existing_app("fleet-x").wait("there", |_| true).await;
-    let names = ["fleet-a", "fleet-b", "fleet-c", "fleet-d", "fleet-x"];
+    let names = ["fleet-a", "fleet-b", "fleet-c", "fleet-d"];
     assert_eq!(applications(&world).await, names);
     world.agent().restart();
     world.agent().ready().await;
     says(&world, "fleet", "DeletionsHeld", "True", &["3 of 4"]).await;
-    assert_eq!(applications(&world).await, names, "another agent asks the same");
+    assert_eq!(
+        applications(&world).await,
+        names,
+        "another agent asks the same"
+    );
     let now = k8s_openapi::jiff::Timestamp::now().to_string();
     annotate(&world, "fleet", annotation::DELETION_APPROVED, &now).await;
     for name in ["fleet-b", "fleet-c", "fleet-d"] {
@@ -221,7 +312,14 @@ async fn many_deletions_wait_for_an_approval() {
     has(&world, "fleet", 2).await;
     // The approval was for that question.
     set(&world, "fleet", spec(&world, &[], "fleet-{{.env}}")).await;
-    says(&world, "fleet", "DeletionsHeld", "True", &["all 2 Applications"]).await;
+    says(
+        &world,
+        "fleet",
+        "DeletionsHeld",
+        "True",
+        &["all 2 Applications"],
+    )
+    .await;
     assert_eq!(applications(&world).await, ["fleet-a", "fleet-x"]);
 }
 
@@ -233,7 +331,12 @@ async fn what_hands_change_comes_back_and_what_a_set_does_not_own_stays() {
     let app = world.existing_app("hand-a");
     app.patch(json!({"metadata": {"labels": {"mine": "1"}}, "spec": {"source": {"targetRevision": "hand"}}})).await;
     app.wait("put back", |app| {
-        app.labels().is_empty() && app.spec.source.as_ref().is_some_and(|source| source.target_revision == "main")
+        app.labels().is_empty()
+            && app
+                .spec
+                .source
+                .as_ref()
+                .is_some_and(|source| source.target_revision == "main")
     })
     .await;
     // Deleted by hand, it comes back at once.
@@ -242,28 +345,71 @@ async fn what_hands_change_comes_back_and_what_a_set_does_not_own_stays() {
     app.wait("made anew", |app| app.uid() != uid).await;
     // Another set of the same name: both say so, nothing changes hands.
     set(&world, "two", spec(&world, &["a", "z"], "hand-{{.env}}")).await;
-    says(&world, "two", "ErrorOccurred", "True", &["hand-a", "also generated by the ApplicationSet one"]).await;
-    says(&world, "one", "ErrorOccurred", "True", &["hand-a", "also generated by the ApplicationSet two"]).await;
+    says(
+        &world,
+        "two",
+        "ErrorOccurred",
+        "True",
+        &["hand-a", "also generated by the ApplicationSet one"],
+    )
+    .await;
+    says(
+        &world,
+        "one",
+        "ErrorOccurred",
+        "True",
+        &["hand-a", "also generated by the ApplicationSet two"],
+    )
+    .await;
     world.existing_app("hand-z").wait("there", |_| true).await;
     assert_eq!(app.get().await.owner_references()[0].name, "one");
     set(&world, "two", spec(&world, &["z"], "hand-{{.env}}")).await;
     has(&world, "one", 2).await;
     // What the API server would refuse does not hold back the others.
-    set(&world, "one", spec(&world, &["a", "b", "Bad Name", "c"], "hand-{{.env}}")).await;
-    says(&world, "one", "ErrorOccurred", "True", &["UpdateApplicationError", "normalize would make it \"hand-bad-name\""]).await;
+    set(
+        &world,
+        "one",
+        spec(&world, &["a", "b", "Bad Name", "c"], "hand-{{.env}}"),
+    )
+    .await;
+    says(
+        &world,
+        "one",
+        "ErrorOccurred",
+        "True",
+        &[
+            "UpdateApplicationError",
+            "normalize would make it \"hand-bad-name\"",
+        ],
+    )
+    .await;
     world.existing_app("hand-c").wait("there", |_| true).await;
     // A project that is missing holds back one; when it appears, at once not any more.
     let mut late = spec(&world, &["late"], "hand-{{.env}}");
     late["template"]["spec"]["project"] = json!("late");
     set(&world, "late", late).await;
-    says(&world, "late", "ErrorOccurred", "True", &["ApplicationValidationError", "the project late does not exist"]).await;
-    let project = gitops_e2e::world::default_project(&world.namespace).replace("name: default", "name: late");
+    says(
+        &world,
+        "late",
+        "ErrorOccurred",
+        "True",
+        &[
+            "ApplicationValidationError",
+            "the project late does not exist",
+        ],
+    )
+    .await;
+    let project =
+        gitops_e2e::world::default_project(&world.namespace).replace("name: default", "name: late");
     world.plane.apply(&project).await;
     has(&world, "late", 1).await;
     // The wish for a refresh goes, whatever came of it.
     annotate(&world, "late", annotation::APPLICATION_SET_REFRESH, "true").await;
     let until = wait::until(sets(&world), "late", |set: Option<&ApplicationSet>| {
-        set.is_some_and(|set| !set.annotations().contains_key(annotation::APPLICATION_SET_REFRESH))
+        set.is_some_and(|set| {
+            !set.annotations()
+                .contains_key(annotation::APPLICATION_SET_REFRESH)
+        })
     });
     until.await.unwrap();
 }
@@ -272,7 +418,10 @@ async fn what_hands_change_comes_back_and_what_a_set_does_not_own_stays() {
 async fn a_deleted_set_takes_its_applications_with_it_and_their_objects_unless_told_not_to() {
     let world = World::new("delsets").await;
     let repo = world.repo("config");
-    repo.commit(&[("a/a.yaml", Some(&config_map("a", "1"))), ("b/b.yaml", Some(&config_map("b", "1")))]);
+    repo.commit(&[
+        ("a/a.yaml", Some(&config_map("a", "1"))),
+        ("b/b.yaml", Some(&config_map("b", "1"))),
+    ]);
     for (name, env, preserve) in [("goes", "a", false), ("stays", "b", true)] {
         let mut spec = spec(&world, &[env], "del-{{.env}}");
         spec["template"]["spec"]["source"]["repoURL"] = json!(repo.url());
@@ -284,12 +433,17 @@ async fn a_deleted_set_takes_its_applications_with_it_and_their_objects_unless_t
     world.existing_app("del-b").healthy().await;
     world.agent().kill();
     for name in ["goes", "stays"] {
-        sets(&world).delete(name, &DeleteParams::background()).await.unwrap();
+        sets(&world)
+            .delete(name, &DeleteParams::background())
+            .await
+            .unwrap();
     }
     world.agent().restart();
     world.existing_app("del-a").gone().await;
     world.existing_app("del-b").gone().await;
-    world.object_gone::<k8s_openapi::api::core::v1::ConfigMap>("a").await;
+    world
+        .object_gone::<k8s_openapi::api::core::v1::ConfigMap>("a")
+        .await;
     world.config_map_is("b", "1").await;
 }
 
@@ -308,7 +462,9 @@ async fn sets_are_left_to_argo_cds_own_controller_where_it_runs() {
     world.agent().restart();
     world.agent().ready().await;
     set(&world, "one", spec(&world, &["a"], "other-{{.env}}")).await;
-    world.logged("left to the controller that serves ApplicationSets here").await;
+    world
+        .logged("left to the controller that serves ApplicationSets here")
+        .await;
     assert_eq!(applications(&world).await, Vec::<String>::new());
     world.configure(&deployment(0)).await;
     has(&world, "one", 1).await;
