@@ -125,8 +125,8 @@ api_struct! {
     /// A list in place.
     pub struct ListGenerator {
         optional {
-            /// Elements: objects.
-            elements: Vec<Map<String, Value>>,
+            /// Elements: maps of parameters.
+            elements: Vec<Value>,
             /// Template for this generator.
             #[schemars(with = "Option<Map<String, Value>>")]
             template: Option<ApplicationSetTemplate>,
@@ -361,6 +361,7 @@ api_struct! {
             /// Deleting the set or an Application keeps its objects.
             preserve_resources_on_deletion: bool,
             /// `create-only`, `create-update`, `create-delete` or `sync`.
+            #[schemars(extend("enum" = ["create-only", "create-update", "create-delete", "sync"]))]
             applications_sync: Option<String>,
         }
     }

@@ -1,6 +1,6 @@
 //! One look at one set, from its spec to its Applications and its status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 
-use super::SetController;
-use super::answers::{Files, Source};
+use super::answers::Source;
+use super::cache::SetCache;
+use super::controller::SetController;
 use crate::app_key::AppKey;
 use crate::follower::Follower;
 
@@ -35,16 +36,6 @@ const SOON: Duration = Duration::from_secs(1);
 const MAX_RESOURCES: usize = 5000;
 /// Names in a question.
 const MAX_NAMES: usize = 20;
-
-/// What is remembered of a set between two looks. All of it can be found again.
-#[derive(Default)]
-pub(super) struct SetCache {
-    files: Files,
-    /// Filled templates and read YAML of the last look.
-    answers: Answers,
-    /// When the generators' interval is over.
-    due: Option<Instant>,
-}
 
 impl SetController {
     /// Looks at a set; the answer is after which time to look again although nothing happens.
@@ -109,6 +100,7 @@ impl SetController {
             .map(|due| due.saturating_duration_since(Instant::now()));
         let mut sooner = |pause: Duration| again = Some(again.map_or(pause, |one| one.min(pause)));
         let mut owned = None;
+        let mut is_used_up = false;
         match generation {
             Generation::Needs(_) => anyhow::bail!("generating does not come to an end"),
             Generation::Failed(problems) => {
@@ -157,6 +149,7 @@ impl SetController {
                     let question = question(key, &planned);
                     if is_approved(set, &question) {
                         input.is_approved = true;
+                        is_used_up = true;
                         planned = plan(&input);
                     } else {
                         report.held = question;
@@ -196,8 +189,13 @@ impl SetController {
         }
         let status = self.status(key, set, &report, owned.as_ref());
         self.write_status(set, &status).await?;
+        // An approval counts for one question.
+        if is_used_up {
+            self.answered(set, annotation::DELETION_APPROVED).await?;
+        }
         if asked {
-            self.refreshed(set).await?;
+            self.answered(set, annotation::APPLICATION_SET_REFRESH)
+                .await?;
         }
         Ok(again)
     }
@@ -222,7 +220,7 @@ impl SetController {
             controller: &self.controller,
             files: &mut cache.files,
             refresh,
-            followed: std::collections::BTreeMap::new(),
+            followed: BTreeMap::new(),
             notes: Vec::new(),
         };
         let mut generation = Generation::Needs(Vec::new());

@@ -4,14 +4,14 @@
 use futures::future::join_all;
 use gitops_api::Application;
 use gitops_api::application_set::{ApplicationSetStatus, WrittenApplicationSet};
-use gitops_api::constants::{self, annotation};
+use gitops_api::constants;
 use gitops_core::applicationset::{Change, Invalid, Verb};
 use gitops_core::report::status::merge_patch;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::SetController;
+use super::controller::SetController;
 use crate::app_key::AppKey;
 
 /// Writes for one set under way at the same time.
@@ -169,18 +169,18 @@ impl SetController {
         }
     }
 
-    /// Takes the wish for a refresh off a set that was looked at.
-    pub(super) async fn refreshed(&self, set: &WrittenApplicationSet) -> anyhow::Result<()> {
-        let patch =
-            json!({"metadata": {"annotations": {annotation::APPLICATION_SET_REFRESH: null}}});
+    /// Takes a request off a set that was answered: an annotation.
+    pub(super) async fn answered(
+        &self,
+        set: &WrittenApplicationSet,
+        request: &str,
+    ) -> anyhow::Result<()> {
+        let patch = json!({"metadata": {"annotations": {request: null}}});
         self.controller.metrics.write("patch");
         let api = self.sets_of(set);
+        let params = PatchParams::default();
         match api
-            .patch(
-                &set.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            )
+            .patch(&set.name_any(), &params, &Patch::Merge(&patch))
             .await
         {
             Ok(_) => Ok(()),

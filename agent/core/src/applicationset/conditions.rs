@@ -4,7 +4,8 @@ use gitops_api::application_set::ApplicationSetCondition;
 use gitops_api::{HealthStatus, HealthStatusCode};
 use jiff::Timestamp;
 
-use super::{Invalid, Problem, Warning};
+use super::error::{Problem, Warning};
+use super::validation::{Invalid, UPDATE};
 
 /// What came of one look at a set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,10 +108,7 @@ fn failure(report: &Report) -> Option<(String, String)> {
         ));
     }
     // What the API server refuses is told before what was found earlier.
-    let update = report
-        .invalid
-        .iter()
-        .find(|one| one.reason == super::validation::UPDATE);
+    let update = report.invalid.iter().find(|one| one.reason == UPDATE);
     let first = update.or(report.invalid.first());
     if let Some(first) = first {
         let messages: Vec<&str> = report

@@ -194,6 +194,16 @@ fn flatten_into(flat: &mut ParamMap, path: &str, value: &Param) {
     }
 }
 
+/// All values as texts, for templates without goTemplate. Null has none.
+pub(super) fn texts(flat: &ParamMap) -> ParamMap {
+    flat.iter()
+        .map(|(key, value)| {
+            let text = value.text().map_or_else(|| value.clone(), Param::Text);
+            (key.clone(), text)
+        })
+        .collect()
+}
+
 /// Longest rendition of parameters in a message, in characters.
 const MAX_SHOWN: usize = 160;
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Names, Policy};
-use super::{FileGlobbing, SetSpec};
+use super::existing::Names;
+use super::patterns::FileGlobbing;
+use super::plan::Policy;
+use super::spec::SetSpec;
 
 /// The keys `applicationsetcontroller.*` that count here.
 /// Source: docs/operator-manual/argocd-cmd-params-cm.yaml.

@@ -3,15 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gitops_api::constants::annotation;
-use gitops_api::sync_policy::ResourceIgnoreDifferences;
-use gitops_api::{Application, constants};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::existing::{Existing, Names, Ownership, SetIdentity};
+use super::update::{Rules, created, patch};
 use super::validation::{Destinations, Invalid, UPDATE, VALIDATION, Validated, is_known};
-use crate::manifest::object::ObjectKey;
-use crate::report::status::merge_patch;
-use crate::settings::ignore::{IgnoreRules, with_live_values};
 
 /// What a set may do to its Applications besides creating them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,78 +32,6 @@ impl Policy {
             delete: !matches!(word, "create-only" | "create-update"),
         }
     }
-}
-
-/// The set, as its Applications name it as their owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetIdentity {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-}
-
-/// To whom an Application belongs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// To the set. As in Argo CD the name counts: a set that is made anew takes its Applications back.
-    Own,
-    /// To nobody.
-    Free,
-    /// To something else, as it is shown.
-    Other(String),
-}
-
-/// An Application there is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Existing {
-    /// The object, without status.
-    pub value: Value,
-    /// It is being deleted.
-    pub is_leaving: bool,
-}
-
-impl Existing {
-    /// Reads an Application as a watch has it.
-    pub fn of(application: &Application) -> Self {
-        let mut value = serde_json::to_value(application).unwrap_or_default();
-        if let Some(map) = value.as_object_mut() {
-            map.remove("status");
-        }
-        Self {
-            value,
-            is_leaving: application.metadata.deletion_timestamp.is_some(),
-        }
-    }
-
-    /// To whom it belongs, as seen by a set.
-    pub fn ownership(&self, set: &str) -> Ownership {
-        let owners = self.value["metadata"]["ownerReferences"].as_array();
-        let controller = owners
-            .into_iter()
-            .flatten()
-            .find(|one| one["controller"] == true);
-        match controller {
-            None => Ownership::Free,
-            Some(one) if one["kind"] == "ApplicationSet" && one["name"] == set => Ownership::Own,
-            Some(one) => Ownership::Other(format!(
-                "{} {}",
-                one["kind"].as_str().unwrap_or_default(),
-                one["name"].as_str().unwrap_or_default()
-            )),
-        }
-    }
-}
-
-/// Names of labels or annotations that are left as they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// Annotations.
-    pub annotations: BTreeSet<String>,
-    /// Labels.
-    pub labels: BTreeSet<String>,
 }
 
 /// What a plan is made of.
@@ -228,17 +152,26 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
                 verb: Verb::Keep,
                 why: "applicationsSync allows no updates".into(),
             }),
-            Some(existing) => match patch(&desired.value, existing, input, &rules) {
-                Ok(change) => plan.changes.push(Change {
+            Some(existing) => {
+                let update = patch(&desired.value, existing, input.set, input.preserved, &rules);
+                let (verb, why) = match update {
+                    Ok(None) => (Verb::Keep, "it is as generated".to_owned()),
+                    Ok(Some((patch, what))) => (Verb::Update(patch), format!("{what} differs")),
+                    Err(why) => {
+                        plan.invalid.push(Invalid {
+                            name: name.clone(),
+                            reason: UPDATE,
+                            message: format!("Application {name:?}: {why}"),
+                        });
+                        continue;
+                    }
+                };
+                plan.changes.push(Change {
                     name: name.clone(),
-                    ..change
-                }),
-                Err(why) => plan.invalid.push(Invalid {
-                    name: name.clone(),
-                    reason: UPDATE,
-                    message: format!("Application {name:?}: {why}"),
-                }),
-            },
+                    verb,
+                    why,
+                });
+            }
         }
     }
     deletions(input, &mut plan);
@@ -284,272 +217,34 @@ fn deletions(input: &PlanInput<'_>, plan: &mut Plan) {
         });
     }
     if !plan.held.is_empty() {
+        let mut new = Vec::new();
+        if is_many {
+            // An Application that is renamed would fight with the one it replaces: new ones wait, too,
+            // and the question stays the same until somebody answers it.
+            plan.changes.retain(|change| {
+                let is_new = matches!(change.verb, Verb::Create(_));
+                if is_new {
+                    new.push(change.name.clone());
+                }
+                !is_new
+            });
+            for name in &new {
+                plan.owned.remove(name);
+            }
+        }
         plan.held_why = if none_left {
             format!("nothing is generated any more, and all {total} Applications would be deleted")
         } else if is_many {
-            format!("{count} of {total} Applications would be deleted")
+            let created = match new.len() {
+                0 => String::new(),
+                new => format!(" and {new} created"),
+            };
+            format!("{count} of {total} Applications would be deleted{created}")
         } else {
             "the cluster they are delivered to is not known any more, so what they delivered could not \
              be deleted"
                 .into()
         };
-    }
-}
-
-fn owner(set: &SetIdentity) -> Value {
-    json!({
-        "apiVersion": format!("{}/{}", constants::GROUP, constants::VERSION),
-        "kind": "ApplicationSet",
-        "name": set.name,
-        "uid": set.uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
-}
-
-fn created(desired: &Value, set: &SetIdentity) -> Value {
-    let mut object = desired.clone();
-    object["apiVersion"] = json!(format!("{}/{}", constants::GROUP, constants::VERSION));
-    object["kind"] = json!("Application");
-    object["metadata"]["namespace"] = json!(set.namespace);
-    object["metadata"]["ownerReferences"] = json!([owner(set)]);
-    object
-}
-
-/// `ignoreApplicationDifferences`, read.
-struct Rules {
-    rules: IgnoreRules,
-    problem: Option<String>,
-}
-
-impl Rules {
-    fn read(ignored: &[Value]) -> Self {
-        let list = |field: &str| -> Vec<ResourceIgnoreDifferences> {
-            let rules = ignored.iter().map(|rule| {
-                let mut read = json!({"group": constants::GROUP, "kind": "Application"});
-                for key in ["name", field] {
-                    if let Some(value) = rule.get(key).filter(|value| !value.is_null()) {
-                        read[key] = value.clone();
-                    }
-                }
-                serde_json::from_value(read).unwrap_or_default()
-            });
-            rules.collect()
-        };
-        let from = "spec.ignoreApplicationDifferences";
-        // A pointer that names nothing ignores nothing, as in Argo CD.
-        let (mut rules, _) = IgnoreRules::compile(&list("jsonPointers"), from);
-        let (expressions, problems) = IgnoreRules::compile(&list("jqPathExpressions"), from);
-        rules.extend(expressions);
-        Self {
-            rules,
-            problem: problems.into_iter().next(),
-        }
-    }
-}
-
-/// What has to change about an Application that exists.
-fn patch(
-    desired: &Value,
-    existing: &Existing,
-    input: &PlanInput<'_>,
-    rules: &Rules,
-) -> Result<Change, String> {
-    let live = &existing.value;
-    let mut wanted = json!({
-        "metadata": {
-            "name": live["metadata"]["name"],
-            "namespace": live["metadata"]["namespace"],
-            "labels": kept(desired, live, "labels", |key| input.preserved.labels.contains(key)),
-            "annotations": kept(desired, live, "annotations", |key| {
-                input.preserved.annotations.contains(key) || is_always_preserved(key)
-            }),
-        },
-        "spec": desired["spec"],
-    });
-    let key = ObjectKey {
-        group: constants::GROUP.into(),
-        kind: "Application".into(),
-        namespace: input.set.namespace.clone(),
-        name: desired["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .into(),
-    };
-    if let Some(rules) = rules.rules.for_object(&key) {
-        wanted = with_live_values(&wanted, live, &rules);
-    }
-    let mut body = Map::new();
-    let mut metadata = Map::new();
-    let mut what = Vec::new();
-    for part in ["labels", "annotations"] {
-        let (before, after) = (
-            object(&live["metadata"][part]),
-            object(&wanted["metadata"][part]),
-        );
-        if let Some(change) = merge_patch(&before, &after) {
-            metadata.insert(part.into(), change);
-            what.push(format!("metadata.{part}"));
-        }
-    }
-    let finalizers = finalizers(desired, live);
-    if list(&live["metadata"]["finalizers"]) != finalizers {
-        metadata.insert("finalizers".into(), Value::Array(finalizers));
-        what.push("metadata.finalizers".into());
-    }
-    let owners = owners(live, input.set);
-    if list(&live["metadata"]["ownerReferences"]) != owners {
-        metadata.insert("ownerReferences".into(), Value::Array(owners));
-        what.push("metadata.ownerReferences".into());
-    }
-    if normalized(&live["spec"]) != normalized(&wanted["spec"]) {
-        // Empty groups are left as they are.
-        let mut before = live["spec"].clone();
-        without_empty(&mut before);
-        if let Some(change) = merge_patch(&before, &wanted["spec"]) {
-            what.extend(fields(&change, "spec"));
-            body.insert("spec".into(), change);
-        }
-    }
-    let asked = &desired["operation"];
-    if !asked.is_null() && live["operation"].is_null() && !what.is_empty() {
-        body.insert("operation".into(), asked.clone());
-    }
-    if what.is_empty() {
-        return Ok(Change {
-            name: String::new(),
-            verb: Verb::Keep,
-            why: "it is as generated".into(),
-        });
-    }
-    if let Some(problem) = &rules.problem {
-        return Err(format!("it differs in {}, but {problem}", what.join(", ")));
-    }
-    if metadata.contains_key("finalizers") || metadata.contains_key("ownerReferences") {
-        // Lists are sent whole: nobody may have changed them meanwhile.
-        let version = live["metadata"]["resourceVersion"].clone();
-        metadata.insert("resourceVersion".into(), version);
-    }
-    if !metadata.is_empty() {
-        body.insert("metadata".into(), Value::Object(metadata));
-    }
-    Ok(Change {
-        name: String::new(),
-        verb: Verb::Update(Value::Object(body)),
-        why: format!("{} differs", what.join(", ")),
-    })
-}
-
-/// Fields that a merge patch changes.
-fn fields(patch: &Value, path: &str) -> Vec<String> {
-    match patch {
-        Value::Object(map) if !map.is_empty() => map
-            .iter()
-            .flat_map(|(key, value)| fields(value, &format!("{path}.{key}")))
-            .collect(),
-        _ => vec![path.to_owned()],
-    }
-}
-
-fn object(value: &Value) -> Value {
-    if value.is_object() {
-        value.clone()
-    } else {
-        json!({})
-    }
-}
-
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
-
-/// Annotations nobody but their writers may change: requests, notes of notifications, and what the
-/// agent and its commands keep on an Application.
-fn is_always_preserved(key: &str) -> bool {
-    [
-        annotation::REFRESH,
-        annotation::REFRESH_TIMESTAMP,
-        annotation::HYDRATE,
-        annotation::NOTIFIED,
-        annotation::DELETION_APPROVED,
-    ]
-    .contains(&key)
-        || key.starts_with("gitops-agent.io/")
-}
-
-/// Generated labels or annotations; of preserved names the live ones.
-fn kept(desired: &Value, live: &Value, part: &str, is_preserved: impl Fn(&str) -> bool) -> Value {
-    let mut map = match object(&desired["metadata"][part]) {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    for (key, value) in live["metadata"][part].as_object().into_iter().flatten() {
-        if is_preserved(key) {
-            map.insert(key.clone(), value.clone());
-        }
-    }
-    Value::Object(map)
-}
-
-/// Generated finalizers, and those for steps of a deletion that are there.
-/// Source: applicationset/utils/createOrUpdate.go.
-fn finalizers(desired: &Value, live: &Value) -> Vec<Value> {
-    let mut all = list(&desired["metadata"]["finalizers"]);
-    for prefix in [
-        "pre-delete-finalizer.argocd.argoproj.io",
-        "post-delete-finalizer.argocd.argoproj.io",
-    ] {
-        for finalizer in list(&live["metadata"]["finalizers"]) {
-            let is_step = finalizer
-                .as_str()
-                .is_some_and(|text| text.starts_with(prefix));
-            if is_step && !all.contains(&finalizer) {
-                all.push(finalizer);
-            }
-        }
-    }
-    all
-}
-
-/// The owners with the set as the controller.
-fn owners(live: &Value, set: &SetIdentity) -> Vec<Value> {
-    let mut all = list(&live["metadata"]["ownerReferences"]);
-    let own = owner(set);
-    let is_own = |one: &Value| one["kind"] == "ApplicationSet" && one["name"] == set.name.as_str();
-    match all.iter().position(is_own) {
-        Some(place) => all[place] = own,
-        None => all.push(own),
-    }
-    all
-}
-
-/// A spec without what says nothing: the type's empty values, empty groups, the default project.
-/// Source: `NormalizeApplicationSpec` of util/argo.
-fn normalized(spec: &Value) -> Value {
-    let application = json!({"metadata": {}, "spec": spec});
-    let mut normal = serde_json::from_value::<Application>(application)
-        .ok()
-        .and_then(|application| serde_json::to_value(application.spec).ok())
-        .unwrap_or_else(|| spec.clone());
-    without_empty(&mut normal);
-    if normal["project"].as_str().unwrap_or_default().is_empty() {
-        normal["project"] = json!(constants::DEFAULT_PROJECT);
-    }
-    normal
-}
-
-fn without_empty(value: &mut Value) {
-    match value {
-        Value::Object(map) => map.retain(|key, value| {
-            if key == "valuesObject" {
-                return true;
-            }
-            without_empty(value);
-            // Automated sync is on by being there.
-            key == "automated" || *value != json!({}) && !value.is_null()
-        }),
-        Value::Array(items) => items.iter_mut().for_each(without_empty),
-        _ => {}
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use serde_json::Value;
 
-use super::{Cluster, Desired, normalize};
+use super::environment::{Cluster, normalize};
+use super::generate::Desired;
 use crate::nearest::nearest;
 
 /// What Applications may refer to.
@@ -232,7 +233,7 @@ fn labels(labels: &Value) -> Result<(), String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::Place;
+    use super::super::error::Place;
     use super::*;
 
     fn one(name: &str, project: &str, destination: Value) -> Desired {
@@ -240,7 +241,7 @@ mod tests {
             name: name.into(),
             value: json!({"metadata": {"name": name}, "spec": {"project": project, "destination": destination}}),
             from: Place::generator("g"),
-            parameters: super::super::ParamMap::new(),
+            parameters: super::super::param::ParamMap::new(),
             broken: None,
         }
     }

@@ -1,5 +1,7 @@
-use super::super::Desired;
-use super::super::Place;
+use super::super::error::Place;
+use super::super::generate::Desired;
+use serde_json::json;
+
 use super::*;
 
 fn set() -> SetIdentity {
@@ -19,7 +21,7 @@ fn desired(name: &str, revision: &str) -> Desired {
                 "source": {"repoURL": "r", "path": "p", "targetRevision": revision}},
         }),
         from: Place::generator("spec.generators[0].list"),
-        parameters: crate::applicationset::ParamMap::new(),
+        parameters: super::super::param::ParamMap::new(),
         broken: None,
     }
 }
@@ -207,6 +209,21 @@ fn a_fleet_is_not_lost_without_an_approval() {
         let plan = world.plan();
         assert_eq!((plan.held.len(), deleted(&plan)), (0, before - after));
     }
+    // New ones wait as well: a renamed Application would fight with the one it replaces.
+    let there = fleet(4)
+        .iter()
+        .map(|one| existing(one, Some("fleet")))
+        .collect();
+    let renamed = ["b0", "b1", "b2", "a0"].map(|name| desired(name, "main"));
+    let mut world = World::of(renamed.to_vec(), there);
+    let plan = world.plan();
+    assert_eq!(
+        plan.held_why,
+        "3 of 4 Applications would be deleted and 3 created"
+    );
+    assert_eq!(world.verbs(), verbs(&[("a0", "keep")]));
+    world.is_approved = true;
+    assert_eq!(world.verbs().len(), 7);
     let mut lost = desired("lost", "main");
     lost.value["spec"]["destination"] = json!({"name": "gone"});
     let world = World::of(fleet(3), vec![existing(&lost, Some("fleet"))]);

@@ -1,0 +1,105 @@
+//! What a look at a set needs, and what is known of the namespace around it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use gitops_api::Application;
+use gitops_api::application_set::WrittenApplicationSet;
+use gitops_core::applicationset::{Cluster, Existing};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
+
+use super::cache::SetCache;
+use super::wake::Wake;
+use crate::app_key::AppKey;
+use crate::applications::controller::Controller;
+use crate::args::ApplicationSets;
+
+/// Everything a look at a set needs.
+pub(super) struct SetController {
+    pub(super) client: Client,
+    pub(super) controller: Arc<Controller>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) sets: Store<WrittenApplicationSet>,
+    pub(super) clusters: Store<Secret>,
+    /// Other controllers of ApplicationSets in the namespace.
+    pub(super) others: Store<Deployment>,
+    pub(super) mode: ApplicationSets,
+    pub(super) caches: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<SetCache>>>>,
+}
+
+impl SetController {
+    /// Name of a Deployment that serves the sets already.
+    pub(super) fn other_controller(&self) -> Option<String> {
+        if self.mode == ApplicationSets::On {
+            return None;
+        }
+        let runs = |one: &Arc<Deployment>| {
+            let spec = one.spec.as_ref();
+            spec.and_then(|spec| spec.replicas).unwrap_or(1) > 0
+                && one.metadata.deletion_timestamp.is_none()
+        };
+        self.others
+            .state()
+            .into_iter()
+            .find(runs)
+            .map(|one| one.name_any())
+    }
+
+    pub(super) fn set(&self, key: &AppKey) -> Option<Arc<WrittenApplicationSet>> {
+        self.sets
+            .get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
+    pub(super) fn cache(&self, key: &AppKey) -> Arc<tokio::sync::Mutex<SetCache>> {
+        let mut caches = self.caches.lock();
+        Arc::clone(caches.entry(key.clone()).or_default())
+    }
+
+    /// The clusters that have a Secret.
+    pub(super) fn known_clusters(&self) -> Vec<Cluster> {
+        let secrets = self.clusters.state();
+        let mut clusters: Vec<Cluster> = secrets.iter().map(|secret| cluster(secret)).collect();
+        clusters.sort();
+        clusters
+    }
+
+    /// The Applications that are a set's, or have one of these names.
+    pub(super) fn existing(
+        &self,
+        key: &AppKey,
+        names: &BTreeSet<&str>,
+    ) -> BTreeMap<String, Existing> {
+        let applications = self.controller.configuration.applications.state();
+        let is_own = |one: &Arc<Application>| {
+            let mut owners = one.owner_references().iter();
+            owners.any(|owner| owner.kind == "ApplicationSet" && owner.name == key.name)
+        };
+        applications
+            .iter()
+            .filter(|one| one.namespace().as_deref() == Some(&key.namespace))
+            .filter(|one| is_own(one) || names.contains(one.name_any().as_str()))
+            .map(|one| (one.name_any(), Existing::of(one)))
+            .collect()
+    }
+}
+
+fn cluster(secret: &Secret) -> Cluster {
+    let text = |key: &str| {
+        let value = secret.data.as_ref().and_then(|data| data.get(key));
+        value.map_or_else(String::new, |value| {
+            String::from_utf8_lossy(&value.0).into_owned()
+        })
+    };
+    Cluster {
+        secret: secret.name_any(),
+        name: text("name"),
+        server: text("server"),
+        project: text("project"),
+        labels: secret.labels().clone(),
+        annotations: secret.annotations().clone(),
+    }
+}
