@@ -17,7 +17,7 @@ const MAX_NESTING: usize = 1;
 
 impl Context<'_> {
     /// The one generator of an entry of matrix or merge.
-    fn child(&self, entry: &Value, path: &str, depth: usize) -> Result<Generator, Problem> {
+    fn child(entry: &Value, path: &str, depth: usize) -> Result<Generator, Problem> {
         let mut found = read_entry(entry, path)?;
         let generator = found.pop();
         let Some(generator) = generator.filter(|_| found.is_empty()) else {
@@ -50,9 +50,9 @@ impl Context<'_> {
         };
         let first_path = format!("{path}.generators[0]");
         let second_path = format!("{path}.generators[1]");
-        let first = self.child(first, &first_path, depth)?;
+        let first = Self::child(first, &first_path, depth)?;
         // What is wrong with it without any parameters is told even when the first gives nothing.
-        self.child(second, &second_path, depth)?;
+        Self::child(second, &second_path, depth)?;
         let firsts = self.generate(&first, outer, depth + 1, warnings)?;
         let mut rows = Vec::new();
         for (index, one) in firsts.iter().enumerate() {
@@ -102,11 +102,11 @@ impl Context<'_> {
             };
             let (templates, kept) = split(second);
             let mut unresolved = Vec::new();
-            let filled = filler.value(&templates, second_path, &mut unresolved)?;
+            let value = filler.value(&templates, second_path, &mut unresolved)?;
             warnings.extend(unresolved);
-            join(filled, kept)
+            join(value, kept)
         };
-        let generator = self.child(&filled, second_path, depth)?;
+        let generator = Self::child(&filled, second_path, depth)?;
         let seconds = self.generate(&generator, known, depth + 1, warnings)?;
         let rows = seconds.into_iter().map(|other| {
             let mut row = one.clone();
@@ -152,7 +152,7 @@ impl Context<'_> {
         }
         let results = children.iter().enumerate().map(|(index, child)| {
             let child_path = format!("{path}.generators[{index}]");
-            let child = self.child(child, &child_path, depth)?;
+            let child = Self::child(child, &child_path, depth)?;
             let sets = self.generate(&child, outer, depth + 1, warnings)?;
             let mut known: BTreeMap<Vec<Param>, usize> = BTreeMap::new();
             for (place, set) in sets.iter().enumerate() {

@@ -37,14 +37,13 @@ pub(super) fn fill(text: &str, parameters: &ParamMap) -> Result<Filled, Unclosed
                 rest: after.chars().take(60).collect(),
             });
         };
-        match parameters.get(tag.trim()) {
-            Some(Param::Text(value)) => filled.text.push_str(value),
-            _ => {
-                filled.text.push_str("{{");
-                filled.text.push_str(tag);
-                filled.text.push_str("}}");
-                filled.unresolved.push(tag.trim().to_owned());
-            }
+        if let Some(Param::Text(value)) = parameters.get(tag.trim()) {
+            filled.text.push_str(value);
+        } else {
+            filled.text.push_str("{{");
+            filled.text.push_str(tag);
+            filled.text.push_str("}}");
+            filled.unresolved.push(tag.trim().to_owned());
         }
         rest = after;
     }

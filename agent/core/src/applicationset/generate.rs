@@ -203,8 +203,11 @@ fn application(
             one.extend(other);
             return Err(Stop::Failed(one));
         }
-        (Err(stop @ Stop::Failed(_)), _) | (_, Err(stop @ Stop::Failed(_))) => return Err(stop),
-        (Err(stop), _) | (_, Err(stop)) => return Err(stop),
+        // What failed is told before what is waited for.
+        (Err(Stop::Failed(problems)), _) | (_, Err(Stop::Failed(problems))) => {
+            return Err(Stop::Failed(problems));
+        }
+        (Err(Stop::Waits), _) | (_, Err(Stop::Waits)) => return Err(Stop::Waits),
     };
     let at = |field: &str| Place {
         field: field.to_owned(),

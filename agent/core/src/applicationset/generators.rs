@@ -259,15 +259,13 @@ impl Context<'_> {
                 },
                 broken: RefCell::default(),
             };
-            let filled = filler.values(values, warnings)?;
-            let filled = filled
-                .into_iter()
-                .map(|(key, text)| (key, Param::Text(text)));
+            let own = filler.values(values, warnings)?;
+            let own = own.into_iter().map(|(key, text)| (key, Param::Text(text)));
             if self.language.go {
-                let own: ParamMap = filled.collect();
+                let own: ParamMap = own.collect();
                 set.insert("values".to_owned(), Param::Map(own));
             } else {
-                set.extend(filled.map(|(key, value)| (format!("values.{key}"), value)));
+                set.extend(own.map(|(key, value)| (format!("values.{key}"), value)));
             }
             Ok(set)
         });

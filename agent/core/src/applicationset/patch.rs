@@ -161,15 +161,15 @@ fn prune(value: &mut Value, schema: &Value, path: &str, unknown: &mut Vec<String
             let Some(properties) = schema["properties"].as_object() else {
                 return;
             };
-            map.retain(|key, value| match properties.get(key) {
-                Some(schema) => {
-                    prune(value, schema, &format!("{path}.{key}"), unknown);
-                    true
+            map.retain(|key, value| {
+                let place = format!("{path}.{key}");
+                let schema = properties.get(key);
+                if let Some(schema) = schema {
+                    prune(value, schema, &place, unknown);
+                } else {
+                    unknown.push(place);
                 }
-                None => {
-                    unknown.push(format!("{path}.{key}"));
-                    false
-                }
+                schema.is_some()
             });
         }
         Value::Array(items) => {

@@ -95,8 +95,8 @@ impl Pattern {
                         stars += 1;
                         at += 1;
                     }
-                    let starts = at == stars || chars.get(at - stars - 1) == Some(&'/');
-                    match (double_star && stars == 2 && starts, chars.get(at)) {
+                    let is_first = at == stars || chars.get(at - stars - 1) == Some(&'/');
+                    match (double_star && stars == 2 && is_first, chars.get(at)) {
                         (true, Some('/')) => {
                             at += 1;
                             Token::Directories

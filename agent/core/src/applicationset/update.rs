@@ -151,13 +151,13 @@ pub(super) fn patch(
 }
 
 /// Fields that a merge patch changes.
-fn fields(patch: &Value, path: &str) -> Vec<String> {
+fn fields(patch: &Value, place: &str) -> Vec<String> {
     match patch {
         Value::Object(map) if !map.is_empty() => map
             .iter()
-            .flat_map(|(key, value)| fields(value, &format!("{path}.{key}")))
+            .flat_map(|(key, value)| fields(value, &format!("{place}.{key}")))
             .collect(),
-        _ => vec![path.to_owned()],
+        _ => vec![place.to_owned()],
     }
 }
 

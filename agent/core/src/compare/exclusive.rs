@@ -33,12 +33,12 @@ pub fn attempts(live: &Value, manifest: &Value, causes: &[Cause]) -> Vec<Vec<Pat
     let mut alike = Vec::new();
     let mut all = Vec::new();
     for cause in causes {
-        let names = names(cause);
-        for place in places(live, manifest, &names) {
+        let found = names(cause);
+        for place in places(live, manifest, &found) {
             let said = |extra: &&Extra| {
-                names.last() == Some(&extra.name) || mentions(&cause.message, &extra.name)
+                found.last() == Some(&extra.name) || mentions(&cause.message, &extra.name)
             };
-            let kind = names
+            let kind = found
                 .last()
                 .and_then(|name| place.manifest.get(name))
                 .map(std::mem::discriminant);

@@ -294,7 +294,7 @@ fn merged(
     let mut merged: Option<Value> = None;
     for raw in list {
         let parts = entry_of(raw).and_then(|entry| takes(&entry));
-        let Some((taken, left)) = parts else {
+        let Some((own, left)) = parts else {
             kept.push(raw.clone());
             continue;
         };
@@ -303,16 +303,16 @@ fn merged(
             entry["fieldsV1"] = left;
             kept.push(entry);
         }
-        let Some(taken) = taken else { continue };
+        let Some(own) = own else { continue };
         match &mut merged {
             None => {
                 let mut entry = raw.clone();
                 entry["manager"] = manager.into();
                 entry["operation"] = "Apply".into();
-                entry["fieldsV1"] = taken;
+                entry["fieldsV1"] = own;
                 merged = Some(entry);
             }
-            Some(entry) => union(&mut entry["fieldsV1"], &taken),
+            Some(entry) => union(&mut entry["fieldsV1"], &own),
         }
     }
     kept.insert(0, merged?);

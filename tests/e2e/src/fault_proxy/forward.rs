@@ -179,7 +179,7 @@ async fn pass(
 fn passed_on(
     answer: Response<kube::client::Body>,
     asked: &Request,
-    shared: &Arc<Shared>,
+    shared: &Shared,
 ) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
     if asked.verb != Verb::Watch {
@@ -190,7 +190,7 @@ fn passed_on(
         parts.headers.remove(header);
     }
     let bytes = Body::new(body).into_data_stream().boxed();
-    let events = events(bytes, asked.resource.clone(), Arc::clone(shared));
+    let events = events(bytes, asked.resource.clone(), shared);
     Response::from_parts(parts, Body::from_stream(events))
 }
 
@@ -198,8 +198,8 @@ fn passed_on(
 fn events(
     mut bytes: BoxStream<'static, Result<Bytes, axum::Error>>,
     resource: String,
-    shared: Arc<Shared>,
-) -> impl Stream<Item = Result<Bytes, Cut>> {
+    shared: &Shared,
+) -> impl Stream<Item = Result<Bytes, Cut>> + use<> {
     let (sender, receiver) = mpsc::unbounded_channel();
     // Read at once, so that a delay is one of each event and not of all before it.
     tokio::spawn(async move {
@@ -222,9 +222,7 @@ fn events(
             let (mut receiver, mut lines) = state?;
             let mut ends = lines.clone();
             let next = async {
-                let Some((came, part)) = receiver.recv().await else {
-                    return None;
-                };
+                let (came, part) = receiver.recv().await?;
                 due(&mut lines, &resource, came).await;
                 Some(part)
             };

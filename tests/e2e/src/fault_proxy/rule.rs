@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use super::request::{Request, Verb};
 use crate::wait;
 
+/// What also has to hold of a request.
+type Condition = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
+
 /// Chooses requests; each part that is set has to match.
 #[derive(Clone, Default)]
 pub struct Requests {
@@ -18,7 +21,7 @@ pub struct Requests {
     name: Option<String>,
     subresource: Option<String>,
     dry_run: Option<bool>,
-    also: Option<Arc<dyn Fn(&Request) -> bool + Send + Sync>>,
+    also: Option<Condition>,
     /// The first that counts, from 1.
     first: usize,
     /// How many count.
