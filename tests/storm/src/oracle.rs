@@ -17,7 +17,7 @@ use crate::inject;
 use crate::workload::{HOOKS, Workload};
 
 /// The end state has to be there after this time; a request that is never answered costs most of it.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 /// So long nothing but the lease is written when all is done.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -221,7 +221,7 @@ async fn noise(workload: &Workload) -> Vec<String> {
         if written.is_empty() {
             return Vec::new();
         }
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > Duration::from_mins(1) {
             return vec![format!("it is not quiet: {written:?}")];
         }
     }

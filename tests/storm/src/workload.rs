@@ -71,7 +71,7 @@ fn immutable(name: &str, value: &str) -> String {
             "  name: {name}\n  annotations: {{argocd.argoproj.io/sync-options: \"Force=true,Replace=true\"}}"
         ),
     );
-    format!("{}immutable: true\n", marked)
+    format!("{marked}immutable: true\n")
 }
 
 fn has_child(count: u64) -> bool {

@@ -73,7 +73,7 @@ fn manifest(kind: usize, name: &str, chosen: &Choices, salt: usize) -> Value {
                 1 => spec["strategy"] = json!({"type": "Recreate"}),
                 2 => {
                     spec["strategy"] =
-                        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2 + salt}})
+                        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2 + salt}});
                 }
                 3 => spec["minReadySeconds"] = json!(3 + salt),
                 _ => {}
@@ -87,7 +87,7 @@ fn manifest(kind: usize, name: &str, chosen: &Choices, salt: usize) -> Value {
                 1 => spec["updateStrategy"] = json!({"type": "OnDelete"}),
                 2 => {
                     spec["updateStrategy"] =
-                        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1 + salt}})
+                        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1 + salt}});
                 }
                 _ => {}
             }
@@ -213,7 +213,7 @@ fn template(name: &str, chosen: &Choices, salt: usize, restart: &str) -> Value {
         2 => container["livenessProbe"] = json!({"tcpSocket": {"port": 80 + salt}}),
         3 => {
             container["livenessProbe"] =
-                json!({"exec": {"command": [text("true")]}, "periodSeconds": 7 + salt})
+                json!({"exec": {"command": [text("true")]}, "periodSeconds": 7 + salt});
         }
         _ => {}
     }
@@ -221,7 +221,7 @@ fn template(name: &str, chosen: &Choices, salt: usize, restart: &str) -> Value {
         1 => container["ports"] = json!([{"containerPort": 80}]),
         2 => {
             container["ports"] =
-                json!([{"containerPort": 80, "name": "http"}, {"containerPort": 81}])
+                json!([{"containerPort": 80, "name": "http"}, {"containerPort": 81}]);
         }
         3 => container["resources"] = json!({"limits": {"cpu": format!("{}m", 100 + salt)}}),
         _ => {}
@@ -233,7 +233,7 @@ fn template(name: &str, chosen: &Choices, salt: usize, restart: &str) -> Value {
         2 => containers.insert(0, json!({"name": "side", "image": text("side:1")})),
         3 => {
             pod["initContainers"] =
-                json!([{"name": "one", "image": text("i:1")}, {"name": "two", "image": "i:2"}])
+                json!([{"name": "one", "image": text("i:1")}, {"name": "two", "image": "i:2"}]);
         }
         _ => {}
     }
@@ -247,7 +247,7 @@ fn template(name: &str, chosen: &Choices, salt: usize, restart: &str) -> Value {
         2 => pod["volumes"] = json!([{"name": "v", "configMap": {"name": text("c")}}]),
         3 => {
             pod["volumes"] =
-                json!([{"name": "v", "projected": {"sources": [{"secret": {"name": text("s")}}]}}])
+                json!([{"name": "v", "projected": {"sources": [{"secret": {"name": text("s")}}]}}]);
         }
         _ => {}
     }

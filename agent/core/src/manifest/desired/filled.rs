@@ -32,18 +32,16 @@ pub(super) fn leave(value: &mut Value, gvk: &GroupVersionKind) {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         // https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles:
         // the control plane overwrites whatever is in the rules.
-        ("rbac.authorization.k8s.io", "ClusterRole") => {
-            if value.get("aggregationRule").is_some_and(Value::is_object) {
+        ("rbac.authorization.k8s.io", "ClusterRole")
+            if value.get("aggregationRule").is_some_and(Value::is_object) => {
                 remove(value, &[], "rules");
             }
-        }
-        ("", "Secret") => {
-            if value["type"] == "kubernetes.io/service-account-token" {
+        ("", "Secret")
+            if value["type"] == "kubernetes.io/service-account-token" => {
                 for key in TOKEN_KEYS {
                     remove(value, &["data"], key);
                 }
             }
-        }
         ("", "ConfigMap") => {
             let asks = annotation(value, INJECTS[3]) == Some("true");
             if asks {
