@@ -113,9 +113,11 @@ pub fn screen(found: &Found, options: &UninstallOptions, view: &View) -> String 
         }
     }
     if options.restore {
-        let text = "what Applications delivered is Argo CD's again: who holds which field, and what was \
-                    last applied; no content changes";
-        line("~", Style::Good, text.to_owned());
+        if !options.workloads {
+            let text = "what Applications delivered is Argo CD's again: who holds which field, and what was \
+                        last applied; no content changes";
+            line("~", Style::Good, text.to_owned());
+        }
         for controller in &found.stopped {
             let replicas = controller.replicas_before.unwrap_or(1);
             let text = format!(
