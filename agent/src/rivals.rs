@@ -259,7 +259,7 @@ mod tests {
     async fn the_fence_closes_and_the_process_ends_when_the_other_is_gone() {
         let rivals = std::sync::Arc::new(rivals());
         let (fence, stop) = (Fence::default(), CancellationToken::new());
-        fence.renewed(Instant::now(), Duration::from_secs(3600));
+        fence.renewed(Instant::now(), Duration::from_hours(1));
         let guard = tokio::spawn(std::sync::Arc::clone(&rivals).guard(fence.clone(), stop.clone()));
         let name = "StatefulSet argocd/argocd-application-controller";
         rivals.running.send_modify(|running| {
@@ -268,7 +268,7 @@ mod tests {
         while fence.is_open() {
             tokio::task::yield_now().await;
         }
-        fence.renewed(Instant::now(), Duration::from_secs(3600));
+        fence.renewed(Instant::now(), Duration::from_hours(1));
         assert!(!fence.is_open(), "the lease alone does not open it again");
         assert!(!guard.is_finished());
         rivals

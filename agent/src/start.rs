@@ -44,10 +44,10 @@ pub(crate) async fn waiting_for<T>(
     const SAY_EVERY: Duration = Duration::from_secs(10);
     let mut come = std::pin::pin!(come);
     loop {
-        match tokio::time::timeout(SAY_EVERY, come.as_mut()).await {
-            Ok(come) => return come,
-            Err(_) => tracing::warn!(waits_for, hint, "not ready yet: the start waits"),
+        if let Ok(come) = tokio::time::timeout(SAY_EVERY, come.as_mut()).await {
+            return come;
         }
+        tracing::warn!(waits_for, hint, "not ready yet: the start waits");
     }
 }
 

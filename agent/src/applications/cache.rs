@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::app_key::AppKey;
-use crate::applications::report::reporter::HandledRequests;
+use crate::applications::report::handled::HandledRequests;
 use crate::applications::sources::rendered::RenderCache;
 
 /// Bytes of manifests that are kept of all applications together. They are kept so that a commit which

@@ -161,9 +161,8 @@ impl Source<'_> {
         let read = blocking(move || {
             let mut found: Vec<(ObjectId, Option<String>)> = Vec::with_capacity(wanted.len());
             for path in &wanted {
-                let id = match snapshot.entry(path)? {
-                    Entry::Blob { id, .. } => id,
-                    _ => continue,
+                let Entry::Blob { id, .. } = snapshot.entry(path)? else {
+                    continue;
                 };
                 let content = if !known.insert(id) {
                     None

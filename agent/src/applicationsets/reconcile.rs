@@ -124,7 +124,7 @@ impl SetController {
                 };
                 let validated = validate(applications, &known);
                 let names = validated.good.keys().cloned().collect();
-                let rivals = self.wake.claim(key, names);
+                let rivals = self.wake.claim(key, &names);
                 let parameters = self.controller.sources.settings.application_sets();
                 let identity = SetIdentity {
                     namespace: key.namespace.clone(),
@@ -255,11 +255,8 @@ impl SetController {
         key: &AppKey,
         followed: impl IntoIterator<Item = crate::repositories::manager::Followed>,
     ) {
-        let follower = Follower::ApplicationSet(key.clone());
-        self.controller
-            .sources
-            .repositories
-            .follow(&follower, followed);
+        let who = Follower::ApplicationSet(key.clone());
+        self.controller.sources.repositories.follow(&who, followed);
     }
 
     fn projects(&self) -> BTreeSet<String> {

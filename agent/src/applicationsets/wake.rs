@@ -119,7 +119,7 @@ impl Wake {
     pub(super) fn claim(
         &self,
         set: &AppKey,
-        names: BTreeSet<String>,
+        names: &BTreeSet<String>,
     ) -> BTreeMap<String, Vec<String>> {
         let mut claims = self.claims.lock();
         let before = claims
@@ -129,7 +129,7 @@ impl Wake {
         let others = claims.iter().filter(|(other, _)| *other != set);
         let mut woken = Vec::new();
         for (other, theirs) in others.filter(|(other, _)| other.namespace == set.namespace) {
-            for name in theirs.intersection(&names) {
+            for name in theirs.intersection(names) {
                 rivals
                     .entry(name.clone())
                     .or_default()
@@ -149,7 +149,7 @@ impl Wake {
 
     /// A set is gone.
     pub(super) fn forget(&self, set: &AppKey) {
-        self.claim(set, BTreeSet::new());
+        self.claim(set, &BTreeSet::new());
         self.claims.lock().remove(set);
     }
 }
@@ -169,15 +169,15 @@ mod tests {
             name: name.into(),
         };
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
-        assert!(wake.claim(&key("one"), names(&["a", "b"])).is_empty());
-        let rivals = wake.claim(&key("two"), names(&["b", "c"]));
+        assert!(wake.claim(&key("one"), &names(&["a", "b"])).is_empty());
+        let rivals = wake.claim(&key("two"), &names(&["b", "c"]));
         assert_eq!(
             rivals,
             BTreeMap::from([("b".to_owned(), vec!["one".to_owned()])])
         );
         assert_eq!(wake.queue.next().await, key("one"), "it has to say so, too");
         wake.queue.done(&key("one"));
-        let rivals = wake.claim(&key("one"), names(&["a", "b"]));
+        let rivals = wake.claim(&key("one"), &names(&["a", "b"]));
         assert_eq!(rivals.len(), 1);
         wake.forget(&key("two"));
         assert_eq!(
@@ -185,6 +185,6 @@ mod tests {
             key("one"),
             "the name is free again"
         );
-        assert!(wake.claim(&key("one"), names(&["a", "b"])).is_empty());
+        assert!(wake.claim(&key("one"), &names(&["a", "b"])).is_empty());
     }
 }

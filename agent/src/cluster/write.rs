@@ -278,7 +278,7 @@ impl Writer {
                     return Ok(None);
                 }
             }
-            deleted.map(|answer| answer.left())
+            Ok(deleted?.left())
         });
         match deleted.await {
             Ok(_) if is_another.into_inner() => Ok(Deleted::Another),

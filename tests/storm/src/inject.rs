@@ -43,7 +43,7 @@ pub(crate) fn revive(workload: &Workload) {
 }
 
 /// Undoes what of a fault would stay.
-pub(crate) async fn calm(workload: &mut Workload) {
+pub(crate) fn calm(workload: &Workload) {
     workload.world.proxy().heal();
     revive(workload);
     // Whatever became of the branch: this is what everybody wants.

@@ -1,6 +1,12 @@
 //! Injects faults into the agent on a real control plane, round after round, and judges what is left
 //! after each. `cargo xtask storm` prepares the cluster, the servers and the programs, and runs this.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a command of the project says"
+)]
+
 mod dice;
 mod inject;
 mod kinds;
@@ -97,7 +103,7 @@ async fn storm(args: &Args, kinds: &[Kind]) -> Tally {
         for kind in &chosen {
             inject::inject(&mut workload, kind, &mut dice).await;
         }
-        inject::calm(&mut workload).await;
+        inject::calm(&workload);
         let faults = oracle::judge(&mut workload).await;
         for fault in &faults {
             println!("  FAILED {fault}");

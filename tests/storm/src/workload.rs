@@ -35,10 +35,10 @@ pub(crate) struct Workload {
 }
 
 fn job(name: &str, annotations: &[(&str, &str)]) -> String {
-    let annotations: String = annotations
+    let lines = annotations
         .iter()
-        .map(|(name, value)| format!("    {name}: \"{value}\"\n"))
-        .collect();
+        .map(|(name, value)| format!("    {name}: \"{value}\"\n"));
+    let annotations = lines.collect::<Vec<_>>().concat();
     format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n{annotations}\
          spec:\n  backoffLimit: 0\n  template:\n    spec:\n      restartPolicy: Never\n      \

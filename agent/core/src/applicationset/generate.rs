@@ -344,7 +344,7 @@ fn omit_empty(value: &mut Value, parent: &str) {
                 }
                 Value::Array(items) => !items.is_empty(),
                 Value::Object(map) => !map.is_empty() || !GROUPS.contains(&key.as_str()),
-                _ => true,
+                Value::Bool(true) => true,
             }
         }),
         Value::Array(items) => {

@@ -1,5 +1,6 @@
 //! What each generator makes of its fields: sets of parameters, always in the same order.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -172,7 +173,7 @@ impl Context<'_> {
                 })
             });
         let parsed = if is_empty {
-            Default::default()
+            LabelSelector::default()
         } else {
             parsed.map_err(|why| Problem::parameters(&place, why))?;
             serde_json::from_value(selector.clone())

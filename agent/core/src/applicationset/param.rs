@@ -235,8 +235,8 @@ pub(super) fn shown(map: &ParamMap) -> String {
 mod tests {
     use super::*;
 
-    fn map(value: Value) -> ParamMap {
-        match Param::of(&value) {
+    fn map(value: &Value) -> ParamMap {
+        match Param::of(value) {
             Param::Map(map) => map,
             other => panic!("{other:?}"),
         }
@@ -264,30 +264,30 @@ mod tests {
 
     #[test]
     fn merging_is_deep_and_never_shares() {
-        let base = map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false}));
-        let over = map(json!({"a": {"x": 9}, "n": 1, "f": true, "new": {"k": []}}));
+        let base = map(&json!({"a": {"x": 1, "y": 2}, "n": null, "f": false}));
+        let over = map(&json!({"a": {"x": 9}, "n": 1, "f": true, "new": {"k": []}}));
         let mut first_wins = base.clone();
         fill(&mut first_wins, &over);
         assert_eq!(
             first_wins,
-            map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false, "new": {"k": []}}))
+            map(&json!({"a": {"x": 1, "y": 2}, "n": null, "f": false, "new": {"k": []}}))
         );
         let mut last_wins = base.clone();
         overlay(&mut last_wins, &over);
         assert_eq!(
             last_wins,
-            map(json!({"a": {"x": 9, "y": 2}, "n": 1, "f": true, "new": {"k": []}}))
+            map(&json!({"a": {"x": 9, "y": 2}, "n": 1, "f": true, "new": {"k": []}}))
         );
         assert_eq!(
             base,
-            map(json!({"a": {"x": 1, "y": 2}, "n": null, "f": false}))
+            map(&json!({"a": {"x": 1, "y": 2}, "n": null, "f": false}))
         );
     }
 
     #[test]
     fn keys_are_compared_by_value() {
         let keys = ["k".to_owned()];
-        let of = |value: Value| key_values(&map(json!({ "k": value })), &keys);
+        let of = |value: Value| key_values(&map(&json!({ "k": value })), &keys);
         assert_eq!(of(json!(1)), of(json!(1.0)));
         assert_ne!(of(json!(1)), of(json!("1")));
         assert_eq!(of(json!(null)), key_values(&ParamMap::new(), &keys));
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn flat_names_have_dots() {
         let flat = flatten(&map(
-            json!({"a": {"b": [1, {"c": null}], "e": {}}, "l": []}),
+            &json!({"a": {"b": [1, {"c": null}], "e": {}}, "l": []}),
         ));
         let names: Vec<&str> = flat.keys().map(String::as_str).collect();
         assert_eq!(names, ["a.b.0", "a.b.1.c"]);

@@ -236,6 +236,7 @@ mod tests {
     use super::super::error::Place;
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls are shorter")]
     fn one(name: &str, project: &str, destination: Value) -> Desired {
         Desired {
             name: name.into(),

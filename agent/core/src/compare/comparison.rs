@@ -355,13 +355,12 @@ pub fn is_changed_in_git(
     match recorded.map(|recorded| desired.agreement(recorded)) {
         Some(Agreement::Same) => false,
         Some(Agreement::Unknown) => differing.iter().any(|field| field.manager.is_none()),
-        Some(Agreement::Other) => true,
         // As Argo CD left it: what it delivered itself is not as Git has it now.
         None if live.tracking.is_some() => differing.iter().any(|field| {
             let manager = field.manager.as_deref();
             manager.is_none_or(takeover::is_predecessor)
         }),
-        None => true,
+        Some(Agreement::Other) | None => true,
     }
 }
 

@@ -474,14 +474,14 @@ mod tests {
         assert!(has_given_up(&object, "gitops-agent", &one));
 
         // Nothing of the element stays with the predecessor: it can go as a whole.
-        let list = taken_over(&object, "gitops-agent", &one, true).unwrap();
-        assert_eq!(list.as_array().unwrap().len(), 1, "{list:#}");
+        let taken = taken_over(&object, "gitops-agent", &one, true).unwrap();
+        assert_eq!(taken.as_array().unwrap().len(), 1, "{taken:#}");
         // Of one that was never delivered for this application, what Git never had stays.
-        let list = taken_over(&object, "gitops-agent", &one, false).unwrap();
-        let stays = &list[1]["fieldsV1"]["f:spec"]["f:containers"];
+        let taken = taken_over(&object, "gitops-agent", &one, false).unwrap();
+        let stays = &taken[1]["fieldsV1"]["f:spec"]["f:containers"];
         assert_eq!(stays.as_object().unwrap().len(), 1);
         assert!(stays.get("k:{\"name\":\"b\"}").is_some());
-        let goes = &list[0]["fieldsV1"]["f:spec"]["f:containers"]["k:{\"name\":\"a\"}"];
+        let goes = &taken[0]["fieldsV1"]["f:spec"]["f:containers"]["k:{\"name\":\"a\"}"];
         assert!(goes.get("f:imagePullPolicy").is_some());
     }
 }

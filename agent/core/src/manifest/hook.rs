@@ -346,7 +346,7 @@ mod tests {
                 origin: Origin::default(),
             }
         };
-        let named = |kind: &str, name: &str, phase: &str| hook(kind, json!({"name": name}), phase);
+        let a_hook = |kind: &str, name: &str, phase: &str| hook(kind, json!({"name": name}), phase);
         let generated =
             |kind: &str, name: &str, phase: &str| hook(kind, json!({"generateName": name}), phase);
         let long = "a".repeat(60);
@@ -361,15 +361,15 @@ mod tests {
                 generated("Job", "migrate-", "PreSync"),
                 generated("Job", "migrate-", "PreSync"),
                 generated("Job", "migrate-", "PreSync,PostSync"),
-                named("Job", "seed", "PreSync"),
-                named("Job", "seed", "PreSync"),
-                named("Job", "seed", "PostSync"),
+                a_hook("Job", "seed", "PreSync"),
+                a_hook("Job", "seed", "PreSync"),
+                a_hook("Job", "seed", "PostSync"),
                 generated("Job", &long, "PreSync"),
-                named("Job", &long, "Sync"),
-                named("Job", &long, "Sync"),
-                named("Job", &"b".repeat(63), "Sync"),
-                named("Job", &"b".repeat(63), "Sync"),
-                named("Pod", "seed", "PreSync"),
+                a_hook("Job", &long, "Sync"),
+                a_hook("Job", &long, "Sync"),
+                a_hook("Job", &"b".repeat(63), "Sync"),
+                a_hook("Job", &"b".repeat(63), "Sync"),
+                a_hook("Pod", "seed", "PreSync"),
             ],
             context,
             |_| Some(Scope::Namespaced),

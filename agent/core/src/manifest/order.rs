@@ -20,7 +20,10 @@ const POD_SPECS: [&str; 3] = [
 
 /// The names in the lists of an object whose order counts; nothing for most objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order(Option<Box<[(Box<str>, Box<[Box<str>]>)]>>);
+pub struct Order(Option<Box<[List]>>);
+
+/// Where a list is, and the names in it.
+type List = (Box<str>, Box<[Box<str>]>);
 
 impl Order {
     /// Reads a manifest or an object of the cluster.

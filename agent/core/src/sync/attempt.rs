@@ -102,28 +102,20 @@ fn is_of(state: &OperationState, wanted: Wanted<'_>) -> bool {
     if !same_sources {
         return false;
     }
-    match digest(result, DESIRED_DIGEST) {
-        // A commit that changes nothing for this application is not a new state to try.
-        Some(digest) => {
-            let mended = !state.phase.is_successful()
-                && !desired.are_hooks_recorded_as(self::digest(result, HOOKS_DIGEST));
-            !mended && desired.is_recorded_as(digest)
-        }
-        // Argo CD's.
-        None => {
-            let dry_run = state
-                .operation
-                .sync
-                .as_ref()
-                .is_some_and(|sync| sync.dry_run);
-            let synced = if result.revisions.is_empty() {
-                std::slice::from_ref(&result.revision)
-            } else {
-                &result.revisions
-            };
-            !dry_run && synced == revisions
-        }
+    // A commit that changes nothing for this application is not a new state to try.
+    if let Some(digest) = digest(result, DESIRED_DIGEST) {
+        let mended = !state.phase.is_successful()
+            && !desired.are_hooks_recorded_as(self::digest(result, HOOKS_DIGEST));
+        return !mended && desired.is_recorded_as(digest);
     }
+    // Argo CD's.
+    let sync = state.operation.sync.as_ref();
+    let synced = if result.revisions.is_empty() {
+        std::slice::from_ref(&result.revision)
+    } else {
+        &result.revisions
+    };
+    !sync.is_some_and(|sync| sync.dry_run) && synced == revisions
 }
 
 /// Whether Argo CD found the cluster to be as these revisions have it.

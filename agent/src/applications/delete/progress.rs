@@ -18,7 +18,8 @@ use kube::ResourceExt;
 
 use super::Deletion;
 use crate::applications::cache::AppCache;
-use crate::applications::report::reporter::{HandledRequests, Reporter};
+use crate::applications::report::handled::HandledRequests;
+use crate::applications::report::reporter::Reporter;
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::hooks;
 

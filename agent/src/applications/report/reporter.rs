@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
+use crate::applications::report::handled::HandledRequests;
 use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::finalizers;
@@ -34,17 +35,6 @@ use crate::metrics::Metrics;
 
 /// So often a status is tried to be written while others change the Application.
 const MAX_CONFLICTS: u32 = 8;
-
-/// What was asked for on an Application and is done: the agent takes it off.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HandledRequests {
-    /// The operation has ended.
-    pub(crate) operation: bool,
-    /// It was refreshed.
-    pub(crate) refresh: bool,
-    /// The hold on it has ended.
-    pub(crate) hold: bool,
-}
 
 /// Somebody else wrote the status meanwhile: what is to be said is found out anew.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -93,6 +83,17 @@ impl Reporter {
         app: &Application,
         cache: &mut AppCache,
         status: ApplicationStatus,
+        handled: HandledRequests,
+    ) -> anyhow::Result<()> {
+        // A status is large, and so is what holds it.
+        Box::pin(self.write_boxed(app, cache, Box::new(status), handled)).await
+    }
+
+    async fn write_boxed(
+        &self,
+        app: &Application,
+        cache: &mut AppCache,
+        status: Box<ApplicationStatus>,
         mut handled: HandledRequests,
     ) -> anyhow::Result<()> {
         let remembered = cache.annotation(app, annotation::MEMORY).map(str::to_owned);
@@ -140,7 +141,7 @@ impl Reporter {
                         }
                     }
                     let stored = written.status.clone().unwrap_or_default();
-                    cache.sent = (stored != status).then_some((stored, status));
+                    cache.sent = (stored != *status).then_some((stored, *status));
                     cache.written = Some(written);
                     return Ok(());
                 }

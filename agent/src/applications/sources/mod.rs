@@ -75,14 +75,14 @@ impl Sources {
                 access: credentials.git(permit, project),
                 target: target(source),
             });
-        let follower = Follower::Application(key.clone());
-        self.repositories.follow(&follower, followed);
+        let who = Follower::Application(key.clone());
+        self.repositories.follow(&who, followed);
     }
 
     /// Follows nothing for an application any more.
     pub(crate) fn forget(&self, key: &AppKey) {
-        let follower = Follower::Application(key.clone());
-        self.repositories.follow(&follower, []);
+        let who = Follower::Application(key.clone());
+        self.repositories.follow(&who, []);
     }
 
     /// Looks every source up that the project allows. `refresh` asks the servers again. A source whose server could not be

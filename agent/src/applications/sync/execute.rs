@@ -30,7 +30,7 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::error::ReconcileError;
 use crate::applications::policy::{is_terminating, sync_timeout};
-use crate::applications::report::reporter::HandledRequests;
+use crate::applications::report::handled::HandledRequests;
 use crate::applications::sync::approval::awaits_approval;
 use crate::applications::sync::deliver::{apply_action, propagation};
 use crate::applications::sync::dry_run::dry_run_sync;

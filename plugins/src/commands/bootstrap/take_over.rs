@@ -396,7 +396,8 @@ mod tests {
             serde_json::from_value(json!({"status": "OutOfSync"})).unwrap();
         let mut busy = application("job", IN_CLUSTER_SERVER, "db", false);
         busy.operation = Some(gitops_api::Operation::default());
-        let planned = plan(&[&controller()], &[drifted, busy], 0, &Projects::default()).unwrap();
+        let applications = vec![drifted, busy];
+        let planned = plan(&[&controller()], &applications, 0, &Projects::default()).unwrap();
         assert!(
             planned.concerns[0].ends_with("gone on with: job"),
             "{:?}",

@@ -124,7 +124,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
     let runs = argo_cd.iter().flatten().any(Controller::runs);
     let serves = runs && !agent_there;
     checks.push(match kinds {
-        Ok((served, missing)) => of_kinds(&served, &missing, serves),
+        Ok((known, missing)) => of_kinds(&known, &missing, serves),
         Err(error) => failed(
             "definitions",
             failure::of(error, "read them", &connection.endpoint),

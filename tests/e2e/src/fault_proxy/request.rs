@@ -119,8 +119,8 @@ impl Request {
 mod tests {
     use super::*;
 
-    fn read(method: Method, path: &str, query: &str) -> Request {
-        Request::read(&method, path, query, &HeaderMap::new())
+    fn read(method: &Method, path: &str, query: &str) -> Request {
+        Request::read(method, path, query, &HeaderMap::new())
     }
 
     #[test]
@@ -209,11 +209,11 @@ mod tests {
         ];
         for (method, path, query, verb, about) in table {
             assert_eq!(
-                of(read(method, path, query)),
+                of(read(&method, path, query)),
                 (verb, about.to_owned()),
                 "{path}"
             );
         }
-        assert!(read(Method::PATCH, "/api/v1/nodes/x", "dryRun=All&force=true").dry_run);
+        assert!(read(&Method::PATCH, "/api/v1/nodes/x", "dryRun=All&force=true").dry_run);
     }
 }

@@ -297,7 +297,7 @@ async fn many_deletions_wait_for_an_approval() {
     let names = ["fleet-a", "fleet-b", "fleet-c", "fleet-d"];
     assert_eq!(applications(&world).await, names);
     world.agent().restart();
-    world.agent().ready().await;
+    world.logged("the agent runs").await;
     says(&world, "fleet", "DeletionsHeld", "True", &["3 of 4"]).await;
     assert_eq!(
         applications(&world).await,
@@ -460,7 +460,7 @@ async fn sets_are_left_to_argo_cds_own_controller_where_it_runs() {
     };
     world.configure(&deployment(1)).await;
     world.agent().restart();
-    world.agent().ready().await;
+    world.logged("the agent runs").await;
     set(&world, "one", spec(&world, &["a"], "other-{{.env}}")).await;
     world
         .logged("left to the controller that serves ApplicationSets here")

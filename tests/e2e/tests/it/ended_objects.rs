@@ -86,7 +86,7 @@ async fn what_the_control_plane_fills_in_is_left_to_it() {
     let world = World::new("filled").await;
     let repo = world.repo("config");
     let name = world.target.clone();
-    let roles = format!(
+    let manifests = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}-sum\n\
          aggregationRule:\n  clusterRoleSelectors:\n    - matchLabels:\n        into: {name}\nrules: []\n---\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}-part\n  labels:\n    \
@@ -102,7 +102,7 @@ async fn what_the_control_plane_fills_in_is_left_to_it() {
                   minAvailable: 1\n  selector:\n    matchLabels:\n      app: x\nstatus:\n  currentHealthy: 7\n  \
                   desiredHealthy: 0\n  disruptionsAllowed: 0\n  expectedPods: 0\n";
     let commit = repo.commit(&[
-        ("roles.yaml", Some(&roles)),
+        ("roles.yaml", Some(&manifests)),
         ("hook.yaml", Some(&hook)),
         ("budget.yaml", Some(budget)),
     ]);

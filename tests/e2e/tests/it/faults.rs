@@ -326,7 +326,7 @@ async fn an_agent_without_a_usable_cache_says_so_and_comes_back_by_itself() {
     fs::remove_dir_all(&cache).unwrap();
     fs::write(&cache, "no directory").unwrap();
     world.agent().restart();
-    world.agent().ready().await;
+    world.logged("the agent runs").await;
     app.condition("ComparisonError", &["cannot use", "cache volume"])
         .await;
     assert!(world.exists::<ConfigMap>("settings").await);

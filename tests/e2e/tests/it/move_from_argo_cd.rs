@@ -321,12 +321,12 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
     let work = moved.recorded.checkout("config");
     let file = work.path().join("plain-web/all.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let changed = text.replace(
+    let edited = text.replace(
         "  level: \"info\"\n  url: \"http://api\"\n",
         "  level: \"debug\"\n",
     );
-    assert_ne!(text, changed);
-    std::fs::write(&file, changed).unwrap();
+    assert_ne!(text, edited);
+    std::fs::write(&file, edited).unwrap();
     let commit = moved.recorded.push(&work, "Less");
     let app = moved
         .until("plain-web", "synced to the commit", |app| {
@@ -373,12 +373,7 @@ async fn a_commit_changes_what_it_changes(definitions: Definitions) {
 
     // The agent forgets nothing of it when it starts anew.
     moved.world.agent().restart_anew();
-    moved
-        .world
-        .agent()
-        .log_since_start()
-        .contains("the agent runs", 0, "that it runs")
-        .await;
+    moved.world.logged("the agent runs").await;
     moved.refreshed().await;
     moved.refreshed().await;
     let changes = moved.changes(&except).await;
@@ -486,12 +481,7 @@ async fn the_way_back_gives_argo_cd_what_it_needs() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("level: \"info\"", "level: \"debug\"")).unwrap();
     moved.recorded.push(&work, "More");
-    moved
-        .world
-        .agent()
-        .log_since_start()
-        .contains("syncing", 0, "a sync")
-        .await;
+    moved.world.logged("syncing").await;
     moved.refreshed().await;
     let map = "ConfigMap plain-web/web-config";
     assert_eq!(moved.find(map).await.unwrap()["data"]["level"], "debug");

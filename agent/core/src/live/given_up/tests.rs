@@ -25,6 +25,7 @@ fn fields() -> Value {
             "f:livenessProbe": {"f:httpGet": {"f:path": {}}}}}}}}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls are shorter")]
 fn entry(manager: &str, operation: &str, subresource: &str, fields: Value) -> Value {
     json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1",
         "subresource": subresource, "fieldsV1": fields})

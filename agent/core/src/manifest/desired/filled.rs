@@ -33,15 +33,15 @@ pub(super) fn leave(value: &mut Value, gvk: &GroupVersionKind) {
         // https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles:
         // the control plane overwrites whatever is in the rules.
         ("rbac.authorization.k8s.io", "ClusterRole")
-            if value.get("aggregationRule").is_some_and(Value::is_object) => {
-                remove(value, &[], "rules");
+            if value.get("aggregationRule").is_some_and(Value::is_object) =>
+        {
+            remove(value, &[], "rules");
+        }
+        ("", "Secret") if value["type"] == "kubernetes.io/service-account-token" => {
+            for key in TOKEN_KEYS {
+                remove(value, &["data"], key);
             }
-        ("", "Secret")
-            if value["type"] == "kubernetes.io/service-account-token" => {
-                for key in TOKEN_KEYS {
-                    remove(value, &["data"], key);
-                }
-            }
+        }
         ("", "ConfigMap") => {
             let asks = annotation(value, INJECTS[3]) == Some("true");
             if asks {
@@ -114,12 +114,12 @@ mod tests {
                 .extend(rest.as_object().unwrap().clone());
             role
         };
-        let rule = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+        let selectors = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
         // Empty rules, rules that somebody exported, no rules; and a role that is not aggregated.
         for rules in [json!([]), json!([{"verbs": ["get"]}])] {
             assert_eq!(
-                left(role(json!({"aggregationRule": rule, "rules": rules}))),
-                json!({"aggregationRule": rule})
+                left(role(json!({"aggregationRule": selectors, "rules": rules}))),
+                json!({"aggregationRule": selectors})
             );
             let own = json!({"rules": rules});
             assert_eq!(left(role(own.clone())), own);
