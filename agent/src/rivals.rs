@@ -27,6 +27,9 @@ use crate::watch_backoff::CappedBackoff;
 /// After its last write a controller that no workload in the namespace shows counts as gone.
 const QUIET: Duration = Duration::from_mins(5);
 
+/// Kinds of workloads that another controller may be.
+const KINDS: usize = 2;
+
 /// What is known of other controllers.
 #[derive(Debug)]
 pub(crate) struct Rivals {
@@ -160,12 +163,20 @@ impl Rivals {
         })
     }
 
+    /// Waits until it is known which controllers run.
+    pub(crate) async fn listed(&self) {
+        let mut running = self.running.subscribe();
+        let _ = running
+            .wait_for(|running| running.listed.len() == KINDS)
+            .await;
+    }
+
     /// Waits until no other controller runs; `false` when told to stop before.
     pub(crate) async fn gone(&self, stop: &CancellationToken) -> bool {
         let mut running = self.running.subscribe();
         let mut said = None;
         loop {
-            let listed = running.borrow_and_update().listed.len() == 2;
+            let listed = running.borrow_and_update().listed.len() == KINDS;
             let conflict = self.conflict();
             if listed && conflict.is_none() {
                 return true;

@@ -90,6 +90,12 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let Clients { lease, client } = clients(&args, &fence).await?;
     let identity = identity(&args);
     let rivals = Rivals::watch(&client, &args.namespace, &mut tasks);
+    let hint = "may the service account list Deployments and StatefulSets of its namespace?";
+    let listed = start::waiting_for("the list of other controllers", hint, rivals.listed());
+    tokio::select! {
+        () = listed => {}
+        ended = tasks.join_next() => return finish(ended, &stop),
+    }
     // It is as ready as it can be: who takes over from Argo CD waits for that before it is stopped.
     ready.store(true, Ordering::Relaxed);
     tokio::select! {

@@ -52,7 +52,7 @@ impl Param {
             Self::Bool(value) => json!(value),
             Self::Text(text) => json!(text),
             Self::Number(text) => match serde_json::from_str::<serde_json::Number>(text) {
-                Ok(number) if number.to_string() == *text => Value::Number(number),
+                Ok(number) if number_text(&number) == *text => Value::Number(number),
                 _ => json!({ EXACT: text }),
             },
             Self::List(items) => items.iter().map(Self::to_wire).collect(),

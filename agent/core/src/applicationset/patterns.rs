@@ -310,6 +310,6 @@ mod tests {
     #[test]
     fn hostile_patterns_cost_little() {
         let pattern = Pattern::files(&"*a".repeat(400), FileGlobbing::Pathspec).unwrap();
-        assert!(!pattern.matches(&"a".repeat(4000).replace("aaaa", "aaab")[..3999]));
+        assert!(!pattern.matches(&"a".repeat(4000).replace("aaaa", "aaab")));
     }
 }

@@ -135,7 +135,7 @@ async fn a_schema_changes_no_other_render() {
 
 /// A program that greets as a worker whose jail has no Landlock.
 fn halfway_jailed(directory: &Path) -> std::path::PathBuf {
-    let hello = r#"{"type":"hello","protocol":2,"kustomize":"v5","helm":"v4","landlock":"this kernel has none","seccomp":"on"}"#;
+    let hello = r#"{"type":"hello","protocol":3,"kustomize":"v5","helm":"v4","landlock":"this kernel has none","seccomp":"on"}"#;
     let program = directory.join("worker");
     let text = format!(
         "#!/bin/sh\nprintf '\\000\\000\\000\\{:03o}\\000\\000\\000\\000'\nprintf '%s' '{hello}'\nread -r forever\n",

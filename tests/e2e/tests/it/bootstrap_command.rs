@@ -358,7 +358,7 @@ async fn argo_cd_hands_over_and_takes_back() {
     plane.apply_value_as("kubectl", mine).await;
     let nothing = stage.person.gitops(&["uninstall", "--dry-run"]).run().await;
     nothing
-        .fails(3)
+        .fails(2)
         .says("there is no agent in namespace argocd");
     stage.repo.write("mine/README.md", "# Mine\n");
     let refused = stage.bootstrap(&["--adopt", "--yes"]).await;

@@ -171,12 +171,12 @@ async fn a_field_that_is_taken_back_again_and_again_is_healed_ever_less_often() 
     let app = world.app("shop").repo(&repo).automated().create().await;
     app.healthy().await;
     let maps = world.api::<ConfigMap>();
-    for number in 0..6 {
+    for number in 0..4 {
         let edit = json!({"data": {"value": format!("mine-{number}")}});
         maps.patch("settings", &by("other-operator"), &Patch::Merge(&edit))
             .await
             .unwrap();
-        if number < 5 {
+        if number < 3 {
             world.config_map_is("settings", "one").await;
         }
     }
