@@ -381,6 +381,9 @@ fn holds(is: &Value, ought: &Value) -> bool {
                 is.iter().find(same).is_some_and(|is| holds(is, ought))
             })
         }
+        (Value::Array(is), Value::Array(ought)) => {
+            is.len() == ought.len() && is.iter().zip(ought).all(|(is, ought)| holds(is, ought))
+        }
         (is, ought) => is == ought,
     }
 }
