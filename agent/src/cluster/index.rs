@@ -21,6 +21,10 @@ use tokio::sync::futures::Notified;
 
 use crate::settings::CurrentSettings;
 
+mod gone;
+
+use gone::Gone;
+
 /// The records of one cluster.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -47,6 +51,7 @@ struct Inner {
     absent: HashSet<ObjectKey>,
     /// Objects whose kind has another health rule since they were recorded.
     judged_by_old_rules: HashSet<ObjectKey>,
+    gone: Gone,
 }
 
 /// What is known besides the records when an application is compared.
@@ -69,13 +74,17 @@ impl Index {
     }
 
     /// Takes note of an object; returns the instances to look at again, none when the record is as
-    /// before or older than what is known.
+    /// before, older than what is known, or that of an object that is known to be gone.
+    ///
+    /// Whoever takes note of an answer wakes them: when a watch shows the same later, it is known.
+    #[must_use = "a watch that shows the same later wakes nobody"]
     pub(crate) fn observe(&self, object: &Value) -> BTreeSet<String> {
         self.take_note(object, false)
     }
 
     /// The same for the answer to a deletion: a watch may have said before that the object is
     /// gone, and nobody would ever say so again.
+    #[must_use = "a watch that shows the same later wakes nobody"]
     pub(crate) fn observe_leaving(&self, object: &Value) -> BTreeSet<String> {
         self.take_note(object, true)
     }
@@ -101,6 +110,9 @@ impl Index {
         };
         let record = record.tracked_by(object, &self.settings.get().tracking);
         self.write(|inner| {
+            if inner.gone.contains(&record.uid) {
+                return BTreeSet::new();
+            }
             let known = inner.objects.get(&record.key);
             if only_if_there && known.is_none_or(|known| known.uid != record.uid) {
                 return BTreeSet::new();
@@ -125,9 +137,21 @@ impl Index {
         self.changed.notified()
     }
 
-    /// Takes note that an object is gone.
-    pub(crate) fn remove(&self, key: &ObjectKey) -> BTreeSet<String> {
-        self.write(|inner| inner.remove(key))
+    /// Takes note that the object with this UID is gone; another one may have its name by now.
+    pub(crate) fn remove(&self, key: &ObjectKey, uid: &str) -> BTreeSet<String> {
+        self.write(|inner| {
+            inner.gone.note(uid);
+            if inner.objects.get(key).is_some_and(|known| known.uid == uid) {
+                inner.remove(key)
+            } else {
+                BTreeSet::new()
+            }
+        })
+    }
+
+    /// `metadata.uid` of an object as it is recorded.
+    pub(crate) fn uid(&self, key: &ObjectKey) -> Option<String> {
+        self.read(|inner| inner.objects.get(key).map(|known| known.uid.clone()))
     }
 
     /// Whether anybody wants an object, or it is known already.

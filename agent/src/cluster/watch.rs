@@ -329,8 +329,9 @@ impl Watches {
                 watcher::Event::Delete(object) => {
                     let value = value_of(object, &gvk);
                     if object::label(&value, constants::label::MANAGED_BY).is_some() {
+                        let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
                         ObjectKey::of(&value)
-                            .map(|key| self.index.remove(&key))
+                            .map(|key| self.index.remove(&key, uid))
                             .unwrap_or_default()
                     } else {
                         // Somebody removed the label: the object is still there.
@@ -416,9 +417,10 @@ impl Watches {
         } else {
             Api::namespaced_with(client, &key.namespace, resource)
         };
+        let known = self.index.uid(key);
         match api.get_opt(&key.name).await {
             Ok(Some(object)) => self.index.observe(&value_of(object, gvk)),
-            Ok(None) => self.index.remove(key),
+            Ok(None) => known.map_or_else(BTreeSet::new, |uid| self.index.remove(key, &uid)),
             Err(error) => {
                 tracing::debug!(object = %key, error = chain(&error), "cannot look up an object that left a watch");
                 BTreeSet::new()
