@@ -11,6 +11,7 @@ mod started;
 pub(crate) mod storage_classes;
 pub(crate) mod watch;
 pub(crate) mod write;
+mod write_error;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
