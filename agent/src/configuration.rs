@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::app_key::AppKey;
 use crate::applicationsets::Wake;
 use crate::args::RunArgs;
+use crate::dependents::Dependents;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::repositories::credentials::CurrentCredentials;
@@ -143,6 +144,8 @@ pub(crate) struct Told<'a> {
     pub(crate) wake: &'a Arc<Wake>,
     /// Of what other controllers write.
     pub(crate) rivals: Arc<Rivals>,
+    /// Of what becomes of an Application that others wait for.
+    pub(crate) dependents: Arc<Dependents>,
 }
 
 /// Watches everything that configures the agent and waits until each has been read once.
@@ -163,8 +166,9 @@ pub(crate) async fn read(
         queue,
         wake,
         rivals,
+        dependents,
     } = told;
-    let applications = watches.applications(queue, wake, metrics, rivals);
+    let applications = watches.applications(queue, wake, metrics, rivals, dependents);
     let rules = Arc::<ProjectRulesCache>::default();
     let current_settings = settings.current();
     let everything = {
@@ -226,6 +230,7 @@ impl NamespaceWatches<'_> {
         wake: &Arc<Wake>,
         metrics: &Arc<Metrics>,
         rivals: Arc<Rivals>,
+        dependents: Arc<Dependents>,
     ) -> Store<Application> {
         let (gone, wake) = (Arc::clone(wake), Arc::clone(wake));
         let look = move |app: &Application| {
@@ -237,24 +242,45 @@ impl NamespaceWatches<'_> {
         };
         let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
         let config = watcher::Config::default();
-        // The agent's own status writes come back here and ask for nothing.
-        self.follow(config, look, request_digest, move |changed, store| {
-            metrics
-                .applications
-                .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
-            for app in changed {
-                let reference = ObjectRef::new(&app.name).within(&app.namespace);
-                if store.get(&reference).is_none() {
-                    gone.application_gone(app);
+        let waiting = Arc::clone(&queue);
+        let after = move |event: &watcher::Event<Application>| match event {
+            watcher::Event::Apply(app) | watcher::Event::Delete(app) => {
+                for waits in dependents.of(&AppKey::of(app)) {
+                    waiting.add(waits);
                 }
-                queue.add(app.clone());
             }
-        })
+            watcher::Event::InitDone => {
+                for waits in dependents.all() {
+                    waiting.add(waits);
+                }
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        };
+        // The agent's own status writes come back here and ask for nothing.
+        self.follow(
+            config,
+            (look, after),
+            request_digest,
+            move |changed, store| {
+                metrics
+                    .applications
+                    .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
+                for app in changed {
+                    let reference = ObjectRef::new(&app.name).within(&app.namespace);
+                    if store.get(&reference).is_none() {
+                        gone.application_gone(app);
+                    }
+                    queue.add(app.clone());
+                }
+            },
+        )
     }
 
     fn projects(&mut self, on_change: impl Fn() + Send + 'static) -> Store<AppProject> {
         let config = watcher::Config::default();
-        self.follow(config, |_| {}, version, move |_, _| on_change())
+        self.follow(config, (|_: &_| {}, |_: &_| {}), version, move |_, _| {
+            on_change()
+        })
     }
 
     fn secrets(
@@ -272,7 +298,7 @@ impl NamespaceWatches<'_> {
         let config = watcher::Config::default().labels(&selector);
         self.follow(
             config,
-            |_| {},
+            (|_: &_| {}, |_: &_| {}),
             version,
             move |_, store: &Store<Secret>| {
                 if credentials.set_secrets(&store.state()) {
@@ -293,7 +319,7 @@ impl NamespaceWatches<'_> {
         let config = watcher::Config::default().labels("app.kubernetes.io/part-of=argocd");
         self.follow(
             config,
-            |_| {},
+            (|_: &_| {}, |_: &_| {}),
             version,
             move |_, store| {
                 if read_config_maps(store, &namespace, &settings, &credentials) {
@@ -304,11 +330,15 @@ impl NamespaceWatches<'_> {
     }
 
     /// Keeps a store current and tells what changed, after the store has it. `look` sees each object with
-    /// what is not kept of it; `print` is what of an object matters.
+    /// what is not kept of it, and `after` each event that the store has; `print` is what of an object
+    /// matters.
     fn follow<K>(
         &mut self,
         config: watcher::Config,
-        look: impl Fn(&K) + Send + 'static,
+        (look, after): (
+            impl Fn(&K) + Send + 'static,
+            impl Fn(&watcher::Event<K>) + Send + 'static,
+        ),
         print: impl Fn(&K) -> String + Send + 'static,
         mut on_change: impl FnMut(&[AppKey], &Store<K>) + Send + 'static,
     ) -> Store<K>
@@ -338,6 +368,7 @@ impl NamespaceWatches<'_> {
                     Ok(Some(event)) => {
                         let read = |object: &K| (AppKey::of(object), print(object));
                         let changed = seen.note(&event, read);
+                        after(&event);
                         if !changed.is_empty() {
                             on_change(&changed, &current);
                         }
@@ -389,7 +420,12 @@ fn request_digest(app: &Application) -> String {
         .iter()
         .filter(|(name, _)| {
             name.starts_with("argocd.argoproj.io/")
-                || [annotation::HOLD, annotation::PRUNE_BUDGET].contains(&name.as_str())
+                || [
+                    annotation::HOLD,
+                    annotation::PRUNE_BUDGET,
+                    annotation::DEPENDS_ON,
+                ]
+                .contains(&name.as_str())
         })
         .collect();
     digest::of_value(&serde_json::json!([

@@ -7,6 +7,7 @@ mod args;
 mod cluster;
 mod clusters;
 mod configuration;
+mod dependents;
 mod digest_key;
 mod events;
 mod fence;

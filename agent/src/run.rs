@@ -32,6 +32,7 @@ use crate::cluster::Cluster;
 use crate::cluster::discovery::Discovery;
 use crate::clusters::Clusters;
 use crate::configuration::{Configuration, Told};
+use crate::dependents::Dependents;
 use crate::fence::Fence;
 use crate::follower::Follower;
 use crate::metrics::Metrics;
@@ -357,10 +358,12 @@ async fn controller(
             Ok(())
         }
     });
+    let dependents = Arc::<Dependents>::default();
     let told = Told {
         queue: &queue,
         wake,
         rivals,
+        dependents: Arc::clone(&dependents),
     };
     let configuration =
         configuration::read(args, &client, told, &metrics, settings_reader, tasks).await?;
@@ -387,6 +390,7 @@ async fn controller(
         clusters: Clusters::new(cluster.clone()),
         reporter: Reporter::new(client, metrics.clone()),
         observed_revisions: ObservedRevisions::default(),
+        dependents,
         caches: AppCaches::default(),
         queue,
         limits: Limits {

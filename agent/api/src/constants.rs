@@ -86,6 +86,8 @@ pub mod annotation {
     /// On an Application: how much of it a sync prunes unasked: `20` objects, `80%`, or `none` for
     /// no limit.
     pub const PRUNE_BUDGET: &str = "gitops-agent.io/prune-budget";
+    /// On an Application: names of Applications that are delivered before it.
+    pub const DEPENDS_ON: &str = "gitops-agent.io/depends-on";
     /// On an Application: what the agent has to know again and the status does not keep, as JSON.
     pub const MEMORY: &str = "gitops-agent.io/memory";
     /// On an object: why it must not be rolled back.

@@ -12,6 +12,7 @@ use crate::applications::report::reporter::Reporter;
 use crate::applications::sources::Sources;
 use crate::clusters::Clusters;
 use crate::configuration::Configuration;
+use crate::dependents::Dependents;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 
@@ -27,6 +28,8 @@ pub(crate) struct Controller {
     pub(crate) reporter: Reporter,
     /// Which revisions each application has observed.
     pub(crate) observed_revisions: ObservedRevisions,
+    /// Which applications wait for which.
+    pub(crate) dependents: Arc<Dependents>,
     /// What is remembered of each application.
     pub(crate) caches: AppCaches,
     /// Which application is next.

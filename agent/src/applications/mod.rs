@@ -11,6 +11,7 @@ pub(crate) mod condition;
 pub(crate) mod context;
 pub(crate) mod controller;
 mod delete;
+mod dependencies;
 pub(crate) mod draft;
 pub(crate) mod error;
 mod guests;

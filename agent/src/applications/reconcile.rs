@@ -28,6 +28,7 @@ use crate::applications::compare::{admission, comparison, kept};
 use crate::applications::context::ReconcileContext;
 use crate::applications::controller::Controller;
 use crate::applications::delete::delete;
+use crate::applications::dependencies;
 use crate::applications::draft::{HoldState, StatusDraft};
 use crate::applications::error::ReconcileError;
 use crate::applications::handover;
@@ -187,6 +188,7 @@ async fn run(
     cache: &mut AppCache,
 ) -> anyhow::Result<Requeue> {
     let app = draft.app;
+    controller.dependents.forget(key);
     let sources = app.spec.effective_sources();
     let found = async {
         let context = ReconcileContext::new(controller, key, app)?;
@@ -404,6 +406,9 @@ async fn act(
                     .insert(Condition::new(condition::SYNC_ERROR, reason));
             }
             Ok((app_state, Requeue::After(pause)))
+        }
+        Decision::Sync { .. } if dependencies::awaits(context, draft) => {
+            Ok((app_state, Requeue::AwaitChange))
         }
         Decision::Sync { retry } => {
             let handed_over = |(_, state): &(_, &State)| matches!(state, State::HandedOver(_));

@@ -75,7 +75,7 @@ impl<'a> AppBuilder<'a> {
         for part in pointer.split('/').skip(1) {
             place = match place {
                 Value::Array(_) => &mut place[part.parse::<usize>().unwrap_or(0)],
-                _ => &mut place[part],
+                _ => &mut place[part.replace("~1", "/")],
             };
         }
         *place = value;

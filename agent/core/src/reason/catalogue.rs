@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Fight, Names, ObjectState, PruneQuestion, RequestedBy, SyncStep};
+use super::parts::{Fight, Names, ObjectState, PruneQuestion, RequestedBy, SyncStep, WaitedFor};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::phase::Phase;
 use crate::sync::approval::Approval;
@@ -355,6 +355,17 @@ reasons! {
     /// Objects may change hands: nothing is done before the other applications observed the revision.
     "Nothing: it goes on when they have; if one of them never does, look at its own conditions."
     HandoverWaiting { applications: Names }
+
+    /// The Application waits for others that it depends on (gitops-agent.io/depends-on).
+    "Look at what keeps those from being Synced and Healthy; to go on without them, sync it by hand or correct the annotation."
+    DependencyWaiting { applications: Vec<WaitedFor> }
+
+    /// Applications depend on each other in a circle, so that none of them would ever be synced.
+    "Take one of them out of the annotation gitops-agent.io/depends-on of another."
+    DependencyCircle {
+        /// In order; the last one is the first.
+        applications: Vec<String>,
+    }
 
     /// A sync window of the project blocks the sync.
     "Wait for the time that the message names, or change spec.syncWindows of the AppProject."

@@ -1,10 +1,11 @@
 //! One example of each reason: what docs/reasons.md shows, and what tests walk.
 
-use gitops_api::SyncPhase;
+use gitops_api::{HealthStatusCode, SyncPhase};
 use jiff::Timestamp;
 
 use super::{
-    FieldFight, Fight, Names, ObjectState, OverBudget, PruneQuestion, Reason, RequestedBy, SyncStep,
+    FieldFight, Fight, Names, ObjectState, OverBudget, PruneQuestion, Reason, RequestedBy,
+    SyncStep, Unready, WaitedFor,
 };
 use crate::manifest::object::ObjectKey;
 use crate::manifest::phase::Phase;
@@ -243,6 +244,17 @@ fn differences() -> Vec<Reason> {
         },
         Reason::HandoverWaiting {
             applications: Names::of(["argocd/one"]),
+        },
+        Reason::DependencyWaiting {
+            applications: vec![WaitedFor {
+                application: "database".into(),
+                state: Unready::NotHealthy {
+                    health: HealthStatusCode::Progressing,
+                },
+            }],
+        },
+        Reason::DependencyCircle {
+            applications: vec!["shop".into(), "database".into(), "shop".into()],
         },
         Reason::SyncWindow {
             by: RequestedBy::Automation,

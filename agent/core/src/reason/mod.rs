@@ -19,6 +19,7 @@ pub use catalogue::{Code, Reason};
 pub use examples::examples;
 pub use parts::{
     FieldFight, Fight, Names, ObjectState, OverBudget, PruneQuestion, RequestedBy, SyncStep,
+    Unready, WaitedFor,
 };
 pub use wire::{
     MAX_REASONS, asked_since, entry, explain, is_mutated, of_condition, of_operation, of_result,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use gitops_api::SyncPhase;
+use gitops_api::{HealthStatusCode, SyncPhase};
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::object::ObjectKey;
+use crate::source::revision::short;
 
 /// How many of a list are named; the rest is counted.
 const NAMED: usize = 5;
@@ -124,6 +125,59 @@ pub enum RequestedBy {
     User,
     /// A sync that had begun before the window closed.
     RunningSync,
+}
+
+/// An Application that another one depends on, and what keeps it from being ready.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WaitedFor {
+    /// Its name.
+    pub application: String,
+    /// What is missing.
+    #[serde(flatten)]
+    pub state: Unready,
+}
+
+/// What keeps an Application from being depended on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "state")]
+pub enum Unready {
+    /// There is none of that name.
+    Missing,
+    /// It is being deleted.
+    Deleting,
+    /// Nobody knows how its spec of now compares.
+    NotCompared,
+    /// It syncs, or is asked to.
+    Syncing,
+    /// It has not compared a commit that both follow.
+    Behind {
+        /// The commit.
+        revision: String,
+    },
+    /// The cluster is not as Git has it.
+    OutOfSync,
+    /// It is not healthy.
+    NotHealthy {
+        /// What it is.
+        health: HealthStatusCode,
+    },
+}
+
+impl fmt::Display for WaitedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.application;
+        match &self.state {
+            Unready::Missing => write!(f, "{name} (there is none of that name)"),
+            Unready::Deleting => write!(f, "{name} (being deleted)"),
+            Unready::NotCompared => write!(f, "{name} (not compared)"),
+            Unready::Syncing => write!(f, "{name} (syncing)"),
+            Unready::Behind { revision } => {
+                write!(f, "{name} (has not compared {})", short(revision))
+            }
+            Unready::OutOfSync => write!(f, "{name} (OutOfSync)"),
+            Unready::NotHealthy { health } => write!(f, "{name} ({health})"),
+        }
+    }
 }
 
 /// An object that self-heal and somebody else change in turn.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use gitops_api::constants::annotation;
 
-use super::{Fight, ObjectState, Reason, RequestedBy};
+use super::{Fight, Names, ObjectState, Reason, RequestedBy};
 use crate::manifest::phase::Phase;
 use crate::source::revision::short;
 use crate::sync::approval::{Subject, how};
@@ -145,6 +145,15 @@ impl fmt::Display for Reason {
                 f,
                 "waiting for other applications to observe the revision before objects change hands \
                  or are deleted: {applications}"
+            ),
+            Self::DependencyWaiting { applications } => {
+                let names = Names::of(applications);
+                write!(f, "waiting for what it depends on: {names}")
+            }
+            Self::DependencyCircle { applications } => write!(
+                f,
+                "the Application depends on itself: {}",
+                applications.join(" -> ")
             ),
             Self::SyncWindow { .. } => sync_window(self, f),
             Self::SyncWindowInvalid { detail } => {

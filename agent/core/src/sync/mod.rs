@@ -12,6 +12,7 @@ pub mod autosync;
 pub mod budget;
 mod cleanup;
 pub mod deletion;
+pub mod dependency;
 mod endless;
 pub mod guests;
 pub mod hold;

@@ -21,6 +21,7 @@ mod credentials;
 mod definitions;
 mod deletion;
 mod deletion_steps;
+mod dependencies;
 mod diff_command;
 mod diff_local_settings;
 mod differential;
