@@ -279,7 +279,7 @@ impl NamespaceWatches<'_> {
     fn projects(&mut self, on_change: impl Fn() + Send + 'static) -> Store<AppProject> {
         let config = watcher::Config::default();
         self.follow(config, (|_: &_| {}, |_: &_| {}), version, move |_, _| {
-            on_change()
+            on_change();
         })
     }
 

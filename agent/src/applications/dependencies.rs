@@ -22,15 +22,15 @@ pub(crate) fn awaits(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>
         return false;
     };
     let (names, problems) = dependency::parse(text, &key.namespace, &key.name);
-    let named = |name: &str| AppKey {
+    let key_of = |name: &str| AppKey {
         namespace: key.namespace.clone(),
         name: name.to_owned(),
     };
     // Noted before anything is read: what changes after that is told.
     controller
         .dependents
-        .note(key, names.iter().map(|name| named(name)));
-    let find = |name: &str| controller.configuration.application(&named(name));
+        .note(key, names.iter().map(|name| key_of(name)));
+    let find = |name: &str| controller.configuration.application(&key_of(name));
     let invalid = !problems.is_empty();
     for problem in problems {
         draft.conditions.insert(invalid_setting(format!(

@@ -12,9 +12,9 @@ use gitops_core::live::given_up::Kept;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::project::WritePermit;
 use kube::api::PostParams;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::write::{WriteError, Writer};
+use super::write::{WriteError, Writer, is_of_kind};
 
 /// Most rounds in which a refusal names further fields.
 const MAX_ROUNDS: usize = 6;
@@ -39,12 +39,12 @@ impl Writer {
         let Some((paths, _)) = self.without(gvk, &live, manifest, &refusal).await? else {
             return Err(refusal);
         };
-        let Some(list) = exclusive::held_alone(&live, constants::FIELD_MANAGER, &paths) else {
+        let list = |live: &Value| exclusive::held_alone(live, constants::FIELD_MANAGER, &paths);
+        if !self.hold(permit, gvk, list).await? {
             return Err(refusal);
-        };
+        }
         let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
         tracing::info!(object = %key, fields = names.join(", "), "removed: they exclude what Git has");
-        self.hold(permit, gvk, &live, list).await?;
         self.known_fields(gvk, manifest, validates, false).await
     }
 
@@ -75,17 +75,14 @@ impl Writer {
         gvk: &GroupVersionKind,
         manifest: &Value,
     ) -> Result<Vec<Kept>, WriteError> {
-        let Some(key) = ObjectKey::of(manifest) else {
-            return Ok(Vec::new());
+        is_of_kind(gvk, permit.key())?;
+        let change = |live: &Value| {
+            let given_up = given_up::of(live, manifest, constants::FIELD_MANAGER);
+            let fields = given_up.list.map(|list| json!({"managedFields": list}));
+            (fields, given_up.kept)
         };
-        let Some(live) = self.get(gvk, &key).await? else {
-            return Ok(Vec::new());
-        };
-        let given_up = given_up::of(&live, manifest, constants::FIELD_MANAGER);
-        if let Some(list) = given_up.list {
-            self.hold(permit, gvk, &live, list).await?;
-        }
-        Ok(given_up.kept)
+        let edited = self.edit(gvk, permit.key(), "take-over", change).await?;
+        Ok(edited.map_or_else(Vec::new, |(_, kept)| kept))
     }
 
     /// The fields without which the API server would take what Git has, and what it would make of it.
@@ -140,7 +137,7 @@ impl Writer {
         };
         let body = serde_json::from_value(object.clone())
             .map_err(|_| WriteError::UnknownKind(gvk.clone()))?;
-        self.count_dry_run();
+        self.count("dry-run");
         self.object(Ask::Conditional, &key, || {
             api.replace(&key.name, &params, &body)
         })

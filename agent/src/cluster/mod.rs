@@ -2,6 +2,7 @@
 //! live in it, and the ways to read and change it. Knows nothing of Applications.
 
 pub(crate) mod discovery;
+mod edit;
 mod exclusive;
 mod guests;
 pub(crate) mod index;

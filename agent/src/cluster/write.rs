@@ -7,25 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gitops_api::constants;
-use gitops_api::constants::finalizer;
 use gitops_core::attempts::Ask;
 use gitops_core::live::discovery::ServedKind;
-use gitops_core::live::takeover;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::KnownFields;
-use gitops_core::project::{DeletePermit, NoPermit, NotOwn, ReleasePermit, WritePermit};
+use gitops_core::project::{DeletePermit, NoPermit, NotOwn, WritePermit};
 use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
     ValidationDirective,
 };
 use kube::{Api, Client, Error, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::discovery::{Discovery, api_resource};
 pub(crate) use super::write_error::WriteError;
 use super::write_error::{explain, unreachable};
-use crate::finalizers;
 use crate::metrics::Metrics;
 use crate::patience::patiently;
 
@@ -102,8 +99,9 @@ impl Writer {
         }
     }
 
-    pub(super) fn count_dry_run(&self) {
-        self.metrics.write("dry-run");
+    /// Counts a write of a kind.
+    pub(super) fn count(&self, verb: &'static str) {
+        self.metrics.write(verb);
     }
 
     pub(super) async fn known_fields(
@@ -194,107 +192,6 @@ impl Writer {
             }),
             Err(Error::Api(status)) if status.code == 404 => Ok(Deleted::Gone),
             Err(error) => Err(explain(&error, key)),
-        }
-    }
-
-    /// Makes the agent the holder of what client-side apply, Argo CD or Helm set on an object and Git
-    /// holds or held, so that fields removed from Git really go: see [`takeover`]. Returns whether
-    /// anything was taken over.
-    pub(crate) async fn take_over(
-        &self,
-        permit: &WritePermit,
-        gvk: &GroupVersionKind,
-        live: &Value,
-        (desired, tracked): (&Value, bool),
-    ) -> Result<bool, WriteError> {
-        match takeover::taken_over(live, constants::FIELD_MANAGER, desired, tracked) {
-            Some(list) => self.hold(permit, gvk, live, list).await.map(|()| true),
-            None => Ok(false),
-        }
-    }
-
-    /// Makes the agent the holder of all that anybody set on an object, so that its next apply
-    /// leaves nothing but the manifest.
-    pub(crate) async fn take_over_all(
-        &self,
-        permit: &WritePermit,
-        gvk: &GroupVersionKind,
-        live: &Value,
-    ) -> Result<(), WriteError> {
-        match takeover::taken_over_from_all(live, constants::FIELD_MANAGER) {
-            Some(list) => self.hold(permit, gvk, live, list).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Writes the list of who holds which field.
-    pub(super) async fn hold(
-        &self,
-        permit: &WritePermit,
-        gvk: &GroupVersionKind,
-        live: &Value,
-        list: Value,
-    ) -> Result<(), WriteError> {
-        covers(permit, gvk, live)?;
-        let key = ObjectKey::of(live).ok_or_else(|| WriteError::UnknownKind(gvk.clone()))?;
-        let api = self.api(gvk, &key.namespace).await?;
-        // The resource version makes the API server refuse when somebody was faster.
-        let patch = json!({"metadata": {
-            "resourceVersion": live["metadata"]["resourceVersion"],
-            "managedFields": list,
-        }});
-        let params = PatchParams {
-            field_manager: Some(constants::FIELD_MANAGER.into()),
-            ..PatchParams::default()
-        };
-        self.metrics.write("take-over");
-        let patch = Patch::Merge(&patch);
-        self.object(Ask::Conditional, &key, || {
-            api.patch(&key.name, &params, &patch)
-        })
-        .await
-        .map(drop)
-    }
-
-    /// Takes the finalizer of hooks off the object that is permitted, if it has it; gives the object as
-    /// it is then, `None` when there is none.
-    pub(crate) async fn release_hook(
-        &self,
-        permit: &ReleasePermit,
-        gvk: &GroupVersionKind,
-    ) -> Result<Option<Value>, WriteError> {
-        let (key, finalizer) = (permit.key(), finalizer::HOOK);
-        is_of_kind(gvk, key)?;
-        let Some(live) = self.get(gvk, key).await? else {
-            return Ok(None);
-        };
-        let held: Vec<&str> = live["metadata"]["finalizers"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        if !held.contains(&finalizer) {
-            return Ok(Some(live));
-        }
-        let kept = held.into_iter().filter(|held| *held != finalizer);
-        let version = live["metadata"]["resourceVersion"].as_str();
-        let patch = finalizers::patch(version, kept);
-        let api = self.api(gvk, &key.namespace).await?;
-        let params = PatchParams {
-            field_manager: Some(constants::FIELD_MANAGER.into()),
-            ..PatchParams::default()
-        };
-        self.metrics.write("finalizer");
-        let patch = Patch::Merge(&patch);
-        match self
-            .object(Ask::Conditional, key, || {
-                api.patch(&key.name, &params, &patch)
-            })
-            .await
-        {
-            Err(error) if error.is_not_found() => Ok(None),
-            other => other.map(Some),
         }
     }
 
@@ -417,7 +314,7 @@ fn covers(
 }
 
 /// Whether the kind that is asked for is the one of the object.
-fn is_of_kind(gvk: &GroupVersionKind, key: &ObjectKey) -> Result<(), WriteError> {
+pub(super) fn is_of_kind(gvk: &GroupVersionKind, key: &ObjectKey) -> Result<(), WriteError> {
     if gvk.group == key.group && gvk.kind == key.kind {
         Ok(())
     } else {

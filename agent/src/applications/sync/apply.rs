@@ -34,17 +34,13 @@ pub(crate) async fn apply(
     let is_new_here = record
         .as_ref()
         .is_some_and(|record| record.owned.is_empty());
-    if exists
-        && is_new_here
-        && options.client_side_apply_migration
-        && let Some(live) = writer.get(&desired.gvk, &desired.key).await?
-    {
+    if exists && is_new_here && options.client_side_apply_migration {
         let manifest = desired.manifest();
         let owner = tracking::owner(&manifest).map(|tracking| tracking.instance);
         let before = record.as_ref().and_then(|record| record.tracking.as_ref());
         let tracked = before.is_some_and(|before| owner.as_ref() == Some(&before.instance));
         let taken = (&manifest, tracked);
-        writer.take_over(permit, &desired.gvk, &live, taken).await?;
+        writer.take_over(permit, &desired.gvk, taken).await?;
     }
     let manifest = desired.manifest();
     let kept = match &record {

@@ -29,9 +29,7 @@ pub(crate) async fn apply_action(
     let delivered = match way(&desired.key, options, desired.options, said) {
         Way::Merge => apply(cluster, permit, desired, live.is_some(), options).await,
         Way::Replace => {
-            if let Some(object) = writer.get(&desired.gvk, &desired.key).await? {
-                writer.take_over_all(permit, &desired.gvk, &object).await?;
-            }
+            writer.take_over_all(permit, &desired.gvk).await?;
             apply(cluster, permit, desired, true, options).await
         }
         Way::Recreate => {

@@ -332,10 +332,17 @@ impl Execution<'_> {
         true
     }
 
-    /// Stops the hooks that still run.
+    /// Stops the hooks that still run. What cannot be stopped now is no outcome of the hook: once the end
+    /// of the sync is on record, the clean-up tries again until it is gone.
     async fn terminate(&mut self) {
         let actions = sync::terminate(&self.situation());
-        self.perform_all(&actions).await;
+        let this = &*self;
+        let done = join_all(actions.iter().map(|action| this.perform(action))).await;
+        for (action, done) in actions.iter().zip(done) {
+            if let Err(error) = done {
+                tracing::warn!(hook = %action.key, %error, "hook could not be stopped; trying again");
+            }
+        }
     }
 
     /// Does all of it at the same time and records what became of it.

@@ -17,7 +17,7 @@ fn says(app: &Application, code: &str, text: &str) -> bool {
     reasons.any(|reason| reason.code == code && reason.message.contains(text))
 }
 
-async fn waits<'a>(app: &App<'a>, text: &str) -> Application {
+async fn waits(app: &App<'_>, text: &str) -> Application {
     app.wait(&format!("waiting: {text}"), |app| {
         is_out_of_sync(app) && says(app, "DependencyWaiting", text)
     })

@@ -336,3 +336,27 @@ async fn an_agent_without_a_usable_cache_says_so_and_comes_back_by_itself() {
     let commit = repo.write("a.yaml", &config_map("settings", "two"));
     app.synced_to(&commit).await;
 }
+
+/// What a controller writes in between is no reason for a sync to fail, though nobody tries it again.
+#[tokio::test]
+async fn fields_are_taken_over_from_kubectl_although_others_write_the_object_meanwhile() {
+    let world = World::behind_proxy("takeover").await;
+    let file = world.folder().join("map.yaml");
+    fs::write(&file, config_map("settings", "theirs")).unwrap();
+    let line = ["apply", "-n", &world.target, "-f", &file.to_string_lossy()];
+    world.plane.kubectl(&line).unwrap();
+    let repo = world.repo("config");
+    let commit = repo.write("a.yaml", &config_map("settings", "one"));
+    let app = world.app("shop").repo(&repo).create().await;
+    app.wait("OutOfSync", is_out_of_sync).await;
+    let takes_over = Requests::of(Verb::Patch)
+        .resource("configmaps")
+        .that(|request| !request.apply);
+    let conflicts = world.proxy().on(takes_over.times(3), Fault::status(409));
+    let done = app.sync(json!({})).await;
+    assert!(operation(&done).phase.is_successful(), "{done:?}");
+    assert_eq!(conflicts.hits(), 3);
+    app.synced_to(&commit).await;
+    let map = world.api::<ConfigMap>().get("settings").await.unwrap();
+    assert_eq!(map.data.unwrap_or_default()["value"], "one");
+}

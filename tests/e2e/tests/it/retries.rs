@@ -4,6 +4,7 @@ use gitops_api::status::OperationState;
 use gitops_api::{Application, OperationPhase};
 use gitops_e2e::World;
 use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::fault_proxy::{Fault, Requests, Verb};
 use gitops_e2e::manifests::{config_map, deployment};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -136,7 +137,37 @@ async fn a_sync_that_waits_for_its_retry_can_be_ended_and_survives_the_agent() {
 
 #[tokio::test]
 async fn a_hook_that_never_ends_is_ended_when_the_time_is_over() {
-    let world = World::new("timeout").await;
+    ended_when_the_time_is_over(&World::new("timeout").await).await;
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_be_ended_is_ended_when_it_can() {
+    let world = World::behind_proxy("timeout-refused").await;
+    let deletes = Requests::of(Verb::Delete).resource("pods");
+    let refused = world.proxy().on(deletes, Fault::status(403));
+    let lifted = async {
+        world.logged("hook could not be stopped").await;
+        refused.lift();
+    };
+    let ended = ended_when_the_time_is_over(&world);
+    tokio::join!(lifted, ended);
+}
+
+/// Whoever runs a hook's Pod writes its status at any moment, also in the one in which it is let go.
+#[tokio::test]
+async fn a_hook_that_others_write_meanwhile_is_ended_all_the_same() {
+    let world = World::behind_proxy("timeout-conflict").await;
+    let conflict = Fault::status(409);
+    let lets_go = Requests::of(Verb::Patch)
+        .resource("pods")
+        .that(|request| !request.apply)
+        .times(3);
+    let conflicts = world.proxy().on(lets_go, conflict);
+    ended_when_the_time_is_over(&world).await;
+    assert_eq!(conflicts.hits(), 3);
+}
+
+async fn ended_when_the_time_is_over(world: &World) {
     let parameters = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cmd-params-cm\n  labels: \
                       {app.kubernetes.io/part-of: argocd}\ndata:\n  controller.sync.timeout.seconds: \"2\"\n";
     world.configure(parameters).await;
