@@ -10,6 +10,7 @@ use gitops_core::report::memory::{Delivered, last_operation};
 use gitops_core::report::status::Condition;
 use gitops_core::sync::attempt::{Wanted, is_recorded, last_attempt};
 use gitops_core::sync::autosync::Attempt;
+use gitops_core::sync::pause::Paused;
 
 use crate::applications::app_state::AppState;
 
@@ -33,6 +34,8 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) tracked: Vec<String>,
     /// A server is still being asked for what an operation wants.
     pub(crate) fetching: bool,
+    /// The pause in force: nothing is changed in the cluster.
+    pub(crate) paused: Option<Paused>,
     /// What became of the hold on it.
     pub(crate) hold: HoldState,
     /// The API server is asked again what admission makes of what it mutated before.
@@ -66,6 +69,7 @@ impl<'a> StatusDraft<'a> {
             delivered: None,
             tracked: Vec::new(),
             fetching: false,
+            paused: None,
             hold: HoldState::None,
             asks_admission: false,
         }

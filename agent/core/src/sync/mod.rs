@@ -15,6 +15,7 @@ pub mod deletion;
 mod endless;
 pub mod guests;
 pub mod hold;
+pub mod pause;
 pub mod plan;
 mod record;
 pub mod retry;

@@ -8,8 +8,8 @@ use gitops_kit::text;
 use gitops_views::pods::tree::Workloads;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::{Summary, destination};
-use gitops_views::status::live;
 use gitops_views::status::reason::Code;
+use gitops_views::status::{live, pause};
 use gitops_views::style;
 use jiff::Timestamp;
 
@@ -38,16 +38,18 @@ pub fn screen(detail: &Detail<'_>, view: &View) -> String {
     };
     title(&mut page, &summary);
     sources(&mut page, detail, &summary);
-    policy(&mut page, detail.application);
+    policy(&mut page, detail);
     live_commit(&mut page, detail, &summary);
     hold(&mut page, detail);
     last_sync(&mut page, detail);
     freshness(&mut page, detail);
+    let paused = pause::summary(detail.application, detail.now);
     // What a running sync does stands beside it.
     if let Some(reason) = summary
         .reason
         .as_ref()
         .filter(|reason| reason.code != Code::Syncing)
+        .filter(|reason| Some(&reason.text) != paused.as_ref())
     {
         page.field("why", &reason.text, reason.code.style());
     }
@@ -130,8 +132,8 @@ fn source_text(source: &ApplicationSource, compared: &str, unicode: bool) -> Str
     format!("{}{separator}{revision}", words.join(separator))
 }
 
-fn policy(page: &mut Page, application: &Application) {
-    let policy = application.spec.sync_policy.as_ref();
+fn policy(page: &mut Page, detail: &Detail<'_>) {
+    let policy = detail.application.spec.sync_policy.as_ref();
     let words = match policy.and_then(|policy| policy.automation()) {
         None => "manual".to_owned(),
         Some(automation) => format!(
@@ -140,7 +142,10 @@ fn policy(page: &mut Page, application: &Application) {
             on_off(automation.self_heal)
         ),
     };
-    page.field("sync", &words, Style::Plain);
+    match pause::summary(detail.application, detail.now) {
+        Some(paused) => page.field("sync", &format!("{paused} ({words})"), Style::Warn),
+        None => page.field("sync", &words, Style::Plain),
+    }
 }
 
 const fn on_off(on: bool) -> &'static str {
@@ -253,6 +258,8 @@ fn conditions(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
         .iter()
         .filter(|condition| Some(text::one_line(&condition.message).as_str()) != said)
         .filter(|condition| !(held && condition.condition_type == condition::HELD_WARNING))
+        // Beside the policy.
+        .filter(|condition| condition.condition_type != condition::PAUSED_WARNING)
     {
         let style = if condition.is_error() {
             Style::Bad

@@ -9,7 +9,7 @@ use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, HealthStatusCode, Hold, SyncStatusCode};
 use gitops_kit::exit::ExitStatus;
 use gitops_kit::text;
-use gitops_views::status::reason;
+use gitops_views::status::{pause, reason};
 use jiff::Timestamp;
 
 use crate::cluster::follow::Verdict;
@@ -222,7 +222,16 @@ fn settled(
     Verdict::Done(format!("{sync}, {health}{at}{contains}"))
 }
 
+/// Why nothing is going to be synced.
+fn paused(application: &Application, now: Timestamp) -> Option<String> {
+    let words = pause::summary(application, now)?;
+    Some(format!("{words}; go on with: kubectl gitops resume"))
+}
+
 fn out_of_sync(application: &Application, busy: Option<&str>, now: Timestamp) -> Verdict {
+    if let Some(paused) = paused(application, now) {
+        return failed(paused);
+    }
     if busy.is_some() {
         return Verdict::Wait(doing(application));
     }
@@ -258,6 +267,9 @@ fn on_its_way(
     let short = text::short_revision(commit);
     if let Some(condition) = state::blocked(application) {
         return failed(text::one_line(&condition.message));
+    }
+    if let Some(paused) = paused(application, now) {
+        return failed(format!("{short} is compared, and {paused}"));
     }
     if state::under_way(application).is_some() {
         return Verdict::Wait(doing(application));

@@ -11,6 +11,7 @@ use gitops_kit::output::{ColorArgs, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
 use gitops_kit::terminal::View;
+use gitops_views::status::pause;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Api;
@@ -106,7 +107,7 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let view = View::of_stdout(args.color.color);
     let mut requests = Vec::new();
     for application in applications {
-        check(&application)?;
+        check(&application, args.dry_run)?;
         let resources = request.resources(&application)?;
         let now = Timestamp::now();
         let plan = Plan::of(&application, &request, now, view.unicode);
@@ -210,20 +211,25 @@ async fn chosen(
 }
 
 /// Whether a sync may be asked for at all.
-fn check(application: &Application) -> Result<(), CommandError> {
+fn check(application: &Application, dry_run: bool) -> Result<(), CommandError> {
     let (namespace, name) = state::name(application);
     let refused = |message: String| CommandError::new(CommandErrorKind::Refused, message);
     if application.metadata.deletion_timestamp.is_some() {
         return Err(refused(format!("Application {name} is being deleted")));
+    }
+    if !dry_run && let Some(paused) = pause::of(application, Timestamp::now()) {
+        let words = pause::in_words(&paused, Timestamp::now());
+        let which = if paused.everything { "--all" } else { name };
+        return Err(refused(format!("Application {name} is {words}")).hint(format!(
+            "kubectl gitops resume {which} -n {namespace} shows what will be reverted, and goes on"
+        )));
     }
     if state::is_skipped(application) {
         return Err(refused(format!(
             "Application {name} is to be left alone: its annotation \
              argocd.argoproj.io/skip-reconcile is \"true\""
         ))
-        .hint(format!(
-            "kubectl annotate application {name} -n {namespace} argocd.argoproj.io/skip-reconcile-"
-        )));
+        .hint(format!("kubectl gitops resume {name} -n {namespace}")));
     }
     if let Some(what) = state::under_way(application) {
         return Err(refused(format!(
@@ -286,7 +292,7 @@ async fn write(
             }
         }
         let current = application::get(namespace, name, connection).await?;
-        check(&current)?;
+        check(&current, request.dry_run)?;
         let plan = Plan::of(&current, request, Timestamp::now(), false);
         if plan.pruned() != shown.pruned() || plan.to != shown.to {
             return Err(CommandError::new(
@@ -305,7 +311,7 @@ async fn write(
 }
 
 /// Who the cluster says is asking.
-async fn user(connection: &Connection) -> String {
+pub(crate) async fn user(connection: &Connection) -> String {
     let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
     let review = connection
         .wait(api.create(&PostParams::default(), &SelfSubjectReview::default()))

@@ -38,7 +38,8 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
         .partition(|resource| !resource.drift.is_empty());
     // What a sync under way, or one that failed, has to do with it was told already.
     let told = causes.iter().any(|cause| {
-        matches!(cause.code, Code::SyncFailed | Code::Syncing) || cause.name == "HoldInForce"
+        matches!(cause.code, Code::SyncFailed | Code::Syncing)
+            || ["HoldInForce", "Paused"].contains(&cause.name.as_ref())
     });
     if !drifted.is_empty() {
         causes.push(changed_live(inquiry, &drifted, automation));

@@ -22,7 +22,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
     for found in &status.conditions {
         match found.condition_type.as_str() {
             // Told with the deletion, the hold and the last sync.
-            condition::DELETION_ERROR | condition::HELD_WARNING => {}
+            condition::DELETION_ERROR | condition::HELD_WARNING | condition::PAUSED_WARNING => {}
             condition::SYNC_ERROR => sync_error(inquiry, found, causes),
             condition::INVALID_SPEC_ERROR | condition::COMPARISON_ERROR => {
                 causes.push(blocked(inquiry, found));

@@ -98,7 +98,7 @@ pub fn hold_in_words(hold: &Hold, now: Timestamp) -> String {
 }
 
 /// A time users can plan with: `18:00 UTC`, with its day when that is another one.
-fn moment(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn moment(time: Timestamp, now: Timestamp) -> String {
     let today = now.strftime("%F").to_string() == time.strftime("%F").to_string();
     let form = if today { "%H:%M UTC" } else { "%F %H:%M UTC" };
     time.strftime(form).to_string()
