@@ -13,6 +13,7 @@ use gitops_core::sync::autosync::Attempt;
 use gitops_core::sync::pause::Paused;
 
 use crate::applications::app_state::AppState;
+use crate::applications::report::commits::Tip;
 
 /// What will be said.
 pub(crate) struct StatusDraft<'a> {
@@ -32,6 +33,8 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) delivered: Option<Delivered>,
     /// The revisions the application follows, whether or not they are delivered.
     pub(crate) tracked: Vec<String>,
+    /// Where the first source in Git was found.
+    pub(crate) tip: Option<Tip>,
     /// A server is still being asked for what an operation wants.
     pub(crate) fetching: bool,
     /// The pause in force: nothing is changed in the cluster.
@@ -68,6 +71,7 @@ impl<'a> StatusDraft<'a> {
             operation: None,
             delivered: None,
             tracked: Vec::new(),
+            tip: None,
             fetching: false,
             paused: None,
             hold: HoldState::None,

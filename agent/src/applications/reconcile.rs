@@ -300,11 +300,15 @@ async fn render(
     }
     from.follow(context.key, spec);
     // An attempt of a sync is one to have its sources, too.
-    let asks = draft.refresh.is_some() || (cache.failed.is_some() && operation::is_due(draft));
+    // Whoever asks for a sync means what the server has now.
+    let asks = draft.refresh.is_some()
+        || operation::begins(draft)
+        || (cache.failed.is_some() && operation::is_due(draft));
     let found = from
         .resolve(spec, sources, asks, &mut draft.conditions)
         .await?;
     draft.tracked = found.iter().map(|found| found.revision.clone()).collect();
+    draft.tip = commits::Tip::of(&found);
     let wanted = from
         .render_app(target, found, &mut cache.rendered, hard)
         .await;
@@ -514,8 +518,9 @@ async fn report(
     }
     let live = match app_state {
         Some(app_state) => commits::live(&draft.previous, app_state, &draft.tracked, cache).await,
-        None => None,
+        None => commits::behind(draft, cache).await,
     };
+    let tracked = commits::tip(draft, app_state).await;
     let app: &Application = draft.app;
     let finished = |operation: &gitops_api::status::OperationState| operation.phase.is_completed();
     let handled = HandledRequests {
@@ -527,6 +532,7 @@ async fn report(
         let max_bytes = cache.max_status.unwrap_or(size::MAX_STATUS);
         let status = status::build(&Report {
             live: live.clone(),
+            tracked: tracked.clone(),
             previous: &draft.previous,
             spec: &app.spec,
             compared: app_state.map(AppState::compared),

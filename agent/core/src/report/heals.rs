@@ -31,7 +31,7 @@ pub fn record(
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             fields: fields
-                .map(|field| status::field_drift(field, now))
+                .map(|field| status::field_drift(field))
                 .collect(),
             revision: revision.into(),
             healed_at: Some(status::seconds(now)),

@@ -9,6 +9,8 @@ use gitops_views::rollback::plan::Kind;
 use gitops_views::rollback::target;
 use gitops_views::rollback::target::{Target, Tracked, Wanted};
 
+use jiff::Timestamp;
+
 use crate::cluster::preview::PreviewError;
 use crate::commands::rollback::checks::check_sources;
 use crate::commands::rollback::message::{UNDO_OF, app_line};
@@ -54,7 +56,7 @@ impl Session {
                     Some(digest) => Tracked::Renders(digest),
                     None => Tracked::Broken,
                 };
-                let mut target = match target::choose(application, wanted, tracked) {
+                let mut target = match target::choose(application, wanted, tracked, Timestamp::now()) {
                     Ok(target) => target,
                     Err(why) => {
                         if let Some(done) =

@@ -16,6 +16,12 @@ pub fn of(application: &Application) -> Option<&LiveRevision> {
     application.status.as_ref()?.live.as_ref()
 }
 
+/// The tip of what is followed, when it is not what was compared: `a875130 "Tidy shop" by sam, 3m ago`.
+pub fn tip(application: &Application, now: Timestamp, unicode: bool) -> Option<String> {
+    let tracked = application.status.as_ref()?.tracked.as_ref()?;
+    Some(commit(tracked, now, unicode))
+}
+
 /// `91be07a "Bump web to 1.9.2" by ana, 2d ago; 2 commits behind main`
 pub fn in_words(live: &LiveRevision, target: &str, now: Timestamp, unicode: bool) -> String {
     let newest = &live.commit;

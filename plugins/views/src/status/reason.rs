@@ -108,7 +108,8 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
         matches!(
             operation.phase,
             OperationPhase::Failed | OperationPhase::Error
-        ) && !(is_fine(status) && operation.sync_result.is_none())
+        ) && !operation.operation.is_dry_run()
+            && !(is_fine(status) && operation.sync_result.is_none())
     }) {
         return reason(Code::SyncFailed, failure(operation));
     }
