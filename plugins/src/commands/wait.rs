@@ -15,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::follow::{Followed, Verdict, follow_step};
-use crate::cluster::preview::Question;
 use crate::cluster::look::Looked;
+use crate::cluster::preview::Question;
 use crate::cluster::{application, look, preview};
 use crate::commands::sync::goal::{Containment, Goal, Judgement, WaitState, judge};
 use crate::commands::sync::state;

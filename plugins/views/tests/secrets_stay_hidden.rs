@@ -247,7 +247,13 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
     };
     let summary = Summary::of(&application, now(), true);
     said.push(("summary", format!("{summary:?}")));
-    said.push(("history", format!("{:?}", History::of(&application, jiff::Timestamp::UNIX_EPOCH))));
+    said.push((
+        "history",
+        format!(
+            "{:?}",
+            History::of(&application, jiff::Timestamp::UNIX_EPOCH)
+        ),
+    ));
     let explained = explain(&Evidence {
         application: Some(application),
         subject: None,

@@ -125,19 +125,73 @@ mod tests {
         };
         // What, the entry, when the next one began (-1: there is none), now, the verdict.
         let table = [
-            ("not healthy yet", [0, -1, -1, -1, -1], -1, 99, Verdict::Never),
-            ("healthy for a moment", [0, 1, 1, -1, -1], -1, 60, proving(1)),
+            (
+                "not healthy yet",
+                [0, -1, -1, -1, -1],
+                -1,
+                99,
+                Verdict::Never,
+            ),
+            (
+                "healthy for a moment",
+                [0, 1, 1, -1, -1],
+                -1,
+                60,
+                proving(1),
+            ),
             ("healthy for a while", [0, 1, 1, -1, -1], -1, 61, good(1)),
-            ("replaced before anything went wrong", [0, 1, 1, -1, -1], 3, 9, good(1)),
-            ("ends right after its start", [0, 1, -1, 3, -1], -1, 9, lost(1, 3)),
-            ("starts again and again", [0, 1, 30, 20, -1], -1, 60, proving(30)),
-            ("replaced in a moment that it ran", [0, 1, 30, 20, -1], 40, 99, lost(1, 20)),
+            (
+                "replaced before anything went wrong",
+                [0, 1, 1, -1, -1],
+                3,
+                9,
+                good(1),
+            ),
+            (
+                "ends right after its start",
+                [0, 1, -1, 3, -1],
+                -1,
+                9,
+                lost(1, 3),
+            ),
+            (
+                "starts again and again",
+                [0, 1, 30, 20, -1],
+                -1,
+                60,
+                proving(30),
+            ),
+            (
+                "replaced in a moment that it ran",
+                [0, 1, 30, 20, -1],
+                40,
+                99,
+                lost(1, 20),
+            ),
             ("recovered", [0, 1, 100, 90, -1], -1, 160, good(100)),
-            ("recovered, then replaced", [0, 1, 100, 90, -1], 160, 999, good(100)),
+            (
+                "recovered, then replaced",
+                [0, 1, 100, 90, -1],
+                160,
+                999,
+                good(100),
+            ),
             ("degraded later", [0, 1, -1, 90, 100], -1, 160, lost(1, 100)),
-            ("degraded first: a slow start", [0, 50, 50, -1, 40], -1, 160, good(50)),
+            (
+                "degraded first: a slow start",
+                [0, 50, 50, -1, 40],
+                -1,
+                160,
+                good(50),
+            ),
             ("by an agent of before", [0, 1, -1, -1, -1], 30, 99, good(1)),
-            ("by an agent of before, degraded", [0, 1, -1, -1, 5], 30, 99, lost(1, 5)),
+            (
+                "by an agent of before, degraded",
+                [0, 1, -1, -1, 5],
+                30,
+                99,
+                lost(1, 5),
+            ),
         ];
         for (what, times, next, now, expected) in table {
             let mut history = vec![entry(times)];

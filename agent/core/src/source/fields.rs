@@ -77,29 +77,48 @@ mod tests {
             spec
         };
         let table = [
-            (json!({"/source/targetRevison": "main"}),
-             "spec.source.targetRevison: unknown field; did you mean targetRevision?"),
-            (json!({"/syncPolicy": {"automatd": {}}}),
-             "spec.syncPolicy.automatd: unknown field; did you mean automated?"),
-            (json!({"/syncPolicy": {"automated": {"selfheal": true}}}),
-             "spec.syncPolicy.automated.selfheal: unknown field; did you mean selfHeal?"),
-            (json!({"/syncPolicy": {"syncOption": ["CreateNamespace=true"]}}),
-             "spec.syncPolicy.syncOption: unknown field; did you mean syncOptions?"),
-            (json!({"/source/helm": {"valueFile": ["a.yaml"]}}),
-             "spec.source.helm.valueFile: unknown field; did you mean valueFiles?"),
-            (json!({"/destination/nameSpace": "x"}),
-             "spec.destination.nameSpace: unknown field; did you mean namespace?"),
-            (json!({"/ignoreDiferences": []}),
-             "spec.ignoreDiferences: unknown field; did you mean ignoreDifferences?"),
-            (json!({"/quantumMode": true}),
-             "spec.quantumMode: unknown field; it does not count"),
+            (
+                json!({"/source/targetRevison": "main"}),
+                "spec.source.targetRevison: unknown field; did you mean targetRevision?",
+            ),
+            (
+                json!({"/syncPolicy": {"automatd": {}}}),
+                "spec.syncPolicy.automatd: unknown field; did you mean automated?",
+            ),
+            (
+                json!({"/syncPolicy": {"automated": {"selfheal": true}}}),
+                "spec.syncPolicy.automated.selfheal: unknown field; did you mean selfHeal?",
+            ),
+            (
+                json!({"/syncPolicy": {"syncOption": ["CreateNamespace=true"]}}),
+                "spec.syncPolicy.syncOption: unknown field; did you mean syncOptions?",
+            ),
+            (
+                json!({"/source/helm": {"valueFile": ["a.yaml"]}}),
+                "spec.source.helm.valueFile: unknown field; did you mean valueFiles?",
+            ),
+            (
+                json!({"/destination/nameSpace": "x"}),
+                "spec.destination.nameSpace: unknown field; did you mean namespace?",
+            ),
+            (
+                json!({"/ignoreDiferences": []}),
+                "spec.ignoreDiferences: unknown field; did you mean ignoreDifferences?",
+            ),
+            (
+                json!({"/quantumMode": true}),
+                "spec.quantumMode: unknown field; it does not count",
+            ),
         ];
         for (more, expected) in table {
             assert_eq!(of(base(more)), [expected]);
         }
         let several = json!({"project": "default", "destination": {},
             "sources": [{"repoURL": "a"}, {"repoURL": "b", "pth": "x"}]});
-        assert_eq!(of(several), ["spec.sources[1].pth: unknown field; did you mean path?"]);
+        assert_eq!(
+            of(several),
+            ["spec.sources[1].pth: unknown field; did you mean path?"]
+        );
     }
 
     #[test]

@@ -125,7 +125,10 @@ fn tip_row(tip: &CommitSummary, form: &Form, view: &View) -> Vec<Cell> {
     if form.wide {
         cells.push(Cell::plain("-"));
     }
-    cells.push(Cell::plain(revision(std::slice::from_ref(&tip.revision), form)));
+    cells.push(Cell::plain(revision(
+        std::slice::from_ref(&tip.revision),
+        form,
+    )));
     cells.extend(author_and_subject(Some(tip), view));
     cells.push(Cell::plain("-"));
     cells.push(Cell::new("not deployed", Style::Bad));
@@ -282,7 +285,10 @@ fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
     if heals.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<Cell>> = heals.iter().map(|heal| heal_row(heal, form, view)).collect();
+    let rows: Vec<Vec<Cell>> = heals
+        .iter()
+        .map(|heal| heal_row(heal, form, view))
+        .collect();
     let headings = ["TAKEN BACK", "OBJECT", "CHANGE"].map(|heading| Column {
         heading,
         leave_out: 0,

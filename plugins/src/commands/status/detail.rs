@@ -182,7 +182,11 @@ fn tip(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
     } else {
         ("cannot be compared", Style::Bad)
     };
-    page.field("tip", &format!("{} at {words}: {what}", summary.target), style);
+    page.field(
+        "tip",
+        &format!("{} at {words}: {what}", summary.target),
+        style,
+    );
 }
 
 fn hold(page: &mut Page, detail: &Detail<'_>) {
@@ -261,7 +265,11 @@ fn heals(page: &mut Page, detail: &Detail<'_>) {
     });
     for (place, heal) in recent.take(MOST_HEALS).enumerate() {
         let words = drift::healed(heal, detail.now, page.view.unicode);
-        page.field(if place == 0 { "reverted" } else { "" }, &words, Style::Warn);
+        page.field(
+            if place == 0 { "reverted" } else { "" },
+            &words,
+            Style::Warn,
+        );
     }
 }
 

@@ -33,7 +33,7 @@ pub mod state;
 pub mod verdict;
 
 /// How long the agent has to look at Git before a plan is made.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(10);
 /// How often a request is written again when the Application was changed in between.
 const MAX_ATTEMPTS: usize = 8;
 

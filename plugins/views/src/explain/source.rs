@@ -135,10 +135,16 @@ fn tip(inquiry: &Inquiry<'_>) -> String {
     let Some(tip) = application.and_then(|one| live::tip(one, inquiry.now, true)) else {
         return String::new();
     };
-    let target = inquiry.summary.as_ref().map_or("", |summary| summary.target.as_str());
+    let target = inquiry
+        .summary
+        .as_ref()
+        .map_or("", |summary| summary.target.as_str());
     let live = application.and_then(live::of);
     let live = live.map_or_else(String::new, |live| {
-        format!("; live is {}", live::commit(&live.commit, inquiry.now, true))
+        format!(
+            "; live is {}",
+            live::commit(&live.commit, inquiry.now, true)
+        )
     });
     format!("{target} is at {tip}{live}")
 }

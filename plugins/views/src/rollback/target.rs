@@ -167,7 +167,8 @@ pub fn choose(
 
 /// Whether what an entry delivered did not stay healthy: in this deployment, or in another of the same.
 fn broke(entry: &RevisionHistory, history: &[RevisionHistory], now: Timestamp) -> bool {
-    let same = |(_, other): &(usize, &RevisionHistory)| other.desired_digest == entry.desired_digest;
+    let same =
+        |(_, other): &(usize, &RevisionHistory)| other.desired_digest == entry.desired_digest;
     let mut deployments = history.iter().enumerate().filter(same);
     deployments.any(|(place, other)| match good::judge(history, place, now) {
         Verdict::Good { .. } | Verdict::Proving { .. } => false,
@@ -346,8 +347,13 @@ mod tests {
         wanted: &str,
         tracked: Tracked<'_>,
     ) -> Result<i64, String> {
-        choose(&application(history), &wanted.parse().unwrap(), tracked, time(100).0)
-            .map(|target| target.entry.map_or(-1, |entry| entry.id))
+        choose(
+            &application(history),
+            &wanted.parse().unwrap(),
+            tracked,
+            time(100).0,
+        )
+        .map(|target| target.entry.map_or(-1, |entry| entry.id))
     }
 
     #[test]
@@ -375,7 +381,8 @@ mod tests {
 
     #[test]
     fn what_crash_loops_is_not_gone_back_to_and_what_is_live_and_new_is() {
-        let mut application = application(&[(0, "good", 0, -1), (1, "v2", 10, -1), (2, "v3", 20, -1)]);
+        let mut application =
+            application(&[(0, "good", 0, -1), (1, "v2", 10, -1), (2, "v3", 20, -1)]);
         let history = &mut application.status.as_mut().unwrap().history;
         for (entry, lost) in history.iter_mut().zip([-1, 11, 21]) {
             entry.deployed_at = Some(time(10 * entry.id));
@@ -388,7 +395,13 @@ mod tests {
         assert_eq!(last_good(&application, Tracked::Renders("v3")), Some(0));
         // A commit that does not render stops nothing that runs: what is live is the target, also in
         // its first minute.
-        let newest = application.status.as_mut().unwrap().history.last_mut().unwrap();
+        let newest = application
+            .status
+            .as_mut()
+            .unwrap()
+            .history
+            .last_mut()
+            .unwrap();
         newest.lost_at = None;
         newest.deployed_at = Some(time(30));
         newest.healthy_at = Some(time(30));
@@ -429,7 +442,13 @@ mod tests {
         let none = chosen(&history, "77", tracked).unwrap_err();
         assert!(none.contains("has 1 to 4"), "{none}");
         assert_eq!(chosen(&history, "v1.2", tracked), Ok(-1));
-        let target = choose(&application(&history), &"v1.2".parse().unwrap(), tracked, time(100).0).unwrap();
+        let target = choose(
+            &application(&history),
+            &"v1.2".parse().unwrap(),
+            tracked,
+            time(100).0,
+        )
+        .unwrap();
         assert_eq!(
             (target.revision.as_str(), target.revisions.len()),
             ("v1.2", 1)
@@ -470,7 +489,13 @@ mod tests {
             source("https://host/x", ""),
             source("https://host/y", ""),
         ];
-        let target = choose(&application, &"v2".parse().unwrap(), Tracked::Broken, time(100).0).unwrap();
+        let target = choose(
+            &application,
+            &"v2".parse().unwrap(),
+            Tracked::Broken,
+            time(100).0,
+        )
+        .unwrap();
         assert_eq!(target.revisions, ["", "v2", "v2", ""]);
         let entry = RevisionHistory {
             revisions: ["1.0", "a", "a", "b"].map(str::to_owned).to_vec(),

@@ -32,6 +32,7 @@ mod exclusive_fields;
 mod explain;
 mod fault_proxy;
 mod faults;
+mod first_hour;
 mod first_sync;
 mod given_up;
 mod handing_over;
