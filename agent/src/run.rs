@@ -456,6 +456,7 @@ fn on_objects(queue: Arc<Queue<AppKey>>, namespace: String) -> crate::cluster::w
     Arc::new(move |instances| {
         let queue = &queue;
         for instance in instances {
+            tracing::debug!(instance, "an object changed");
             let key = AppKey::of_instance(&instance, &namespace);
             queue.add_after(key, COALESCE_DELAY);
         }

@@ -43,12 +43,14 @@ pub(crate) async fn work(controller: Arc<Controller>) {
             .queue_depth
             .set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
         let started = Instant::now();
+        tracing::debug!(application = %key, "reconciling");
         // A reconciliation that panics costs one application one attempt, not the agent.
         let task = tokio::spawn(reconcile::reconcile(Arc::clone(&controller), key.clone()));
         let requeue = task.await.unwrap_or_else(|error| {
             tracing::error!(application = %key, %error, "reconcile task panicked");
             Requeue::After(PANIC_DELAY)
         });
+        tracing::debug!(application = %key, seconds = started.elapsed().as_secs_f64(), next = ?requeue, "reconciled");
         if let Requeue::After(pause) = requeue {
             queue.add_after(key.clone(), pause);
         }

@@ -21,32 +21,17 @@ use tokio::sync::futures::Notified;
 
 use crate::settings::CurrentSettings;
 
+mod gone;
+mod records;
+
+use records::Records;
+
 /// The records of one cluster.
 #[derive(Debug)]
 pub(crate) struct Index {
     settings: CurrentSettings,
-    inner: RwLock<Inner>,
+    inner: RwLock<Records>,
     changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    objects: HashMap<ObjectKey, LiveObject>,
-    /// Objects by the instance name in their tracking annotation.
-    tracked: HashMap<String, BTreeSet<ObjectKey>>,
-    /// Instances that want an object, tracked or not.
-    wanted: HashMap<ObjectKey, BTreeSet<String>>,
-    /// The same, the other way round.
-    wants: HashMap<String, HashSet<ObjectKey>>,
-    /// How many objects are recorded in each namespace.
-    namespaces: HashMap<String, usize>,
-    confirmed: HashMap<ObjectKey, Arc<Confirmation>>,
-    /// Objects that did their work and may go by themselves, with the digest of their manifest.
-    ended: HashMap<ObjectKey, Box<str>>,
-    /// Objects looked up and not found, which no watch would have shown for lack of a label.
-    absent: HashSet<ObjectKey>,
-    /// Objects whose kind has another health rule since they were recorded.
-    judged_by_old_rules: HashSet<ObjectKey>,
 }
 
 /// What is known besides the records when an application is compared.
@@ -69,13 +54,17 @@ impl Index {
     }
 
     /// Takes note of an object; returns the instances to look at again, none when the record is as
-    /// before or older than what is known.
+    /// before, older than what is known, or that of an object that is known to be gone.
+    ///
+    /// Whoever takes note of an answer wakes them: when a watch shows the same later, it is known.
+    #[must_use = "a watch that shows the same later wakes nobody"]
     pub(crate) fn observe(&self, object: &Value) -> BTreeSet<String> {
         self.take_note(object, false)
     }
 
     /// The same for the answer to a deletion: a watch may have said before that the object is
     /// gone, and nobody would ever say so again.
+    #[must_use = "a watch that shows the same later wakes nobody"]
     pub(crate) fn observe_leaving(&self, object: &Value) -> BTreeSet<String> {
         self.take_note(object, true)
     }
@@ -101,6 +90,9 @@ impl Index {
         };
         let record = record.tracked_by(object, &self.settings.get().tracking);
         self.write(|inner| {
+            if inner.gone.contains(&record.uid) {
+                return BTreeSet::new();
+            }
             let known = inner.objects.get(&record.key);
             if only_if_there && known.is_none_or(|known| known.uid != record.uid) {
                 return BTreeSet::new();
@@ -125,9 +117,21 @@ impl Index {
         self.changed.notified()
     }
 
-    /// Takes note that an object is gone.
-    pub(crate) fn remove(&self, key: &ObjectKey) -> BTreeSet<String> {
-        self.write(|inner| inner.remove(key))
+    /// Takes note that the object with this UID is gone; another one may have its name by now.
+    pub(crate) fn remove(&self, key: &ObjectKey, uid: &str) -> BTreeSet<String> {
+        self.write(|inner| {
+            inner.gone.note(uid);
+            if inner.objects.get(key).is_some_and(|known| known.uid == uid) {
+                inner.remove(key)
+            } else {
+                BTreeSet::new()
+            }
+        })
+    }
+
+    /// `metadata.uid` of an object as it is recorded.
+    pub(crate) fn uid(&self, key: &ObjectKey) -> Option<String> {
+        self.read(|inner| inner.objects.get(key).map(|known| known.uid.clone()))
     }
 
     /// Whether anybody wants an object, or it is known already.
@@ -279,7 +283,7 @@ impl Index {
     /// Forgets which objects of an instance were looked up, so that they are looked up again.
     pub(crate) fn forget_probes(&self, instance: &str) {
         self.write(|inner| {
-            let Inner { absent, wants, .. } = inner;
+            let Records { absent, wants, .. } = inner;
             for key in wants.get(instance).into_iter().flatten() {
                 absent.remove(key);
             }
@@ -313,7 +317,7 @@ impl Index {
         })
     }
 
-    fn tracked_in(&self, inner: &Inner, instance: &str) -> BTreeSet<ObjectKey> {
+    fn tracked_in(&self, inner: &Records, instance: &str) -> BTreeSet<ObjectKey> {
         let settings = self.settings.get();
         let tracked = inner.tracked.get(instance).into_iter().flatten();
         let managed = |key: &&ObjectKey| !settings.excludes(&key.group, &key.kind);
@@ -424,127 +428,14 @@ impl Index {
         self.read(|inner| inner.objects.len())
     }
 
-    fn read<T>(&self, f: impl FnOnce(&Inner) -> T) -> T {
+    fn read<T>(&self, f: impl FnOnce(&Records) -> T) -> T {
         f(&self.inner.read())
     }
 
-    fn write<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+    fn write<T>(&self, f: impl FnOnce(&mut Records) -> T) -> T {
         let result = f(&mut self.inner.write());
         self.changed.notify_waiters();
         result
-    }
-}
-
-impl Inner {
-    /// Whether this very state of an object is recorded, judged by the rules of now.
-    fn is_known(&self, key: &ObjectKey, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        self.objects.get(key).is_some_and(|known| {
-            metadata["resourceVersion"] == *known.resource_version && metadata["uid"] == *known.uid
-        }) && !self.judged_by_old_rules.contains(key)
-    }
-
-    /// `latest`: it was judged by the health rules of now.
-    fn put(&mut self, record: LiveObject, latest: bool) -> BTreeSet<String> {
-        let key = record.key.clone();
-        self.absent.remove(&key);
-        let previous = self.objects.get(&key);
-        let outdated = self.judged_by_old_rules.contains(&key);
-        if previous.is_some_and(|known| {
-            let again = outdated && known.resource_version == record.resource_version;
-            known.uid == record.uid && !record.is_newer_than(known) && !again
-        }) {
-            return BTreeSet::new();
-        }
-        if latest {
-            self.judged_by_old_rules.remove(&key);
-        }
-        let mut affected = self.interested(&key, Some(&record));
-        if let Some(previous) = previous {
-            affected.extend(self.interested(&key, Some(previous)));
-            let matters = |a: &LiveObject, b: &LiveObject| {
-                a.uid != b.uid
-                    || a.owned != b.owned
-                    || a.generation != b.generation
-                    || a.health != b.health
-                    || a.deleting != b.deleting
-                    || a.held != b.held
-                    || a.tracking != b.tracking
-                    || a.marked != b.marked
-                    || a.desired_digest != b.desired_digest
-                    || a.keep != b.keep
-                    || a.on_deletion != b.on_deletion
-                    || a.options != b.options
-                    || (a.generation.is_none() && a.resource_version != b.resource_version)
-            };
-            if !matters(previous, &record) {
-                affected.clear();
-            }
-            self.untrack(&key);
-        } else {
-            *self.namespaces.entry(key.namespace.clone()).or_default() += 1;
-        }
-        if let Some(tracking) = &record.tracking {
-            self.tracked
-                .entry(tracking.instance.clone())
-                .or_default()
-                .insert(key.clone());
-        }
-        match &record.desired_digest {
-            Some(digest) if record.ended => {
-                self.ended.insert(key.clone(), digest.as_str().into());
-            }
-            _ => drop(self.ended.remove(&key)),
-        }
-        self.objects.insert(key, record);
-        affected
-    }
-
-    fn remove(&mut self, key: &ObjectKey) -> BTreeSet<String> {
-        let Some(record) = self.objects.get(key) else {
-            return BTreeSet::new();
-        };
-        let affected = self.interested(key, Some(record));
-        self.untrack(key);
-        self.objects.remove(key);
-        self.judged_by_old_rules.remove(key);
-        self.confirmed.remove(key);
-        if let Some(count) = self.namespaces.get_mut(&key.namespace) {
-            *count -= 1;
-            if *count == 0 {
-                self.namespaces.remove(&key.namespace);
-            }
-        }
-        // A watch said so: there is nothing to look up.
-        self.absent.insert(key.clone());
-        affected
-    }
-
-    fn untrack(&mut self, key: &ObjectKey) {
-        let Some(instance) = self
-            .objects
-            .get(key)
-            .and_then(|o| o.tracking.as_ref())
-            .map(|t| t.instance.clone())
-        else {
-            return;
-        };
-        if let Some(keys) = self.tracked.get_mut(&instance) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.tracked.remove(&instance);
-            }
-        }
-    }
-
-    fn interested(&self, key: &ObjectKey, record: Option<&LiveObject>) -> BTreeSet<String> {
-        let mut instances = self.wanted.get(key).cloned().unwrap_or_default();
-        instances.extend(
-            record
-                .and_then(|record| record.tracking.as_ref())
-                .map(|t| t.instance.clone()),
-        );
-        instances
     }
 }
 

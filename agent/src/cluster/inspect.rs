@@ -32,6 +32,7 @@ pub(crate) async fn confirm(
     let manifest = desired.manifest();
     let mut attempt = 1;
     let (live, applied, confirmed) = loop {
+        let known = index.uid(&desired.key);
         let (live, applied) = tokio::join!(
             writer.get(&desired.gvk, &desired.key),
             writer.dry_run(
@@ -42,10 +43,13 @@ pub(crate) async fn confirm(
             )
         );
         let Some(live) = live? else {
-            index.remove(&desired.key);
+            if let Some(uid) = known {
+                cluster.wake(index.remove(&desired.key, &uid));
+            }
             return Ok((State::Missing, Vec::new()));
         };
-        index.observe(&live);
+        // It may be newer than the record by which everything else was judged.
+        cluster.wake(index.observe(&live));
         let applied = applied?;
         let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
         // Somebody wrote it between the two answers: what they wrote is no drift.

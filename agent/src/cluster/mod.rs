@@ -11,6 +11,7 @@ mod started;
 pub(crate) mod storage_classes;
 pub(crate) mod watch;
 pub(crate) mod write;
+mod write_error;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -117,7 +118,7 @@ impl Cluster {
         gvk: &GroupVersionKind,
         key: &ObjectKey,
     ) -> Result<(), WriteError> {
-        let known = self.index.contains(key);
+        let known = self.index.uid(key);
         let found = self.writer.get(gvk, key).await;
         self.note_found(key, known, found)
     }
@@ -132,26 +133,31 @@ impl Cluster {
         gvk: &GroupVersionKind,
         key: &ObjectKey,
     ) -> Result<(), WriteError> {
-        let known = self.index.contains(key);
+        let known = self.index.uid(key);
         let found = self.writer.get_cached(gvk, key).await;
         self.note_found(key, known, found)
+    }
+
+    /// Has these instances looked at: what the records say of them is otherwise than they were told.
+    pub(crate) fn wake(&self, instances: BTreeSet<String>) {
+        if !instances.is_empty() {
+            (self.on_change)(instances);
+        }
     }
 
     fn note_found(
         &self,
         key: &ObjectKey,
-        known: bool,
+        known: Option<String>,
         found: Result<Option<Value>, WriteError>,
     ) -> Result<(), WriteError> {
         match found {
-            Ok(Some(object)) => {
-                self.index.observe(&object);
-            }
+            Ok(Some(object)) => self.wake(self.index.observe(&object)),
             // With its kind, all objects of it went.
             Ok(None) | Err(WriteError::UnknownKind(_)) => {
                 // What a watch showed only meanwhile is newer than the answer.
-                if known {
-                    self.index.remove(key);
+                if let Some(uid) = known {
+                    self.wake(self.index.remove(key, &uid));
                 }
                 self.index.note_absent(key);
             }
@@ -174,18 +180,18 @@ impl Cluster {
         let key = permit.key();
         match self.writer.delete(permit, gvk, propagation).await? {
             Deleted::Leaving(object) => {
-                self.index.observe_leaving(&object);
+                self.wake(self.index.observe_leaving(&object));
                 if object::label(&object, constants::label::MANAGED_BY).is_none() {
                     self.follow_leaving(gvk.clone(), key.clone());
                 }
             }
             Deleted::Gone => {
-                self.index.remove(key);
+                self.wake(self.index.remove(key, permit.uid()));
                 self.index.note_absent(key);
             }
             Deleted::Another => {
                 if let Some(object) = self.writer.get(gvk, key).await? {
-                    self.index.observe(&object);
+                    self.wake(self.index.observe(&object));
                 }
             }
         }
@@ -203,9 +209,9 @@ impl Cluster {
     ) -> Result<(), WriteError> {
         if let Some(object) = self.writer.release_hook(permit, &live.gvk()).await? {
             // It may have gone with the finalizer, and a watch may have said so already.
-            self.index.observe_leaving(&object);
+            self.wake(self.index.observe_leaving(&object));
         } else {
-            self.index.remove(permit.key());
+            self.wake(self.index.remove(permit.key(), &live.uid));
             self.index.note_absent(permit.key());
         }
         Ok(())
@@ -218,14 +224,14 @@ impl Cluster {
         let on_change = Arc::clone(&self.on_change);
         tokio::spawn(async move {
             let mut attempt = 0;
-            while index.get(&key).is_some_and(|live| live.deleting) {
+            while let Some(live) = index.get(&key).filter(|live| live.deleting) {
                 let pause = backoff::delay(attempt, LEAVING_PAUSE, 2, LEAVING_MAX_PAUSE);
                 tokio::time::sleep(pause).await;
                 attempt = attempt.saturating_add(1);
                 match writer.get(&gvk, &key).await {
                     Ok(Some(object)) => on_change(index.observe(&object)),
                     Ok(None) | Err(WriteError::UnknownKind(_)) => {
-                        on_change(index.remove(&key));
+                        on_change(index.remove(&key, &live.uid));
                     }
                     Err(error) => tracing::debug!(object = %key, %error, "cannot look up"),
                 }
@@ -255,10 +261,13 @@ impl Cluster {
                 let pause = backoff::delay(attempt, LEAVING_PAUSE, 2, LEAVING_MAX_PAUSE);
                 tokio::time::sleep(pause).await;
                 attempt = attempt.saturating_add(1);
+                let known = index.uid(&key);
                 match writer.get(&gvk, &key).await {
-                    Ok(Some(object)) => drop(index.observe(&object)),
+                    Ok(Some(object)) => on_change(index.observe(&object)),
                     Ok(None) | Err(WriteError::UnknownKind(_)) => {
-                        index.remove(&key);
+                        if let Some(uid) = known {
+                            on_change(index.remove(&key, &uid));
+                        }
                         break;
                     }
                     Err(error) => tracing::debug!(object = %key, %error, "cannot look up"),

@@ -72,6 +72,16 @@ struct Running {
     task: AbortHandle,
 }
 
+/// What a task follows.
+struct Watch {
+    resource: ApiResource,
+    gvk: GroupVersionKind,
+    marks: Marks,
+    /// What the list that is under way showed.
+    listed: HashSet<ObjectKey>,
+    synced: watch::Sender<bool>,
+}
+
 impl Watches {
     /// `managed_by` is the label's value on the objects of this agent.
     pub(crate) fn new(
@@ -257,15 +267,14 @@ impl Watches {
             }
             let (sender, synced) = watch::channel(false);
             let resource = api_resource(&served);
-            let task = match marks {
-                Marks::Marked => {
-                    let api = Api::all_with(self.client.clone(), &resource);
-                    tokio::spawn(self.clone().follow(api, gvk.clone(), sender))
-                }
-                Marks::Unmarked => {
-                    tokio::spawn(self.clone().follow_unmarked(resource, gvk.clone(), sender))
-                }
+            let watch = Watch {
+                resource,
+                gvk: gvk.clone(),
+                marks,
+                listed: HashSet::new(),
+                synced: sender,
             };
+            let task = tokio::spawn(self.clone().follow(watch));
             let task = task.abort_handle();
             running.insert(
                 followed,
@@ -283,60 +292,28 @@ impl Watches {
         })
     }
 
-    async fn follow(
-        self,
-        api: Api<DynamicObject>,
-        gvk: GroupVersionKind,
-        synced: watch::Sender<bool>,
-    ) {
+    /// Follows a kind until its watch is ended.
+    async fn follow(self, mut watch: Watch) {
+        let api = Api::all_with(self.client.clone(), &watch.resource);
         let config = watcher::Config::default()
-            .labels(&self.selector(Marks::Marked))
+            .labels(&self.selector(watch.marks))
             .streaming_lists();
         let mut events = watcher(api, config)
             .backoff(CappedBackoff::default())
             .boxed();
-        let mut listed = HashSet::new();
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,
                 Ok(None) => return,
                 Err(error) => {
                     self.metrics.watch_errors.inc();
-                    tracing::debug!(kind = %gvk, error = chain(&error), "watch disconnected, reconnecting");
+                    tracing::debug!(kind = %watch.gvk, error = chain(&error), "watch disconnected, reconnecting");
                     continue;
                 }
             };
-            let affected = match event {
-                watcher::Event::Init => {
-                    listed.clear();
-                    BTreeSet::new()
-                }
-                watcher::Event::InitApply(object) => {
-                    let value = value_of(object, &gvk);
-                    listed.extend(ObjectKey::of(&value));
-                    self.index.observe(&value)
-                }
-                watcher::Event::InitDone => {
-                    let kind = gvk.group_kind();
-                    let unmarked = (kind.clone(), Marks::Unmarked);
-                    let only_marked = self.with(|running| running.contains_key(&unmarked));
-                    let gone = self.index.retain_listed(&kind, &listed, only_marked);
-                    listed = HashSet::new();
-                    synced.send_replace(true);
-                    gone
-                }
-                watcher::Event::Apply(object) => self.index.observe(&value_of(object, &gvk)),
-                watcher::Event::Delete(object) => {
-                    let value = value_of(object, &gvk);
-                    if object::label(&value, constants::label::MANAGED_BY).is_some() {
-                        ObjectKey::of(&value)
-                            .map(|key| self.index.remove(&key))
-                            .unwrap_or_default()
-                    } else {
-                        // Somebody removed the label: the object is still there.
-                        self.index.observe(&value)
-                    }
-                }
+            let affected = match watch.marks {
+                Marks::Marked => self.note_marked(&mut watch, event),
+                Marks::Unmarked => self.note_unmarked(&mut watch, event).await,
             };
             if !affected.is_empty() {
                 (self.on_change)(affected);
@@ -347,60 +324,81 @@ impl Watches {
         }
     }
 
-    /// Follows what carries no label. What leaves the watch is gone, or has the label now: only the
-    /// API server can tell.
-    async fn follow_unmarked(
-        self,
-        resource: ApiResource,
-        gvk: GroupVersionKind,
-        synced: watch::Sender<bool>,
-    ) {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let config = watcher::Config::default()
-            .labels(&self.selector(Marks::Unmarked))
-            .streaming_lists();
-        let mut events = watcher(api, config)
-            .backoff(CappedBackoff::default())
-            .boxed();
-        let mut listed = HashSet::new();
-        loop {
-            let event = match events.try_next().await {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
-                Err(error) => {
-                    self.metrics.watch_errors.inc();
-                    tracing::debug!(kind = %gvk, error = chain(&error), "watch disconnected, reconnecting");
-                    continue;
-                }
-            };
-            let mut left = Vec::new();
-            let mut affected = BTreeSet::new();
-            match event {
-                watcher::Event::Init => listed.clear(),
-                watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
-                    let key = key_of(&object, &gvk);
-                    if self.index.is_of_interest(&key) {
-                        affected = self.index.observe(&value_of(object, &gvk));
-                        listed.insert(key);
-                    }
-                }
-                watcher::Event::InitDone => {
-                    let known = self.index.unmarked(&gvk.group_kind());
-                    left.extend(known.into_iter().filter(|key| !listed.contains(key)));
-                    listed = HashSet::new();
-                    synced.send_replace(true);
-                }
-                watcher::Event::Delete(object) => left.push(key_of(&object, &gvk)),
+    /// Takes note of what a watch of marked objects shows; gives the instances it concerns.
+    fn note_marked(
+        &self,
+        watch: &mut Watch,
+        event: watcher::Event<DynamicObject>,
+    ) -> BTreeSet<String> {
+        let gvk = &watch.gvk;
+        match event {
+            watcher::Event::Init => {
+                watch.listed.clear();
+                BTreeSet::new()
             }
-            for key in left {
-                if self.index.contains(&key) {
-                    affected.extend(self.look_up(&resource, &gvk, &key).await);
-                }
+            watcher::Event::InitApply(object) => {
+                let value = value_of(object, gvk);
+                watch.listed.extend(ObjectKey::of(&value));
+                self.index.observe(&value)
             }
-            if !affected.is_empty() {
-                (self.on_change)(affected);
+            watcher::Event::InitDone => {
+                let kind = gvk.group_kind();
+                let unmarked = (kind.clone(), Marks::Unmarked);
+                let only_marked = self.with(|running| running.contains_key(&unmarked));
+                let listed = std::mem::take(&mut watch.listed);
+                let gone = self.index.retain_listed(&kind, &listed, only_marked);
+                watch.synced.send_replace(true);
+                gone
+            }
+            watcher::Event::Apply(object) => self.index.observe(&value_of(object, gvk)),
+            watcher::Event::Delete(object) => {
+                let value = value_of(object, gvk);
+                if object::label(&value, constants::label::MANAGED_BY).is_some() {
+                    let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
+                    ObjectKey::of(&value)
+                        .map(|key| self.index.remove(&key, uid))
+                        .unwrap_or_default()
+                } else {
+                    // Somebody removed the label: the object is still there.
+                    self.index.observe(&value)
+                }
             }
         }
+    }
+
+    /// The same of what carries no label. What leaves the watch is gone, or has the label now: only the
+    /// API server can tell.
+    async fn note_unmarked(
+        &self,
+        watch: &mut Watch,
+        event: watcher::Event<DynamicObject>,
+    ) -> BTreeSet<String> {
+        let gvk = &watch.gvk;
+        let mut left = Vec::new();
+        let mut affected = BTreeSet::new();
+        match event {
+            watcher::Event::Init => watch.listed.clear(),
+            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                let key = key_of(&object, gvk);
+                if self.index.is_of_interest(&key) {
+                    affected = self.index.observe(&value_of(object, gvk));
+                    watch.listed.insert(key);
+                }
+            }
+            watcher::Event::InitDone => {
+                let known = self.index.unmarked(&gvk.group_kind());
+                let listed = std::mem::take(&mut watch.listed);
+                left.extend(known.into_iter().filter(|key| !listed.contains(key)));
+                watch.synced.send_replace(true);
+            }
+            watcher::Event::Delete(object) => left.push(key_of(&object, gvk)),
+        }
+        for key in left {
+            if self.index.contains(&key) {
+                affected.extend(self.look_up(&watch.resource, gvk, &key).await);
+            }
+        }
+        affected
     }
 
     /// Reads an object that left a watch.
@@ -416,9 +414,10 @@ impl Watches {
         } else {
             Api::namespaced_with(client, &key.namespace, resource)
         };
+        let known = self.index.uid(key);
         match api.get_opt(&key.name).await {
             Ok(Some(object)) => self.index.observe(&value_of(object, gvk)),
-            Ok(None) => self.index.remove(key),
+            Ok(None) => known.map_or_else(BTreeSet::new, |uid| self.index.remove(key, &uid)),
             Err(error) => {
                 tracing::debug!(object = %key, error = chain(&error), "cannot look up an object that left a watch");
                 BTreeSet::new()

@@ -88,7 +88,7 @@ impl Charts {
         let question = (query.clone(), refresh);
         let asked = self.errands.ask(question, patience, work, || {});
         match Box::pin(asked).await {
-            Ok(found) => found.map_err(ChartFailure::Chart),
+            Ok(answer) => answer.found().map_err(ChartFailure::Chart),
             Err(NoAnswer::Yet(since)) => {
                 let url = gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]);
                 Err(ChartFailure::Fetching(Fetching { url, since }))

@@ -27,6 +27,24 @@ struct Errand<Q, A> {
     ended: Option<Instant>,
 }
 
+/// An answer, and how old it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer<A> {
+    /// It came while it was waited for.
+    Now(A),
+    /// It came before: what it is about may be otherwise by now.
+    Earlier(A),
+}
+
+impl<A> Answer<A> {
+    /// What was found, however old.
+    pub(super) fn found(self) -> A {
+        match self {
+            Self::Now(found) | Self::Earlier(found) => found,
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
@@ -56,12 +74,13 @@ where
         patience: Duration,
         work: impl Future<Output = A> + Send + 'static,
         woken: impl FnOnce() + Send + 'static,
-    ) -> Result<A, NoAnswer> {
+    ) -> Result<Answer<A>, NoAnswer> {
         let (mut answer, deadline) = {
             let mut errands = self.0.lock();
             let old = |ended: Option<Instant>| ended.is_some_and(|ended| ended.elapsed() > KEPT);
             errands.retain(|errand| !old(errand.ended));
             if let Some(answer) = take(&mut errands, &question) {
+                let answer = answer.map(Answer::Earlier);
                 return answer.map_err(NoAnswer::Interrupted);
             }
             if !errands.iter().any(|errand| errand.question == question) {
@@ -77,7 +96,7 @@ where
         if let Ok(Ok(found)) = tokio::time::timeout_at(deadline, waiting).await
             && let Some(found) = found.clone()
         {
-            return found.map_err(NoAnswer::Interrupted);
+            return found.map(Answer::Now).map_err(NoAnswer::Interrupted);
         }
         let mut errands = self.0.lock();
         let errand = errands
@@ -89,7 +108,7 @@ where
         let now = errand.answer.borrow().clone();
         if let Some(found) = now {
             // It came while nobody looked.
-            return found.map_err(NoAnswer::Interrupted);
+            return found.map(Answer::Now).map_err(NoAnswer::Interrupted);
         }
         errand.turned_away += 1;
         Err(NoAnswer::Yet(errand.since))
@@ -193,12 +212,12 @@ mod tests {
         gate.add_permits(1);
         woken.notified().await;
         for _ in 0..8 {
-            assert_eq!(ask().await, Ok(7));
+            assert_eq!(ask().await, Ok(Answer::Earlier(7)));
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(told.load(Ordering::SeqCst), 1);
         // Nobody is owed an answer any more: the next one asks.
-        assert_eq!(ask().await, Ok(7));
+        assert_eq!(ask().await, Ok(Answer::Now(7)));
         assert_eq!(asked.load(Ordering::SeqCst), 2);
         assert!(errands.0.lock().is_empty());
     }
@@ -207,7 +226,8 @@ mod tests {
     async fn a_quick_answer_wakes_nobody_and_a_panic_is_said() {
         let errands: Errands<&str, u32> = Errands::default();
         let never = || panic!("nobody waits to be woken");
-        assert_eq!(errands.ask("a", PATIENCE, async { 1 }, never).await, Ok(1));
+        let quick = errands.ask("a", PATIENCE, async { 1 }, never).await;
+        assert_eq!(quick, Ok(Answer::Now(1)));
         let panics = async { panic!("broken") };
         let answer = errands.ask("a", PATIENCE, panics, never).await;
         assert!(matches!(answer, Err(NoAnswer::Interrupted(_))));

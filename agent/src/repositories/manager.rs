@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::errands::{Errands, NoAnswer};
+use super::errands::{Answer, Errands, NoAnswer};
 use super::error::{Fetching, RepositoryError};
 use super::followers::{Change, Followers, Target, resolve};
 use super::identity::{Id, ScopedAccess};
@@ -262,37 +262,46 @@ where
             Arc::clone(&entry.repository)
         };
         let interval = self.interval();
-        if !refresh && let Some(known) = repository.known_checkout(target, interval).await {
-            return known;
-        }
-        let url = repository.url().to_owned();
-        let work = {
-            let (manager, id, target) = (self.clone(), id.clone(), target.clone());
-            Box::pin(async move {
-                let found = repository.checkout(&target, refresh, interval).await;
-                if refresh {
-                    manager.tell(&id, &repository.news());
+        let mut refresh = refresh;
+        loop {
+            if !refresh && let Some(known) = repository.known_checkout(target, interval).await {
+                return known;
+            }
+            let work = {
+                let (manager, id) = (self.clone(), id.clone());
+                let (repository, target) = (Arc::clone(&repository), target.clone());
+                Box::pin(async move {
+                    let found = repository.checkout(&target, refresh, interval).await;
+                    if refresh {
+                        manager.tell(&id, &repository.news());
+                    }
+                    found
+                })
+            };
+            let woken = {
+                let (manager, id, target) = (self.clone(), id.clone(), target.clone());
+                move || manager.wake(&id, &target)
+            };
+            let question = Question {
+                id: id.clone(),
+                target: target.clone(),
+                refresh,
+            };
+            let asked = self.0.errands.ask(question, patience, work, woken);
+            return match Box::pin(asked).await {
+                Ok(Answer::Now(found)) => found,
+                // The server was asked. What it said then is known; the refs may be others by now.
+                Ok(Answer::Earlier(_)) => {
+                    refresh = false;
+                    continue;
                 }
-                found
-            })
-        };
-        let woken = {
-            let (manager, id, target) = (self.clone(), id.clone(), target.clone());
-            move || manager.wake(&id, &target)
-        };
-        let question = Question {
-            id,
-            target: target.clone(),
-            refresh,
-        };
-        let asked = self.0.errands.ask(question, patience, work, woken);
-        let answer = Box::pin(asked).await;
-        answer.unwrap_or_else(|none| {
-            Err(match none {
-                NoAnswer::Yet(since) => RepositoryError::Fetching(Fetching { url, since }),
-                NoAnswer::Interrupted(reason) => RepositoryError::Interrupted(reason),
-            })
-        })
+                Err(NoAnswer::Yet(since)) => {
+                    let url = repository.url().to_owned();
+                    Err(RepositoryError::Fetching(Fetching { url, since }))
+                }
+                Err(NoAnswer::Interrupted(reason)) => Err(RepositoryError::Interrupted(reason)),
+            };
+        }
     }
 
     /// Wakes the followers of a target.

@@ -19,6 +19,8 @@ pub struct Launch {
     pub namespace: String,
     /// Kubeconfig with a ServiceAccount's token.
     pub kubeconfig: PathBuf,
+    /// Its name as holder of the lease.
+    pub identity: String,
     /// Folder of its caches.
     pub cache: PathBuf,
     /// `--poll-interval`.
@@ -62,7 +64,7 @@ impl Agent {
                 .arg(&launch.cache)
                 .arg("--renderer")
                 .arg(&environment.renderer)
-                .args(["--identity", &format!("{}-agent", launch.namespace)])
+                .args(["--identity", &launch.identity])
                 .args(["--log-format", "text", "--log-level", &launch.log_level])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

@@ -17,6 +17,7 @@ pub mod manifests;
 pub mod person;
 pub mod plugin;
 pub mod recorded;
+pub mod replica;
 pub mod repository;
 pub mod rollouts;
 pub mod snapshot;

@@ -9,8 +9,8 @@ use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Longest wait for anything.
-pub const LIMIT: Duration = Duration::from_mins(1);
+/// Longest wait for anything: long enough for a machine that is busy with much else.
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// Watches one object until `found` says yes about it, or about its absence.
 ///

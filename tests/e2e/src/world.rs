@@ -74,6 +74,7 @@ impl World {
             cache: folder.path().join("cache"),
             poll_interval: "1s".into(),
             log_level: "info,gitops_agent=debug".into(),
+            identity: format!("{namespace}-agent"),
             namespace: namespace.clone(),
         });
         agent.ready().await;

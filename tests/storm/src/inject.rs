@@ -8,6 +8,7 @@ use gitops_api::Application;
 use gitops_e2e::environment::Environment;
 use gitops_e2e::fault_proxy::Fault;
 use gitops_e2e::manifests::config_map;
+use gitops_e2e::replica::{Replica, handovers, turns};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -16,7 +17,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::dice::Dice;
-use crate::kinds::{Cache, Git, Injury, Kind, Others};
+use crate::kinds::{Cache, Git, Injury, Kind, Loss, Others};
 use crate::workload::Workload;
 
 /// How long a fault that waits for a request waits.
@@ -33,6 +34,9 @@ fn signal(name: &str, pid: u32) {
         .stderr(std::process::Stdio::null())
         .status();
 }
+
+/// Longer than a lease lasts that nobody renews.
+const LEASE: u64 = 18;
 
 /// Starts the agent again if it has ended, as a node does.
 pub(crate) fn revive(workload: &Workload) {
@@ -155,6 +159,7 @@ pub(crate) async fn inject(workload: &mut Workload, kind: &Kind, dice: &mut Dice
         Injury::Cache(how) => cache(workload, how).await,
         Injury::Workers(name) => workers(workload, name).await,
         Injury::Others(what) => others(workload, what, dice).await,
+        Injury::Replicas { waiting, loss } => replicas(workload, waiting, loss, dice).await,
     }
 }
 
@@ -352,5 +357,64 @@ async fn others(workload: &Workload, what: Others, dice: &mut Dice) {
             }
         }
         sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn replicas(workload: &mut Workload, waiting: usize, loss: Loss, dice: &mut Dice) {
+    let world = &workload.world;
+    let mut others = Vec::new();
+    for number in 1..=waiting {
+        others.push(Replica::start(world, &format!("other-{number}")).await);
+    }
+    let before = handovers(world).await;
+    world.proxy().forget();
+    sleep(Duration::from_millis(dice.below(1500))).await;
+    let pid = world.agent().pid();
+    match loss {
+        Loss::Killed => {
+            world.agent().kill();
+            seconds(LEASE).await;
+        }
+        Loss::Ended => {
+            let ended = world.agent().terminate();
+            gitops_e2e::agent::Agent::ended(ended).await;
+            seconds(3).await;
+        }
+        Loss::CutOff => {
+            world.proxy().away(true);
+            seconds(LEASE).await;
+            world.proxy().away(false);
+        }
+        Loss::Unanswered => {
+            world.proxy().silent(true);
+            seconds(LEASE).await;
+            world.proxy().silent(false);
+        }
+        Loss::Stopped => {
+            if let Some(pid) = pid {
+                signal("STOP", pid);
+                seconds(LEASE).await;
+                signal("CONT", pid);
+            }
+        }
+        Loss::InTurns => {
+            world.agent().kill();
+            seconds(LEASE).await;
+            if let Some(next) = others.first_mut() {
+                next.agent.kill();
+            }
+            seconds(1).await;
+        }
+    }
+    revive(workload);
+    seconds(3).await;
+    let world = &workload.world;
+    let mut written = vec![world.proxy().requests()];
+    written.extend(others.iter().map(|other| other.proxy.requests()));
+    let (turns, went) = (turns(&written), handovers(world).await - before);
+    if turns > went {
+        workload.wrong.push(format!(
+            "{turns} turns of writers, and the lease went {went} times from one to another"
+        ));
     }
 }

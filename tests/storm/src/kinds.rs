@@ -52,6 +52,20 @@ pub(crate) enum Injury {
     Workers(&'static str),
     /// What other clients do.
     Others(Others),
+    /// More agents wait for the lease, and the one that has it loses it.
+    Replicas { waiting: usize, loss: Loss },
+}
+
+/// How an agent loses the lease.
+#[derive(Clone, Copy)]
+pub(crate) enum Loss {
+    Killed,
+    Ended,
+    CutOff,
+    Unanswered,
+    Stopped,
+    /// Each of them is killed in turn.
+    InTurns,
 }
 
 #[derive(Clone, Copy)]
@@ -227,6 +241,20 @@ pub(crate) fn all() -> Vec<Kind> {
             Injury::Others(Others::DeleteHooks),
         ),
     ];
+    let losses = [
+        ("is killed", Loss::Killed),
+        ("is told to end", Loss::Ended),
+        ("is cut off for 18 s", Loss::CutOff),
+        ("gets no answers for 18 s", Loss::Unanswered),
+        ("stands still for 18 s", Loss::Stopped),
+        ("is killed, and so is the next", Loss::InTurns),
+    ];
+    for (waiting, agents) in [(1, "two"), (2, "three")] {
+        for (how, loss) in losses {
+            let name = format!("of {agents} agents, the one that acts {how}");
+            kinds.push(kind(name, Injury::Replicas { waiting, loss }));
+        }
+    }
     kinds.extend(
         rest.into_iter()
             .map(|(name, injury)| kind(name.to_owned(), injury)),

@@ -42,7 +42,8 @@ pub(crate) async fn judge(workload: &mut Workload) -> Vec<String> {
         }
         sleep(Duration::from_millis(300)).await;
     }
-    let mut wrong = left(workload).await;
+    let mut wrong = std::mem::take(&mut workload.wrong);
+    wrong.extend(left(workload).await);
     wrong.extend(runs(workload));
     wrong.extend(noise(workload).await);
     wrong

@@ -32,6 +32,8 @@ pub(crate) struct Workload {
     pub(crate) count: u64,
     /// Commits of this round.
     pub(crate) commits: Vec<String>,
+    /// What was seen to be wrong while faults were injected.
+    pub(crate) wrong: Vec<String>,
 }
 
 fn job(name: &str, annotations: &[(&str, &str)]) -> String {
@@ -90,6 +92,7 @@ impl Workload {
             runs,
             count: 0,
             commits: Vec::new(),
+            wrong: Vec::new(),
         };
         workload.commit();
         for name in STANDING {

@@ -66,7 +66,12 @@ pub(crate) async fn apply(
             .await?;
         (manifest, applied, Vec::new())
     };
-    cluster.index.observe(&applied);
+    let mut concerned = cluster.index.observe(&applied);
+    // Whoever applies it looks at the records afterwards.
+    if let Some(own) = tracking::owner(&desired.manifest()) {
+        concerned.remove(&own.instance);
+    }
+    cluster.wake(concerned);
     if let Some(live) = LiveObject::observe(&applied, false) {
         let mutated_by_admission =
             inspect::mutated_by_admission(writer, &sent, &applied, desired).await;

@@ -31,10 +31,10 @@ fn only_what_matters_wakes_an_application() {
     assert_eq!(index.tracked("shop").len(), 1);
     assert!(index.has_objects_in("n"));
     let key = ObjectKey::of(&object("7", 2)).unwrap();
-    assert_eq!(index.remove(&key), shop);
+    assert_eq!(index.remove(&key, "u"), shop);
     assert!(index.tracked("shop").is_empty() && !index.has_objects_in("n"));
     assert!(!index.is_unprobed(&key), "the watch said that it is gone");
-    index.observe_leaving(&object("8", 2));
+    let _ = index.observe_leaving(&object("8", 2));
     assert!(
         index.get(&key).is_none(),
         "the answer came later than the watch"
@@ -57,7 +57,7 @@ fn another_health_rule_judges_objects_that_are_as_before() {
     let key = ObjectKey::of(&object("5", 1)).unwrap();
     let health = || index.get(&key).unwrap().health.unwrap().status;
     rule("Suspended");
-    index.observe(&object("5", 1));
+    let _ = index.observe(&object("5", 1));
     assert_eq!(health(), HealthStatusCode::Suspended);
     rule("Degraded");
     assert!(index.observe(&object("5", 1)).is_empty());
@@ -73,7 +73,7 @@ fn another_health_rule_judges_objects_that_are_as_before() {
 #[test]
 fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
     let index = Index::new(CurrentSettings::default());
-    index.observe(&object("5", 1));
+    let _ = index.observe(&object("5", 1));
     let key = ObjectKey::of(&object("5", 1)).unwrap();
     let manifest = Manifest {
         value: json!({"apiVersion": "apps/v1", "kind": "Deployment",
@@ -116,11 +116,33 @@ fn what_an_instance_gives_up_is_known_to_those_who_want_it() {
 #[test]
 fn objects_missing_from_a_listing_are_looked_up_before_they_are_called_missing() {
     let index = Index::new(CurrentSettings::default());
-    index.observe(&object("5", 1));
+    let _ = index.observe(&object("5", 1));
     let key = ObjectKey::of(&object("5", 1)).unwrap();
     index.retain_listed(&key.group_kind(), &HashSet::from([key.clone()]), false);
     assert_eq!(index.len(), 1);
     index.retain_listed(&key.group_kind(), &HashSet::new(), false);
     assert_eq!(index.len(), 0);
     assert!(index.is_unprobed(&key));
+}
+
+/// An answer and a watch come in any order; what is gone stays gone, and what took its name stays.
+#[test]
+fn what_is_gone_does_not_come_back_with_a_late_answer_nor_take_along_what_has_its_name() {
+    let index = Index::new(CurrentSettings::default());
+    let shop = BTreeSet::from(["shop".to_owned()]);
+    let mut next = object("9", 1);
+    next["metadata"]["uid"] = json!("v");
+    let key = ObjectKey::of(&next).unwrap();
+    assert_eq!(index.observe(&object("5", 1)), shop);
+    assert_eq!(index.remove(&key, "u"), shop);
+    for late in ["5", "6", "7"] {
+        assert!(index.observe(&object(late, 1)).is_empty());
+        assert!(index.get(&key).is_none(), "an answer of before it went");
+    }
+    assert_eq!(index.observe(&next), shop);
+    // The watch tells of the end of the first one only now.
+    assert!(index.remove(&key, "u").is_empty());
+    assert!(index.observe(&object("8", 1)).is_empty());
+    assert_eq!(index.uid(&key).as_deref(), Some("v"));
+    assert_eq!(index.remove(&key, "v"), shop);
 }

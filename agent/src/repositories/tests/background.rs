@@ -136,3 +136,48 @@ async fn followers_are_woken_when_what_they_did_not_wait_for_is_there() {
         .await;
     assert_eq!(answer.unwrap().revision, first);
 }
+
+/// An answer that nobody came back for in time is about the commit of then.
+#[tokio::test]
+async fn what_is_found_late_is_not_told_of_a_later_commit() {
+    let origin = Origin::new();
+    origin.commit("a.yaml", "a: 1\n");
+    let (sender, mut woken) = unbounded_channel();
+    let manager: RepositoryManager<u32> = RepositoryManager::new(
+        ManagerConfig {
+            interval: Duration::from_hours(1),
+            ..config(origin.path("mirrors"))
+        },
+        Arc::new(move |keys| drop(sender.send(keys))),
+    );
+    let (main, other) = (target("main"), target("other"));
+    let access = origin.scoped();
+    let followed = Followed {
+        access: access.clone(),
+        target: main.clone(),
+    };
+    manager.follow(&1, [followed]);
+    for refresh in [false, true] {
+        // The first one goes on without an answer, and so does one that asks again.
+        for _ in 0..2 {
+            let answer = manager
+                .checkout(&access, &main, refresh, Duration::ZERO)
+                .await;
+            assert!(matches!(answer, Err(RepositoryError::Fetching(_))));
+        }
+        next(&mut woken).await;
+        let second = origin.commit("a.yaml", if refresh { "a: 3\n" } else { "a: 2\n" });
+        let listed = manager.checkout(&access, &other, true, TEST_TIMEOUT);
+        assert!(listed.await.is_err(), "there is no such branch");
+        for refresh in [refresh, refresh, false] {
+            let answer = manager
+                .checkout(&access, &main, refresh, TEST_TIMEOUT)
+                .await;
+            assert_eq!(answer.unwrap().revision, second);
+        }
+        // Another one that is not there yet, so that the next round has to wait for it.
+        origin.commit("b.yaml", if refresh { "b: 2\n" } else { "b: 1\n" });
+        let listed = manager.checkout(&access, &other, true, TEST_TIMEOUT);
+        assert!(listed.await.is_err(), "there is no such branch");
+    }
+}

@@ -95,6 +95,7 @@ impl Stage {
         .unwrap();
         Agent::start(Launch {
             namespace: "argocd".into(),
+            identity: "argocd-agent".into(),
             kubeconfig,
             cache: self.folder.path().join("cache"),
             poll_interval: "1s".into(),

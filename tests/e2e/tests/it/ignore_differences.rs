@@ -120,7 +120,13 @@ async fn what_an_autoscaler_sets_is_neither_drift_nor_taken_back() {
         })
         .await;
     let now = app
-        .wait("Synced and settled", |app| is_synced(app) && settled(app))
+        .wait("Synced, with the heal on record", |app| {
+            let healed = status(app).operation_state.is_some_and(|state| {
+                let sync = state.operation.sync.unwrap_or_default();
+                sync.resources.iter().any(|one| one.name == "strict")
+            });
+            is_synced(app) && settled(app) && healed
+        })
         .await;
     assert_eq!(replicas(&world, "pointer").await, Some(7));
     assert_eq!(replicas(&world, "expression").await, Some(4));

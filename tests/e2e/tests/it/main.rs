@@ -49,6 +49,7 @@ mod in_cluster;
 mod installation_commands;
 mod kill;
 mod krew;
+mod leadership;
 mod manual_sync;
 mod move_from_argo_cd;
 mod namespaces;
