@@ -400,7 +400,8 @@ fn read_config_maps(
         get(config_map::TLS_CERTS).as_deref(),
         get(config_map::SSH_KNOWN_HOSTS).as_deref(),
     );
-    settings_changed || parameters_changed || trust_changed
+    let pause_changed = settings.read_pause(get(config_map::PAUSED).as_deref());
+    settings_changed || parameters_changed || trust_changed || pause_changed
 }
 
 /// Any difference matters.
@@ -422,6 +423,7 @@ fn request_digest(app: &Application) -> String {
             name.starts_with("argocd.argoproj.io/")
                 || [
                     annotation::HOLD,
+                    annotation::PAUSED,
                     annotation::PRUNE_BUDGET,
                     annotation::DEPENDS_ON,
                 ]

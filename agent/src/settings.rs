@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gitops_api::constants::config_map;
 use gitops_core::applicationset::Parameters as ApplicationSetParameters;
 use gitops_core::settings::{Interval, Settings};
 use gitops_core::sync::time_limit;
@@ -17,6 +18,7 @@ pub(crate) struct CurrentSettings {
     rules: watch::Receiver<Arc<Customizations>>,
     sync_timeout: watch::Receiver<Interval>,
     application_sets: watch::Receiver<Arc<ApplicationSetParameters>>,
+    paused: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl CurrentSettings {
@@ -26,7 +28,9 @@ impl CurrentSettings {
         let (rules_sender, rules) = watch::channel(Arc::default());
         let (sync_timeout_sender, sync_timeout) = watch::channel(Interval::Unset);
         let (application_sets_sender, application_sets) = watch::channel(Arc::default());
+        let (paused_sender, paused) = watch::channel(None);
         let reader = SettingsReader {
+            paused: paused_sender,
             application_sets: application_sets_sender,
             settings: settings_sender,
             rules: rules_sender,
@@ -37,6 +41,7 @@ impl CurrentSettings {
             rules,
             sync_timeout,
             application_sets,
+            paused,
         };
         (reader, current)
     }
@@ -61,6 +66,11 @@ impl CurrentSettings {
         self.application_sets.borrow().clone()
     }
 
+    /// What is said of a pause of all Applications.
+    pub(crate) fn paused(&self) -> Option<Arc<str>> {
+        self.paused.borrow().clone()
+    }
+
     /// Waits for other settings; `None` when there will be none any more.
     pub(crate) async fn changed(&mut self) -> Option<Arc<Settings>> {
         self.settings.changed().await.ok()?;
@@ -81,6 +91,7 @@ pub(crate) struct SettingsReader {
     rules: watch::Sender<Arc<Customizations>>,
     sync_timeout: watch::Sender<Interval>,
     application_sets: watch::Sender<Arc<ApplicationSetParameters>>,
+    paused: watch::Sender<Option<Arc<str>>>,
 }
 
 impl SettingsReader {
@@ -91,6 +102,7 @@ impl SettingsReader {
             rules: self.rules.subscribe(),
             sync_timeout: self.sync_timeout.subscribe(),
             application_sets: self.application_sets.subscribe(),
+            paused: self.paused.subscribe(),
         }
     }
 
@@ -120,6 +132,23 @@ impl SettingsReader {
             tracing::warn!(%warning, "a setting is ignored");
         }
         changed
+    }
+
+    /// Reads whether all Applications are paused; says whether anything changed.
+    pub(crate) fn read_pause(&self, config_map: Option<&ConfigMap>) -> bool {
+        let text = config_map.and_then(|map| map.data.as_ref()?.get(config_map::PAUSED_KEY));
+        let paused: Option<Arc<str>> = text.map(|text| text.as_str().into());
+        self.paused.send_if_modified(|current| {
+            let differs = *current != paused;
+            if differs {
+                tracing::info!(
+                    paused = paused.as_deref(),
+                    "what is said of a pause of all applications"
+                );
+            }
+            *current = paused;
+            differs
+        })
     }
 
     /// Reads argocd-cmd-params-cm; without one the agent's own limits are in force. Says whether

@@ -110,7 +110,11 @@ fn healed() -> Application {
 }
 
 fn draw(application: &Application, wide: bool, view: View) -> String {
-    screen(&History::of(application), &form(wide), &view)
+    screen(
+        &History::of(application, now().timestamp()),
+        &form(wide),
+        &view,
+    )
 }
 
 #[test]
@@ -131,17 +135,23 @@ fn screens() {
 
 #[test]
 fn documents() {
-    insta::assert_json_snapshot!("document", document::of(&History::of(&failed())));
-    let taken_back = &document::of(&History::of(&healed()))["heals"];
+    insta::assert_json_snapshot!(
+        "document",
+        document::of(&History::of(&failed(), now().timestamp()))
+    );
+    let taken_back = &document::of(&History::of(&healed(), now().timestamp()))["heals"];
     assert_eq!(taken_back[0]["name"], "web", "newest first");
     assert_eq!(taken_back[0]["fields"][0]["manager"], "kubectl-scale");
-    insta::assert_json_snapshot!("document_plain", document::of(&History::of(&plain())));
+    insta::assert_json_snapshot!(
+        "document_plain",
+        document::of(&History::of(&plain(), now().timestamp()))
+    );
 }
 
 #[test]
 fn the_last_good_one_is_the_newest_that_worked() {
     let good = |application: &Application| {
-        let history = History::of(application);
+        let history = History::of(application, now().timestamp());
         history.last_good().map(|entry| entry.id)
     };
     assert_eq!(good(&degraded()), Some(12), "the current one is degraded");
@@ -165,13 +175,19 @@ fn an_attempt_is_shown_only_when_it_is_newer_than_what_is_deployed() {
         let state =
             json!({"phase": phase, "startedAt": finished, "finishedAt": finished, "operation": {}});
         status.operation_state = serde_json::from_value(state).expect("a state");
-        History::of(&application).attempt.is_some()
+        History::of(&application, now().timestamp())
+            .attempt
+            .is_some()
     };
     assert!(attempt("Failed", "2026-11-21T14:03:00Z"));
     assert!(attempt("Running", "2026-11-21T14:03:00Z"));
     assert!(!attempt("Failed", "2026-11-18T14:03:00Z"));
     assert!(!attempt("Succeeded", "2026-11-21T14:03:00Z"));
-    assert!(History::of(&application(Value::Null)).entries.is_empty());
+    assert!(
+        History::of(&application(Value::Null), now().timestamp())
+            .entries
+            .is_empty()
+    );
 }
 
 #[test]

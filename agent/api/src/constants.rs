@@ -83,6 +83,8 @@ pub mod annotation {
     pub const OPERATION: &str = "gitops-agent.io/operation";
     /// On an Application: a [`crate::Hold`] as JSON.
     pub const HOLD: &str = "gitops-agent.io/hold";
+    /// On an Application: a [`crate::Pause`] as JSON; any other value but `false` pauses, too.
+    pub const PAUSED: &str = "gitops-agent.io/paused";
     /// On an Application: how much of it a sync prunes unasked: `20` objects, `80%`, or `none` for
     /// no limit.
     pub const PRUNE_BUDGET: &str = "gitops-agent.io/prune-budget";
@@ -172,6 +174,8 @@ pub mod condition {
     pub const CONFIRMATION_WARNING: &str = "ConfirmationWarning";
     /// A known good revision is delivered instead of the tracked one.
     pub const HELD_WARNING: &str = "HeldWarning";
+    /// Nothing is changed in the cluster until somebody resumes the application.
+    pub const PAUSED_WARNING: &str = "PausedWarning";
     /// A sync window of the project keeps a sync away, or cannot be read.
     pub const SYNC_WINDOW_WARNING: &str = "SyncWindowWarning";
     /// Admission makes other values of what Git states.
@@ -199,4 +203,8 @@ pub mod config_map {
     pub const SSH_KNOWN_HOSTS: &str = "argocd-ssh-known-hosts-cm";
     /// Certificates of private authorities: host name to PEM.
     pub const TLS_CERTS: &str = "argocd-tls-certs-cm";
+    /// Pauses every Application: a [`crate::Pause`] as JSON under [`PAUSED_KEY`].
+    pub const PAUSED: &str = "gitops-agent-paused";
+    /// Its entry.
+    pub const PAUSED_KEY: &str = "paused";
 }

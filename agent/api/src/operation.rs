@@ -100,3 +100,10 @@ api_struct! {
         }
     }
 }
+
+impl Operation {
+    /// Whether it changes nothing: it only tries out.
+    pub fn is_dry_run(&self) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.dry_run)
+    }
+}

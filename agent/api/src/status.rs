@@ -51,6 +51,9 @@ api_struct! {
             source_hydrator: Option<Box<SourceHydratorStatus>>,
             /// Which commit is live (gitops-agent).
             live: Option<LiveRevision>,
+            /// The tip of what is followed, when that is not what was compared: it does not render, or
+            /// another revision is held (gitops-agent).
+            tracked: Option<CommitSummary>,
             /// What self-heal took back lately, oldest first (gitops-agent).
             heals: Vec<HealRecord>,
             /// Why it is as it is, what matters most first (gitops-agent). Codes: docs/reasons.md.
@@ -304,6 +307,12 @@ api_struct! {
             desired_digest: String,
             /// When it was first found synced and healthy (gitops-agent).
             healthy_at: Option<Time>,
+            /// Since when it has been synced and healthy without a break (gitops-agent).
+            healthy_since: Option<Time>,
+            /// When it last lost its health without a commit (gitops-agent).
+            lost_at: Option<Time>,
+            /// What was not healthy any more (gitops-agent).
+            lost_because: String,
             /// When it was last found degraded (gitops-agent).
             degraded_at: Option<Time>,
             /// What was degraded (gitops-agent).

@@ -10,8 +10,10 @@ use gitops_core::report::memory::{Delivered, last_operation};
 use gitops_core::report::status::Condition;
 use gitops_core::sync::attempt::{Wanted, is_recorded, last_attempt};
 use gitops_core::sync::autosync::Attempt;
+use gitops_core::sync::pause::Paused;
 
 use crate::applications::app_state::AppState;
+use crate::applications::report::commits::Tip;
 
 /// What will be said.
 pub(crate) struct StatusDraft<'a> {
@@ -31,8 +33,12 @@ pub(crate) struct StatusDraft<'a> {
     pub(crate) delivered: Option<Delivered>,
     /// The revisions the application follows, whether or not they are delivered.
     pub(crate) tracked: Vec<String>,
+    /// Where the first source in Git was found.
+    pub(crate) tip: Option<Tip>,
     /// A server is still being asked for what an operation wants.
     pub(crate) fetching: bool,
+    /// The pause in force: nothing is changed in the cluster.
+    pub(crate) paused: Option<Paused>,
     /// What became of the hold on it.
     pub(crate) hold: HoldState,
     /// The API server is asked again what admission makes of what it mutated before.
@@ -65,7 +71,9 @@ impl<'a> StatusDraft<'a> {
             operation: None,
             delivered: None,
             tracked: Vec::new(),
+            tip: None,
             fetching: false,
+            paused: None,
             hold: HoldState::None,
             asks_admission: false,
         }

@@ -44,7 +44,7 @@ use crate::applications::sync::approval::{pending_prune_approval, with_approval}
 use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
-use crate::applications::sync::{hooks, operation, unreadable, window};
+use crate::applications::sync::{blocked, hooks, operation, pause, unreadable, window};
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_DELAY: Duration = Duration::from_secs(5);
@@ -83,6 +83,7 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
     cache.delivered = memory.delivered;
     let mut draft = StatusDraft::new(&app, previous, refresh);
     draft.delivered.clone_from(&cache.delivered);
+    pause::note(&mut draft, &controller.sources.settings);
     let done = Box::pin(run(&controller, &key, &mut draft, &mut cache)).await;
     controller.caches.note_kept(&key, &cache);
     match done {
@@ -217,6 +218,7 @@ async fn run(
             let cleaned = clean_up(controller, key, app, None, cache).await;
             return Ok(Requeue::After(pause)
                 .or_sooner(operation)
+                .or_sooner(pause::end(draft))
                 .or_sooner(chart_interval(controller, sources))
                 .or_sooner(cleaned));
         }
@@ -237,6 +239,7 @@ async fn run(
         .or_sooner(cleaned)
         .or_sooner(chart_interval(controller, sources))
         .or_sooner(hold::time_left(&draft.hold).into())
+        .or_sooner(pause::end(draft))
         .or_sooner(if draft.fetching {
             Requeue::FETCHING
         } else {
@@ -299,11 +302,15 @@ async fn render(
     }
     from.follow(context.key, spec);
     // An attempt of a sync is one to have its sources, too.
-    let asks = draft.refresh.is_some() || (cache.failed.is_some() && operation::is_due(draft));
+    // Whoever asks for a sync means what the server has now.
+    let asks = draft.refresh.is_some()
+        || operation::begins(draft)
+        || (cache.failed.is_some() && operation::is_due(draft));
     let found = from
         .resolve(spec, sources, asks, &mut draft.conditions)
         .await?;
     draft.tracked = found.iter().map(|found| found.revision.clone()).collect();
+    draft.tip = commits::Tip::of(&found);
     let wanted = from
         .render_app(target, found, &mut cache.rendered, hard)
         .await;
@@ -368,14 +375,14 @@ async fn act(
     }
     match in_progress {
         Some(InProgress::Sync(request)) => {
-            if let Some(blocked) = window::check(context, draft, &request) {
+            if let Some(blocked) = blocked::check(context, draft, &request) {
                 return Ok((app_state, blocked.requeue));
             }
             let planned = with_approval(context, draft, *request, &app_state);
             return Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await;
         }
         Some(InProgress::Waits(pause)) => return Ok((app_state, Requeue::After(pause))),
-        None if denied => return Ok((app_state, Requeue::AwaitChange)),
+        None if denied || draft.paused.is_some() => return Ok((app_state, Requeue::AwaitChange)),
         None => {}
     }
     let now = Timestamp::now();
@@ -427,7 +434,7 @@ async fn act(
             if planned.plan.is_empty() {
                 return Ok((app_state, Requeue::AwaitChange));
             }
-            if let Some(blocked) = window::check(context, draft, &planned.request) {
+            if let Some(blocked) = blocked::check(context, draft, &planned.request) {
                 return Ok((app_state, blocked.requeue));
             }
             cache.heals.record(&keys, now);
@@ -449,7 +456,7 @@ async fn sync_unless_pointless(
     if planned.plan.is_empty() {
         return Ok((app_state, Requeue::AwaitChange));
     }
-    if let Some(blocked) = window::check(context, draft, &planned.request) {
+    if let Some(blocked) = blocked::check(context, draft, &planned.request) {
         return Ok((app_state, blocked.requeue));
     }
     Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await
@@ -507,14 +514,18 @@ async fn report(
     if let Some(app_state) = app_state {
         notes::note_shared(draft, app_state);
         notes::note_unapplied(draft, app_state, cache);
-        draft.reasons.extend(decided(draft, cache, app_state));
+        // What a pause keeps away is said by its condition.
+        if draft.paused.is_none() {
+            draft.reasons.extend(decided(draft, cache, app_state));
+        }
         draft.note_delivered(app_state);
         cache.delivered.clone_from(&draft.delivered);
     }
     let live = match app_state {
         Some(app_state) => commits::live(&draft.previous, app_state, &draft.tracked, cache).await,
-        None => None,
+        None => commits::behind(draft, cache).await,
     };
+    let tracked = commits::tip(draft, app_state).await;
     let app: &Application = draft.app;
     let finished = |operation: &gitops_api::status::OperationState| operation.phase.is_completed();
     let handled = HandledRequests {
@@ -526,6 +537,7 @@ async fn report(
         let max_bytes = cache.max_status.unwrap_or(size::MAX_STATUS);
         let status = status::build(&Report {
             live: live.clone(),
+            tracked: tracked.clone(),
             previous: &draft.previous,
             spec: &app.spec,
             compared: app_state.map(AppState::compared),

@@ -13,6 +13,7 @@ use gitops_core::applicationset::{
     requeue_after_seconds, validate,
 };
 use gitops_core::sync::approval::Approval;
+use gitops_core::sync::pause;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -60,6 +61,11 @@ impl SetController {
             self.wake.forget(&key);
             self.follow(&key, []);
             return None;
+        }
+        let all = self.controller.sources.settings.paused();
+        if let Some(paused) = pause::judge(None, all.as_deref(), Timestamp::now()) {
+            // Neither Applications nor what goes with them: it is looked at when everything is resumed.
+            return paused.time_left(Timestamp::now());
         }
         let cache = self.cache(&key);
         let mut cache = cache.lock().await;

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use super::errands::{Answer, Errands, NoAnswer};
 use super::error::{Fetching, RepositoryError};
-use super::followers::{Followers, Target, resolve};
+use super::followers::{Change, Followers, Target, resolve};
 use super::identity::{Id, ScopedAccess};
 use super::repository::{Checkout, Repository, Shared};
 use super::sweep::{Usage, is_removable};
@@ -268,8 +268,15 @@ where
                 return known;
             }
             let work = {
+                let (manager, id) = (self.clone(), id.clone());
                 let (repository, target) = (Arc::clone(&repository), target.clone());
-                Box::pin(async move { repository.checkout(&target, refresh, interval).await })
+                Box::pin(async move {
+                    let found = repository.checkout(&target, refresh, interval).await;
+                    if refresh {
+                        manager.tell(&id, &repository.news());
+                    }
+                    found
+                })
             };
             let woken = {
                 let (manager, id, target) = (self.clone(), id.clone(), target.clone());
@@ -408,12 +415,17 @@ where
     /// Lists a repository once and wakes whom its news concern.
     async fn poll_once(&self, id: &str, repository: &Repository) {
         let change = repository.poll().await;
+        self.tell(id, &change);
+    }
+
+    /// Wakes the followers whom a change concerns.
+    fn tell(&self, id: &str, change: &Change) {
         let affected = {
             let registry = self.0.registry.lock();
             let Some(entry) = registry.entries.get(id) else {
                 return;
             };
-            entry.followers.affected(&change, resolve)
+            entry.followers.affected(change, resolve)
         };
         if !affected.is_empty() {
             (self.0.on_change)(affected);

@@ -210,6 +210,26 @@ impl Repository {
         };
         let failed = listed.is_err();
         let refs = listed.unwrap_or_else(|_| before.refs.clone());
+        self.tell(before, refs, failed)
+    }
+
+    /// What a listing that somebody asked for brought, and followers have not been told of: one who
+    /// looks lets all look. A failure is left to the next poll.
+    pub(super) fn news(&self) -> Change {
+        let (before, refs) = {
+            let known = self.known.lock();
+            let Some(before) = known.told.clone() else {
+                return Change::None;
+            };
+            if known.failure.is_some() {
+                return Change::None;
+            }
+            (before, known.refs.clone())
+        };
+        self.tell(before, refs, false)
+    }
+
+    fn tell(&self, before: Told, refs: Option<Arc<Refs>>, failed: bool) -> Change {
         let mut known = self.known.lock();
         if before.failed && !failed {
             // Whatever could not be fetched meanwhile is worth another attempt.

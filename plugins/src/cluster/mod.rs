@@ -10,6 +10,8 @@ pub mod failure;
 pub mod follow;
 pub mod installation;
 pub mod kubeconfig;
+pub mod look;
+pub mod pauses;
 pub mod pods;
 pub mod preview;
 pub mod projects;

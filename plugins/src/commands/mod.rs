@@ -18,7 +18,9 @@ pub mod doctor;
 pub mod explain;
 pub mod health;
 pub mod history;
+pub mod pause;
 pub mod refresh;
+pub mod resume;
 pub mod rollback;
 pub mod status;
 pub mod sync;
@@ -100,6 +102,8 @@ commands! {
     Sync sync SyncArgs;
     Refresh refresh RefreshArgs;
     Wait wait WaitArgs;
+    Pause pause PauseArgs;
+    Resume resume ResumeArgs;
     Terminate terminate TerminateArgs;
     Approve approve ApproveArgs;
     Bootstrap bootstrap BootstrapArgs;

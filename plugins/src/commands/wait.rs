@@ -1,11 +1,12 @@
 //! `wait`: waits until an Application is as wanted, for pipelines; ends early, with the reason,
-//! when it will not be. Never changes anything.
+//! when it will not be. Changes nothing; lets the agent look at Git first.
 
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use gitops_api::Application;
 use gitops_api::preview::PreviewSpec;
+use gitops_core::report::good;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
@@ -14,11 +15,15 @@ use jiff::Timestamp;
 
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::follow::{Followed, Verdict, follow_step};
+use crate::cluster::look::Looked;
 use crate::cluster::preview::Question;
-use crate::cluster::{application, preview};
+use crate::cluster::{application, look, preview};
 use crate::commands::sync::goal::{Containment, Goal, Judgement, WaitState, judge};
 use crate::commands::sync::state;
 use crate::git::{GitError, Repository, WorkDir, is_object_id};
+
+/// How long the agent has to look at Git before it is judged by what it knew.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Wait until it is live: for pipelines
 ///
@@ -52,6 +57,11 @@ pub struct WaitArgs {
     #[arg(long)]
     pub sync: bool,
 
+    /// It has to stay healthy for so long without a break: what ends right after its start was healthy
+    /// for a moment, too. 0 takes the first moment
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    pub healthy_for: Duration,
+
     /// Longest wait: 90s, 10m; 0 means no timeout
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
@@ -75,6 +85,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         commit: None,
         synced: args.sync || (args.commit.is_none() && !args.health),
         healthy: args.health || !args.sync || args.commit.is_some(),
+        healthy_for: args.healthy_for.try_into().unwrap_or(good::GOOD_AFTER),
     };
     if let Some(given) = &args.commit {
         progress.begin(&format!("{name}: looking for {given}"));
@@ -85,6 +96,21 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         }
         goal.commit = Some(known.commit.clone());
         ancestry = Some(known);
+    }
+    // What was pushed a moment ago counts: the agent looks first, where the user may ask for that.
+    if look::ask(&application, "normal", &connection).await? {
+        let patience = deadline.map_or(LOOK, |deadline| {
+            deadline.saturating_duration_since(Instant::now()).min(LOOK)
+        });
+        let looked = look::done(&application, patience, &connection, &mut progress).await?;
+        if looked == Looked::Interrupted {
+            return Ok(ExitStatus::Interrupted);
+        }
+    } else {
+        progress.info(&format!(
+            "{name}: you may not ask the agent to look at Git (patch applications); it looks at its \
+             poll interval"
+        ));
     }
     loop {
         let mut question = None;

@@ -3,6 +3,8 @@
 
 use gitops_api::status::{CommitSummary, HealRecord, OperationState, RevisionHistory};
 use gitops_api::{Application, HealthStatusCode, OperationPhase, SyncStatusCode};
+use gitops_core::report::good;
+use gitops_core::report::good::Verdict;
 use gitops_kit::text;
 use jiff::Timestamp;
 
@@ -13,6 +15,8 @@ pub struct History {
     pub namespace: String,
     /// Name of the Application.
     pub name: String,
+    /// The tip of what is followed, when it cannot be compared or is held back.
+    pub tip: Option<CommitSummary>,
     /// A sync that has not become a deployment: failed, or under way.
     pub attempt: Option<Attempt>,
     /// Deployments, newest first.
@@ -53,6 +57,8 @@ pub struct Entry {
     pub by: By,
     /// What came of it.
     pub result: Outcome,
+    /// It stayed healthy for long enough.
+    pub is_good: bool,
     /// It is what is deployed now.
     pub current: bool,
     /// It is the newest that worked.
@@ -78,6 +84,22 @@ pub enum Outcome {
         /// Since when.
         since: Option<Timestamp>,
     },
+    /// It is healthy, and not for long enough to be good.
+    Proving {
+        /// Since when.
+        since: Timestamp,
+        /// When it is good.
+        good_at: Timestamp,
+    },
+    /// It was healthy and lost that without a commit.
+    Lost {
+        /// When it was healthy first.
+        healthy: Timestamp,
+        /// When it lost it last.
+        at: Timestamp,
+        /// What was not healthy any more, one line.
+        because: String,
+    },
     /// It broke, or never worked.
     Degraded {
         /// When it was healthy first, if ever.
@@ -101,15 +123,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether it worked, as far as is known.
-    pub const fn is_good(&self) -> bool {
-        matches!(self, Self::Healthy { .. } | Self::Recovered { .. })
-    }
-
     /// Name in JSON output.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Healthy { .. } | Self::Recovered { .. } => "Healthy",
+            Self::Healthy { .. } | Self::Proving { .. } | Self::Recovered { .. } => "Healthy",
+            Self::Lost { .. } => "Lost",
             Self::Degraded { .. } => "Degraded",
             Self::Now(health) => health.as_str(),
             Self::NeverHealthy => "NeverHealthy",
@@ -120,7 +138,7 @@ impl Outcome {
 
 impl History {
     /// Reads the history of an application.
-    pub fn of(application: &Application) -> Self {
+    pub fn of(application: &Application, now: Timestamp) -> Self {
         let status = application.status.as_ref();
         let recorded = status.map_or(&[][..], |status| &status.history);
         let mut entries: Vec<Entry> = recorded
@@ -128,17 +146,19 @@ impl History {
             .enumerate()
             .map(|(index, entry)| {
                 let current = index + 1 == recorded.len();
-                of_entry(entry, current.then_some(application))
+                let verdict = good::judge(recorded, index, now);
+                of_entry(entry, current.then_some(application), verdict)
             })
             .rev()
             .collect();
-        if let Some(good) = entries.iter_mut().find(|entry| entry.result.is_good()) {
+        if let Some(good) = entries.iter_mut().find(|entry| entry.is_good) {
             good.last_good = true;
         }
         let newest = recorded.last();
         Self {
             namespace: application.metadata.namespace.clone().unwrap_or_default(),
             name: application.metadata.name.clone().unwrap_or_default(),
+            tip: status.and_then(|status| status.tracked.clone()),
             attempt: status
                 .and_then(|status| status.operation_state.as_ref())
                 .and_then(|state| attempt(state, newest)),
@@ -156,7 +176,7 @@ impl History {
 }
 
 /// `now`: the application, when the entry is what is deployed.
-fn of_entry(entry: &RevisionHistory, now: Option<&Application>) -> Entry {
+fn of_entry(entry: &RevisionHistory, now: Option<&Application>, verdict: Verdict) -> Entry {
     let revisions = if entry.revisions.is_empty() {
         vec![entry.revision.clone()]
     } else {
@@ -172,7 +192,8 @@ fn of_entry(entry: &RevisionHistory, now: Option<&Application>) -> Entry {
         by: initiator.map_or(By::Unknown, |initiator| {
             by(initiator.automated, &initiator.username)
         }),
-        result: outcome(entry, now),
+        result: outcome(entry, now, verdict),
+        is_good: matches!(verdict, Verdict::Good { .. }),
         current: now.is_some(),
         last_good: false,
     }
@@ -188,7 +209,7 @@ fn by(automated: bool, username: &str) -> By {
     }
 }
 
-fn outcome(entry: &RevisionHistory, now: Option<&Application>) -> Outcome {
+fn outcome(entry: &RevisionHistory, now: Option<&Application>, verdict: Verdict) -> Outcome {
     let healthy = entry.healthy_at.as_ref().map(|time| time.0);
     let degraded = entry.degraded_at.as_ref().map(|time| time.0);
     let status = now.and_then(|application| application.status.as_ref());
@@ -199,6 +220,21 @@ fn outcome(entry: &RevisionHistory, now: Option<&Application>) -> Outcome {
         .and_then(|status| status.sync.as_ref())
         .is_some_and(|sync| sync.status == SyncStatusCode::Synced);
     let works_now = health == Some(HealthStatusCode::Healthy);
+    if let Verdict::Lost { healthy_at, at } = verdict
+        && entry.lost_at.as_ref().is_some_and(|lost| lost.0 == at)
+        && degraded.is_none_or(|degraded| degraded < at)
+    {
+        return Outcome::Lost {
+            healthy: healthy_at,
+            at,
+            because: text::one_line(&entry.lost_because),
+        };
+    }
+    if let Verdict::Proving { since, good_at } = verdict
+        && works_now
+    {
+        return Outcome::Proving { since, good_at };
+    }
     match (healthy, degraded) {
         (Some(_), Some(_)) if works_now => Outcome::Recovered { degraded },
         (healthy, Some(degraded)) if healthy.is_none_or(|healthy| degraded >= healthy) => {
@@ -228,7 +264,8 @@ fn outcome(entry: &RevisionHistory, now: Option<&Application>) -> Outcome {
 
 /// The last operation, unless it is the newest entry already.
 fn attempt(state: &OperationState, newest: Option<&RevisionHistory>) -> Option<Attempt> {
-    if state.phase.is_successful() || state.phase == OperationPhase::Unknown {
+    let is_dry_run = state.operation.is_dry_run();
+    if state.phase.is_successful() || state.phase == OperationPhase::Unknown || is_dry_run {
         return None;
     }
     let time = state.finished_at.as_ref().or(state.started_at.as_ref());

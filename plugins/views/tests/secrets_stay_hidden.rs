@@ -213,6 +213,7 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
     let mut records_of_heals: Vec<HealRecord> = Vec::new();
     heals::record(&mut records_of_heals, &healed, "abc", now());
     let status = build(&Report {
+        tracked: None,
         previous: &ApplicationStatus {
             heals: records_of_heals,
             history: vec![RevisionHistory::default()],
@@ -247,7 +248,10 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
     };
     let summary = Summary::of(&application, now(), true);
     said.push(("summary", format!("{summary:?}")));
-    said.push(("history", format!("{:?}", History::of(&application))));
+    said.push((
+        "history",
+        format!("{:?}", History::of(&application, Timestamp::UNIX_EPOCH)),
+    ));
     let explained = explain(&Evidence {
         application: Some(application),
         subject: None,

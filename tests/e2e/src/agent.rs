@@ -117,6 +117,11 @@ impl Agent {
         child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// From its next start on it lists repositories at this interval.
+    pub fn polls_every(&mut self, interval: &str) {
+        interval.clone_into(&mut self.launch.poll_interval);
+    }
+
     /// Starts the process again, with the caches it left.
     pub fn restart(&mut self) {
         self.kill();

@@ -350,8 +350,12 @@ fn install(plane: &ControlPlane, definitions: Definitions, beside: &Path) {
 
 /// What Argo CD's definition of a status does not know is gone, and dropped from objects.
 fn without_additions(schema: &mut Value) {
-    const ADDITIONS: [&str; 12] = [
+    const ADDITIONS: [&str; 16] = [
         "live",
+        "tracked",
+        "healthySince",
+        "lostAt",
+        "lostBecause",
         "heals",
         "reasons",
         "desiredDigest",

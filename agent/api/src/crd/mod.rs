@@ -22,6 +22,11 @@ pub fn all() -> Vec<Value> {
     vec![application(), application_set(), app_project(), preview()]
 }
 
+/// The schema of `spec` of an Application.
+pub fn application_spec() -> Value {
+    structural::schema_of::<ApplicationSpec>()
+}
+
 fn application() -> Value {
     definition(&Definition {
         group: GROUP,

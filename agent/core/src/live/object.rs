@@ -81,6 +81,8 @@ pub struct LiveObject {
     pub shares: bool,
     /// The agent holds the number of replicas.
     pub holds_replicas: bool,
+    /// It is the Deployment of an agent, and scaled to zero.
+    pub stopped_agent: bool,
 }
 
 impl LiveObject {
@@ -157,6 +159,7 @@ impl LiveObject {
             awaits_consumer: ended::unbound_class(object).map(Into::into),
             order: Order::of(object),
             shares: given_up::is_shared(object, constants::FIELD_MANAGER),
+            stopped_agent: is_stopped_agent(object),
             holds_replicas: given_up::holds_replicas(object, constants::FIELD_MANAGER),
             key,
         })
@@ -274,6 +277,13 @@ impl OnDeletion {
             Some(Removal::Allowed) | None => Self::Delete,
         }
     }
+}
+
+/// Whether it is the Deployment of an agent that somebody scaled to zero.
+fn is_stopped_agent(object: &Value) -> bool {
+    object["kind"] == "Deployment"
+        && object::label(object, "app.kubernetes.io/name") == Some(constants::FIELD_MANAGER)
+        && object["spec"]["replicas"] == 0
 }
 
 fn is_kept(object: &Value, options: ObjectOptions) -> bool {

@@ -40,7 +40,7 @@ const COMPARE_OPTIONS: [&str; 4] = [
 ];
 
 /// Annotations that mean something on an object.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     names::TRACKING_ID,
     names::INSTALLATION_ID,
     names::SYNC_WAVE,
@@ -58,6 +58,7 @@ const KNOWN: [&str; 18] = [
     names::REFRESH,
     names::SKIP_RECONCILE,
     names::HOLD,
+    names::PAUSED,
     names::FORWARD_ONLY,
 ];
 

@@ -298,6 +298,24 @@ reasons! {
     "Correct or remove the annotation gitops-agent.io/hold."
     HoldInvalid { detail: String }
 
+    /// The application is paused: it is compared, and nothing of it is changed in the cluster.
+    "kubectl gitops resume APP (or --all, when everything is paused) shows first what will be reverted."
+    Paused {
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
+        /// Why, in the words of who paused it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+        /// It ends then by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// Every Application is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        everything: bool,
+    }
+
     // Why live is not as Git says, and what is done about it.
 
     /// Objects are in Git and not in the cluster.
@@ -536,6 +554,10 @@ reasons! {
     /// The object is not deleted, because Git holds no manifests at all.
     "Check spec.source.path; to delete everything, set syncPolicy.automated.allowEmpty or delete the application."
     PruneWouldDeleteAll {}
+
+    /// The object is the Deployment of an agent that somebody scaled to zero.
+    "kubectl scale deployment/gitops-agent --replicas=1 starts it again; no agent does so by itself."
+    AgentStopped {}
 
     /// The object belongs to another application.
     "Remove it from one of the two applications."

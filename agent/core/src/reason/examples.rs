@@ -213,6 +213,13 @@ fn warnings() -> Vec<Reason> {
         Reason::HoldInvalid {
             detail: "it names no revision to deliver".into(),
         },
+        Reason::Paused {
+            by: "mira".into(),
+            why: "INC-7".into(),
+            since: Some(at(0)),
+            until: Some(at(120)),
+            everything: false,
+        },
     ]
 }
 
@@ -400,6 +407,7 @@ fn results() -> Vec<Reason> {
         Reason::PruneForbidden {},
         Reason::PruneAwaitsApproval {},
         Reason::PruneWouldDeleteAll {},
+        Reason::AgentStopped {},
         Reason::OwnedByOther {
             owner: "one".into(),
         },

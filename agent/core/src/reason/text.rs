@@ -113,6 +113,7 @@ impl fmt::Display for Reason {
             Self::HoldInvalid { detail } => {
                 write!(f, "annotation {} is ignored: {detail}", annotation::HOLD)
             }
+            Self::Paused { .. } => paused(self, f),
             Self::ObjectsMissing { objects } => {
                 write!(f, "in Git, not in the cluster: {objects}")
             }
@@ -261,6 +262,9 @@ impl fmt::Display for Reason {
                 f,
                 "belongs to application {owner}; remove it from one of the two applications"
             ),
+            Self::AgentStopped {} => f.write_str(
+                "somebody scaled this agent to zero, and it is not started again by itself",
+            ),
             Self::AlreadyDeleting {} => f.write_str("is being deleted already"),
             Self::Unconfirmed {} => {
                 f.write_str("waiting for the API server to confirm a difference")
@@ -298,6 +302,35 @@ fn hold(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ": {why}")?;
     }
     f.write_str("; it ends by itself when Git changes what the application renders to")
+}
+
+fn paused(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Reason::Paused {
+        by,
+        why,
+        until,
+        everything,
+        ..
+    } = reason
+    else {
+        return Ok(());
+    };
+    f.write_str(if *everything {
+        "paused with all applications"
+    } else {
+        "paused"
+    })?;
+    if !by.is_empty() {
+        write!(f, " by {by}")?;
+    }
+    match until {
+        Some(until) => write!(f, " until {until}")?,
+        None => f.write_str(" until it is resumed")?,
+    }
+    if !why.is_empty() {
+        write!(f, ": {why}")?;
+    }
+    f.write_str("; it is compared, and nothing is applied or deleted")
 }
 
 fn self_heal_backoff(times: usize, objects: &[Fight], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use gitops_api::status::{LiveRevision, OperationState};
+use gitops_api::status::{CommitSummary, LiveRevision, OperationState};
 use gitops_api::{ApplicationSpec, ApplicationStatus};
 use jiff::Timestamp;
 
@@ -51,6 +51,8 @@ pub struct Report<'a> {
     pub operation: Option<&'a OperationState>,
     /// Which commit is live; `None` when that could not be found out anew.
     pub live: Option<LiveRevision>,
+    /// The tip of what is followed, when that is not what was compared.
+    pub tracked: Option<CommitSummary>,
     /// Namespace of the agent.
     pub namespace: &'a str,
     /// Most bytes the status may have: [`MAX_STATUS`](crate::report::size::MAX_STATUS), less once

@@ -30,9 +30,7 @@ pub fn record(
             kind: key.kind.clone(),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            fields: fields
-                .map(|field| status::field_drift(field, now))
-                .collect(),
+            fields: fields.map(|field| status::field_drift(field)).collect(),
             revision: revision.into(),
             healed_at: Some(status::seconds(now)),
             ..HealRecord::default()

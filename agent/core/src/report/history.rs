@@ -32,6 +32,11 @@ pub(crate) fn note_health(
     let was = before.map(|health| health.status);
     match health.status {
         HealthStatusCode::Healthy if synced => {
+            let lost = entry.lost_at.is_some() || entry.degraded_at >= entry.healthy_at;
+            // An agent of before noted only when it was healthy first.
+            let known = entry.healthy_at.clone().filter(|_| !lost);
+            let since = known.unwrap_or_else(|| seconds(now));
+            entry.healthy_since.get_or_insert(since);
             entry.healthy_at.get_or_insert_with(|| seconds(now));
         }
         HealthStatusCode::Degraded
@@ -41,6 +46,15 @@ pub(crate) fn note_health(
             entry.degraded_because.clone_from(&health.message);
         }
         _ => {}
+    }
+    let broken = matches!(
+        health.status,
+        HealthStatusCode::Progressing | HealthStatusCode::Degraded | HealthStatusCode::Missing
+    );
+    // While live is not as Git says, somebody else may have broken it.
+    if broken && synced && entry.healthy_since.take().is_some() {
+        entry.lost_at = Some(seconds(now));
+        entry.lost_because.clone_from(&health.message);
     }
 }
 
@@ -73,6 +87,13 @@ pub(crate) fn renew_digests(status: &mut ApplicationStatus, desired: &DesiredSet
     {
         digest.clone_into(recorded);
     }
+}
+
+/// Whether the newest deployment on record was of these manifests: a sync of them that finds nothing to
+/// do is none.
+pub fn is_newest(status: &ApplicationStatus, desired: &DesiredSet) -> bool {
+    let newest = status.history.last();
+    newest.is_some_and(|entry| desired.is_recorded_as(&entry.desired_digest))
 }
 
 /// The commit that is live, as far as the comparison and the history tell: what was compared when
@@ -287,6 +308,7 @@ mod tests {
             reasons: &[],
             operation: None,
             live: None,
+            tracked: None,
             namespace: "argocd",
             max_bytes: size::MAX_STATUS,
             now: at(second),

@@ -61,6 +61,10 @@ struct HistoryMemory {
     #[serde(skip_serializing_if = "Option::is_none")]
     healthy_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    healthy_since: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     degraded_at: Option<Time>,
 }
 
@@ -101,6 +105,8 @@ impl Memory {
                 deployed_at: text_of(entry.deployed_at.as_ref()),
                 digest: entry.desired_digest.clone(),
                 healthy_at: entry.healthy_at.clone(),
+                healthy_since: entry.healthy_since.clone(),
+                lost_at: entry.lost_at.clone(),
                 degraded_at: entry.degraded_at.clone(),
             })
         });
@@ -147,6 +153,12 @@ impl Memory {
             }
             if entry.healthy_at.is_none() {
                 entry.healthy_at.clone_from(&known.healthy_at);
+            }
+            if entry.healthy_since.is_none() {
+                entry.healthy_since.clone_from(&known.healthy_since);
+            }
+            if entry.lost_at.is_none() {
+                entry.lost_at.clone_from(&known.lost_at);
             }
             if entry.degraded_at.is_none() {
                 entry.degraded_at.clone_from(&known.degraded_at);

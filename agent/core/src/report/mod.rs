@@ -3,6 +3,7 @@
 pub mod compared;
 pub mod conflict;
 pub mod facts;
+pub mod good;
 pub mod heals;
 pub mod history;
 pub mod hook_log;

@@ -54,6 +54,7 @@ pub fn build(report: &Report<'_>) -> ApplicationStatus {
     if report.live.is_some() {
         status.live.clone_from(&report.live);
     }
+    status.tracked.clone_from(&report.tracked);
     status.reasons = reasons::all(status.operation_state.as_ref(), report);
     size::fit(
         &mut status,
@@ -272,31 +273,29 @@ impl<'a> Before<'a> {
     }
 }
 
-/// A difference in the form of the API; `now` stands in for an unknown time.
-pub fn field_drift(field: &DriftedField, now: Timestamp) -> FieldDrift {
-    drift(field, |_| None, now)
+/// A difference in the form of the API, with the time that the cluster has of it, if any.
+pub fn field_drift(field: &DriftedField) -> FieldDrift {
+    let since = field.since.as_deref().and_then(|text| text.parse().ok());
+    FieldDrift {
+        path: field.path.to_string(),
+        desired: field.desired.clone().map(String::from),
+        live: field.live.clone().map(String::from),
+        manager: field.manager.clone().unwrap_or_default(),
+        since: since.map(seconds),
+    }
 }
 
+/// The same of what is reported again and again: where the cluster has no time, since it was noticed.
 fn drift(
     field: &DriftedField,
     noticed: impl Fn(&str) -> Option<Time>,
     now: Timestamp,
 ) -> FieldDrift {
-    let path = field.path.to_string();
-    let since = field
-        .since
-        .as_deref()
-        .and_then(|text| text.parse().ok())
-        .map(seconds)
-        .or_else(|| noticed(&path))
-        .unwrap_or_else(|| seconds(now));
-    FieldDrift {
-        path,
-        desired: field.desired.clone().map(String::from),
-        live: field.live.clone().map(String::from),
-        manager: field.manager.clone().unwrap_or_default(),
-        since: Some(since),
+    let mut drift = field_drift(field);
+    if drift.since.is_none() {
+        drift.since = noticed(&drift.path).or_else(|| Some(seconds(now)));
     }
+    drift
 }
 
 /// Health of the application from the health of its objects.

@@ -4,6 +4,7 @@
 //! Never connects to anything and never reads a cluster: Secrets and ConfigMaps are parameters.
 
 mod credentials;
+pub mod fields;
 mod repositories;
 mod retry;
 pub mod revision;

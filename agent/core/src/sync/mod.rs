@@ -16,6 +16,7 @@ pub mod dependency;
 mod endless;
 pub mod guests;
 pub mod hold;
+pub mod pause;
 pub mod plan;
 mod record;
 pub mod retry;

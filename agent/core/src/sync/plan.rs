@@ -30,6 +30,8 @@ pub struct Policy {
     pub budget: Budget,
     /// Namespaces with what is in them that is not the application's.
     pub guests: Guests,
+    /// Nobody asked for it: the agent decided by itself.
+    pub automated: bool,
 }
 
 /// What to do, and what is left out.
@@ -71,6 +73,8 @@ pub enum Skip {
     Unconfirmed,
     /// Its prune waits for approval.
     AwaitsApproval,
+    /// It is the Deployment of an agent, and somebody scaled it to zero.
+    AgentStopped,
 }
 
 impl Skip {
@@ -91,6 +95,7 @@ impl Skip {
             Self::Deleting => Reason::AlreadyDeleting {},
             Self::Unconfirmed => Reason::Unconfirmed {},
             Self::AwaitsApproval => Reason::PruneAwaitsApproval {},
+            Self::AgentStopped => Reason::AgentStopped {},
         }
     }
 }
@@ -185,6 +190,10 @@ pub fn plan<'a>(
                 format!("changed in the cluster: {}", names.join(", "))
             }
         };
+        if policy.automated && live(key).is_some_and(|live| live.stopped_agent) {
+            plan.skipped.insert(key.clone(), Skip::AgentStopped);
+            continue;
+        }
         let action = action(key, Verb::Apply, reason);
         plan.actions.insert(key.clone(), action);
     }

@@ -59,6 +59,7 @@ fn next_after(desired: &DesiredSet, done: &[(&str, Outcome)]) -> Next {
         options,
         budget: Budget::default(),
         guests: guests::Guests::default(),
+        automated: false,
     };
     let live = HashMap::new();
     let plan = plan(desired, &comparison, |_| None, &policy);

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
+use crate::applications::draft::StatusDraft;
+use crate::applications::sources::resolved::ResolvedSource;
 use crate::repositories::blocking;
 use crate::repositories::trees::CommitTree;
 
@@ -101,6 +103,78 @@ pub(crate) async fn live(
             None
         }
     }
+}
+
+/// Where the tip of what an application follows is described.
+#[derive(Clone)]
+pub(crate) struct Tip {
+    /// Place of the first source in Git.
+    place: usize,
+    mirror: Arc<Mirror>,
+}
+
+impl Tip {
+    /// Of the sources as they were looked up, whether or not they render.
+    pub(crate) fn of(found: &[ResolvedSource]) -> Option<Self> {
+        found.iter().enumerate().find_map(|(place, source)| {
+            let mirror = source.checkout.as_ref()?.mirror.clone();
+            Some(Self { place, mirror })
+        })
+    }
+}
+
+/// The tip of what is followed, when that is not what was compared: whoever looks at a broken
+/// application asks whose commit that is. Of sources that cannot be looked up it is what was known
+/// before.
+pub(crate) async fn tip(
+    draft: &StatusDraft<'_>,
+    app_state: Option<&AppState>,
+) -> Option<CommitSummary> {
+    let known = &draft.previous.tracked;
+    let Some(Tip { place, mirror }) = draft.tip.clone() else {
+        return known.clone();
+    };
+    let head = draft.tracked.get(place)?.clone();
+    let compared = match app_state {
+        Some(app_state) => app_state.wanted.revisions.get(place),
+        None => draft.previous.sync.as_ref().and_then(|sync| {
+            let several = sync.revisions.get(place);
+            several.or((place == 0).then_some(&sync.revision))
+        }),
+    };
+    if compared == Some(&head) {
+        return None;
+    }
+    if let Some(known) = known.as_ref().filter(|known| known.revision == head) {
+        return Some(known.clone());
+    }
+    blocking(move || Ok(summary(&mirror.commit(&head)?)))
+        .await
+        .ok()
+}
+
+/// What is live while nothing can be compared: as before, and how far the tip has moved on. `None`
+/// when there is no news.
+pub(crate) async fn behind(draft: &StatusDraft<'_>, cache: &mut AppCache) -> Option<LiveRevision> {
+    let Tip { place, mirror } = draft.tip.clone()?;
+    let head = draft.tracked.get(place)?.clone();
+    let known = draft.previous.live.clone()?;
+    if cache.live_at.as_ref() == Some(&head) {
+        return None;
+    }
+    let (live, target) = (known.commit.revision.clone(), head.clone());
+    let found = blocking(move || {
+        if live == target {
+            return Ok(0);
+        }
+        mirror.count_between(&live, &target)
+    });
+    let behind = found.await.ok()?;
+    cache.live_at = Some(head);
+    Some(LiveRevision {
+        behind: i64::try_from(behind).unwrap_or(i64::MAX),
+        ..known
+    })
 }
 
 /// The newest commit up to `revision` after which the inputs are what they are now.

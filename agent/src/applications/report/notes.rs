@@ -1,10 +1,12 @@
 //! What a pass has to say on the application besides its state: conditions with reason and advice.
 
 use gitops_api::constants::condition;
+use gitops_api::status::OperationState;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::options;
 use gitops_core::reason::{Names, Reason};
 use gitops_core::report::status::Condition;
+use gitops_core::source::fields;
 use gitops_core::sync::autosync::Idle;
 use kube::ResourceExt;
 
@@ -27,7 +29,11 @@ pub(crate) fn note_failed_attempt(draft: &mut StatusDraft<'_>) {
         .operation
         .as_ref()
         .or(draft.previous.operation_state.as_ref());
-    if let Some(state) = state.filter(|s| s.phase.is_completed() && !s.phase.is_successful()) {
+    let failed = |state: &&OperationState| {
+        let phase = state.phase;
+        phase.is_completed() && !phase.is_successful() && !state.operation.is_dry_run()
+    };
+    if let Some(state) = state.filter(failed) {
         let revision = state
             .sync_result
             .as_ref()
@@ -43,8 +49,12 @@ pub(crate) fn note_failed_attempt(draft: &mut StatusDraft<'_>) {
     }
 }
 
-/// Options of the application that nobody knows.
+/// Fields and options of the application that nobody knows.
 pub(crate) fn note_options(draft: &mut StatusDraft<'_>) {
+    let unknown = fields::unknown(&draft.app.spec);
+    draft
+        .conditions
+        .extend(unknown.into_iter().map(invalid_setting));
     let policy = draft.app.spec.sync_policy.as_ref();
     for option in policy.iter().flat_map(|policy| &policy.sync_options) {
         if let Some(problem) = options::of_application(option) {

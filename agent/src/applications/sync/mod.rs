@@ -2,11 +2,13 @@
 
 pub(crate) mod apply;
 pub(crate) mod approval;
+pub(crate) mod blocked;
 pub(crate) mod deliver;
 pub(crate) mod dry_run;
 pub(crate) mod execute;
 pub(crate) mod hooks;
 pub(crate) mod operation;
+pub(crate) mod pause;
 pub(crate) mod planned;
 pub(crate) mod prerequisites;
 pub(crate) mod request;

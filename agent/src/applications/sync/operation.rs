@@ -100,6 +100,13 @@ fn waiting_for_retry(draft: &StatusDraft<'_>) -> Option<InProgress> {
     })
 }
 
+/// Whether somebody asks for a sync that has not begun.
+pub(crate) fn begins(draft: &StatusDraft<'_>) -> bool {
+    let state = draft.previous.operation_state.as_ref();
+    let under_way = state.is_some_and(|state| !state.phase.is_completed());
+    draft.app.operation.is_some() && !under_way
+}
+
 /// Whether an attempt of the operation is due, so that what failed before is asked for again.
 pub(crate) fn is_due(draft: &StatusDraft<'_>) -> bool {
     let waits = matches!(waiting_for_retry(draft), Some(InProgress::Waits(_)));
@@ -277,7 +284,12 @@ pub(super) async fn carry_out(
             &healed,
         );
     }
-    if phase.is_successful() && request.is_complete() {
+    let changed = operation
+        .sync_result
+        .as_ref()
+        .is_some_and(|result| !result.resources.is_empty());
+    let known = history::is_newest(&draft.previous, &app_state.wanted.desired);
+    if phase.is_successful() && request.is_complete() && (changed || !known) {
         let times = (started, Timestamp::now());
         record_delivery(context, draft, &app_state, &operation, times).await;
     }

@@ -295,6 +295,7 @@ impl Request {
             options: self.options,
             budget: self.budget,
             guests: app_state.guests.clone(),
+            automated: self.is_automated(),
         };
         let live = |key: &ObjectKey| app_state.live.get(key);
         let mut plan = plan(

@@ -10,10 +10,10 @@ use crate::applications::error::ReconcileError;
 use crate::applications::handover;
 use crate::applications::requeue::Requeue;
 use crate::applications::sync::approval::with_approval;
+use crate::applications::sync::blocked;
 use crate::applications::sync::operation;
 use crate::applications::sync::operation::{InProgress, in_progress};
 use crate::applications::sync::request::Request;
-use crate::applications::sync::window;
 
 /// Goes on with the operation of an application that cannot be compared for this reason; gives when
 /// to look at the operation again.
@@ -49,7 +49,7 @@ pub(crate) async fn go_on(
     if handover::awaits_handover(&context, draft, &app_state) {
         return Ok(Requeue::AwaitChange);
     }
-    if let Some(blocked) = window::check(&context, draft, &request) {
+    if let Some(blocked) = blocked::check(&context, draft, &request) {
         return Ok(blocked.requeue);
     }
     let planned = with_approval(&context, draft, *request, &app_state);

@@ -14,15 +14,9 @@ use jiff::tz::TimeZone;
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::permission;
-use crate::applications::policy::is_terminating;
 use crate::applications::requeue::Requeue;
+use crate::applications::sync::blocked::Blocked;
 use crate::applications::sync::request::Request;
-
-/// A sync that may not be now.
-pub(crate) struct BlockedByWindow {
-    /// When to ask again; otherwise a change of the project does.
-    pub(crate) requeue: Requeue,
-}
 
 /// The windows for this application; `None` when its project has none.
 fn windows(context: &ReconcileContext<'_>) -> Option<Windows> {
@@ -55,14 +49,11 @@ pub(crate) fn note(context: &ReconcileContext<'_>, draft: &mut StatusDraft<'_>) 
 
 /// Keeps a sync away that may not be now: an automated one waits, one that a person asks for
 /// is refused, and one under way is stopped where it is.
-pub(crate) fn check(
+pub(super) fn check(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     request: &Request,
-) -> Option<BlockedByWindow> {
-    if request.dry_run || is_terminating(&context.controller.configuration, context.key) {
-        return None;
-    }
+) -> Option<Blocked> {
     let asked = if request.is_automated() {
         Asked::Automatically
     } else {
@@ -91,7 +82,7 @@ pub(crate) fn check(
             let reason = reason::of_condition(&draft.previous, told);
             Condition::new(condition::SYNC_WINDOW_WARNING, reason)
         }));
-        return Some(BlockedByWindow {
+        return Some(Blocked {
             requeue: Requeue::AwaitChange,
         });
     }
@@ -112,7 +103,7 @@ pub(crate) fn check(
     draft
         .conditions
         .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
-    Some(BlockedByWindow {
+    Some(Blocked {
         requeue: again.into(),
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use gitops_api::constants::LEASE_NAME;
 use gitops_core::listing;
+use gitops_core::source::fields;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::output::{Form, OutputArgs, print};
 use gitops_kit::terminal::View;
@@ -112,13 +113,14 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         }
     }
     let namespace = application::namespace(flags, &connection).await;
-    let (kinds, agent, lease, argo_cd, rights, projects) = tokio::join!(
+    let (kinds, agent, lease, argo_cd, rights, projects, fields) = tokio::join!(
         installation::kinds(&connection),
         installation::find_agent(flags, &connection),
         lease(&namespace, &connection),
         argo_cd(&namespace, &connection),
         rights(&namespace, &connection),
         projects::read(&connection, &namespace),
+        unknown_fields(&namespace, &connection),
     );
     let agent_there = !matches!(agent, Found::None(_)) || matches!(lease, Lived::Running { .. });
     let runs = argo_cd.iter().flatten().any(Controller::runs);
@@ -133,8 +135,31 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
     checks.extend(of_agent(&agent, &lease, &namespace, Timestamp::now()));
     checks.push(of_argo_cd(argo_cd.as_deref(), &namespace, agent_there));
     checks.extend(projects.map(|found| of_projects(&found)));
+    checks.extend(fields);
     checks.extend(rights);
     checks
+}
+
+/// Fields of Applications that nobody reads; `None` where the user may not list them, or all are known.
+async fn unknown_fields(namespace: &str, connection: &Connection) -> Option<Check> {
+    let params = ListParams::default();
+    let found = application::list(Some(namespace), params, connection)
+        .await
+        .ok()?;
+    let texts: Vec<String> = found
+        .iter()
+        .flat_map(|one| {
+            let name = one.metadata.name.clone().unwrap_or_default();
+            let unknown = fields::unknown(&one.spec).into_iter();
+            unknown.map(move |text| format!("Application {name}: {text}"))
+        })
+        .collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let text = listing::shortened(texts, MAX_PROJECTS, "; ");
+    let check = Check::new("fields", State::Warn, &text::one_line(&text));
+    Some(check.fix("correct them in Git; what nobody knows does not count"))
 }
 
 fn of_projects(found: &Projects) -> Check {

@@ -51,7 +51,7 @@ pub const NEEDS: &[Need] = &[
         essential: false,
     },
     Need {
-        commands: "sync, refresh, terminate, approve",
+        commands: "sync, refresh, terminate, approve, pause, resume",
         rights: &[GET, WATCH, LIST, PATCH],
         essential: false,
     },

@@ -18,6 +18,10 @@ pub fn of(history: &History) -> Value {
     if let Some(good) = history.last_good() {
         document.insert("lastGood".into(), good.id.into());
     }
+    if let Some(tip) = &history.tip {
+        // The API's own shape; serializing it cannot fail.
+        document.insert("tip".into(), serde_json::to_value(tip).unwrap_or_default());
+    }
     if let Some(attempt) = &history.attempt {
         document.insert("attempt".into(), of_attempt(attempt));
     }
@@ -56,6 +60,21 @@ fn of_entry(entry: &Entry) -> Value {
     value.insert("result".into(), entry.result.as_str().into());
     match &entry.result {
         Outcome::Healthy { since } => set_time(&mut value, "healthyAt", *since),
+        Outcome::Proving { since, good_at } => {
+            set_time(&mut value, "healthyAt", Some(*since));
+            set_time(&mut value, "goodAt", Some(*good_at));
+        }
+        Outcome::Lost {
+            healthy,
+            at,
+            because,
+        } => {
+            set_time(&mut value, "healthyAt", Some(*healthy));
+            set_time(&mut value, "lostAt", Some(*at));
+            if !because.is_empty() {
+                value.insert("lostBecause".into(), because.clone().into());
+            }
+        }
         Outcome::Degraded {
             healthy,
             since,

@@ -1,17 +1,19 @@
 //! `history`: reads one Application and prints what was deployed when. Never changes anything.
 
 use clap::Args;
+use gitops_api::SyncStatusCode;
 use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::{Form, OutputArgs, print};
 use gitops_kit::prompt;
 use gitops_kit::terminal::View;
 use gitops_views::history::History;
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 
 use crate::cluster::application;
 use crate::cluster::connection::ConnectionArgs;
 use crate::commands::history::screen::Form as Drawn;
+use crate::commands::sync::state;
 
 pub mod document;
 pub mod screen;
@@ -49,16 +51,19 @@ pub async fn run(
     let given = args.application.as_deref();
     let name = application::given_or_picked(given, true, &flags, &connection).await?;
     let application = application::find(&name, &flags, &connection).await?;
-    let history = History::of(&application);
+    let history = History::of(&application, Timestamp::now());
     if let Some(text) = args.output.form.text_of(&document::of(&history))? {
         print(&text)?;
         return Ok(ExitStatus::Success);
     }
     if history.entries.is_empty() {
-        warn(&format!(
-            "{} was never deployed: no sync of it has ended well",
-            history.name
-        ));
+        // Made anew around objects that were there, nothing had to be deployed.
+        let words = if state::sync(&application) == SyncStatusCode::Synced {
+            "no deployment on record: it was found as Git has it"
+        } else {
+            "never deployed: no sync of it has succeeded"
+        };
+        warn(&format!("{}: {words}", history.name));
     }
     if history.entries.is_empty() && history.attempt.is_none() && history.heals.is_empty() {
         return Ok(ExitStatus::Success);

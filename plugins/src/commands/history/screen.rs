@@ -1,6 +1,6 @@
 //! The history as a table, newest first.
 
-use gitops_api::status::HealRecord;
+use gitops_api::status::{CommitSummary, HealRecord};
 use gitops_kit::paint::Style;
 use gitops_kit::table::{Cell, Column, draw};
 use gitops_kit::terminal::View;
@@ -43,6 +43,7 @@ pub fn screen(history: &History, form: &Form, view: &View) -> String {
     if !output.is_empty() && !history.entries.is_empty() {
         output.push('\n');
     }
+    rows.extend(history.tip.as_ref().map(|tip| tip_row(tip, form, view)));
     rows.extend(
         history
             .entries
@@ -52,7 +53,8 @@ pub fn screen(history: &History, form: &Form, view: &View) -> String {
     if !rows.is_empty() {
         output.push_str(&draw(&columns, &rows, form.headings, view));
     }
-    if view.interactive {
+    // Without headings nobody could tell the one table from the other.
+    if view.interactive || form.headings {
         output.push_str(&heals(&history.heals, form, view));
     }
     if view.interactive
@@ -117,6 +119,38 @@ fn headline(attempt: &Attempt, form: &Form, view: &View) -> String {
     lines.join("\n") + "\n"
 }
 
+/// The commit that is followed and not deployed.
+fn tip_row(tip: &CommitSummary, form: &Form, view: &View) -> Vec<Cell> {
+    let mut cells = vec![Cell::plain("-"), Cell::plain("-")];
+    if form.wide {
+        cells.push(Cell::plain("-"));
+    }
+    cells.push(Cell::plain(revision(
+        std::slice::from_ref(&tip.revision),
+        form,
+    )));
+    cells.extend(author_and_subject(Some(tip), view));
+    cells.push(Cell::plain("-"));
+    cells.push(Cell::new("not deployed", Style::Bad));
+    cells
+}
+
+fn author_and_subject(commit: Option<&CommitSummary>, view: &View) -> [Cell; 2] {
+    let (author, subject) = commit.map_or_else(Default::default, |commit| {
+        (
+            text::one_line(&commit.author),
+            text::one_line(&commit.subject),
+        )
+    });
+    let author = or_dash(&text::cut(&author, AUTHOR_COLUMNS, view.unicode));
+    let subject = if view.width.is_some() {
+        text::cut(&subject, SUBJECT_COLUMNS, view.unicode)
+    } else {
+        subject
+    };
+    [Cell::plain(author), Cell::plain(or_dash(&subject))]
+}
+
 fn attempt_row(attempt: &Attempt, form: &Form, view: &View) -> Vec<Cell> {
     let style = of_phase(attempt.phase);
     let mut cells = vec![Cell::plain("-"), Cell::plain("-")];
@@ -151,26 +185,7 @@ fn entry_row(entry: &Entry, form: &Form, view: &View) -> Vec<Cell> {
         cells.push(Cell::plain(time(entry.started, form, view)));
     }
     cells.push(Cell::plain(revision(&entry.revisions, form)));
-    let (author, subject) = entry
-        .commit
-        .as_ref()
-        .map_or_else(Default::default, |commit| {
-            (
-                text::one_line(&commit.author),
-                text::one_line(&commit.subject),
-            )
-        });
-    cells.push(Cell::plain(or_dash(&text::cut(
-        &author,
-        AUTHOR_COLUMNS,
-        view.unicode,
-    ))));
-    let subject = if view.width.is_some() {
-        text::cut(&subject, SUBJECT_COLUMNS, view.unicode)
-    } else {
-        subject
-    };
-    cells.push(Cell::plain(or_dash(&subject)));
+    cells.extend(author_and_subject(entry.commit.as_ref(), view));
     cells.push(Cell::plain(by(&entry.by)));
     let (words, style) = result(entry, form.now.timestamp());
     // First, so that it is seen on a narrow terminal too.
@@ -195,6 +210,33 @@ fn result(entry: &Entry, now: Timestamp) -> (String, Style) {
                 _ => String::new(),
             };
             (format!("Healthy{after}"), Style::Good)
+        }
+        Outcome::Proving { since, good_at } => (
+            format!(
+                "Healthy for {}, good after {}",
+                text::age(*since, now),
+                text::age(*since, *good_at)
+            ),
+            Style::Good,
+        ),
+        Outcome::Lost {
+            healthy,
+            at,
+            because,
+        } => {
+            let after = entry.live_since.map_or_else(String::new, |live| {
+                format!(" after {}", text::age(live, *healthy))
+            });
+            let because = if because.is_empty() {
+                String::new()
+            } else {
+                format!(": {because}")
+            };
+            let lost = text::age(*healthy, *at);
+            (
+                format!("Healthy{after}, lost after {lost}{because}"),
+                Style::Bad,
+            )
         }
         Outcome::Degraded {
             healthy,
@@ -243,8 +285,10 @@ fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
     if heals.is_empty() {
         return String::new();
     }
-    let now = form.now.timestamp();
-    let rows: Vec<Vec<Cell>> = heals.iter().map(|heal| heal_row(heal, now, view)).collect();
+    let rows: Vec<Vec<Cell>> = heals
+        .iter()
+        .map(|heal| heal_row(heal, form, view))
+        .collect();
     let headings = ["TAKEN BACK", "OBJECT", "CHANGE"].map(|heading| Column {
         heading,
         leave_out: 0,
@@ -253,28 +297,17 @@ fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
     format!("\n{}", draw(&headings, &rows, form.headings, view))
 }
 
-fn heal_row(heal: &HealRecord, now: Timestamp, view: &View) -> Vec<Cell> {
-    let age = heal.healed_at.as_ref().map_or_else(
-        || "-".into(),
-        |time| format!("{} ago", text::age(time.0, now)),
-    );
-    let times = match heal.repeated {
-        0 => String::new(),
-        more => format!(" ({} times)", more + 1),
-    };
-    let change = match heal.fields.as_slice() {
-        [] => "it was deleted".into(),
-        [field] => drift::in_short(field, now, view.unicode),
-        [field, rest @ ..] => format!(
-            "{} and {} more",
-            drift::in_short(field, now, view.unicode),
-            rest.len()
-        ),
+fn heal_row(heal: &HealRecord, form: &Form, view: &View) -> Vec<Cell> {
+    let now = form.now.timestamp();
+    let healed = heal.healed_at.as_ref().map(|time| time.0);
+    let age = match healed {
+        Some(healed) if view.interactive => format!("{} ago", text::age(healed, now)),
+        healed => time(healed, form, view),
     };
     vec![
         Cell::plain(age),
         Cell::plain(text::one_line(&format!("{}/{}", heal.kind, heal.name))),
-        Cell::plain(format!("{change}{times}")),
+        Cell::plain(drift::what_healed(heal, now, view.unicode)),
     ]
 }
 

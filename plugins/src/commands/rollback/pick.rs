@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 /// The deployment that was chosen.
 pub(super) async fn pick(application: &Application, view: &View) -> Result<Wanted, CommandError> {
-    let history = History::of(application);
+    let history = History::of(application, Timestamp::now());
     let (items, first) = items(&history, Timestamp::now());
     if items.is_empty() {
         return Err(CommandError::new(
@@ -34,7 +34,7 @@ fn items(history: &History, now: Timestamp) -> (Vec<(i64, String)>, usize) {
         .iter()
         .filter(|entry| !entry.current)
         .collect();
-    let first = earlier.iter().position(|entry| entry.result.is_good());
+    let first = earlier.iter().position(|entry| entry.is_good);
     let items = earlier.iter().map(|entry| (entry.id, line(entry, now)));
     (items.collect(), first.unwrap_or(0))
 }

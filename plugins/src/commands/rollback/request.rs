@@ -9,6 +9,8 @@ use gitops_views::rollback::plan::Kind;
 use gitops_views::rollback::target;
 use gitops_views::rollback::target::{Target, Tracked, Wanted};
 
+use jiff::Timestamp;
+
 use crate::cluster::preview::PreviewError;
 use crate::commands::rollback::checks::check_sources;
 use crate::commands::rollback::message::{UNDO_OF, app_line};
@@ -54,22 +56,23 @@ impl Session {
                     Some(digest) => Tracked::Renders(digest),
                     None => Tracked::Broken,
                 };
-                let mut target = match target::choose(application, wanted, tracked) {
-                    Ok(target) => target,
-                    Err(why) => {
-                        if let Some(done) =
-                            self.still_stands(application, digest.as_deref()).await?
-                        {
-                            return Ok(Chosen::Nothing(done));
-                        }
-                        let error = CommandError::new(CommandErrorKind::Refused, why);
-                        return Err(error.hint(format!(
+                let mut target =
+                    match target::choose(application, wanted, tracked, Timestamp::now()) {
+                        Ok(target) => target,
+                        Err(why) => {
+                            if let Some(done) =
+                                self.still_stands(application, digest.as_deref()).await?
+                            {
+                                return Ok(Chosen::Nothing(done));
+                            }
+                            let error = CommandError::new(CommandErrorKind::Refused, why);
+                            return Err(error.hint(format!(
                             "choose yourself with --to REVISION; what there was: kubectl gitops \
                              history {} -n {}",
                             self.name, self.namespace
                         )));
-                    }
-                };
+                        }
+                    };
                 check_sources(application, target.entry.as_ref())?;
                 if target.entry.is_none()
                     && let Some(full) = self.full_id(application, &target.revision).await?

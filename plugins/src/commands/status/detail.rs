@@ -8,13 +8,18 @@ use gitops_kit::text;
 use gitops_views::pods::tree::Workloads;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::{Summary, destination};
-use gitops_views::status::live;
 use gitops_views::status::reason::Code;
+use gitops_views::status::{drift, live, pause};
 use gitops_views::style;
 use jiff::Timestamp;
 
 use crate::commands::status::page::Page;
 use crate::commands::status::tree;
+
+/// Seconds back in which what self-heal reverted is shown; `history` has the rest.
+const RECENT_HEALS: i64 = 86_400;
+/// Most of it.
+const MOST_HEALS: usize = 3;
 
 /// What is shown.
 #[derive(Clone, Debug)]
@@ -38,16 +43,20 @@ pub fn screen(detail: &Detail<'_>, view: &View) -> String {
     };
     title(&mut page, &summary);
     sources(&mut page, detail, &summary);
-    policy(&mut page, detail.application);
+    policy(&mut page, detail);
+    tip(&mut page, detail, &summary);
     live_commit(&mut page, detail, &summary);
     hold(&mut page, detail);
     last_sync(&mut page, detail);
+    heals(&mut page, detail);
     freshness(&mut page, detail);
+    let paused = pause::summary(detail.application, detail.now);
     // What a running sync does stands beside it.
     if let Some(reason) = summary
         .reason
         .as_ref()
         .filter(|reason| reason.code != Code::Syncing)
+        .filter(|reason| Some(&reason.text) != paused.as_ref())
     {
         page.field("why", &reason.text, reason.code.style());
     }
@@ -130,8 +139,8 @@ fn source_text(source: &ApplicationSource, compared: &str, unicode: bool) -> Str
     format!("{}{separator}{revision}", words.join(separator))
 }
 
-fn policy(page: &mut Page, application: &Application) {
-    let policy = application.spec.sync_policy.as_ref();
+fn policy(page: &mut Page, detail: &Detail<'_>) {
+    let policy = detail.application.spec.sync_policy.as_ref();
     let words = match policy.and_then(|policy| policy.automation()) {
         None => "manual".to_owned(),
         Some(automation) => format!(
@@ -140,7 +149,10 @@ fn policy(page: &mut Page, application: &Application) {
             on_off(automation.self_heal)
         ),
     };
-    page.field("sync", &words, Style::Plain);
+    match pause::summary(detail.application, detail.now) {
+        Some(paused) => page.field("sync", &format!("{paused} ({words})"), Style::Warn),
+        None => page.field("sync", &words, Style::Plain),
+    }
 }
 
 const fn on_off(on: bool) -> &'static str {
@@ -157,6 +169,24 @@ fn live_commit(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
         };
         page.field("live", &words, style);
     }
+}
+
+/// The commit that is followed and was not compared: whose it is, is what people ask.
+fn tip(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
+    let Some(words) = live::tip(detail.application, detail.now, page.view.unicode) else {
+        return;
+    };
+    let held = live::hold(detail.application).is_some();
+    let (what, style) = if held {
+        ("held back", Style::Warn)
+    } else {
+        ("cannot be compared", Style::Bad)
+    };
+    page.field(
+        "tip",
+        &format!("{} at {words}: {what}", summary.target),
+        style,
+    );
 }
 
 fn hold(page: &mut Page, detail: &Detail<'_>) {
@@ -212,10 +242,34 @@ fn last_sync(page: &mut Page, detail: &Detail<'_>) {
     if state.retry_count > 0 {
         words.push(format!("after {} retries", state.retry_count));
     }
-    page.field("last sync", &words.join(" "), style::of_phase(state.phase));
+    let what = if state.operation.is_dry_run() {
+        words.push("(changed nothing)".into());
+        "dry run"
+    } else {
+        "last sync"
+    };
+    page.field(what, &words.join(" "), style::of_phase(state.phase));
     let says_more = !matches!(state.phase, OperationPhase::Succeeded) && !state.message.is_empty();
     if says_more {
         page.field("", &state.message, Style::Plain);
+    }
+}
+
+/// What self-heal reverted lately, newest first.
+fn heals(page: &mut Page, detail: &Detail<'_>) {
+    let status = detail.application.status.as_ref();
+    let recent = status.iter().flat_map(|status| status.heals.iter().rev());
+    let recent = recent.filter(|heal| {
+        let healed = heal.healed_at.as_ref();
+        healed.is_some_and(|time| detail.now.as_second() - time.0.as_second() < RECENT_HEALS)
+    });
+    for (place, heal) in recent.take(MOST_HEALS).enumerate() {
+        let words = drift::healed(heal, detail.now, page.view.unicode);
+        page.field(
+            if place == 0 { "reverted" } else { "" },
+            &words,
+            Style::Warn,
+        );
     }
 }
 
@@ -253,6 +307,8 @@ fn conditions(page: &mut Page, detail: &Detail<'_>, summary: &Summary) {
         .iter()
         .filter(|condition| Some(text::one_line(&condition.message).as_str()) != said)
         .filter(|condition| !(held && condition.condition_type == condition::HELD_WARNING))
+        // Beside the policy.
+        .filter(|condition| condition.condition_type != condition::PAUSED_WARNING)
     {
         let style = if condition.is_error() {
             Style::Bad

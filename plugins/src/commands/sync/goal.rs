@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use gitops_api::constants::{annotation, condition};
 use gitops_api::{Application, HealthStatusCode, Hold, SyncStatusCode};
+use gitops_core::reason::Code;
+use gitops_core::report::good;
 use gitops_kit::exit::ExitStatus;
 use gitops_kit::text;
-use gitops_views::status::reason;
-use jiff::Timestamp;
+use gitops_views::status::{pause, reason};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::follow::Verdict;
 use crate::commands::sync::{state, verdict};
@@ -29,6 +31,8 @@ pub struct Goal {
     pub synced: bool,
     /// Everything works.
     pub healthy: bool,
+    /// For so long it has to work without a break.
+    pub healthy_for: SignedDuration,
 }
 
 /// What is known of a revision that is not the commit itself.
@@ -110,8 +114,15 @@ pub fn judge(
                     Ok(found) => found,
                     Err(ask) => return Judgement::Ask(ask),
                 };
+                let tip: Vec<&str> = tip(application).into_iter().collect();
+                let is_tip = match contain(&tip, commit, wait_state, now) {
+                    Ok(found) => found,
+                    Err(ask) => return Judgement::Ask(ask),
+                };
                 if compared {
                     on_its_way(application, commit, wait_state, now)
+                } else if let Some(broken) = state::blocked(application).filter(|_| is_tip) {
+                    failed(text::one_line(&broken.message))
                 } else {
                     not_seen(application, commit, wait_state, now)
                 }
@@ -124,6 +135,12 @@ pub fn judge(
         Verdict::Failed(text, status) => Verdict::Failed(format!("{name}: {text}"), status),
         Verdict::Pause => Verdict::Pause,
     })
+}
+
+/// The tip of what is followed, when it cannot be compared.
+fn tip(application: &Application) -> Option<&str> {
+    let tracked = application.status.as_ref()?.tracked.as_ref()?;
+    Some(tracked.revision.as_str())
 }
 
 /// Whether one of the revisions is the commit or contains it; an error names the one to ask about.
@@ -203,6 +220,11 @@ fn settled(
     if goal.synced && busy.is_some() {
         return Verdict::Wait(doing(application));
     }
+    if goal.healthy
+        && let Some(left) = proving(application, goal, now)
+    {
+        return Verdict::Wait(left);
+    }
     let at = state::spell(&state::live(application));
     let at = if at.is_empty() {
         String::new()
@@ -222,7 +244,37 @@ fn settled(
     Verdict::Done(format!("{sync}, {health}{at}{contains}"))
 }
 
+/// Why nothing is going to be synced.
+fn paused(application: &Application, now: Timestamp) -> Option<String> {
+    let words = pause::summary(application, now)?;
+    Some(format!("{words}; go on with: kubectl gitops resume"))
+}
+
+/// What is said of a deployment that is healthy and not for long enough; `None` when it is, or nobody
+/// knows, or nothing of it could lose its health.
+fn proving(application: &Application, goal: &Goal, now: Timestamp) -> Option<String> {
+    let status = application.status.as_ref()?;
+    let newest = status.history.len().checked_sub(1)?;
+    let digest = &status.history[newest].desired_digest;
+    let is_live = status.sync.as_ref()?.desired_digest == *digest;
+    let may_break = status.resources.iter().any(|one| one.health.is_some());
+    if !is_live || !may_break {
+        return None;
+    }
+    match good::judge_after(&status.history, newest, now, goal.healthy_for) {
+        good::Verdict::Proving { since, good_at } => Some(format!(
+            "Healthy for {}, good after {}",
+            text::age(since, now),
+            text::age(since, good_at)
+        )),
+        _ => None,
+    }
+}
+
 fn out_of_sync(application: &Application, busy: Option<&str>, now: Timestamp) -> Verdict {
+    if let Some(paused) = paused(application, now) {
+        return failed(paused);
+    }
     if busy.is_some() {
         return Verdict::Wait(doing(application));
     }
@@ -259,6 +311,9 @@ fn on_its_way(
     if let Some(condition) = state::blocked(application) {
         return failed(text::one_line(&condition.message));
     }
+    if let Some(paused) = paused(application, now) {
+        return failed(format!("{short} is compared, and {paused}"));
+    }
     if state::under_way(application).is_some() {
         return Verdict::Wait(doing(application));
     }
@@ -284,7 +339,12 @@ fn on_its_way(
              gitops sync {name} -n {namespace}"
         ));
     }
-    Verdict::Wait(format!("{short} is compared, waiting for it to be synced"))
+    let mut reasons = application.status.iter().flat_map(|status| &status.reasons);
+    let waits = reasons.find(|said| said.code == Code::HandoverWaiting.as_str());
+    Verdict::Wait(match waits {
+        Some(waits) => format!("{short} is compared, {}", text::one_line(&waits.message)),
+        None => format!("{short} is compared, waiting for it to be synced"),
+    })
 }
 
 /// The agent has not seen the commit, or sees something else.

@@ -45,6 +45,7 @@ fn goal(commit: Option<&str>) -> Goal {
         commit: commit.map(str::to_owned),
         synced: commit.is_none(),
         healthy: true,
+        healthy_for: good::GOOD_AFTER,
     }
 }
 

@@ -11,6 +11,8 @@ use gitops_kit::output::{ColorArgs, print};
 use gitops_kit::progress::Progress;
 use gitops_kit::prompt;
 use gitops_kit::terminal::View;
+use gitops_kit::text;
+use gitops_views::status::pause;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Api;
@@ -19,7 +21,8 @@ use serde_json::json;
 
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
 use crate::cluster::follow::{Followed, follow};
-use crate::cluster::{application, failure};
+use crate::cluster::look::Looked;
+use crate::cluster::{application, failure, look};
 use crate::commands::sync::operation::{Selector, SyncRequest};
 use crate::commands::sync::plan::Plan;
 
@@ -29,6 +32,8 @@ pub mod plan;
 pub mod state;
 pub mod verdict;
 
+/// How long the agent has to look at Git before a plan is made.
+const LOOK: Duration = Duration::from_secs(10);
 /// How often a request is written again when the Application was changed in between.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -104,9 +109,17 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         only: args.resources.clone(),
     };
     let view = View::of_stdout(args.color.color);
+    let mut progress = Progress::new(args.color.color);
+    for application in &applications {
+        check(application, args.dry_run)?;
+        other_revision(application, &args)?;
+    }
+    let Some(applications) = looked(applications, &connection, &mut progress).await? else {
+        return Ok(ExitStatus::Interrupted);
+    };
     let mut requests = Vec::new();
     for application in applications {
-        check(&application)?;
+        check(&application, args.dry_run)?;
         let resources = request.resources(&application)?;
         let now = Timestamp::now();
         let plan = Plan::of(&application, &request, now, view.unicode);
@@ -122,7 +135,6 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     }
 
     let user = user(&connection).await;
-    let mut progress = Progress::new(args.color.color);
     let mut asked = Vec::new();
     for (application, resources, plan) in requests {
         let id = request_id();
@@ -209,21 +221,90 @@ async fn chosen(
     Ok(found)
 }
 
+/// The same Applications after the agent looked at Git: a plan is about what was pushed, not about the
+/// last poll. `None` when the user stopped waiting.
+async fn looked(
+    applications: Vec<Application>,
+    connection: &Connection,
+    progress: &mut Progress,
+) -> Result<Option<Vec<Application>>, CommandError> {
+    for application in &applications {
+        look::ask(application, "normal", connection).await?;
+    }
+    let mut current = Vec::new();
+    for application in applications {
+        let (namespace, name) = state::name(&application);
+        match look::done(&application, LOOK, connection, progress).await? {
+            Looked::Interrupted => return Ok(None),
+            Looked::Silent => progress.warn(&format!(
+                "{name}: the agent has not looked at Git within {}; the plan is of what it knew before",
+                text::duration(i64::try_from(LOOK.as_secs()).unwrap_or(i64::MAX))
+            )),
+            Looked::Yes | Looked::Forbidden => {}
+        }
+        current.push(application::get(namespace, name, connection).await?);
+    }
+    progress.clear();
+    Ok(Some(current))
+}
+
+/// Refuses another revision for an Application that is synced by itself: it would be taken away again a
+/// moment later.
+fn other_revision(application: &Application, args: &SyncArgs) -> Result<(), CommandError> {
+    let (Some(revision), true, false) = (
+        &args.revision,
+        state::is_automated(application),
+        args.dry_run,
+    ) else {
+        return Ok(());
+    };
+    let source = application.spec.effective_sources().first();
+    let tracked = source.map_or("", |source| source.target_revision.as_str());
+    let is_tracked = revision == tracked
+        || state::compared(application)
+            .first()
+            .is_some_and(|compared| revision.len() >= 7 && compared.starts_with(revision.as_str()));
+    if is_tracked {
+        return Ok(());
+    }
+    let (namespace, name) = state::name(application);
+    let tracked = if tracked.is_empty() { "HEAD" } else { tracked };
+    Err(CommandError::new(
+        CommandErrorKind::Refused,
+        format!(
+            "Application {name} is synced automatically to {tracked}: {revision} would be replaced again at once"
+        ),
+    )
+    .hint(format!(
+        "to go back to an earlier revision: kubectl gitops rollback {name} -n {namespace} --to {revision} \
+         (with --now at once)"
+    ))
+    .hint("to follow another branch or tag: change targetRevision of the Application in Git")
+    .hint(format!(
+        "to see what it would change: kubectl gitops diff {name} -n {namespace} --revision {revision}"
+    )))
+}
+
 /// Whether a sync may be asked for at all.
-fn check(application: &Application) -> Result<(), CommandError> {
+fn check(application: &Application, dry_run: bool) -> Result<(), CommandError> {
     let (namespace, name) = state::name(application);
     let refused = |message: String| CommandError::new(CommandErrorKind::Refused, message);
     if application.metadata.deletion_timestamp.is_some() {
         return Err(refused(format!("Application {name} is being deleted")));
+    }
+    if !dry_run && let Some(paused) = pause::of(application, Timestamp::now()) {
+        let words = pause::in_words(&paused, Timestamp::now());
+        let which = if paused.everything { "--all" } else { name };
+        return Err(refused(format!("Application {name} is {words}")).hint(format!(
+            "kubectl gitops resume {which} -n {namespace} shows what will be reverted, and goes on"
+        )));
     }
     if state::is_skipped(application) {
         return Err(refused(format!(
             "Application {name} is to be left alone: its annotation \
              argocd.argoproj.io/skip-reconcile is \"true\""
         ))
-        .hint(format!(
-            "kubectl annotate application {name} -n {namespace} argocd.argoproj.io/skip-reconcile-"
-        )));
+        .hint(format!("kubectl gitops resume {name} -n {namespace}")));
     }
     if let Some(what) = state::under_way(application) {
         return Err(refused(format!(
@@ -286,7 +367,7 @@ async fn write(
             }
         }
         let current = application::get(namespace, name, connection).await?;
-        check(&current)?;
+        check(&current, request.dry_run)?;
         let plan = Plan::of(&current, request, Timestamp::now(), false);
         if plan.pruned() != shown.pruned() || plan.to != shown.to {
             return Err(CommandError::new(
@@ -305,7 +386,7 @@ async fn write(
 }
 
 /// Who the cluster says is asking.
-async fn user(connection: &Connection) -> String {
+pub(crate) async fn user(connection: &Connection) -> String {
     let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
     let review = connection
         .wait(api.create(&PostParams::default(), &SelfSubjectReview::default()))

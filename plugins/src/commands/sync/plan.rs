@@ -47,6 +47,8 @@ pub struct Planned {
     pub name: String,
     /// Why, in a few words.
     pub why: String,
+    /// It was delivered once, and changed or deleted in the cluster since.
+    pub drifted: bool,
 }
 
 impl Plan {
@@ -152,6 +154,7 @@ fn planned(
         step,
         name: drift::object_name(resource),
         why,
+        drifted: !resource.drift.is_empty(),
     })
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::explain::{Cause, Inquiry};
 use crate::status::agent::Agent;
-use crate::status::live;
 use crate::status::reason::Code;
+use crate::status::{live, pause};
 
 /// Seconds after which a status that nobody's Lease vouches for counts as left behind. Argo CD
 /// compares every three minutes.
@@ -18,6 +18,7 @@ const FIRST_LOOK: i64 = 30;
 pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
     agent(inquiry, causes);
     skipped(inquiry, causes);
+    paused(inquiry, causes);
     deletion(inquiry, causes);
     hold(inquiry, causes);
 }
@@ -144,6 +145,32 @@ fn skipped(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
             ),
         );
     }
+}
+
+fn paused(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
+    let Some(application) = inquiry.application() else {
+        return;
+    };
+    let Some(paused) = pause::of(application, inquiry.now) else {
+        return;
+    };
+    let words = pause::in_words(&paused, inquiry.now);
+    let resume = if paused.everything {
+        format!("kubectl gitops resume --all{}", inquiry.namespace_flag())
+    } else {
+        format!("kubectl gitops resume {}", inquiry.app())
+    };
+    let cause = Cause::new(Code::Suspended, "Paused", format!("it is {words}"))
+        .evidence("it is compared, and nothing is applied or deleted")
+        .next(resume, "shows what will be reverted, and goes on");
+    let said = inquiry.status().and_then(|status| {
+        let mut conditions = status.conditions.iter();
+        conditions.find(|found| found.condition_type == condition::PAUSED_WARNING)
+    });
+    causes.push(match said {
+        Some(said) => cause.because(inquiry, &inquiry.reason(said)),
+        None => cause,
+    });
 }
 
 fn deletion(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {

@@ -1,5 +1,6 @@
 //! Why live is not what Git says, and why nobody mends it.
 
+use gitops_api::status::HealRecord;
 use gitops_api::sync_policy::SyncPolicyAutomated;
 use gitops_api::{HealthStatusCode, ResourceStatus, ResultCode, SyncStatusCode};
 use gitops_core::reason;
@@ -38,7 +39,8 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
         .partition(|resource| !resource.drift.is_empty());
     // What a sync under way, or one that failed, has to do with it was told already.
     let told = causes.iter().any(|cause| {
-        matches!(cause.code, Code::SyncFailed | Code::Syncing) || cause.name == "HoldInForce"
+        matches!(cause.code, Code::SyncFailed | Code::Syncing)
+            || ["HoldInForce", "Paused"].contains(&cause.name.as_ref())
     });
     if !drifted.is_empty() {
         causes.push(changed_live(inquiry, &drifted, automation));
@@ -55,7 +57,12 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
 /// What self-heal takes back again and again; once or twice is a note.
 fn fights(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String>) {
     let Evidence { events, now, .. } = inquiry.evidence;
-    for heal in events::heals(events, *now) {
+    for mut heal in events::heals(events, *now) {
+        // The text of a series of Events stays that of its first.
+        if let Some(record) = recorded(inquiry, &heal) {
+            heal.what = drift::what_healed(record, *now, true);
+            heal.last = record.healed_at.as_ref().map(|time| time.0).or(heal.last);
+        }
         let ours = inquiry
             .resources
             .iter()
@@ -99,6 +106,13 @@ fn fights(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String
              or take it out of Git",
         ));
     }
+}
+
+/// What the status says of the last time an object was healed.
+fn recorded<'a>(inquiry: &'a Inquiry<'_>, heal: &events::Heal) -> Option<&'a HealRecord> {
+    let status = inquiry.status()?;
+    let mut records = status.heals.iter().rev();
+    records.find(|record| record.kind == heal.kind && record.name == heal.name)
 }
 
 fn slowed_down(inquiry: &Inquiry<'_>) -> String {
@@ -258,6 +272,7 @@ fn not_pruned(
         .iter()
         .any(|resource| resource.requires_deletion_confirmation);
     let app = inquiry.app();
+    let waits = handover(inquiry);
     let (name, what) = match automation {
         _ if confirm => (
             "PruneNeedsConfirmation",
@@ -277,7 +292,10 @@ fn not_pruned(
         ),
         Some(_) => (
             "PrunePending",
-            format!("{names} is no longer in Git; the next sync is to delete it"),
+            match &waits {
+                Some(waits) => format!("{names} is no longer in Git; {waits}"),
+                None => format!("{names} is no longer in Git; the next sync is to delete it"),
+            },
         ),
     };
     let cause = Cause::new(Code::OutOfSync, name, what)
@@ -298,10 +316,23 @@ fn not_pruned(
             "confirm it",
         );
     }
+    if waits.is_some() && name == "PrunePending" {
+        return cause.next(
+            format!("kubectl gitops wait {app}"),
+            "it goes on by itself when they have",
+        );
+    }
     cause.next(
         format!("kubectl gitops sync {app} --prune"),
         "delete what Git no longer has; it shows the list first",
     )
+}
+
+/// Which other applications have to look at the commit first, in words.
+fn handover(inquiry: &Inquiry<'_>) -> Option<String> {
+    let mut reasons = inquiry.status()?.reasons.iter();
+    let code = reason::Code::HandoverWaiting.as_str();
+    Some(reasons.find(|said| said.code == code)?.message.clone())
 }
 
 /// What the last sync said of objects it may not prune.

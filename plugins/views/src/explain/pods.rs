@@ -107,18 +107,24 @@ pub(super) fn of_pods(
     };
     let describe = format!("kubectl describe pod {pod}{namespace}");
     match fault {
-        Fault::CrashLoop | Fault::OutOfMemory => cause
-            .next(
-                format!("kubectl logs {pod}{container}{namespace} --previous --tail=50"),
-                "what it said before it ended",
-            )
-            .next(describe, "its limits, probes and last end"),
-        Fault::Failed | Fault::NotReady => cause
-            .next(
-                format!("kubectl logs {pod}{container}{namespace} --tail=50"),
-                "what it says",
-            )
-            .next(describe, "its probes and events"),
+        Fault::CrashLoop | Fault::OutOfMemory => with_rollback(
+            inquiry,
+            cause
+                .next(
+                    format!("kubectl logs {pod}{container}{namespace} --previous --tail=50"),
+                    "what it said before it ended",
+                )
+                .next(describe, "its limits, probes and last end"),
+        ),
+        Fault::Failed | Fault::NotReady => with_rollback(
+            inquiry,
+            cause
+                .next(
+                    format!("kubectl logs {pod}{container}{namespace} --tail=50"),
+                    "what it says",
+                )
+                .next(describe, "its probes and events"),
+        ),
         Fault::ImagePull => with_rollback(
             inquiry,
             cause.next(describe, "which image and which pull secret"),

@@ -10,6 +10,7 @@ use gitops_core::reason::Reason;
 use gitops_kit::text;
 
 use crate::explain::{Cause, Inquiry};
+use crate::status::live;
 use crate::status::reason::Code;
 
 /// Name of the cause that says that a deletion waits for a user.
@@ -22,7 +23,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
     for found in &status.conditions {
         match found.condition_type.as_str() {
             // Told with the deletion, the hold and the last sync.
-            condition::DELETION_ERROR | condition::HELD_WARNING => {}
+            condition::DELETION_ERROR | condition::HELD_WARNING | condition::PAUSED_WARNING => {}
             condition::SYNC_ERROR => sync_error(inquiry, found, causes),
             condition::INVALID_SPEC_ERROR | condition::COMPARISON_ERROR => {
                 causes.push(blocked(inquiry, found));
@@ -128,6 +129,26 @@ fn sync_window(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
         )
 }
 
+/// Whose commit it is that cannot be compared, and what is live instead.
+fn tip(inquiry: &Inquiry<'_>) -> String {
+    let application = inquiry.application();
+    let Some(tip) = application.and_then(|one| live::tip(one, inquiry.now, true)) else {
+        return String::new();
+    };
+    let target = inquiry
+        .summary
+        .as_ref()
+        .map_or("", |summary| summary.target.as_str());
+    let live = application.and_then(live::of);
+    let live = live.map_or_else(String::new, |live| {
+        format!(
+            "; live is {}",
+            live::commit(&live.commit, inquiry.now, true)
+        )
+    });
+    format!("{target} is at {tip}{live}")
+}
+
 fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     let message = text::one_line(&found.message);
     let of_spec = found.condition_type == condition::INVALID_SPEC_ERROR;
@@ -136,6 +157,7 @@ fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     let mut cause = Cause::new(Code::Error, name, what)
         .because(inquiry, &reason)
         .evidence(&message)
+        .evidence(tip(inquiry))
         .evidence(since(inquiry, found));
     if let Reason::RenderFailed {
         file: Some(file), ..

@@ -3,8 +3,12 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use gitops_api::status::RevisionHistory;
+use gitops_api::constants::condition;
+use gitops_api::status::{ApplicationCondition, RevisionHistory};
 use gitops_api::{Application, ApplicationSource};
+use gitops_core::report::good;
+use gitops_core::report::good::Verdict;
+use gitops_kit::text;
 use gitops_kit::text::short_revision;
 use jiff::Timestamp;
 
@@ -75,6 +79,13 @@ pub fn tracked_digest(application: &Application) -> Option<&str> {
     let status = application.status.as_ref()?;
     let newest = status.history.last()?;
     let sync = status.sync.as_ref()?;
+    // What was compared last is not what is followed when that does not render.
+    let blocked = |found: &ApplicationCondition| {
+        found.is_error() && found.condition_type != condition::SYNC_ERROR
+    };
+    if status.tracked.is_some() || status.conditions.iter().any(blocked) {
+        return None;
+    }
     let compared = if sync.revisions.is_empty() {
         std::slice::from_ref(&sync.revision)
     } else {
@@ -103,6 +114,7 @@ pub fn choose(
     application: &Application,
     wanted: &Wanted,
     tracked: Tracked<'_>,
+    now: Timestamp,
 ) -> Result<Target, String> {
     let history = application
         .status
@@ -123,9 +135,9 @@ pub fn choose(
                 .filter(differs)
                 .collect();
             // One that broke later may break again.
-            let lasting = healthy.iter().find(|entry| !broke_later(entry, history));
+            let lasting = healthy.iter().find(|entry| !broke(entry, history, now));
             match (lasting, healthy.first()) {
-                (Some(entry), _) => Ok(of(entry, "last Synced and Healthy".to_owned())),
+                (Some(entry), _) => Ok(of(entry, because(entry, history, now))),
                 (None, Some(entry)) => Ok(of(
                     entry,
                     "last Synced and Healthy, but it broke later".to_owned(),
@@ -145,21 +157,46 @@ pub fn choose(
         }
         Wanted::Number(number) => match history.iter().find(|entry| entry.id == *number) {
             Some(entry) => Ok(of(entry, "as you asked".to_owned())),
+            // No commit is named by so few digits.
+            None if number.to_string().len() < 4 => Err(no_number(history, *number)),
             None => Ok(of_revision(sources, history, &number.to_string())),
         },
         Wanted::Revision(revision) => Ok(of_revision(sources, history, revision)),
     }
 }
 
-/// Whether what an entry delivered was found degraded after it had worked.
-fn broke_later(entry: &RevisionHistory, history: &[RevisionHistory]) -> bool {
-    history
-        .iter()
-        .filter(|other| other.desired_digest == entry.desired_digest)
-        .any(|other| {
-            let degraded = other.degraded_at.as_ref().map(|time| time.0);
-            degraded > other.healthy_at.as_ref().map(|time| time.0)
-        })
+/// Whether what an entry delivered did not stay healthy: in this deployment, or in another of the same.
+fn broke(entry: &RevisionHistory, history: &[RevisionHistory], now: Timestamp) -> bool {
+    let same =
+        |(_, other): &(usize, &RevisionHistory)| other.desired_digest == entry.desired_digest;
+    let mut deployments = history.iter().enumerate().filter(same);
+    deployments.any(|(place, other)| match good::judge(history, place, now) {
+        Verdict::Good { .. } | Verdict::Proving { .. } => false,
+        Verdict::Lost { .. } => true,
+        Verdict::Never => other.id == entry.id || other.degraded_at.is_some(),
+    })
+}
+
+/// Why one that stayed healthy is chosen.
+fn because(entry: &RevisionHistory, history: &[RevisionHistory], now: Timestamp) -> String {
+    let place = history.iter().position(|other| other.id == entry.id);
+    match place.map(|place| good::judge(history, place, now)) {
+        Some(Verdict::Proving { since, .. }) => {
+            format!("Synced and Healthy for {} so far", text::age(since, now))
+        }
+        _ => "last Synced and Healthy".to_owned(),
+    }
+}
+
+/// Says which numbers there are.
+fn no_number(history: &[RevisionHistory], number: i64) -> String {
+    match (history.first(), history.last()) {
+        (Some(first), Some(last)) => format!(
+            "there is no deployment {number}: the history has {} to {}",
+            first.id, last.id
+        ),
+        _ => format!("there is no deployment {number}: the history is empty"),
+    }
 }
 
 /// Newest first, without repetitions and without what is tracked now.
@@ -270,7 +307,7 @@ fn no_healthy(history: &[RevisionHistory]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gitops_api::status::SyncStatus;
+    use gitops_api::status::{CommitSummary, SyncStatus};
     use gitops_api::{ApplicationStatus, Time};
 
     use super::*;
@@ -310,8 +347,13 @@ mod tests {
         wanted: &str,
         tracked: Tracked<'_>,
     ) -> Result<i64, String> {
-        choose(&application(history), &wanted.parse().unwrap(), tracked)
-            .map(|target| target.entry.map_or(-1, |entry| entry.id))
+        choose(
+            &application(history),
+            &wanted.parse().unwrap(),
+            tracked,
+            time(100).0,
+        )
+        .map(|target| target.entry.map_or(-1, |entry| entry.id))
     }
 
     #[test]
@@ -335,6 +377,36 @@ mod tests {
             chosen(&again, "@{last-healthy}", Tracked::Renders("a")),
             Ok(2)
         );
+    }
+
+    #[test]
+    fn what_crash_loops_is_not_gone_back_to_and_what_is_live_and_new_is() {
+        let mut application =
+            application(&[(0, "good", 0, -1), (1, "v2", 10, -1), (2, "v3", 20, -1)]);
+        let history = &mut application.status.as_mut().unwrap().history;
+        for (entry, lost) in history.iter_mut().zip([-1, 11, 21]) {
+            entry.deployed_at = Some(time(10 * entry.id));
+            entry.lost_at = (lost >= 0).then(|| time(lost));
+        }
+        let last_good = |application: &Application, tracked| {
+            let target = choose(application, &Wanted::LastHealthy, tracked, time(30).0).unwrap();
+            target.entry.map(|entry| entry.id)
+        };
+        assert_eq!(last_good(&application, Tracked::Renders("v3")), Some(0));
+        // A commit that does not render stops nothing that runs: what is live is the target, also in
+        // its first minute.
+        let newest = application
+            .status
+            .as_mut()
+            .unwrap()
+            .history
+            .last_mut()
+            .unwrap();
+        newest.lost_at = None;
+        newest.deployed_at = Some(time(30));
+        newest.healthy_at = Some(time(30));
+        newest.healthy_since = Some(time(30));
+        assert_eq!(last_good(&application, Tracked::Broken), Some(2));
     }
 
     #[test]
@@ -366,9 +438,17 @@ mod tests {
         assert_eq!(chosen(&history, "-2", tracked), Ok(1));
         assert_eq!(chosen(&history, "2", tracked), Ok(2));
         assert_eq!(chosen(&history, &format!("{:0>40}", 1), tracked), Ok(1));
-        assert_eq!(chosen(&history, "77", tracked), Ok(-1));
+        assert_eq!(chosen(&history, "77777", tracked), Ok(-1));
+        let none = chosen(&history, "77", tracked).unwrap_err();
+        assert!(none.contains("has 1 to 4"), "{none}");
         assert_eq!(chosen(&history, "v1.2", tracked), Ok(-1));
-        let target = choose(&application(&history), &"v1.2".parse().unwrap(), tracked).unwrap();
+        let target = choose(
+            &application(&history),
+            &"v1.2".parse().unwrap(),
+            tracked,
+            time(100).0,
+        )
+        .unwrap();
         assert_eq!(
             (target.revision.as_str(), target.revisions.len()),
             ("v1.2", 1)
@@ -379,6 +459,17 @@ mod tests {
     fn the_tracked_digest_is_known_when_it_was_delivered() {
         let mut application = application(&[(1, "a", 1, -1), (2, "b", 2, -1)]);
         assert_eq!(tracked_digest(&application), Some("b"));
+        // A commit that does not render is followed, and is not what was compared.
+        let mut broken = application.clone();
+        broken.status.as_mut().unwrap().tracked = Some(CommitSummary::default());
+        assert_eq!(tracked_digest(&broken), None);
+        let mut foreign = application.clone();
+        let failed = ApplicationCondition {
+            condition_type: condition::COMPARISON_ERROR.into(),
+            ..ApplicationCondition::default()
+        };
+        foreign.status.as_mut().unwrap().conditions = vec![failed];
+        assert_eq!(tracked_digest(&foreign), None);
         let status = application.status.as_mut().unwrap();
         status.sync.as_mut().unwrap().revision = "elsewhere".into();
         assert_eq!(tracked_digest(&application), None);
@@ -398,7 +489,13 @@ mod tests {
             source("https://host/x", ""),
             source("https://host/y", ""),
         ];
-        let target = choose(&application, &"v2".parse().unwrap(), Tracked::Broken).unwrap();
+        let target = choose(
+            &application,
+            &"v2".parse().unwrap(),
+            Tracked::Broken,
+            time(100).0,
+        )
+        .unwrap();
         assert_eq!(target.revisions, ["", "v2", "v2", ""]);
         let entry = RevisionHistory {
             revisions: ["1.0", "a", "a", "b"].map(str::to_owned).to_vec(),

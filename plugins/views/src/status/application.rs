@@ -31,7 +31,7 @@ pub struct Summary {
     pub sync: SyncStatusCode,
     /// Health.
     pub health: HealthStatusCode,
-    /// Revision that was compared, shortened.
+    /// Revision that is followed, shortened: the one that was compared, or the tip that cannot be.
     pub revision: String,
     /// Commit whose manifests are live, shortened; empty when nobody says.
     pub live: String,
@@ -139,6 +139,10 @@ fn revision(application: &Application) -> String {
         return String::new();
     };
     let short = |revision: &str| text::one_line(text::short_revision(revision));
+    let status = application.status.as_ref();
+    if let Some(tracked) = status.and_then(|status| status.tracked.as_ref()) {
+        return short(&tracked.revision);
+    }
     match sync.revisions.as_slice() {
         [] => short(&sync.revision),
         [only] => short(only),
@@ -151,6 +155,8 @@ fn last_sync(application: &Application) -> Option<Timestamp> {
     let operation = status
         .operation_state
         .as_ref()
+        // It changed nothing.
+        .filter(|state| !state.operation.is_dry_run())
         .and_then(|state| state.finished_at.as_ref());
     let deployed = status
         .history

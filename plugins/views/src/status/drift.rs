@@ -1,5 +1,6 @@
 //! A changed field in words: what it is, what Git says, who changed it and when.
 
+use gitops_api::status::HealRecord;
 use gitops_api::{FieldDrift, ResourceStatus};
 use gitops_kit::text;
 use jiff::Timestamp;
@@ -27,6 +28,31 @@ pub fn in_short(drift: &FieldDrift, now: Timestamp, unicode: bool) -> String {
         text::one_line(&drift.path),
         culprit(drift, " by ", now)
     )
+}
+
+/// What self-heal reverted: `Deployment/shop .spec.replicas 5≠2 by kubectl (2 times), 3s ago`.
+pub fn healed(heal: &HealRecord, now: Timestamp, unicode: bool) -> String {
+    let age = heal.healed_at.as_ref().map_or_else(String::new, |time| {
+        format!(", {} ago", text::age(time.0, now))
+    });
+    let object = text::one_line(&format!("{}/{}", heal.kind, heal.name));
+    format!("{object} {}{age}", what_healed(heal, now, unicode))
+}
+
+/// The change that self-heal reverted, and how often.
+pub fn what_healed(heal: &HealRecord, now: Timestamp, unicode: bool) -> String {
+    let times = match heal.repeated {
+        0 => String::new(),
+        more => format!(" ({} times)", more + 1),
+    };
+    let change = match heal.fields.as_slice() {
+        [] => "it was deleted".into(),
+        [field] => in_short(field, now, unicode),
+        [field, rest @ ..] => {
+            format!("{} and {} more", in_short(field, now, unicode), rest.len())
+        }
+    };
+    format!("{change}{times}")
 }
 
 /// The change with room for its values: `3 → 5`.

@@ -16,6 +16,12 @@ pub fn of(application: &Application) -> Option<&LiveRevision> {
     application.status.as_ref()?.live.as_ref()
 }
 
+/// The tip of what is followed, when it is not what was compared: `a875130 "Tidy shop" by sam, 3m ago`.
+pub fn tip(application: &Application, now: Timestamp, unicode: bool) -> Option<String> {
+    let tracked = application.status.as_ref()?.tracked.as_ref()?;
+    Some(commit(tracked, now, unicode))
+}
+
 /// `91be07a "Bump web to 1.9.2" by ana, 2d ago; 2 commits behind main`
 pub fn in_words(live: &LiveRevision, target: &str, now: Timestamp, unicode: bool) -> String {
     let newest = &live.commit;
@@ -98,7 +104,7 @@ pub fn hold_in_words(hold: &Hold, now: Timestamp) -> String {
 }
 
 /// A time users can plan with: `18:00 UTC`, with its day when that is another one.
-fn moment(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn moment(time: Timestamp, now: Timestamp) -> String {
     let today = now.strftime("%F").to_string() == time.strftime("%F").to_string();
     let form = if today { "%H:%M UTC" } else { "%F %H:%M UTC" };
     time.strftime(form).to_string()

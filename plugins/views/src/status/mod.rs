@@ -5,4 +5,5 @@ pub mod application;
 pub mod drift;
 pub mod listing;
 pub mod live;
+pub mod pause;
 pub mod reason;

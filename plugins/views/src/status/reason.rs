@@ -14,7 +14,7 @@ use gitops_kit::paint::Style;
 use gitops_kit::text;
 use jiff::Timestamp;
 
-use crate::status::drift;
+use crate::status::{drift, pause};
 
 /// Kind of reason. The names are part of the JSON output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +108,8 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
         matches!(
             operation.phase,
             OperationPhase::Failed | OperationPhase::Error
-        ) && !(is_fine(status) && operation.sync_result.is_none())
+        ) && !operation.operation.is_dry_run()
+            && !(is_fine(status) && operation.sync_result.is_none())
     }) {
         return reason(Code::SyncFailed, failure(operation));
     }
@@ -121,6 +122,9 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     }
     if let Some(text) = broken(status) {
         return reason(Code::Degraded, text);
+    }
+    if let Some(text) = pause::summary(application, now) {
+        return reason(Code::Suspended, text);
     }
     if let Some(operation) = operation.filter(|operation| !operation.phase.is_completed()) {
         return reason(Code::Syncing, running(operation));

@@ -82,6 +82,16 @@ pub(crate) const ALL: &[Command] = &[
         document: Some("health"),
     },
     Command {
+        name: "pause",
+        app: App::Several,
+        ..ABOUT_ONE
+    },
+    Command {
+        name: "resume",
+        app: App::Several,
+        ..ABOUT_ONE
+    },
+    Command {
         name: "refresh",
         app: App::Several,
         ..ABOUT_ONE

@@ -211,3 +211,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_agent_that_somebody_scaled_to_zero_stays_at_zero() {
+    let deployment = |label: &str, replicas: i64| {
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "gitops-agent", "namespace": "argocd", "uid": "u1",
+                "resourceVersion": "1", "labels": {"app.kubernetes.io/name": label}},
+            "spec": {"replicas": replicas}});
+        LiveObject::observe(&object, false).unwrap()
+    };
+    let planned = |live: &LiveObject, automated: bool| {
+        let comparison = [(live.key.clone(), State::Changed)].into();
+        let policy = Policy {
+            automated,
+            ..Policy::default()
+        };
+        let plan = plan(&DesiredSet::default(), &comparison, |_| Some(live), &policy);
+        plan.actions.len()
+    };
+    let table = [
+        ("gitops-agent", 0, true, 0),
+        ("gitops-agent", 1, true, 1),
+        // Whoever asks for a sync wants it to run again.
+        ("gitops-agent", 0, false, 1),
+        ("web", 0, true, 1),
+    ];
+    for (label, replicas, automated, expected) in table {
+        let live = deployment(label, replicas);
+        assert_eq!(
+            planned(&live, automated),
+            expected,
+            "{label} {replicas} {automated}"
+        );
+    }
+}
