@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -86,6 +87,11 @@ func secretsOf(job *protocol.Job, trees *tree.Trees, body []byte) *secret.Values
 	if job.Kustomize != nil {
 		for _, patch := range job.Kustomize.Patches {
 			values.AddYAML(patch)
+		}
+	}
+	if job.Directory != nil && job.Directory.Jsonnet != nil {
+		for _, variable := range slices.Concat(job.Directory.Jsonnet.TLAs, job.Directory.Jsonnet.ExtVars) {
+			values.AddSetting(variable.Name, variable.Value)
 		}
 	}
 	if job.Helm != nil {

@@ -42,7 +42,7 @@ pub use request::{
     SourceType,
 };
 pub use source::{
-    DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, KustomizeReplica, KustomizeSpec,
-    SourceSpec,
+    DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, JsonnetSpec, JsonnetVariable,
+    KustomizeReplica, KustomizeSpec, SourceSpec,
 };
 pub use tree::{SourceTree, TreeEntry, TreeError, TreeItem};

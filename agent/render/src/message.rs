@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::error::ChartDependency;
 use crate::request::Packaged;
+use crate::source::JsonnetVariable;
 
 /// What a worker sends.
 #[derive(Debug, Deserialize)]
@@ -122,6 +123,17 @@ pub(crate) struct DirectoryOptions {
     pub(crate) include: String,
     pub(crate) exclude: String,
     pub(crate) all_files: bool,
+    pub(crate) jsonnet: Option<JsonnetOptions>,
+}
+
+/// What .jsonnet files are given.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JsonnetOptions {
+    pub(crate) tlas: Vec<JsonnetVariable>,
+    pub(crate) ext_vars: Vec<JsonnetVariable>,
+    /// Folders from the tree's root.
+    pub(crate) libs: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,12 +9,15 @@ use serde_json::Value;
 use crate::environment::Environment;
 use crate::error::RenderError;
 use crate::message::{
-    DirectoryOptions, FileParameter, HelmOptions, KustomizeOptions, Options, Parameter, Replica,
+    DirectoryOptions, FileParameter, HelmOptions, JsonnetOptions, KustomizeOptions, Options,
+    Parameter, Replica,
 };
 use crate::path::join;
 use crate::reader::Place;
 use crate::request::{AppContext, RenderRequest, SourceType};
-use crate::source::{DirectorySpec, HelmSpec, KustomizeSpec, SourceSpec};
+use crate::source::{
+    DirectorySpec, HelmSpec, JsonnetSpec, JsonnetVariable, KustomizeSpec, SourceSpec,
+};
 use crate::trees::{OWN, Trees};
 use crate::value_files::Resolver;
 
@@ -173,11 +176,45 @@ fn directory_options(
         })?;
         Ok::<_, RenderError>(pattern)
     };
+    let jsonnet = spec.jsonnet.as_ref();
     Ok(DirectoryOptions {
+        jsonnet: jsonnet
+            .map(|jsonnet| jsonnet_options(jsonnet, environment))
+            .transpose()?,
         recurse: spec.recurse,
         include: pattern("spec.source.directory.include", &spec.include)?,
         exclude: pattern("spec.source.directory.exclude", &spec.exclude)?,
         all_files: spec.disable_extension_filter,
+    })
+}
+
+/// Variables substituted as Argo CD does, and libraries as paths from the root.
+fn jsonnet_options(
+    spec: &JsonnetSpec,
+    environment: &Environment,
+) -> Result<JsonnetOptions, RenderError> {
+    let variables = |field: &str, variables: &[JsonnetVariable]| {
+        variables
+            .iter()
+            .map(|variable| {
+                Ok(JsonnetVariable {
+                    name: variable.name.clone(),
+                    value: environment.substitute(field, &variable.value)?,
+                    code: variable.code,
+                })
+            })
+            .collect::<Result<Vec<_>, RenderError>>()
+    };
+    let libs = spec.libs.iter().map(|library| {
+        join("", library).map_err(|_| RenderError::PathEscapes {
+            field: "spec.source.directory.jsonnet.libs".to_owned(),
+            path: library.clone(),
+        })
+    });
+    Ok(JsonnetOptions {
+        tlas: variables("spec.source.directory.jsonnet.tlas", &spec.tlas)?,
+        ext_vars: variables("spec.source.directory.jsonnet.extVars", &spec.ext_vars)?,
+        libs: libs.collect::<Result<_, _>>()?,
     })
 }
 

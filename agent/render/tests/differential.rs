@@ -42,6 +42,7 @@ macro_rules! subjects {
 }
 
 subjects!(
+    directory_jsonnet,
     directory_yaml,
     helm_charts,
     helm_dependencies,

@@ -86,6 +86,23 @@ type DirectoryJob struct {
 	Exclude string `json:"exclude"`
 	// AllFiles turns the filter by file name extension off.
 	AllFiles bool `json:"allFiles"`
+	// Jsonnet is what .jsonnet files are given.
+	Jsonnet *JsonnetOptions `json:"jsonnet"`
+}
+
+// JsonnetOptions are an Application's directory.jsonnet, with the build environment substituted and paths resolved.
+type JsonnetOptions struct {
+	TLAs    []JsonnetVariable `json:"tlas"`
+	ExtVars []JsonnetVariable `json:"extVars"`
+	// Libs are folders from the tree's root.
+	Libs []string `json:"libs"`
+}
+
+// JsonnetVariable is a text, or code.
+type JsonnetVariable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Code  bool   `json:"code"`
 }
 
 // KustomizeJob holds an Application's kustomize options, with the build environment already substituted.

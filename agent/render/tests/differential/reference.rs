@@ -33,11 +33,18 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
     let manifests = directory.path().join("manifests.yaml");
     match case.kind {
         Kind::Directory => {
-            let files = case
-                .plain_files
-                .iter()
-                .map(|name| root.join(&case.path).join(name).display().to_string());
-            return read(&files.collect::<Vec<_>>());
+            let files = case.plain_files.iter().enumerate();
+            let files = files.map(|(number, name)| {
+                let file = root.join(&case.path).join(name).display().to_string();
+                if !name.ends_with(".jsonnet") {
+                    return Ok(file);
+                }
+                let output = jsonnet(case, &root, &file)?;
+                let written = directory.path().join(format!("{number}.yaml"));
+                std::fs::write(&written, output).unwrap();
+                Ok(written.display().to_string())
+            });
+            return read(&files.collect::<Result<Vec<_>, String>>()?);
         }
         Kind::Kustomize => {
             for arguments in kustomize_edits(&case.options) {
@@ -69,6 +76,38 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
 fn read(files: &[String]) -> Result<Vec<Value>, String> {
     let output = run(Command::new(tools::reader()).args(files))?;
     Ok(serde_json::from_slice(&output).unwrap())
+}
+
+/// What the jsonnet command makes of a file with the options Argo CD gives to the library. A stream of documents when it
+/// makes an array.
+fn jsonnet(case: &Case, root: &Path, file: &str) -> Result<Vec<u8>, String> {
+    let mut command = Command::new(tools::jsonnet());
+    command.arg("-J").arg(root.join(&case.path));
+    let options = &case.options["jsonnet"];
+    for library in list(&options["libs"]) {
+        command.arg("-J").arg(root.join(text(library)));
+    }
+    for (field, flag) in [("tlas", "--tla"), ("extVars", "--ext")] {
+        for variable in list(&options[field]) {
+            let kind = if variable["code"] == true {
+                "code"
+            } else {
+                "str"
+            };
+            command.arg(format!("{flag}-{kind}"));
+            command.arg(format!(
+                "{}={}",
+                text(&variable["name"]),
+                text(&variable["value"])
+            ));
+        }
+    }
+    command.arg(file);
+    let output = run(&mut command)?;
+    if output.starts_with(b"[") {
+        return run(command.arg("--yaml-stream"));
+    }
+    Ok(output)
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>, String> {
