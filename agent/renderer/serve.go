@@ -133,7 +133,7 @@ func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifes
 	case job.Type == "directory" && job.Directory != nil:
 		return directory.Render(trees, job, emit, warn, without)
 	case job.Type == "kustomize" && job.Kustomize != nil:
-		return kustomize.Render(trees, job, emit)
+		return kustomize.Render(trees, job, emit, warn)
 	case job.Type == "helm" && job.Helm != nil:
 		return helm.Render(trees, job, emit, warn)
 	default:

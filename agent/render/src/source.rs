@@ -153,6 +153,11 @@ pub struct KustomizeSpec {
     pub components: Vec<String>,
     /// A component that does not exist is no error.
     pub ignore_missing_components: bool,
+    /// What charts see in place of the cluster's version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kube_version: String,
+    /// What charts see in place of the cluster's API versions.
+    pub api_versions: Vec<String>,
 }
 
 /// A count for a workload.

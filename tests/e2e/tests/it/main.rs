@@ -52,6 +52,7 @@ mod manual_sync;
 mod move_from_argo_cd;
 mod namespaces;
 mod outages;
+mod outside;
 mod previews;
 mod progressive_delivery;
 mod projects;
