@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -88,6 +89,11 @@ func secretsOf(job *protocol.Job, trees *tree.Trees, body []byte) *secret.Values
 			values.AddYAML(patch)
 		}
 	}
+	if job.Directory != nil && job.Directory.Jsonnet != nil {
+		for _, variable := range slices.Concat(job.Directory.Jsonnet.TLAs, job.Directory.Jsonnet.ExtVars) {
+			values.AddSetting(variable.Name, variable.Value)
+		}
+	}
 	if job.Helm != nil {
 		values.AddYAML([]byte(job.Helm.Values))
 		for _, parameter := range job.Helm.Parameters {
@@ -127,7 +133,7 @@ func render(trees *tree.Trees, job *protocol.Job, body []byte, emit func(manifes
 	case job.Type == "directory" && job.Directory != nil:
 		return directory.Render(trees, job, emit, warn, without)
 	case job.Type == "kustomize" && job.Kustomize != nil:
-		return kustomize.Render(trees, job, emit)
+		return kustomize.Render(trees, job, emit, warn)
 	case job.Type == "helm" && job.Helm != nil:
 		return helm.Render(trees, job, emit, warn)
 	default:

@@ -26,6 +26,7 @@ use crate::applications::observed_revisions::ObservedRevisions;
 use crate::applications::policy::Limits;
 use crate::applications::report::reporter::Reporter;
 use crate::applications::sources::Sources;
+use crate::applications::sources::outside::Outside;
 use crate::applicationsets::Wake;
 use crate::args::{Args, Command, RunArgs};
 use crate::cluster::Cluster;
@@ -383,6 +384,7 @@ async fn controller(
             digest_key: digest_key::read(&client, &args.namespace).await?,
             repositories,
             charts,
+            outside: Outside::default(),
             renderer,
             metrics: metrics.clone(),
         },

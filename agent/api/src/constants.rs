@@ -92,6 +92,8 @@ pub mod annotation {
     pub const DEPENDS_ON: &str = "gitops-agent.io/depends-on";
     /// On an Application: what the agent has to know again and the status does not keep, as JSON.
     pub const MEMORY: &str = "gitops-agent.io/memory";
+    /// On an AppProject: `deny` forbids kustomizations to refer to other repositories.
+    pub const REMOTE_BASES: &str = "gitops-agent.io/remote-bases";
     /// On an object: why it must not be rolled back.
     pub const FORWARD_ONLY: &str = "gitops-agent.io/forward-only";
 }

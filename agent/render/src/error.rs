@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::path::shown;
+use crate::remote::Remote;
 use crate::tree::TreeError;
 
 /// A chart that another one depends on and that its `charts/` directory does not have.
@@ -109,6 +110,14 @@ pub enum RenderError {
         /// What is missing.
         dependencies: Vec<ChartDependency>,
         /// What to do.
+        message: String,
+    },
+    /// Kustomizations refer to something outside of their repository that was not handed over.
+    #[error("{message}; it is not fetched here")]
+    MissingRemotes {
+        /// What is needed.
+        remotes: Vec<Remote>,
+        /// Who refers to what.
         message: String,
     },
     /// The worker took too long and was ended.

@@ -94,6 +94,7 @@ fn source(tree: MemoryTree) -> SourceRequest {
         refs: BTreeMap::new(),
         is_chart_archive: false,
         packaged: Vec::new(),
+        remotes: BTreeMap::new(),
     }
 }
 

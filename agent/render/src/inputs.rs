@@ -152,6 +152,11 @@ impl InputSet {
         Ok(true)
     }
 
+    /// Whether anything was asked of a tree.
+    pub fn has_read(&self, tree: &str) -> bool {
+        self.trees.contains_key(tree)
+    }
+
     /// Whether the revision's name is part of the result, so that every commit changes it.
     pub fn uses_revision(&self) -> bool {
         self.revision

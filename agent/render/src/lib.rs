@@ -20,6 +20,7 @@ mod message;
 mod path;
 mod plan;
 mod reader;
+mod remote;
 mod renderer;
 mod request;
 mod session;
@@ -36,13 +37,14 @@ pub use inputs::{Fact, InputSet, TreeInputs};
 pub use jail::Jail;
 pub use local_directory::LocalDirectory;
 pub use memory_tree::MemoryTree;
+pub use remote::{Remote, RemoteKind};
 pub use renderer::{Renderer, SetOperation};
 pub use request::{
-    AppContext, Origin, Packaged, RenderRequest, Rendered, RenderedObject, SourceRequest,
-    SourceType,
+    AppContext, KustomizeBuild, Origin, Packaged, RenderRequest, Rendered, RenderedObject,
+    SourceRequest, SourceType,
 };
 pub use source::{
-    DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, KustomizeReplica, KustomizeSpec,
-    SourceSpec,
+    DirectorySpec, HelmFileParameter, HelmParameter, HelmSpec, JsonnetSpec, JsonnetVariable,
+    KustomizeReplica, KustomizeSpec, SourceSpec,
 };
 pub use tree::{SourceTree, TreeEntry, TreeError, TreeItem};

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ChartDependency;
+use crate::remote::Remote;
 use crate::request::Packaged;
+use crate::source::JsonnetVariable;
 
 /// What a worker sends.
 #[derive(Debug, Deserialize)]
@@ -69,6 +71,8 @@ pub(crate) struct Failure {
     pub(crate) line: Option<u32>,
     #[serde(default)]
     pub(crate) dependencies: Vec<ChartDependency>,
+    #[serde(default)]
+    pub(crate) remotes: Vec<Remote>,
     /// The worker takes no other job and ends.
     #[serde(default)]
     pub(crate) last: bool,
@@ -122,6 +126,17 @@ pub(crate) struct DirectoryOptions {
     pub(crate) include: String,
     pub(crate) exclude: String,
     pub(crate) all_files: bool,
+    pub(crate) jsonnet: Option<JsonnetOptions>,
+}
+
+/// What .jsonnet files are given.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JsonnetOptions {
+    pub(crate) tlas: Vec<JsonnetVariable>,
+    pub(crate) ext_vars: Vec<JsonnetVariable>,
+    /// Folders from the tree's root.
+    pub(crate) libs: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +156,20 @@ pub(crate) struct KustomizeOptions {
     pub(crate) patches: Vec<Value>,
     pub(crate) components: Vec<String>,
     pub(crate) ignore_missing_components: bool,
+    pub(crate) kube_version: String,
+    pub(crate) api_versions: Vec<String>,
+    pub(crate) load_anywhere: bool,
+    pub(crate) legacy_order: bool,
+    pub(crate) managed_by_label: bool,
+    pub(crate) remotes: Vec<GivenRemote>,
+}
+
+/// Something outside of the repository, and the tree it is in.
+#[derive(Debug, Serialize)]
+pub(crate) struct GivenRemote {
+    #[serde(flatten)]
+    pub(crate) remote: Remote,
+    pub(crate) tree: String,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,12 +9,15 @@ use serde_json::Value;
 use crate::environment::Environment;
 use crate::error::RenderError;
 use crate::message::{
-    DirectoryOptions, FileParameter, HelmOptions, KustomizeOptions, Options, Parameter, Replica,
+    DirectoryOptions, FileParameter, GivenRemote, HelmOptions, JsonnetOptions, KustomizeOptions,
+    Options, Parameter, Replica,
 };
 use crate::path::join;
 use crate::reader::Place;
 use crate::request::{AppContext, RenderRequest, SourceType};
-use crate::source::{DirectorySpec, HelmSpec, KustomizeSpec, SourceSpec};
+use crate::source::{
+    DirectorySpec, HelmSpec, JsonnetSpec, JsonnetVariable, KustomizeSpec, SourceSpec,
+};
 use crate::trees::{OWN, Trees};
 use crate::value_files::Resolver;
 
@@ -144,6 +147,7 @@ pub(crate) fn options(
         )?),
         SourceType::Kustomize => Options::Kustomize(kustomize(
             spec.kustomize.clone().unwrap_or_default(),
+            request,
             environment,
         )?),
         SourceType::Helm => {
@@ -173,11 +177,45 @@ fn directory_options(
         })?;
         Ok::<_, RenderError>(pattern)
     };
+    let jsonnet = spec.jsonnet.as_ref();
     Ok(DirectoryOptions {
+        jsonnet: jsonnet
+            .map(|jsonnet| jsonnet_options(jsonnet, environment))
+            .transpose()?,
         recurse: spec.recurse,
         include: pattern("spec.source.directory.include", &spec.include)?,
         exclude: pattern("spec.source.directory.exclude", &spec.exclude)?,
         all_files: spec.disable_extension_filter,
+    })
+}
+
+/// Variables substituted as Argo CD does, and libraries as paths from the root.
+fn jsonnet_options(
+    spec: &JsonnetSpec,
+    environment: &Environment,
+) -> Result<JsonnetOptions, RenderError> {
+    let variables = |field: &str, variables: &[JsonnetVariable]| {
+        variables
+            .iter()
+            .map(|variable| {
+                Ok(JsonnetVariable {
+                    name: variable.name.clone(),
+                    value: environment.substitute(field, &variable.value)?,
+                    code: variable.code,
+                })
+            })
+            .collect::<Result<Vec<_>, RenderError>>()
+    };
+    let libs = spec.libs.iter().map(|library| {
+        join("", library).map_err(|_| RenderError::PathEscapes {
+            field: "spec.source.directory.jsonnet.libs".to_owned(),
+            path: library.clone(),
+        })
+    });
+    Ok(JsonnetOptions {
+        tlas: variables("spec.source.directory.jsonnet.tlas", &spec.tlas)?,
+        ext_vars: variables("spec.source.directory.jsonnet.extVars", &spec.ext_vars)?,
+        libs: libs.collect::<Result<_, _>>()?,
     })
 }
 
@@ -194,6 +232,7 @@ fn substitute_values(
 
 fn kustomize(
     spec: KustomizeSpec,
+    request: &RenderRequest,
     environment: &Environment,
 ) -> Result<KustomizeOptions, RenderError> {
     let mut replicas = Vec::with_capacity(spec.replicas.len());
@@ -248,7 +287,33 @@ fn kustomize(
         patches: spec.patches,
         components: spec.components,
         ignore_missing_components: spec.ignore_missing_components,
+        kube_version: or(spec.kube_version, &request.app.kube_version),
+        api_versions: if spec.api_versions.is_empty() {
+            request.app.api_versions.to_vec()
+        } else {
+            spec.api_versions
+        },
+        load_anywhere: request.app.kustomize.load_anywhere,
+        legacy_order: request.app.kustomize.legacy_order,
+        managed_by_label: request.app.kustomize.managed_by_label,
+        remotes: request
+            .source
+            .remotes
+            .keys()
+            .map(|remote| GivenRemote {
+                tree: remote.tree(),
+                remote: remote.clone(),
+            })
+            .collect(),
     })
+}
+
+fn or(value: String, default: &str) -> String {
+    if value.is_empty() {
+        default.to_owned()
+    } else {
+        value
+    }
 }
 
 fn helm(
@@ -257,13 +322,6 @@ fn helm(
     mut files: Resolver<'_>,
 ) -> Result<HelmOptions, RenderError> {
     let app = &request.app;
-    let or = |value: String, default: &str| {
-        if value.is_empty() {
-            default.to_owned()
-        } else {
-            value
-        }
-    };
     let value_files = files.value_files(&spec.value_files, spec.ignore_missing_value_files)?;
     let mut file_parameters = Vec::with_capacity(spec.file_parameters.len());
     for parameter in &spec.file_parameters {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::inputs::InputSet;
+use crate::remote::Remote;
 use crate::source::SourceSpec;
 use crate::tree::SourceTree;
 
@@ -24,6 +25,19 @@ pub struct AppContext {
     pub kube_version: String,
     /// `group/version` and `group/version/Kind` of the destination cluster.
     pub api_versions: Arc<[String]>,
+    /// `kustomize.buildOptions` of argocd-cm.
+    pub kustomize: KustomizeBuild,
+}
+
+/// Options of `kustomize build` that an installation may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KustomizeBuild {
+    /// `--load-restrictor LoadRestrictionsNone`: files outside of their kustomization's folder, inside of the repository.
+    pub load_anywhere: bool,
+    /// `--reorder legacy`: objects by kind.
+    pub legacy_order: bool,
+    /// `--enable-managedby-label`.
+    pub managed_by_label: bool,
 }
 
 /// One source and the trees it may read.
@@ -41,6 +55,8 @@ pub struct SourceRequest {
     pub is_chart_archive: bool,
     /// Folders of the chart's `charts` folder that stand for the archive of a dependency.
     pub packaged: Vec<Packaged>,
+    /// What its kustomizations refer to outside of it, as far as it is there.
+    pub remotes: BTreeMap<Remote, Arc<dyn SourceTree>>,
 }
 
 /// A dependency that is laid into a chart, and is no part of its folder: the chart's .helmignore does not reach into it.

@@ -290,6 +290,7 @@ fn explain(failure: Failure) -> RenderError {
         path,
         line,
         dependencies,
+        remotes,
         last: _,
     } = failure;
     match kind.as_str() {
@@ -306,6 +307,7 @@ fn explain(failure: Failure) -> RenderError {
             dependencies,
             message,
         },
+        "missingRemotes" => RenderError::MissingRemotes { remotes, message },
         _ => RenderError::Tool { message },
     }
 }

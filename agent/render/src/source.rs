@@ -153,6 +153,11 @@ pub struct KustomizeSpec {
     pub components: Vec<String>,
     /// A component that does not exist is no error.
     pub ignore_missing_components: bool,
+    /// What charts see in place of the cluster's version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kube_version: String,
+    /// What charts see in place of the cluster's API versions.
+    pub api_versions: Vec<String>,
 }
 
 /// A count for a workload.
@@ -179,7 +184,31 @@ pub struct DirectorySpec {
     pub exclude: String,
     /// Take files of any extension.
     pub disable_extension_filter: bool,
-    /// Jsonnet options; refused when a jsonnet file is met.
+    /// What .jsonnet files are given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jsonnet: Option<Value>,
+    pub jsonnet: Option<JsonnetSpec>,
+}
+
+/// `directory.jsonnet` of a source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JsonnetSpec {
+    /// Arguments of a file that is a function.
+    pub tlas: Vec<JsonnetVariable>,
+    /// What `std.extVar` finds.
+    pub ext_vars: Vec<JsonnetVariable>,
+    /// Folders from the repository's root in which imports are looked for, the last one first.
+    pub libs: Vec<String>,
+}
+
+/// A text or code for Jsonnet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JsonnetVariable {
+    /// Its name.
+    pub name: String,
+    /// The text, or the code.
+    pub value: String,
+    /// Whether it is code.
+    pub code: bool,
 }

@@ -33,6 +33,9 @@ impl Trees {
             let name = format!("${}", name.trim_start_matches('$'));
             readers.insert(name, reader(tree));
         }
+        for (remote, tree) in &source.remotes {
+            readers.insert(remote.tree(), reader(tree));
+        }
         Self {
             readers,
             budget: limit,
@@ -218,6 +221,7 @@ mod tests {
             refs: BTreeMap::new(),
             is_chart_archive: false,
             packaged: Vec::new(),
+            remotes: BTreeMap::new(),
         };
         let lookups = Lookups::new(100, Duration::from_secs(1), Cancellation::default());
         let mut trees = Trees::new(&source, 20, lookups);

@@ -298,6 +298,7 @@ mod tests {
             refs: BTreeMap::new(),
             is_chart_archive: false,
             packaged: Vec::new(),
+            remotes: BTreeMap::new(),
         };
         let lookups = Lookups::new(lookups, Duration::from_secs(1), Cancellation::default());
         let mut trees = Trees::new(&source, 1 << 20, lookups);

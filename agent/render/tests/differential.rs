@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use fixture::{Case, Expected, Kind};
 use gitops_render::{
-    AppContext, MemoryTree, RenderError, RenderRequest, Renderer, RendererConfig, SourceRequest,
-    SourceSpec,
+    AppContext, KustomizeBuild, MemoryTree, RenderError, RenderRequest, Rendered, Renderer,
+    RendererConfig, SourceRequest, SourceSpec, SourceTree,
 };
 use serde_json::{Value, json};
 
@@ -42,16 +42,19 @@ macro_rules! subjects {
 }
 
 subjects!(
+    directory_jsonnet,
     directory_yaml,
     helm_charts,
     helm_dependencies,
     helm_templates,
     helm_values,
     kustomize_application,
+    kustomize_charts,
     kustomize_generators,
     kustomize_layout,
     kustomize_names,
     kustomize_patches,
+    kustomize_remote,
     kustomize_transformers,
 );
 
@@ -90,7 +93,7 @@ async fn compare(subject: &str) {
 
 async fn compare_one(renderer: &Renderer, case: &Case) -> Result<(), String> {
     let reference = reference::objects(case);
-    let ours = renderer.render(request(case)).await;
+    let ours = rendered(renderer, case).await;
     let ours = ours.map(|rendered| {
         rendered
             .objects
@@ -130,18 +133,50 @@ async fn compare_one(renderer: &Renderer, case: &Case) -> Result<(), String> {
     }
 }
 
+/// Renders, and again with the repositories that it asks for.
+async fn rendered(renderer: &Renderer, case: &Case) -> Result<Rendered, RenderError> {
+    let mut request = request(case);
+    let repositories = case.repositories();
+    loop {
+        let remotes = match renderer.render(request.clone()).await {
+            Err(RenderError::MissingRemotes { remotes, .. })
+                if !request.source.remotes.contains_key(&remotes[0]) =>
+            {
+                remotes
+            }
+            result => return result,
+        };
+        for remote in remotes {
+            let name = remote.url.rsplit('/').next().unwrap_or_default();
+            let name = name.strip_suffix(".git").unwrap_or(name);
+            let files = repositories.get(name).cloned().unwrap_or_default();
+            request.source.remotes.insert(remote, tree(files));
+        }
+    }
+}
+
+fn tree<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a fixture::Content)>,
+) -> Arc<dyn SourceTree> {
+    let mut tree = MemoryTree::new();
+    for (path, content) in files {
+        match content {
+            fixture::Content::Text(text) => tree.insert(path, text.clone()),
+            fixture::Content::Link(target) => tree.insert_symlink(path, target.clone()),
+        }
+    }
+    Arc::new(tree)
+}
+
 fn described(error: &RenderError) -> String {
     format!("{error} ({error:?})")
 }
 
 fn request(case: &Case) -> RenderRequest {
-    let mut tree = MemoryTree::new();
-    for (path, content) in &case.files {
-        match content {
-            fixture::Content::Text(text) => tree.insert(path.clone(), text.clone()),
-            fixture::Content::Link(target) => tree.insert_symlink(path.clone(), target.clone()),
-        }
-    }
+    let tree = tree(
+        case.own_files()
+            .map(|(path, content)| (path.as_str(), content)),
+    );
     let mut spec = json!({"repoURL": "https://git.example.com/repo", "path": case.path});
     spec[case.kind.field()] = case.options.clone();
     RenderRequest {
@@ -151,15 +186,17 @@ fn request(case: &Case) -> RenderRequest {
             project: "default".to_owned(),
             kube_version: reference::KUBE_VERSION.to_owned(),
             api_versions: case.api_versions.clone().into(),
+            kustomize: KustomizeBuild::default(),
         },
         source: SourceRequest {
             spec: SourceSpec::from_json(spec)
                 .unwrap_or_else(|error| panic!("{}: {error}", case.name)),
-            tree: Arc::new(tree),
+            tree,
             revision: "0".repeat(40),
             refs: BTreeMap::new(),
             is_chart_archive: false,
             packaged: Vec::new(),
+            remotes: BTreeMap::new(),
         },
     }
 }

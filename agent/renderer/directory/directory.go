@@ -1,4 +1,4 @@
-// Package directory renders a folder of plain manifests: which files count, and what is in them. Rules are those of Argo
+// Package directory renders a folder of plain manifests and Jsonnet: which files count, and what is in them. Rules are those of Argo
 // CD's directory sources: include and exclude match the path relative to the application's folder, exclude first; only
 // .yaml, .yml and .json count; a file with the skip marker is left out; YAML that is no manifest at all is left out too.
 package directory
@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/glob"
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/jsonnet"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
@@ -39,6 +40,8 @@ type walker struct {
 	emit    Emit
 	warn    func(string)
 	without func(string)
+	// evaluator is made for the first .jsonnet file.
+	evaluator *jsonnet.Evaluator
 }
 
 // Render sends every object of the folder, in the order of paths. without gets the files that could have held objects and
@@ -133,9 +136,11 @@ func (w *walker) wanted(name string) bool {
 
 func (w *walker) file(name string) error {
 	full := path.Join(w.root, name)
-	if path.Ext(name) == ".jsonnet" {
-		return failure.At(failure.Unsupported, full, 0,
-			fmt.Sprintf("%s: jsonnet is not supported; commit its output as YAML or JSON, or leave the file out with directory.exclude: '*.jsonnet'", full))
+	isJsonnet := path.Ext(name) == ".jsonnet"
+	if isJsonnet && w.evaluator == nil {
+		// go-jsonnet keeps what it reads all the same.
+		w.trees.Keep()
+		w.evaluator = jsonnet.New(w.trees, w.root, w.job.Jsonnet)
 	}
 	raw, err := w.trees.Read("", full)
 	if err != nil {
@@ -146,6 +151,13 @@ func (w *walker) file(name string) error {
 	}
 	if problem := manifest.NotFetched(raw); problem != "" {
 		return failure.At(failure.Invalid, full, 0, fmt.Sprintf("%s %s", full, problem))
+	}
+	if isJsonnet {
+		objects, err := w.evaluator.Objects(full)
+		if err != nil {
+			return err
+		}
+		return w.send(objects)
 	}
 	content, err := manifest.DecodeText(raw)
 	if err != nil {
@@ -169,6 +181,10 @@ func (w *walker) file(name string) error {
 	if len(bytes.TrimSpace(content)) == 0 {
 		w.without(full)
 	}
+	return w.send(objects)
+}
+
+func (w *walker) send(objects []manifest.Object) error {
 	for _, object := range objects {
 		if err := w.emit(object); err != nil {
 			return err

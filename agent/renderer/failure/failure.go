@@ -21,6 +21,8 @@ const (
 	Missing Kind = "missing"
 	// MissingDependencies: charts of Chart.yaml's dependencies are not in charts/.
 	MissingDependencies Kind = "missingDependencies"
+	// MissingRemotes: things outside of the repository are needed, which the agent has to get.
+	MissingRemotes Kind = "missingRemotes"
 	// Refused: the agent itself refused to serve a path; it knows why.
 	Refused Kind = "refused"
 )
@@ -32,6 +34,20 @@ type Dependency struct {
 	Repository string `json:"repository"`
 }
 
+// Remote is something outside of the repository that a kustomization refers to: a chart, or a commit of another repository.
+type Remote struct {
+	// Kind is chart or git.
+	Kind string `json:"kind"`
+	// URL of the repository.
+	URL string `json:"url"`
+	// Name of the chart.
+	Name string `json:"name,omitempty"`
+	// Revision is a branch, tag or commit, or the version of a chart; empty for what the server has for default.
+	Revision string `json:"revision,omitempty"`
+	// In is the file that refers to it.
+	In string `json:"in,omitempty"`
+}
+
 // Failure is an error with a kind and, where known, a place.
 type Failure struct {
 	Kind         Kind         `json:"kind"`
@@ -39,6 +55,7 @@ type Failure struct {
 	Path         string       `json:"path,omitempty"`
 	Line         int          `json:"line,omitempty"`
 	Dependencies []Dependency `json:"dependencies,omitempty"`
+	Remotes      []Remote     `json:"remotes,omitempty"`
 }
 
 // Error implements error.

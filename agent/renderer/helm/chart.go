@@ -27,13 +27,13 @@ const maxDepth = 64
 
 var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
 
-// load reads a chart's folder with Helm's rules: .helmignore, links followed, names in lexical order.
-func load(trees *tree.Trees, folder string, packaged []protocol.Packaged) (*chart.Chart, error) {
-	rules, err := ignored(trees, folder)
+// load reads a chart's folder of the tree called name with Helm's rules: .helmignore, links followed, names in lexical order.
+func load(trees *tree.Trees, name, folder string, packaged []protocol.Packaged) (*chart.Chart, error) {
+	rules, err := ignored(trees, name, folder)
 	if err != nil {
 		return nil, err
 	}
-	reader := &folderReader{trees: trees, root: folder, packaged: packaged, budget: archive.MaxDecompressedChartSize}
+	reader := &folderReader{trees: trees, tree: name, root: folder, packaged: packaged, budget: archive.MaxDecompressedChartSize}
 	if err := reader.read("", reach{rules: rules}, 0); err != nil {
 		return nil, err
 	}
@@ -45,15 +45,15 @@ func load(trees *tree.Trees, folder string, packaged []protocol.Packaged) (*char
 }
 
 // ignored are the rules of a folder's .helmignore, with Helm's own.
-func ignored(trees *tree.Trees, folder string) (*ignore.Rules, error) {
+func ignored(trees *tree.Trees, name, folder string) (*ignore.Rules, error) {
 	rules := ignore.Empty()
 	ignoreFile := path.Join(folder, ignore.HelmIgnore)
-	entry, err := trees.Stat("", ignoreFile)
+	entry, err := trees.Stat(name, ignoreFile)
 	if err != nil {
 		return nil, err
 	}
 	if entry.Kind == tree.File {
-		content, err := trees.Read("", ignoreFile)
+		content, err := trees.Read(name, ignoreFile)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (r *folderReader) inside(relative string, around reach) (reach, error) {
 		if !dependency.Folder {
 			return reach{rules: ignore.Empty(), from: relative}, nil
 		}
-		rules, err := ignored(r.trees, path.Join(r.root, relative))
+		rules, err := ignored(r.trees, r.tree, path.Join(r.root, relative))
 		return reach{rules: rules, from: relative}, err
 	}
 	return around, nil
@@ -96,6 +96,7 @@ func shown(folder string) string {
 
 type folderReader struct {
 	trees    *tree.Trees
+	tree     string
 	root     string
 	packaged []protocol.Packaged
 	files    []*archive.BufferedFile
@@ -106,7 +107,7 @@ func (r *folderReader) read(relative string, left reach, depth int) error {
 	if depth > maxDepth {
 		return failure.At(failure.Invalid, relative, 0, fmt.Sprintf("chart %s: folders are nested more than %d deep at %s (a link to a folder above itself?)", shown(r.root), maxDepth, relative))
 	}
-	items, err := r.trees.List("", path.Join(r.root, relative))
+	items, err := r.trees.List(r.tree, path.Join(r.root, relative))
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (r *folderReader) read(relative string, left reach, depth int) error {
 				return err
 			}
 		case tree.File:
-			content, err := r.trees.Read("", path.Join(r.root, name))
+			content, err := r.trees.Read(r.tree, path.Join(r.root, name))
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ type Emit func(manifest.Object) error
 
 // Render does what `helm template --include-crds` does: CRDs, then manifests in install order, then hooks.
 func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) error {
-	loaded, err := load(trees, job.Path, job.Helm.Packaged)
+	loaded, err := load(trees, "", job.Path, job.Helm.Packaged)
 	if err != nil {
 		return err
 	}

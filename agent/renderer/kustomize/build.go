@@ -1,5 +1,6 @@
 // Package kustomize renders a kustomization with kustomize's own library, from files the agent serves. It never fetches,
-// runs or writes anything: remote bases, helmCharts and plugins are refused with the reason.
+// runs or writes anything: remote bases and charts are trees that the agent serves, or that it is asked for; plugins are refused with
+// the reason.
 package kustomize
 
 import (
@@ -18,12 +19,24 @@ import (
 // Emit receives each object of the result.
 type Emit func(manifest.Object) error
 
-// Render does what `kustomize build` with no options does in the application's folder.
-func Render(trees *tree.Trees, job *protocol.Job, emit Emit) error {
-	files := newFilesystem(trees)
+// Render does what `kustomize build --enable-helm` does in the application's folder, with the options of the job.
+func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) error {
+	files := newFilesystem(trees, job.Kustomize.Remotes, warn)
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionUnspecified
+	if job.Kustomize.LegacyOrder {
+		options.Reorder = krusty.ReorderOptionLegacy
+	}
+	options.AddManagedbyLabel = job.Kustomize.ManagedByLabel
 	options.LoadRestrictions = types.LoadRestrictionsRootOnly
+	if job.Kustomize.LoadAnywhere && !files.remotes.hasRepositories() {
+		// What another repository holds must not read files of this one.
+		options.LoadRestrictions = types.LoadRestrictionsNone
+	}
+	options.PluginConfig.HelmConfig = types.HelmConfig{
+		Enabled: true, Command: "helm", KubeVersion: job.Kustomize.KubeVersion, ApiVersions: job.Kustomize.APIVersions,
+	}
+	inflateCharts(files)
 	if edits(job.Kustomize) {
 		if err := files.edit(job.Path, job.Kustomize); err != nil {
 			return files.explain(err)
@@ -38,6 +51,9 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit) error {
 	})
 	if err != nil {
 		return files.explain(err)
+	}
+	if missing := files.remotes.missing(); missing != nil {
+		return missing
 	}
 	origins := newOrigins(files.read)
 	for index, resource := range result.Resources() {

@@ -24,13 +24,14 @@ func (f *filesystem) explain(err error) error {
 	if f.refusal != nil {
 		return f.refusal
 	}
+	if missing := f.remotes.missing(); missing != nil {
+		// What went wrong without them means nothing.
+		return missing
+	}
 	if own, ok := errors.AsType[*failure.Failure](err); ok {
 		return own
 	}
 	text := unquoted(err.Error())
-	if strings.Contains(text, "must specify --enable-helm") {
-		return f.chartGenerator()
-	}
 	if strings.Contains(text, "external plugins disabled") || strings.Contains(text, "is external, not built in") {
 		return failure.New(failure.Unsupported, "kustomize: "+failure.Shorten(f.cause(text))+
 			"; generators and transformers that are programs or containers are not run here, because they come from a repository; commit their output, or use what kustomize has built in")
@@ -44,6 +45,7 @@ func (f *filesystem) explain(err error) error {
 	if culprit := f.invalidKustomization(); culprit != nil {
 		return culprit
 	}
+	text = f.remotes.named(text)
 	text = strings.ReplaceAll(text, mount+"/", "")
 	text = strings.ReplaceAll(text, mount, "the repository's root")
 	return failure.New(failure.Tool, "kustomize: "+failure.Shorten(f.cause(text)))
@@ -69,22 +71,6 @@ func unquoted(text string) string {
 		text = text[:at[0]] + accumulated.ReplaceAllString(inner, "") + text[at[1]:]
 	}
 	return text
-}
-
-// chartGenerator names the file that has kustomize run Helm.
-func (f *filesystem) chartGenerator() *failure.Failure {
-	var names []string
-	for name, content := range f.read {
-		if bytes.Contains(content, []byte("HelmChartInflationGenerator")) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	name := "a generator of the kustomization"
-	if len(names) > 0 {
-		name = names[0]
-	}
-	return failure.At(failure.Unsupported, name, 0, name+": HelmChartInflationGenerator "+noHelm)
 }
 
 // invalidKustomization finds the kustomization file that is none, since kustomize does not say which one it is.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/failure"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/manifest"
+	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/protocol"
 	"github.com/kubectl-gitops/kubectl-gitops/agent/renderer/tree"
 )
 
@@ -33,20 +34,36 @@ type filesystem struct {
 	read map[string][]byte
 	// refusal is the first thing in a kustomization file this agent does not do.
 	refusal *failure.Failure
+	// remotes are what lies outside of the repository, and charts where kustomize would have put them.
+	remotes remotes
+	warn    func(string)
 }
 
-func newFilesystem(trees *tree.Trees) *filesystem {
-	return &filesystem{trees: trees, replaced: map[string][]byte{}, read: map[string][]byte{}}
+func newFilesystem(trees *tree.Trees, given []protocol.Remote, warn func(string)) *filesystem {
+	return &filesystem{trees: trees, warn: warn, replaced: map[string][]byte{}, read: map[string][]byte{}, remotes: newRemotes(given)}
 }
 
-// inside gives the path from the repository's root.
-func (f *filesystem) inside(name string) (string, error) {
+// spot is where a name of kustomize's leads.
+type spot struct {
+	// shown is how people know it: the path from the repository's root, or from that of another one, with its address.
+	shown string
+	tree  string
+	path  string
+	// root is what kustomize knows the tree's root as.
+	root string
+}
+
+// spot finds the tree a name is in; what is in none is refused.
+func (f *filesystem) spot(name string) (spot, error) {
 	clean := path.Clean(name)
 	if !path.IsAbs(clean) {
 		clean = path.Join(mount, clean)
 	}
+	if found, ok := f.remotes.spot(clean); ok {
+		return found, nil
+	}
 	if clean == mount {
-		return "", nil
+		return spot{root: mount}, nil
 	}
 	relative, found := strings.CutPrefix(clean, mount+"/")
 	if !found {
@@ -56,20 +73,25 @@ func (f *filesystem) inside(name string) (string, error) {
 		}
 		refusal := failure.At(failure.Invalid, shown, 0,
 			fmt.Sprintf("a kustomization file refers to %s (seen from the repository's root), which is outside of the repository; keep bases, resources and patches inside", shown))
-		if f.refusal == nil {
-			f.refusal = refusal
-		}
-		return "", refusal
+		return spot{}, f.refuse(refusal)
 	}
-	return relative, nil
+	return spot{shown: relative, path: relative, root: mount}, nil
+}
+
+// refuse keeps the first refusal, behind which kustomize's words for its consequences must not hide it.
+func (f *filesystem) refuse(refusal *failure.Failure) *failure.Failure {
+	if f.refusal == nil {
+		f.refusal = refusal
+	}
+	return refusal
 }
 
 func (f *filesystem) stat(name string) (tree.Entry, error) {
-	relative, err := f.inside(name)
+	at, err := f.spot(name)
 	if err != nil {
 		return tree.Entry{}, err
 	}
-	return f.trees.Stat("", relative)
+	return f.trees.Stat(at.tree, at.path)
 }
 
 func notExist(name string) error { return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} }
@@ -88,11 +110,15 @@ func (f *filesystem) Exists(name string) bool {
 
 // CleanedAbs implements filesys.FileSystem: links are followed, as they are on a disk.
 func (f *filesystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	entry, err := f.stat(name)
+	at, err := f.spot(name)
 	if err != nil {
 		return "", "", err
 	}
-	real := path.Join(mount, entry.Real)
+	entry, err := f.trees.Stat(at.tree, at.path)
+	if err != nil {
+		return "", "", err
+	}
+	real := path.Join(at.root, entry.Real)
 	switch entry.Kind {
 	case tree.Directory:
 		return filesys.ConfirmedDir(real), "", nil
@@ -105,53 +131,46 @@ func (f *filesystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, erro
 
 // ReadFile implements filesys.FileSystem.
 func (f *filesystem) ReadFile(name string) ([]byte, error) {
-	relative, err := f.inside(name)
+	at, err := f.spot(name)
 	if err != nil {
 		return nil, err
 	}
-	if content, ok := f.replaced[relative]; ok {
+	if content, ok := f.replaced[at.shown]; ok {
 		return content, nil
 	}
-	if content, ok := f.read[relative]; ok {
+	if content, ok := f.read[at.shown]; ok {
 		return content, nil
 	}
-	entry, err := f.trees.Stat("", relative)
+	entry, err := f.trees.Stat(at.tree, at.path)
 	if err != nil {
 		return nil, err
 	}
 	if entry.Kind == tree.Absent {
 		return nil, notExist(name)
 	}
-	content, err := f.trees.Read("", relative)
+	content, err := f.trees.Read(at.tree, at.path)
 	if err != nil {
 		return nil, err
 	}
 	if problem := manifest.NotFetched(content); problem != "" {
-		refusal := failure.At(failure.Invalid, relative, 0, fmt.Sprintf("%s %s", relative, problem))
-		if f.refusal == nil {
-			f.refusal = refusal
-		}
-		return nil, refusal
+		return nil, f.refuse(failure.At(failure.Invalid, at.shown, 0, fmt.Sprintf("%s %s", at.shown, problem)))
 	}
-	f.read[relative] = content
-	if isKustomizationFile(relative) {
-		if refusal := f.unsupported(relative, content); refusal != nil {
-			if f.refusal == nil {
-				f.refusal = refusal
-			}
-			return nil, refusal
+	if isKustomizationFile(at.path) {
+		if content, err = f.localized(path.Clean(name), at, content); err != nil {
+			return nil, err
 		}
 	}
+	f.read[at.shown] = content
 	return content, nil
 }
 
 // ReadDir implements filesys.FileSystem.
 func (f *filesystem) ReadDir(name string) ([]string, error) {
-	relative, err := f.inside(name)
+	at, err := f.spot(name)
 	if err != nil {
 		return nil, err
 	}
-	items, err := f.trees.List("", relative)
+	items, err := f.trees.List(at.tree, at.path)
 	if err != nil {
 		return nil, err
 	}
@@ -220,11 +239,11 @@ func (f *filesystem) walk(name string, info information, visit filepath.WalkFunc
 		}
 		return err
 	}
-	relative, err := f.inside(name)
+	at, err := f.spot(name)
 	if err != nil {
 		return err
 	}
-	items, err := f.trees.List("", relative)
+	items, err := f.trees.List(at.tree, at.path)
 	if err != nil {
 		return visit(name, info, err)
 	}

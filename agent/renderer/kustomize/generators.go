@@ -26,6 +26,9 @@ func (f *filesystem) brokenGenerator(text string) *failure.Failure {
 		return nil
 	}
 	for _, name := range f.kustomizations() {
+		if f.remotes.isShown(name) {
+			continue
+		}
 		var k types.Kustomization
 		if err := k.Unmarshal(f.read[name]); err != nil {
 			continue

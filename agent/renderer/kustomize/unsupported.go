@@ -21,15 +21,8 @@ func isKustomizationFile(name string) bool {
 
 // references are the fields of a kustomization file that name files or folders.
 type references struct {
-	Resources       []string `json:"resources"`
-	Bases           []string `json:"bases"`
-	Components      []string `json:"components"`
 	CRDs            []string `json:"crds"`
 	Configurations  []string `json:"configurations"`
-	Generators      []string `json:"generators"`
-	Transformers    []string `json:"transformers"`
-	HelmCharts      []any    `json:"helmCharts"`
-	HelmGenerator   []any    `json:"helmChartInflationGenerator"`
 	StrategicMerges []string `json:"patchesStrategicMerge"`
 	Patches         []struct {
 		Path string `json:"path"`
@@ -53,9 +46,6 @@ type generatorFiles struct {
 	Envs  []string `json:"envs"`
 	Env   string   `json:"env"`
 }
-
-// noHelm says why kustomize's Helm fields are refused.
-const noHelm = "is not supported, because kustomize would run the helm program for it; make the chart a source of its own (spec.sources) or commit its rendered output"
 
 // lone are the fields of a kustomization file that name one file each time.
 func (r *references) lone() map[string][]string {
@@ -85,27 +75,19 @@ func (r *references) lone() map[string][]string {
 
 // unsupported finds what this agent refuses, before kustomize tries it and says something that does not help. A file that
 // cannot be read at all is left to kustomize, whose message names the field.
-func (f *filesystem) unsupported(name string, content []byte) *failure.Failure {
+func (f *filesystem) unsupported(at spot, content []byte) *failure.Failure {
+	name := at.shown
 	var fields references
 	if err := yaml.Unmarshal(content, &fields); err != nil {
 		return nil
-	}
-	if len(fields.HelmCharts) > 0 || len(fields.HelmGenerator) > 0 {
-		return failure.At(failure.Unsupported, name, 0,
-			name+": helmCharts "+noHelm)
 	}
 	type list struct {
 		field   string
 		entries []string
 	}
 	lists := []list{
-		{"resources", fields.Resources},
-		{"bases", fields.Bases},
-		{"components", fields.Components},
 		{"crds", fields.CRDs},
 		{"configurations", fields.Configurations},
-		{"generators", fields.Generators},
-		{"transformers", fields.Transformers},
 		{"patchesStrategicMerge", fields.StrategicMerges},
 	}
 	lone := fields.lone()
@@ -117,14 +99,19 @@ func (f *filesystem) unsupported(name string, content []byte) *failure.Failure {
 			if !isRemote(entry) {
 				continue
 			}
-			if local, err := f.trees.Stat("", path.Join(path.Dir(name), entry)); err == nil && local.Kind != tree.Absent {
+			if local, err := f.trees.Stat(at.tree, path.Join(path.Dir(at.path), entry)); err == nil && local.Kind != tree.Absent {
 				continue
 			}
-			return failure.At(failure.Unsupported, name, 0,
-				fmt.Sprintf("%s: %s has the remote entry %s, and remote bases are not fetched (what is applied would not be what this repository says); copy it into the repository and refer to it by path", name, list.field, withoutPassword(entry)))
+			return noRemoteFile(name, list.field, entry)
 		}
 	}
 	return nil
+}
+
+// noRemoteFile says that a file of another server is not fetched.
+func noRemoteFile(name, field, entry string) *failure.Failure {
+	return failure.At(failure.Unsupported, name, 0,
+		fmt.Sprintf("%s: %s has the entry %s, and single files of other servers are not fetched (nothing says which version of it was meant); refer to its folder by Git (…/repository//folder?ref=COMMIT), or copy it into the repository", name, field, withoutPassword(entry)))
 }
 
 // isRemote tells whether kustomize would take an entry for a URL or a Git address. Inline YAML is none.

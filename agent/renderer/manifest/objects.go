@@ -280,6 +280,21 @@ func FromJSON(text []byte, name string) ([]Object, error) {
 	return flatten(nil, Object{value, name, line, 0})
 }
 
+// FromValues gives the objects of JSON values that a program made.
+func FromValues(values []json.RawMessage, name string) ([]Object, error) {
+	var objects []Object
+	for at, value := range values {
+		normal, err := normalizeNumbers(value)
+		if err != nil {
+			return nil, failure.At(failure.Invalid, name, 0, fmt.Sprintf("%s: its output cannot be read: %s", name, failure.Shorten(err.Error())))
+		}
+		if objects, err = flatten(objects, Object{normal, name, 0, at}); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
 // normalizeNumbers writes numbers as clients of Kubernetes send them: whole ones that fit 64 bits as they are, others as
 // the shortest float, so that 1.0 becomes 1 and 1e3 becomes 1000, as they do in YAML.
 func normalizeNumbers(text json.RawMessage) (json.RawMessage, error) {

@@ -86,6 +86,23 @@ type DirectoryJob struct {
 	Exclude string `json:"exclude"`
 	// AllFiles turns the filter by file name extension off.
 	AllFiles bool `json:"allFiles"`
+	// Jsonnet is what .jsonnet files are given.
+	Jsonnet *JsonnetOptions `json:"jsonnet"`
+}
+
+// JsonnetOptions are an Application's directory.jsonnet, with the build environment substituted and paths resolved.
+type JsonnetOptions struct {
+	TLAs    []JsonnetVariable `json:"tlas"`
+	ExtVars []JsonnetVariable `json:"extVars"`
+	// Libs are folders from the tree's root.
+	Libs []string `json:"libs"`
+}
+
+// JsonnetVariable is a text, or code.
+type JsonnetVariable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Code  bool   `json:"code"`
 }
 
 // KustomizeJob holds an Application's kustomize options, with the build environment already substituted.
@@ -104,6 +121,23 @@ type KustomizeJob struct {
 	Patches                 []json.RawMessage `json:"patches"`
 	Components              []string          `json:"components"`
 	IgnoreMissingComponents bool              `json:"ignoreMissingComponents"`
+	// KubeVersion and APIVersions are what charts of a kustomization see of the cluster.
+	KubeVersion string   `json:"kubeVersion"`
+	APIVersions []string `json:"apiVersions"`
+	// LoadAnywhere lets files be outside of their kustomization's folder, within the repository.
+	LoadAnywhere bool `json:"loadAnywhere"`
+	// LegacyOrder sorts objects by kind.
+	LegacyOrder bool `json:"legacyOrder"`
+	// ManagedByLabel has kustomize label what it makes.
+	ManagedByLabel bool `json:"managedByLabel"`
+	// Remotes are what the kustomization refers to outside of its repository, as far as it is there.
+	Remotes []Remote `json:"remotes"`
+}
+
+// Remote is something outside of the repository and the tree it is in.
+type Remote struct {
+	failure.Remote
+	Tree string `json:"tree"`
 }
 
 // Replica is a count for a workload's name.

@@ -100,7 +100,7 @@ func (v *Values) AddFile(name string, content []byte) {
 		return
 	}
 	switch path.Ext(name) {
-	case ".yaml", ".yml", ".json", ".tpl":
+	case ".yaml", ".yml", ".json", ".tpl", ".jsonnet", ".libsonnet":
 		v.AddYAML(content)
 		return
 	}

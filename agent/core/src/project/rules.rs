@@ -1,6 +1,7 @@
 //! The rules an application is measured by: those of its AppProject, with those of the global
 //! projects that select it, and with the repositories that belong to it.
 
+use gitops_api::constants::annotation;
 use gitops_api::project::{AppProjectSpec, SourceIntegrity};
 use gitops_api::{AppProject, ApplicationDestination};
 
@@ -55,6 +56,15 @@ pub struct ProjectRules {
     spec: AppProjectSpec,
     repositories: Vec<String>,
     missing: Vec<String>,
+    /// Kustomizations may refer to other repositories.
+    remote_bases: bool,
+}
+
+fn denies_remote_bases(project: &AppProject) -> bool {
+    let annotations = project.metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(annotation::REMOTE_BASES))
+        .is_some_and(|value| value == "deny")
 }
 
 impl ProjectRules {
@@ -74,6 +84,7 @@ impl ProjectRules {
             spec: project.spec.clone(),
             repositories: around.repositories.clone(),
             missing: Vec::new(),
+            remote_bases: !denies_remote_bases(project),
             name,
         };
         match selected(project, around) {
@@ -141,6 +152,25 @@ impl ProjectRules {
     pub fn permits_source(&self, url: &str) -> Result<SourcePermit, Denial> {
         sources::permits(&self.spec, &self.name, &self.repositories, url)?;
         Ok(SourcePermit::new(url))
+    }
+
+    /// Whether a kustomization may refer to another repository: as for a source, and unless the project denies it with
+    /// the annotation `gitops-agent.io/remote-bases: deny`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permits_outside(&self, url: &str) -> Result<SourcePermit, Denial> {
+        if self.remote_bases {
+            return self.permits_source(url);
+        }
+        Err(Denial {
+            rule: format!("{}: deny", annotation::REMOTE_BASES),
+            message: format!(
+                "project {} denies what kustomizations refer to outside of their repository ({url}) by the annotation {}: deny of the AppProject; copy it into the repository",
+                self.name,
+                annotation::REMOTE_BASES
+            ),
+        })
     }
 
     /// Whether a cluster and namespace may be deployed to. See [`destinations`].

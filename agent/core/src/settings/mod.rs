@@ -2,6 +2,7 @@
 //!
 //! A bad value never stops the agent: the default stands in and a warning says so.
 
+mod build_options;
 mod filter;
 pub mod ignore;
 mod yaml;
@@ -19,6 +20,7 @@ use crate::mask::Mask;
 use crate::project::{GlobalProject, Impersonation, Surroundings};
 use crate::settings::ignore::installation;
 
+pub use self::build_options::KustomizeBuild;
 pub use self::filter::{ResourceFilter, ResourceRule};
 
 /// How often something is done.
@@ -53,8 +55,8 @@ pub struct Settings {
     pub reconciliation: Interval,
     /// `application.resourceTrackingMethod`, `application.instanceLabelKey`, `installationID`.
     pub tracking: Tracking,
-    /// `kustomize.buildOptions`, split at spaces.
-    pub kustomize_build_options: Vec<String>,
+    /// `kustomize.buildOptions`.
+    pub kustomize_build: KustomizeBuild,
     /// `kustomize.enable`, `helm.enable`: whether folders are recognized as such.
     pub kustomize_enabled: bool,
     /// See [`kustomize_enabled`](Self::kustomize_enabled).
@@ -85,7 +87,7 @@ impl Default for Settings {
         Self {
             reconciliation: Interval::Unset,
             tracking: Tracking::default(),
-            kustomize_build_options: Vec::new(),
+            kustomize_build: KustomizeBuild::default(),
             kustomize_enabled: true,
             helm_enabled: true,
             helm_values_file_schemes: vec!["https".into(), "http".into()],
@@ -121,7 +123,7 @@ impl Settings {
         let settings = Self {
             reconciliation: reader.interval("timeout.reconciliation"),
             tracking: reader.tracking(),
-            kustomize_build_options: reader.words("kustomize.buildOptions", ' '),
+            kustomize_build: reader.kustomize_build(),
             kustomize_enabled: reader.flag("kustomize.enable", true),
             helm_enabled: reader.flag("helm.enable", true),
             // Present and empty means no scheme at all.
@@ -200,6 +202,15 @@ impl<'a> Reader<'a> {
                 Interval::Unset
             }
         }
+    }
+
+    fn kustomize_build(&mut self) -> KustomizeBuild {
+        const KEY: &str = "kustomize.buildOptions";
+        let (build, problems) = build_options::read(self.text(KEY).unwrap_or_default());
+        for problem in problems {
+            self.warn(KEY, problem);
+        }
+        build
     }
 
     fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -321,7 +332,7 @@ mod tests {
             ("installationID", "one"),
             (
                 "kustomize.buildOptions",
-                "--enable-alpha-plugins  --load-restrictor LoadRestrictionsNone",
+                "--enable-helm  --load-restrictor LoadRestrictionsNone",
             ),
             ("kustomize.enable", "false"),
             ("helm.valuesFileSchemes", "https, s3"),
@@ -338,14 +349,11 @@ mod tests {
         assert_eq!(settings.tracking.method, TrackingMethod::AnnotationAndLabel);
         assert_eq!(settings.tracking.label_key, "example.org/instance");
         assert_eq!(settings.tracking.installation_id.as_deref(), Some("one"));
-        assert_eq!(
-            settings.kustomize_build_options,
-            [
-                "--enable-alpha-plugins",
-                "--load-restrictor",
-                "LoadRestrictionsNone"
-            ]
-        );
+        let anywhere = KustomizeBuild {
+            load_anywhere: true,
+            ..KustomizeBuild::default()
+        };
+        assert_eq!(settings.kustomize_build, anywhere);
         assert!(!settings.kustomize_enabled && settings.helm_enabled);
         assert_eq!(settings.helm_values_file_schemes, ["https", "s3"]);
         assert_eq!(settings.mask, Mask::new(["a/b", "c/d"].map(Into::into)));

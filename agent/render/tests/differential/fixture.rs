@@ -17,6 +17,8 @@
 //! -- overlay/link.yaml -> ../base/deployment.yaml --
 //! ```
 //!
+//! A file `@NAME/PATH` is one of another repository, which is found at `git@git.example.com:org/NAME.git` and by ssh.
+//!
 //! In place of `objects`, `fails: TEXT` says that both refuse, ours with TEXT in the message; `leaves-out: REASON` that
 //! the command fails where ours gives nothing; `differs: REASON` that the objects are not equal. The last two exist so
 //! that each difference is written down with its reason, and noticed when it goes away. `files: A B` names the files of
@@ -41,6 +43,25 @@ pub(crate) struct Case {
     pub(crate) plain_files: Vec<String>,
     pub(crate) api_versions: Vec<String>,
     pub(crate) files: BTreeMap<String, Content>,
+}
+
+impl Case {
+    /// Files of the Application's own repository.
+    pub(crate) fn own_files(&self) -> impl Iterator<Item = (&String, &Content)> {
+        self.files.iter().filter(|(path, _)| !path.starts_with('@'))
+    }
+
+    /// Other repositories by name, with their files.
+    pub(crate) fn repositories(&self) -> BTreeMap<&str, Vec<(&str, &Content)>> {
+        let mut found: BTreeMap<&str, Vec<(&str, &Content)>> = BTreeMap::new();
+        for (path, content) in &self.files {
+            let other = path.strip_prefix('@');
+            if let Some((name, path)) = other.and_then(|path| path.split_once('/')) {
+                found.entry(name).or_default().push((path, content));
+            }
+        }
+        found
+    }
 }
 
 #[derive(Clone)]

@@ -22,7 +22,7 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
     // Below a directory of its own, so that `../..` out of the repository leads to nothing.
     let root = directory.path().join("a/b/repository");
     std::fs::create_dir_all(&root).unwrap();
-    for (path, content) in &case.files {
+    for (path, content) in case.own_files() {
         let path = root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         match content {
@@ -33,11 +33,18 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
     let manifests = directory.path().join("manifests.yaml");
     match case.kind {
         Kind::Directory => {
-            let files = case
-                .plain_files
-                .iter()
-                .map(|name| root.join(&case.path).join(name).display().to_string());
-            return read(&files.collect::<Vec<_>>());
+            let files = case.plain_files.iter().enumerate();
+            let files = files.map(|(number, name)| {
+                let file = root.join(&case.path).join(name).display().to_string();
+                if !name.ends_with(".jsonnet") {
+                    return Ok(file);
+                }
+                let output = jsonnet(case, &root, &file)?;
+                let written = directory.path().join(format!("{number}.yaml"));
+                std::fs::write(&written, output).unwrap();
+                Ok(written.display().to_string())
+            });
+            return read(&files.collect::<Result<Vec<_>, String>>()?);
         }
         Kind::Kustomize => {
             for arguments in kustomize_edits(&case.options) {
@@ -45,9 +52,16 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
                     .args(arguments)
                     .current_dir(root.join(&case.path)))?;
             }
-            let output = run(Command::new(tools::kustomize())
-                .args(["build", &case.path])
-                .current_dir(&root))?;
+            let mut command = Command::new(tools::kustomize());
+            command.args(["build", &case.path, "--enable-helm", "--helm-command"]);
+            command.arg(tools::helm());
+            // As Argo CD does.
+            command.args(["--helm-kube-version", KUBE_VERSION]);
+            for version in &case.api_versions {
+                command.args(["--helm-api-versions", version]);
+            }
+            repositories(case, directory.path(), &mut command);
+            let output = run(command.current_dir(&root))?;
             std::fs::write(&manifests, output).unwrap();
         }
         Kind::Helm => {
@@ -69,6 +83,78 @@ pub(crate) fn objects(case: &Case) -> Result<Vec<Value>, String> {
 fn read(files: &[String]) -> Result<Vec<Value>, String> {
     let output = run(Command::new(tools::reader()).args(files))?;
     Ok(serde_json::from_slice(&output).unwrap())
+}
+
+/// Makes the other repositories of a case, and has git find them where their addresses say.
+fn repositories(case: &Case, directory: &Path, command: &mut Command) {
+    for (name, files) in case.repositories() {
+        let repository = directory.join(format!("git/org/{name}.git"));
+        for (path, content) in files {
+            let path = repository.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match content {
+                Content::Text(text) => std::fs::write(path, text).unwrap(),
+                Content::Link(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+            }
+        }
+        for arguments in [
+            &["init", "--quiet", "--initial-branch=main"][..],
+            &["add", "--all"],
+            &[
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@example.com",
+                "commit",
+                "--quiet",
+                "--message=all",
+            ],
+            &["tag", "v1"],
+        ] {
+            run(Command::new("git").args(arguments).current_dir(&repository)).unwrap();
+        }
+    }
+    let place = format!("url.file://{}/git/.insteadOf", directory.display());
+    command.env("GIT_CONFIG_COUNT", "2");
+    for (number, address) in ["git@git.example.com:", "ssh://git@git.example.com/"]
+        .iter()
+        .enumerate()
+    {
+        command.env(format!("GIT_CONFIG_KEY_{number}"), &place);
+        command.env(format!("GIT_CONFIG_VALUE_{number}"), address);
+    }
+}
+
+/// What the jsonnet command makes of a file with the options Argo CD gives to the library. A stream of documents when it
+/// makes an array.
+fn jsonnet(case: &Case, root: &Path, file: &str) -> Result<Vec<u8>, String> {
+    let mut command = Command::new(tools::jsonnet());
+    command.arg("-J").arg(root.join(&case.path));
+    let options = &case.options["jsonnet"];
+    for library in list(&options["libs"]) {
+        command.arg("-J").arg(root.join(text(library)));
+    }
+    for (field, flag) in [("tlas", "--tla"), ("extVars", "--ext")] {
+        for variable in list(&options[field]) {
+            let kind = if variable["code"] == true {
+                "code"
+            } else {
+                "str"
+            };
+            command.arg(format!("{flag}-{kind}"));
+            command.arg(format!(
+                "{}={}",
+                text(&variable["name"]),
+                text(&variable["value"])
+            ));
+        }
+    }
+    command.arg(file);
+    let output = run(&mut command)?;
+    if output.starts_with(b"[") {
+        return run(command.arg("--yaml-stream"));
+    }
+    Ok(output)
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>, String> {

@@ -1,6 +1,6 @@
 //! The programs of the comparison. Each is taken from its environment variable, else built once with the `go` command
 //! into a directory outside of the source tree, named by its version: `GITOPS_KUSTOMIZE`, `GITOPS_HELM`,
-//! `GITOPS_RENDERER`, and
+//! `GITOPS_JSONNET`, `GITOPS_RENDERER`, and
 //! `GITOPS_MANIFEST_READER` for tests/fixtures/render/reader.
 //!
 //! Versions are those the worker links, read from its go.mod, so that the two can never drift apart.
@@ -41,6 +41,17 @@ pub(crate) fn helm() -> &'static Path {
         let flags = format!("-X helm.sh/helm/v4/internal/version.version={version}");
         given("GITOPS_HELM")
             .unwrap_or_else(|| installed("helm", "helm.sh/helm/v4/cmd/helm", &version, &flags))
+    })
+}
+
+/// The jsonnet command of the linked go-jsonnet.
+pub(crate) fn jsonnet() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        const MODULE: &str = "github.com/google/go-jsonnet";
+        let version = linked_version(MODULE);
+        given("GITOPS_JSONNET")
+            .unwrap_or_else(|| installed("jsonnet", &format!("{MODULE}/cmd/jsonnet"), &version, ""))
     })
 }
 

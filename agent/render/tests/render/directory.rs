@@ -167,7 +167,7 @@ async fn errors_name_file_and_line() {
         (
             "a.jsonnet",
             "{}".to_owned(),
-            "app/a.jsonnet: jsonnet is not supported",
+            "app/a.jsonnet: document 1 has no kind",
         ),
     ] {
         let path = format!("app/{name}");

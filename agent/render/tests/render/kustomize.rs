@@ -207,7 +207,7 @@ async fn refusals_say_why() {
                 "resources: ['https://github.com/org/repo//deploy?ref=v1']\n",
             ),
             json!({}),
-            "prod/kustomization.yaml: resources has the remote entry https://github.com/org/repo//deploy?ref=v1",
+            "prod/kustomization.yaml refers to https://github.com/org/repo, which is not in this repository; it is not fetched here",
         ),
         (
             with(
@@ -215,17 +215,17 @@ async fn refusals_say_why() {
                 "resources: ['https://user:hunter2@git.example.com/r.git//x']\n",
             ),
             json!({}),
-            "remote bases are not fetched",
+            "prod/kustomization.yaml refers to https://git.example.com/r.git, which",
         ),
         (
             with(overlay, "resources: ['github.com/org/repo/deploy']\n"),
             json!({}),
-            "remote bases are not fetched",
+            "prod/kustomization.yaml refers to https://github.com/org/repo, which",
         ),
         (
             with(overlay, "helmCharts: [{name: x}]\n"),
             json!({}),
-            "prod/kustomization.yaml: helmCharts is not supported",
+            "prod: chart x has no repo to fetch it from, and prod/charts/x does not exist",
         ),
         (
             with(overlay, "resources: [../../elsewhere]\n"),

@@ -253,19 +253,19 @@ async fn messages_name_the_reason() {
         (inside.to_vec(), "gone.yaml"),
         (
             with("openapi: {path: 'https://example.com/s.json'}\n"),
-            "kustomization.yaml: openapi has the remote entry https://example.com/s.json",
+            "kustomization.yaml: openapi has the entry https://example.com/s.json",
         ),
         (
             with("patches: [{path: 'https://example.com/p.yaml'}]\n"),
-            "kustomization.yaml: patches has the remote entry",
+            "kustomization.yaml: patches has the entry",
         ),
         (
             with("configMapGenerator: [{name: a, files: ['k=https://example.com/f']}]\n"),
-            "kustomization.yaml: configMapGenerator has the remote entry https://example.com/f",
+            "kustomization.yaml: configMapGenerator has the entry https://example.com/f",
         ),
         (
             generator,
-            "g.yaml: HelmChartInflationGenerator is not supported",
+            "the repository's root: chart podinfo has no repo to fetch it from",
         ),
         (plugin, "programs or containers are not run here"),
     ] {

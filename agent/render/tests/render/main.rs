@@ -11,6 +11,7 @@ mod helm;
 mod helm_values;
 mod inputs;
 mod isolation;
+mod jsonnet;
 mod kustomize;
 mod limits;
 mod losses;

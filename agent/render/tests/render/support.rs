@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use gitops_render::{
-    AppContext, MemoryTree, RenderError, RenderRequest, Rendered, Renderer, RendererConfig,
-    SourceRequest, SourceSpec, SourceTree,
+    AppContext, KustomizeBuild, MemoryTree, RenderError, RenderRequest, Rendered, Renderer,
+    RendererConfig, SourceRequest, SourceSpec, SourceTree,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +64,7 @@ pub(crate) fn app() -> AppContext {
         project: "default".to_owned(),
         kube_version: "v1.36.3".to_owned(),
         api_versions: Arc::new(["monitoring.coreos.com/v1".to_owned()]),
+        kustomize: KustomizeBuild::default(),
     }
 }
 
@@ -78,6 +79,7 @@ pub(crate) fn request(tree: &MemoryTree, source: Value) -> RenderRequest {
             refs: BTreeMap::new(),
             is_chart_archive: false,
             packaged: Vec::new(),
+            remotes: BTreeMap::new(),
         },
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod dependencies;
 pub(crate) mod hold;
+pub(crate) mod outside;
 mod reasons;
 pub(crate) mod render;
 pub(crate) mod rendered;
@@ -26,6 +27,7 @@ use crate::applications::condition::comparison_failed;
 use crate::applications::error::ReconcileError;
 use crate::applications::permission;
 use crate::applications::source_error::SourceError;
+use crate::applications::sources::outside::Outside;
 use crate::applications::sources::resolved::ResolvedSource;
 use crate::configuration::Configuration;
 use crate::follower::Follower;
@@ -52,6 +54,8 @@ pub(crate) struct Sources {
     pub(crate) repositories: RepositoryManager<Follower>,
     /// Chart repositories.
     pub(crate) charts: Charts,
+    /// What Applications read outside of their repositories.
+    pub(crate) outside: Outside,
     /// Renders.
     pub(crate) renderer: Renderer,
     /// Counters.
@@ -76,12 +80,14 @@ impl Sources {
                 target: target(source),
             });
         let who = Follower::Application(key.clone());
-        self.repositories.follow(&who, followed);
+        let outside = self.followed_outside(key, spec);
+        self.repositories.follow(&who, followed.chain(outside));
     }
 
     /// Follows nothing for an application any more.
     pub(crate) fn forget(&self, key: &AppKey) {
         let who = Follower::Application(key.clone());
+        self.outside.forget(key);
         self.repositories.follow(&who, []);
     }
 

@@ -20,8 +20,8 @@ use gitops_core::report::status::Condition;
 use gitops_core::settings::Settings;
 use gitops_core::source::only_lends_files;
 use gitops_render::{
-    AppContext, Packaged, RenderError, RenderRequest, Rendered, SourceRequest, SourceSpec,
-    SourceTree, SourceType,
+    AppContext, KustomizeBuild, Remote, RenderError, RenderRequest, Rendered, SourceRequest,
+    SourceSpec, SourceTree, SourceType,
 };
 use jiff::Timestamp;
 
@@ -30,11 +30,15 @@ use crate::applications::condition::invalid_setting;
 use crate::applications::error::ReconcileError;
 use crate::applications::source_error::SourceError;
 use crate::applications::sources::dependencies::overlay;
+use crate::applications::sources::outside::RemoteTree;
 use crate::applications::sources::rendered::{
     Dependency, RenderCache, RenderedApp, RenderedSource, RenderedSources,
 };
 use crate::applications::sources::resolved::ResolvedSource;
-use crate::applications::sources::{Sources, dependencies, revisions, unreadable};
+use crate::applications::sources::{Sources, dependencies, outside, revisions, unreadable};
+
+/// How often one source is rendered because it needs something more: bases of bases of bases.
+const MAX_ROUNDS: usize = 16;
 
 /// What manifests are rendered for.
 pub(crate) struct RenderTarget<'a> {
@@ -66,17 +70,23 @@ impl Sources {
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
+        let outside = self.outside_now(target, hard).await;
         let reusable = last.take(|rendered| {
             !hard
                 && rendered.render_key == render_key
                 && (rendered.cluster == cluster || !rendered.depends_on_cluster())
-                && unchanged(rendered, &found)
+                && unchanged(rendered, &found, &outside)
         });
         let rendered = if let Some(rendered) = reusable {
             self.metrics.render("unchanged");
             rendered
         } else {
-            let inputs = digest::of_value(&serde_json::json!([render_key, cluster, revisions]));
+            let outside: Vec<_> = outside
+                .iter()
+                .map(|(remote, found)| (remote, &found.revision))
+                .collect();
+            let inputs = serde_json::json!([render_key, cluster, revisions, outside]);
+            let inputs = digest::of_value(&inputs);
             if let Some(error) = last.failure(&inputs, Timestamp::now()).filter(|_| !hard) {
                 return Err(error.into());
             }
@@ -92,6 +102,8 @@ impl Sources {
                 }
             }
         };
+        let read = rendered.sources.iter();
+        self.read_outside(key, read.flat_map(|source| source.outside.keys()));
         let rendered = last.insert(rendered);
         let with_ignore_rules = rendered.with_ignore_rules(app, &settings);
         let desired = &rendered.desired;
@@ -146,6 +158,7 @@ impl Sources {
         cluster: String,
     ) -> Result<RenderedSources, ReconcileError> {
         let refs = refs(&found);
+        let mut outside = self.outside_now(target, false).await;
         let mut manifests = Vec::new();
         let mut sources = Vec::new();
         let mut warnings = Vec::new();
@@ -157,10 +170,13 @@ impl Sources {
                     inputs: gitops_render::InputSet::default(),
                     source_type: None,
                     dependencies: BTreeMap::new(),
+                    outside: BTreeMap::new(),
                 });
                 continue;
             }
-            let (rendered, dependencies) = self.render_source(target, &source, &refs).await?;
+            let (rendered, dependencies) = self
+                .render_source(target, &source, &refs, &mut outside)
+                .await?;
             unreadable::check(target.app, sources.len(), &source, &rendered.without)?;
             warnings.extend(rendered.warnings);
             manifests.extend(rendered.objects.into_iter().map(|object| Manifest {
@@ -170,12 +186,14 @@ impl Sources {
                     line: object.origin.line,
                 },
             }));
+            let read = outside::read(&outside, &rendered.inputs);
             sources.push(RenderedSource {
                 repo_url: source.spec.repo_url,
                 revision: source.revision,
                 inputs: rendered.inputs,
                 source_type: Some(rendered.source_type),
                 dependencies,
+                outside: read,
             });
         }
         let desired = self.prepare(target, manifests)?;
@@ -206,68 +224,84 @@ impl Sources {
             .map_err(|problems| SourceError::Manifests(problems.into()))
     }
 
+    /// Renders one source, and again while it needs something that its repository does not hold.
     async fn render_source(
         &self,
         target: &RenderTarget<'_>,
         source: &ResolvedSource,
         refs: &BTreeMap<String, Arc<dyn SourceTree>>,
+        outside: &mut BTreeMap<Remote, RemoteTree>,
     ) -> Result<(Rendered, BTreeMap<String, Dependency>), ReconcileError> {
         let RenderTarget { key, app, kinds } = target;
         let spec: SourceSpec = serde_json::to_value(&source.spec)
             .and_then(serde_json::from_value)
             .map_err(|error| SourceError::Spec(error.to_string()))?;
-        let request = |tree: Arc<dyn SourceTree>, packaged: Vec<Packaged>| RenderRequest {
-            app: AppContext {
-                name: key.name.clone(),
-                destination_namespace: app.spec.destination.namespace.clone(),
-                project: app.spec.effective_project().into(),
-                kube_version: kinds.version.clone(),
-                api_versions: kinds.api_versions.clone(),
-            },
-            source: SourceRequest {
-                spec: spec.clone(),
-                tree,
-                revision: source.revision.clone(),
-                refs: refs.clone(),
-                is_chart_archive: source.is_chart(),
-                packaged,
-            },
-        };
-        let error = match self
-            .renderer
-            .render(request(source.tree.clone(), Vec::new()))
-            .await
-        {
-            Ok(rendered) => return Ok((rendered, BTreeMap::new())),
-            Err(error) => error,
-        };
-        let mounts = match &error {
-            RenderError::MissingDependencies { path, .. } => {
-                dependencies::fetch(self, app, &source.tree, path).await?
+        let mut mounts = BTreeMap::new();
+        for round in 0.. {
+            let request = RenderRequest {
+                app: AppContext {
+                    name: key.name.clone(),
+                    destination_namespace: app.spec.destination.namespace.clone(),
+                    project: app.spec.effective_project().into(),
+                    kube_version: kinds.version.clone(),
+                    api_versions: kinds.api_versions.clone(),
+                    kustomize: kustomize_build(&self.settings.get()),
+                },
+                source: SourceRequest {
+                    spec: spec.clone(),
+                    tree: overlay(source.tree.clone(), &mounts),
+                    revision: source.revision.clone(),
+                    refs: refs.clone(),
+                    is_chart_archive: source.is_chart(),
+                    packaged: dependencies::packaged(&mounts),
+                    remotes: outside::trees(outside),
+                },
+            };
+            let error = match self.renderer.render(request).await {
+                Ok(rendered) => return Ok((rendered, mounts)),
+                Err(error) => error,
+            };
+            match &error {
+                _ if round == MAX_ROUNDS => return Err(SourceError::from(error).into()),
+                RenderError::MissingDependencies { path, .. } if mounts.is_empty() => {
+                    match dependencies::fetch(self, app, &source.tree, path).await? {
+                        Some(found) => mounts = found,
+                        None => return Err(SourceError::from(error).into()),
+                    }
+                }
+                RenderError::MissingRemotes { remotes, .. } => {
+                    self.get_outside(target, remotes, outside).await?;
+                }
+                _ => return Err(SourceError::from(error).into()),
             }
-            _ => None,
-        };
-        let Some(mounts) = mounts else {
-            return Err(SourceError::from(error).into());
-        };
-        let tree = overlay(source.tree.clone(), &mounts);
-        let packaged = dependencies::packaged(&mounts);
-        let rendered = self.renderer.render(request(tree, packaged)).await;
-        Ok((rendered.map_err(SourceError::from)?, mounts))
+        }
+        Err(SourceError::Spec("it was rendered too often".into()).into())
     }
 }
 
 impl RenderedSources {
     /// Whether another set of kinds in the cluster could give another result.
     fn depends_on_cluster(&self) -> bool {
-        self.sources
-            .iter()
-            .any(|source| source.source_type == Some(SourceType::Helm))
-            || self
-                .desired
-                .objects
-                .values()
-                .any(|object| !object.kind_known)
+        self.sources.iter().any(|source| {
+            // A kustomization may hold charts.
+            let mut paths = source.inputs.paths();
+            source.source_type == Some(SourceType::Helm)
+                || paths.any(|(_, path)| path.ends_with("Chart.yaml"))
+        }) || self
+            .desired
+            .objects
+            .values()
+            .any(|object| !object.kind_known)
+    }
+}
+
+/// The options of `kustomize build`, as the renderer takes them.
+fn kustomize_build(settings: &Settings) -> KustomizeBuild {
+    let build = settings.kustomize_build;
+    KustomizeBuild {
+        load_anywhere: build.load_anywhere,
+        legacy_order: build.legacy_order,
+        managed_by_label: build.managed_by_label,
     }
 }
 
@@ -292,7 +326,10 @@ fn render_key<'a>(
         destination,
         sources.collect::<Vec<_>>(),
         namespace,
-        format!("{:?} {:?}", settings.tracking, settings.resources),
+        format!(
+            "{:?} {:?} {:?}",
+            settings.tracking, settings.resources, settings.kustomize_build
+        ),
     ]);
     digest::of_value(&render_key)
 }
@@ -306,17 +343,29 @@ fn refs(found: &[ResolvedSource]) -> BTreeMap<String, Arc<dyn SourceTree>> {
 }
 
 /// Whether every file every source read is as it was.
-fn unchanged(rendered: &RenderedSources, found: &[ResolvedSource]) -> bool {
-    let refs = refs(found);
+fn unchanged(
+    rendered: &RenderedSources,
+    found: &[ResolvedSource],
+    outside: &BTreeMap<Remote, RemoteTree>,
+) -> bool {
+    let has_refs = found.iter().any(|source| !source.spec.ref_name.is_empty());
+    let mut trees = refs(found);
+    let remotes = outside.iter();
+    trees.extend(remotes.map(|(remote, found)| (remote.tree(), Arc::clone(&found.tree))));
+    let is_same = |(remote, before): (&Remote, &String)| {
+        outside
+            .get(remote)
+            .is_some_and(|now| now.revision == *before)
+    };
     rendered.sources.len() == found.len()
         && rendered.sources.iter().zip(found).all(|(before, now)| {
-            if before.revision == now.revision && refs.is_empty() {
+            if before.revision == now.revision && !has_refs && before.outside.iter().all(is_same) {
                 return true;
             }
             let tree = overlay(now.tree.clone(), &before.dependencies);
             before
                 .inputs
-                .unchanged(tree.as_ref(), &refs)
+                .unchanged(tree.as_ref(), &trees)
                 .unwrap_or(false)
         })
 }

@@ -9,7 +9,7 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::report::status::Condition;
 use gitops_core::source::FailedAttempts;
 use gitops_git::Mirror;
-use gitops_render::{InputSet, SourceType};
+use gitops_render::{InputSet, Remote, SourceType};
 use jiff::Timestamp;
 
 use crate::applications::error::ReconcileError;
@@ -132,7 +132,7 @@ pub(crate) struct RenderedSources {
 }
 
 impl RenderedSources {
-    /// All repositories the manifests were made from, those of charts' dependencies included.
+    /// All repositories the manifests were made from, those of charts' dependencies and of remote bases included.
     pub(crate) fn repositories(&self) -> Vec<String> {
         let sources = self.sources.iter();
         let mut all: Vec<String> = sources
@@ -142,7 +142,10 @@ impl RenderedSources {
                     Dependency::Archive { url, .. } => Some(url),
                     Dependency::Folder(_) => None,
                 });
-                std::iter::once(&source.repo_url).chain(fetched)
+                let outside = source.outside.keys().map(|remote| &remote.url);
+                std::iter::once(&source.repo_url)
+                    .chain(fetched)
+                    .chain(outside)
             })
             .cloned()
             .collect();
@@ -175,6 +178,8 @@ pub(crate) struct RenderedSource {
     pub(crate) source_type: Option<SourceType>,
     /// Charts the source's chart depends on and does not bring along, by where they belong.
     pub(crate) dependencies: BTreeMap<String, Dependency>,
+    /// What its kustomizations read of other repositories, and at which revisions.
+    pub(crate) outside: BTreeMap<Remote, String>,
 }
 
 /// Where the files of a chart's dependency are.

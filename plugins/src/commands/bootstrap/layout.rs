@@ -279,7 +279,10 @@ resources:
                 ));
             }
             if name.ends_with(".jsonnet") {
-                return Err(self.cannot_be_root(path, "Jsonnet is not supported"));
+                return Err(self.cannot_be_root(
+                    path,
+                    "what Jsonnet makes is not known before it is rendered",
+                ));
             }
             let objects = manifests::parse(content)
                 .map_err(|error| self.cannot_be_root(path, &error.message))?;

@@ -19,8 +19,8 @@ use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
 use gitops_kit::text;
 use gitops_render::{
-    AppContext, LocalDirectory, RenderError, RenderRequest, Renderer, RendererConfig,
-    SourceRequest, SourceSpec, SourceTree,
+    AppContext, KustomizeBuild, LocalDirectory, RenderError, RenderRequest, Renderer,
+    RendererConfig, SourceRequest, SourceSpec, SourceTree,
 };
 use jiff::Timestamp;
 
@@ -67,7 +67,14 @@ pub(super) async fn compare(
         digest_key: None,
     };
     let renderer = Renderer::new(RendererConfig::new(program));
-    let (manifests, notices) = render(&renderer, application, sources, &tree, &kinds).await?;
+    let build = installation.settings.kustomize_build;
+    let build = KustomizeBuild {
+        load_anywhere: build.load_anywhere,
+        legacy_order: build.legacy_order,
+        managed_by_label: build.managed_by_label,
+    };
+    let rendering = render(&renderer, application, sources, &tree, &kinds, build);
+    let (manifests, notices) = rendering.await?;
     let (desired, rules) = pipeline
         .desired(manifests)
         .map_err(|problems| failed(&text::one_line(&pipeline::describe(&problems))))?;
@@ -123,6 +130,7 @@ async fn render(
     sources: &[ApplicationSource],
     tree: &WorkingTree,
     kinds: &ServedKinds,
+    kustomize: KustomizeBuild,
 ) -> Result<(Vec<Manifest>, Vec<String>), CommandError> {
     let files: Arc<dyn SourceTree> = Arc::new(LocalDirectory::new(&tree.top));
     let refs: BTreeMap<String, Arc<dyn SourceTree>> = sources
@@ -148,6 +156,7 @@ async fn render(
                 project: spec.effective_project().to_owned(),
                 kube_version: kinds.version.clone(),
                 api_versions: Arc::clone(&kinds.api_versions),
+                kustomize,
             },
             source: SourceRequest {
                 spec: source_spec,
@@ -156,6 +165,7 @@ async fn render(
                 refs: refs.clone(),
                 is_chart_archive: false,
                 packaged: Vec::new(),
+                remotes: BTreeMap::new(),
             },
         };
         let found = renderer
@@ -259,6 +269,8 @@ fn not_rendered(error: &RenderError, tree: &WorkingTree) -> CommandError {
         RenderError::MissingDependencies { message, .. } => failed(&text::one_line(message))
             .hint("fetch them into charts/: helm dependency build")
             .hint("or push a branch and ask the agent, which fetches them: --revision BRANCH"),
+        RenderError::MissingRemotes { message, .. } => failed(&text::one_line(message))
+            .hint("push a branch and ask the agent, which fetches it: --revision BRANCH"),
         error => failed(&text::one_line(&error.to_string())),
     }
 }

@@ -20,7 +20,7 @@ fn helm(arguments: &[&str]) {
     );
 }
 
-fn package(folder: &Path, name: &str, version: &str) -> String {
+pub(crate) fn package(folder: &Path, name: &str, version: &str) -> String {
     let source = folder.join(format!("{name}-{version}-source")).join(name);
     for (path, text) in chart(name, version) {
         let file = source.join(path);
@@ -40,7 +40,7 @@ fn package(folder: &Path, name: &str, version: &str) -> String {
 }
 
 /// Writes the index with a time of its own: servers tell changes by the second.
-fn index(folder: &Path, age: u64) {
+pub(crate) fn index(folder: &Path, age: u64) {
     helm(&["repo", "index", &folder.to_string_lossy()]);
     let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
     let file = std::fs::File::options()

@@ -30,8 +30,7 @@ const STATES: [(&str, &str); 33] = [
     ("ignore-diff", "Synced"),
     // A hook of Argo CD's runs, and is waited for.
     ("inflight", "Synced"),
-    // Jsonnet is not rendered; see docs/compatibility.md.
-    ("jsonnet", "Unknown"),
+    ("jsonnet", "Synced"),
     ("keep-none", "OutOfSync"),
     ("kust-opts", "Synced"),
     // It needs build options that are not followed.
