@@ -65,7 +65,7 @@ pub async fn run(args: ResumeArgs, flags: ConnectionArgs) -> Result<ExitStatus, 
         .filter(|application| ends(application, everything, now))
         .collect();
     if concerned.is_empty() && !everything {
-        return Ok(nothing(&target, now, &connection, &mut progress).await?);
+        return nothing(&target, now, &connection, &mut progress).await;
     }
     let view = View::of_stdout(args.color.color);
     let mut changes = 0;

@@ -30,7 +30,7 @@ pub fn record(
             kind: key.kind.clone(),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            fields: fields.map(|field| status::field_drift(field)).collect(),
+            fields: fields.map(status::field_drift).collect(),
             revision: revision.into(),
             healed_at: Some(status::seconds(now)),
             ..HealRecord::default()

@@ -131,7 +131,7 @@ impl SyncPreview<'_> {
         let mut preview = PreviewObject {
             action: PreviewAction::Change,
             origin: object.origin.to_string(),
-            fields: fields.map(|field| field_drift(field)).collect(),
+            fields: fields.map(field_drift).collect(),
             ..described(&object.key, &object.gvk.version)
         };
         if self.whole {

@@ -114,7 +114,8 @@ pub async fn run(args: SyncArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         check(application, args.dry_run)?;
         other_revision(application, &args)?;
     }
-    let Some(applications) = looked(applications, &connection, &mut progress).await? else {
+    let looked = Box::pin(looked(applications, &connection, &mut progress));
+    let Some(applications) = looked.await? else {
         return Ok(ExitStatus::Interrupted);
     };
     let mut requests = Vec::new();

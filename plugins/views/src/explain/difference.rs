@@ -40,7 +40,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
     // What a sync under way, or one that failed, has to do with it was told already.
     let told = causes.iter().any(|cause| {
         matches!(cause.code, Code::SyncFailed | Code::Syncing)
-            || ["HoldInForce", "Paused"].contains(&cause.name.as_ref())
+            || ["HoldInForce", "Paused"].contains(&cause.name)
     });
     if !drifted.is_empty() {
         causes.push(changed_live(inquiry, &drifted, automation));

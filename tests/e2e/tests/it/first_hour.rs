@@ -138,9 +138,9 @@ async fn now_means_the_remote_for_who_asks_and_for_all_who_follow() {
 async fn ready(world: &World, is_ready: bool) {
     let pods = world.api::<Pod>();
     let params = ListParams::default().labels("app=web");
-    let word = if is_ready { "True" } else { "False" };
+    let status = if is_ready { "True" } else { "False" };
     for pod in pods.list(&params).await.unwrap() {
-        let condition = |kind: &str| json!({"type": kind, "status": word});
+        let condition = |kind: &str| json!({"type": kind, "status": status});
         let patch = json!({"status": {"conditions": [
             condition("Ready"), condition("ContainersReady")]}});
         pods.patch_status(
