@@ -397,6 +397,11 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             vec!["SkipReconcile"],
         ),
         (
+            "paused",
+            annotated("gitops-agent.io/paused", r#"{"by":"ana","reason":"INC-7"}"#),
+            vec!["Paused"],
+        ),
+        (
             "held",
             annotated("gitops-agent.io/hold", &hold),
             vec!["HoldInForce"],
@@ -659,7 +664,7 @@ fn the_decision_tree() {
     for (name, evidence, expected) in cases() {
         let explanation = explain(&evidence);
         assert_eq!(names(&explanation), expected, "{name}: {explanation:#?}");
-        let on_purpose = ["SkipReconcile", "HoldInForce", "SharedResource"];
+        let on_purpose = ["SkipReconcile", "Paused", "HoldInForce", "SharedResource"];
         let fine = expected.iter().all(|cause| on_purpose.contains(cause));
         assert_eq!(explanation.ok, fine, "{name}");
         for cause in &explanation.causes {

@@ -13,7 +13,7 @@ use gitops_core::sync::autosync::Attempt;
 use gitops_core::sync::pause::Paused;
 
 use crate::applications::app_state::AppState;
-use crate::applications::report::commits::Tip;
+use crate::applications::tip::Tip;
 
 /// What will be said.
 pub(crate) struct StatusDraft<'a> {

@@ -25,6 +25,7 @@ mod requeue;
 pub(crate) mod source_error;
 pub(crate) mod sources;
 pub(crate) mod sync;
+pub(crate) mod tip;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

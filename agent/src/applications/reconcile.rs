@@ -45,6 +45,7 @@ use crate::applications::sync::operation::{InProgress, in_progress, sync};
 use crate::applications::sync::planned::PlannedSync;
 use crate::applications::sync::request::Request;
 use crate::applications::sync::{blocked, hooks, operation, pause, unreadable, window};
+use crate::applications::tip::Tip;
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_DELAY: Duration = Duration::from_secs(5);
@@ -310,7 +311,7 @@ async fn render(
         .resolve(spec, sources, asks, &mut draft.conditions)
         .await?;
     draft.tracked = found.iter().map(|found| found.revision.clone()).collect();
-    draft.tip = commits::Tip::of(&found);
+    draft.tip = Tip::of(&found);
     let wanted = from
         .render_app(target, found, &mut cache.rendered, hard)
         .await;
@@ -375,8 +376,8 @@ async fn act(
     }
     match in_progress {
         Some(InProgress::Sync(request)) => {
-            if let Some(blocked) = blocked::check(context, draft, &request) {
-                return Ok((app_state, blocked.requeue));
+            if let Some(requeue) = blocked::check(context, draft, &request) {
+                return Ok((app_state, requeue));
             }
             let planned = with_approval(context, draft, *request, &app_state);
             return Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await;
@@ -434,8 +435,8 @@ async fn act(
             if planned.plan.is_empty() {
                 return Ok((app_state, Requeue::AwaitChange));
             }
-            if let Some(blocked) = blocked::check(context, draft, &planned.request) {
-                return Ok((app_state, blocked.requeue));
+            if let Some(requeue) = blocked::check(context, draft, &planned.request) {
+                return Ok((app_state, requeue));
             }
             cache.heals.record(&keys, now);
             context.controller.metrics.heals.inc_by(keys.len() as u64);
@@ -456,8 +457,8 @@ async fn sync_unless_pointless(
     if planned.plan.is_empty() {
         return Ok((app_state, Requeue::AwaitChange));
     }
-    if let Some(blocked) = blocked::check(context, draft, &planned.request) {
-        return Ok((app_state, blocked.requeue));
+    if let Some(requeue) = blocked::check(context, draft, &planned.request) {
+        return Ok((app_state, requeue));
     }
     Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await
 }

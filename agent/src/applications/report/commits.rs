@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::applications::app_state::AppState;
 use crate::applications::cache::AppCache;
 use crate::applications::draft::StatusDraft;
-use crate::applications::sources::resolved::ResolvedSource;
+use crate::applications::tip::Tip;
 use crate::repositories::blocking;
 use crate::repositories::trees::CommitTree;
 
@@ -102,24 +102,6 @@ pub(crate) async fn live(
             tracing::debug!(%error, "the live commit cannot be described");
             None
         }
-    }
-}
-
-/// Where the tip of what an application follows is described.
-#[derive(Clone)]
-pub(crate) struct Tip {
-    /// Place of the first source in Git.
-    place: usize,
-    mirror: Arc<Mirror>,
-}
-
-impl Tip {
-    /// Of the sources as they were looked up, whether or not they render.
-    pub(crate) fn of(found: &[ResolvedSource]) -> Option<Self> {
-        found.iter().enumerate().find_map(|(place, source)| {
-            let mirror = source.checkout.as_ref()?.mirror.clone();
-            Some(Self { place, mirror })
-        })
     }
 }
 

@@ -8,18 +8,13 @@ use crate::applications::requeue::Requeue;
 use crate::applications::sync::request::Request;
 use crate::applications::sync::{pause, window};
 
-/// A sync that may not be now.
-pub(crate) struct Blocked {
-    /// When to ask again; otherwise a change of what blocks it does.
-    pub(crate) requeue: Requeue,
-}
-
-/// Keeps a sync away that may not be now. One that changes nothing, and the end of one, may always be.
+/// Keeps a sync away that may not be now. One that changes nothing, and the end of one, may always be. Gives when to ask again;
+/// otherwise a change of what blocks it does.
 pub(crate) fn check(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     request: &Request,
-) -> Option<Blocked> {
+) -> Option<Requeue> {
     if request.dry_run || is_terminating(&context.controller.configuration, context.key) {
         return None;
     }

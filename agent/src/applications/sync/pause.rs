@@ -10,7 +10,6 @@ use kube::ResourceExt;
 
 use crate::applications::draft::StatusDraft;
 use crate::applications::requeue::Requeue;
-use crate::applications::sync::blocked::Blocked;
 use crate::applications::sync::request::Request;
 use crate::settings::CurrentSettings;
 
@@ -39,14 +38,12 @@ pub(crate) fn end(draft: &StatusDraft<'_>) -> Requeue {
 
 /// Keeps a sync away: one that a person asks for is refused, one under way is stopped where it is and
 /// goes on afterwards.
-pub(super) fn check(draft: &mut StatusDraft<'_>, request: &Request) -> Option<Blocked> {
+pub(super) fn check(draft: &mut StatusDraft<'_>, request: &Request) -> Option<Requeue> {
     let reason = draft.paused.as_ref()?.reason();
     if let Some(stopped) = request.stopped(&reason) {
         draft.operation = Some(stopped);
     } else if !request.is_automated() {
         draft.operation = Some(request.refused(&reason, Timestamp::now()));
     }
-    Some(Blocked {
-        requeue: end(draft),
-    })
+    Some(end(draft))
 }

@@ -49,8 +49,8 @@ pub(crate) async fn go_on(
     if handover::awaits_handover(&context, draft, &app_state) {
         return Ok(Requeue::AwaitChange);
     }
-    if let Some(blocked) = blocked::check(&context, draft, &request) {
-        return Ok(blocked.requeue);
+    if let Some(requeue) = blocked::check(&context, draft, &request) {
+        return Ok(requeue);
     }
     let planned = with_approval(&context, draft, *request, &app_state);
     // What the tracked revision renders to is not known: nothing here is superseded by it.

@@ -15,7 +15,6 @@ use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::permission;
 use crate::applications::requeue::Requeue;
-use crate::applications::sync::blocked::Blocked;
 use crate::applications::sync::request::Request;
 
 /// The windows for this application; `None` when its project has none.
@@ -53,7 +52,7 @@ pub(super) fn check(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     request: &Request,
-) -> Option<Blocked> {
+) -> Option<Requeue> {
     let asked = if request.is_automated() {
         Asked::Automatically
     } else {
@@ -82,9 +81,7 @@ pub(super) fn check(
             let reason = reason::of_condition(&draft.previous, told);
             Condition::new(condition::SYNC_WINDOW_WARNING, reason)
         }));
-        return Some(Blocked {
-            requeue: Requeue::AwaitChange,
-        });
+        return Some(Requeue::AwaitChange);
     }
     if stopped.is_some() {
         draft.operation = stopped;
@@ -103,7 +100,5 @@ pub(super) fn check(
     draft
         .conditions
         .insert(Condition::new(condition::SYNC_WINDOW_WARNING, reason));
-    Some(Blocked {
-        requeue: again.into(),
-    })
+    Some(again.into())
 }

@@ -9,8 +9,8 @@ use gitops_kit::text;
 
 use crate::explain::source::CONFIRMATION;
 use crate::explain::{Cause, Evidence, Inquiry, count, events};
-use crate::status::drift;
 use crate::status::reason::Code;
+use crate::status::{drift, pause};
 
 /// Objects that are named one by one.
 const SHOWN: usize = 5;
@@ -131,6 +131,8 @@ fn changed_live(
     automation: Option<&SyncPolicyAutomated>,
 ) -> Cause {
     let names = names(drifted);
+    let application = inquiry.application();
+    let paused = application.is_some_and(|one| pause::of(one, inquiry.now).is_some());
     let (name, what) = match automation {
         None => (
             "DriftAutoSyncOff",
@@ -139,6 +141,10 @@ fn changed_live(
         Some(automation) if !automation.self_heal => (
             "DriftSelfHealOff",
             format!("{names} was changed in the cluster, and self-heal is off"),
+        ),
+        Some(_) if paused => (
+            "DriftPaused",
+            format!("{names} was changed in the cluster, and stays so while it is paused"),
         ),
         Some(_) => (
             "DriftHealing",

@@ -24,6 +24,8 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
         return;
     };
     match state.phase {
+        // One that only tried out changed nothing, however it ended.
+        phase if phase.is_completed() && state.operation.is_dry_run() => {}
         OperationPhase::Running | OperationPhase::Terminating => running(inquiry, state, causes),
         OperationPhase::Failed | OperationPhase::Error => failed(inquiry, state, causes),
         OperationPhase::Succeeded | OperationPhase::Unknown => {}
