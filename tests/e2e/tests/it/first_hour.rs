@@ -43,7 +43,7 @@ async fn a_commit_that_does_not_render_has_a_name_and_the_way_back_changes_nothi
 
     let person = world.person();
     let listed = person.gitops(&["status"]).run().await;
-    listed.prints(&broken[..7]);
+    listed.prints("web.yaml");
     let detail = person.gitops(&["status", "shop"]).run().await;
     detail.prints(&format!("main at {}", &broken[..7]));
     detail
