@@ -274,3 +274,36 @@ fn not_enforced(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_of_a_repository_is_allowed_as_a_source_is_unless_it_is_denied() {
+        let base = "https://git.example.com/base.git";
+        for (repositories, value, allowed) in [
+            ("*", None, true),
+            ("https://git.example.com/*", Some("allow"), true),
+            ("https://git.example.org/*", None, false),
+            ("*", Some("deny"), false),
+        ] {
+            let mut project = json!({
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+                "metadata": {"name": "p"}, "spec": {"sourceRepos": [repositories]},
+            });
+            if let Some(value) = value {
+                project["metadata"]["annotations"] = json!({annotation::REMOTE_BASES: value});
+            }
+            let project: AppProject = serde_json::from_value(project).unwrap();
+            let rules = ProjectRules::of(&project, &Surroundings::default()).unwrap();
+            let judged = rules.permits_outside(base);
+            assert_eq!(judged.is_ok(), allowed, "{repositories} {value:?}");
+            if let (Err(denial), Some(_)) = (judged, value) {
+                assert!(denial.message.contains(base), "{}", denial.message);
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Knows Applications and what a cluster serves, but neither reads nor changes a cluster.
 
 pub(crate) mod dependencies;
+mod fetch_outside;
 pub(crate) mod hold;
 pub(crate) mod outside;
 mod reasons;
@@ -80,7 +81,7 @@ impl Sources {
                 target: target(source),
             });
         let who = Follower::Application(key.clone());
-        let outside = self.followed_outside(key, spec);
+        let outside = outside::followed(&self.outside, &self.configuration, key, spec);
         self.repositories.follow(&who, followed.chain(outside));
     }
 

@@ -70,7 +70,7 @@ impl Sources {
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
-        let outside = self.outside_now(target, hard).await;
+        let outside = self.outside_now(key, &app.spec, hard).await;
         let reusable = last.take(|rendered| {
             !hard
                 && rendered.render_key == render_key
@@ -103,7 +103,8 @@ impl Sources {
             }
         };
         let read = rendered.sources.iter();
-        self.read_outside(key, read.flat_map(|source| source.outside.keys()));
+        let read = read.flat_map(|source| source.outside.keys());
+        self.outside.used(key, read);
         let rendered = last.insert(rendered);
         let with_ignore_rules = rendered.with_ignore_rules(app, &settings);
         let desired = &rendered.desired;
@@ -158,7 +159,7 @@ impl Sources {
         cluster: String,
     ) -> Result<RenderedSources, ReconcileError> {
         let refs = refs(&found);
-        let mut outside = self.outside_now(target, false).await;
+        let mut outside = self.outside_now(target.key, &target.app.spec, false).await;
         let mut manifests = Vec::new();
         let mut sources = Vec::new();
         let mut warnings = Vec::new();
@@ -270,7 +271,7 @@ impl Sources {
                     }
                 }
                 RenderError::MissingRemotes { remotes, .. } => {
-                    self.get_outside(target, remotes, outside).await?;
+                    self.get_outside(key, &app.spec, remotes, outside).await?;
                 }
                 _ => return Err(SourceError::from(error).into()),
             }
