@@ -11,7 +11,10 @@ use std::time::Duration;
 use clap::{ArgMatches, Command, FromArgMatches};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate, complete};
+use gitops_api::AppProject;
 use gitops_kit::text;
+use kube::Api;
+use kube::api::ListParams;
 
 use crate::cluster::application;
 use crate::cluster::connection::{Connection, ConnectionArgs};
@@ -94,7 +97,9 @@ fn add_names(mut command: Command, flags: &Arc<ConnectionArgs>) -> Command {
         .filter_map(|argument| {
             let value = argument.get_value_names()?.first()?.as_str();
             let kind = match (value, argument.get_long()) {
-                ("APP", _) => Kind::Application,
+                ("APP" | "APP|KIND/NAME", _) => Kind::Application,
+                (_, Some("output")) => Kind::Format,
+                (_, Some("project")) => Kind::Project,
                 (_, Some("namespace")) => Kind::Namespace,
                 (_, Some("context")) => Kind::Context,
                 _ => return None,
@@ -144,12 +149,18 @@ enum Kind {
     Application,
     Namespace,
     Context,
+    Project,
+    /// Of the output.
+    Format,
 }
 
 fn candidates(kind: Kind, flags: &ConnectionArgs) -> Vec<CompletionCandidate> {
     let names = match kind {
         Kind::Context => flags.contexts(),
-        Kind::Application | Kind::Namespace => from_cluster(kind, flags),
+        Kind::Format => ["table", "wide", "json", "yaml", "name", "jsonpath="]
+            .map(str::to_owned)
+            .to_vec(),
+        Kind::Application | Kind::Namespace | Kind::Project => from_cluster(kind, flags),
     };
     names.into_iter().map(CompletionCandidate::new).collect()
 }
@@ -179,6 +190,15 @@ async fn names(kind: Kind, flags: &ConnectionArgs, connection: &Connection) -> V
         let all = application::everywhere(connection).await;
         let all = all.unwrap_or_default().into_iter();
         all.map(|(namespace, _)| namespace).collect()
+    } else if matches!(kind, Kind::Project) {
+        let namespace = application::namespace(flags, connection).await;
+        let projects: Api<AppProject> = Api::namespaced(connection.client.clone(), &namespace);
+        let found = projects.list_metadata(&ListParams::default()).await;
+        let found = found.map(|list| list.items).unwrap_or_default();
+        let names = found
+            .into_iter()
+            .filter_map(|project| project.metadata.name);
+        names.collect()
     } else {
         let namespace = application::namespace(flags, connection).await;
         let found = application::names(&namespace, connection).await;

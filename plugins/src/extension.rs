@@ -27,7 +27,11 @@ pub fn run(
     let before = &given[..given.len().saturating_sub(words.len())];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let Some(program) = find(name, &path) else {
-        return Err(unknown(&name.to_string_lossy(), commands, &path));
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        return Err(unknown(&words, commands, &path));
     };
     start(Command::new(&program).args(before).args(after), &program)
 }
@@ -108,11 +112,59 @@ fn is_executable(program: &Path) -> bool {
     program.is_file()
 }
 
-fn unknown(name: &str, commands: &[String], path: &OsStr) -> CommandError {
+/// What `argocd app`, `flux` and kubectl call what is done here, and how: APP stands for the
+/// Application.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("get", "status APP"),
+    ("list", "status"),
+    ("describe", "explain APP"),
+    ("events", "explain APP"),
+    ("tree", "status APP"),
+    ("resources", "status APP"),
+    ("reconcile", "sync APP"),
+    ("apply", "sync APP"),
+    ("suspend", "pause APP"),
+    ("undo", "rollback APP"),
+    ("revert", "rollback APP"),
+    ("rollout", "rollback APP"),
+    ("compare", "diff APP"),
+    ("check", "doctor"),
+    ("install", "bootstrap"),
+    ("terminate-op", "terminate APP"),
+    ("cancel", "terminate APP"),
+    ("confirm", "approve APP"),
+    ("watch", "status -w"),
+    ("top", "status -w"),
+];
+
+/// How it is done here: `app list` is argocd's `list`, `flux get kustomizations` its `get`.
+fn elsewhere(words: &[String]) -> Option<&'static str> {
+    let groups = ["app", "apps", "application", "applications"];
+    let mut words = words.iter().map(String::as_str);
+    let first = words.next()?;
+    let verb = if groups.contains(&first) {
+        words.next().unwrap_or("list")
+    } else {
+        first
+    };
+    let found = ELSEWHERE.iter().find(|(theirs, _)| *theirs == verb);
+    found.map(|(_, ours)| *ours)
+}
+
+fn unknown(words: &[String], commands: &[String], path: &OsStr) -> CommandError {
+    let name = words.first().map_or("", String::as_str);
     let error = CommandError::new(
         CommandErrorKind::NotFound,
         format!("there is no command {name:?}"),
     );
+    if let Some(ours) = elsewhere(words) {
+        return error.hint(format!("that is here: kubectl gitops {ours}"));
+    }
+    if let ("app" | "apps" | "application" | "applications", Some(verb)) = (name, words.get(1))
+        && commands.contains(verb)
+    {
+        return error.hint(format!("leave out {name}: kubectl gitops {verb}"));
+    }
     let extensions = all(path);
     let names = commands
         .iter()
@@ -140,9 +192,39 @@ mod tests {
     #[test]
     fn the_nearest_command_is_suggested() {
         let commands = ["status", "sync", "ls"].map(str::to_owned);
-        let error = unknown("statsu", &commands, OsStr::new(""));
+        let unknown = |typed: &str| {
+            let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();
+            super::unknown(&words, &commands, OsStr::new(""))
+        };
+        let error = unknown("statsu");
         assert_eq!(error.status(), ExitStatus::Usage);
         assert_eq!(error.hints, ["did you mean status?"]);
-        assert!(unknown("qqq", &commands, OsStr::new("")).hints[0].contains("--help"));
+        assert!(unknown("qqq").hints[0].contains("--help"));
+        for (typed, hint) in [
+            ("app list", "that is here: kubectl gitops status"),
+            ("app get web", "that is here: kubectl gitops status APP"),
+            ("app sync web", "leave out app: kubectl gitops sync"),
+            ("get", "that is here: kubectl gitops status APP"),
+            (
+                "reconcile kustomization web",
+                "that is here: kubectl gitops sync APP",
+            ),
+            ("check", "that is here: kubectl gitops doctor"),
+        ] {
+            assert_eq!(unknown(typed).hints, [hint], "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_otherwise_elsewhere_leads_to_a_command() {
+        let ours = crate::commands::names();
+        for (theirs, command) in ELSEWHERE {
+            let name = command.split(' ').next().unwrap().to_owned();
+            assert!(ours.contains(&name), "{theirs}: {command}");
+            assert!(
+                !ours.contains(&(*theirs).to_owned()),
+                "{theirs} is a command"
+            );
+        }
     }
 }

@@ -205,6 +205,8 @@ fn listed(
         all_namespaces: false,
         wide: false,
         headings: true,
+        height: None,
+        must_fit: false,
         now: now(),
     };
     change(&mut list);

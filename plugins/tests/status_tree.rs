@@ -239,6 +239,8 @@ fn no_screen_is_wider_than_the_terminal() {
 fn what_is_live_is_a_column_where_there_is_room() {
     let draw = |width, wide| {
         let list = list::List {
+            height: None,
+            must_fit: false,
             applications: vec![Summary::of(&application(), now(), true)],
             agent: agent(),
             place: "prod".into(),

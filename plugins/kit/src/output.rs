@@ -15,11 +15,11 @@ use crate::text;
 /// Flags of commands that print something.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OutputArgs {
-    /// Form of the output: table, wide, json, yaml, name, jsonpath=TEMPLATE
+    /// Output format: table, wide, json, yaml, name, jsonpath=TEMPLATE
     #[arg(
         short = 'o',
         long = "output",
-        value_name = "FORM",
+        value_name = "FORMAT",
         default_value = "table",
         hide_default_value = true,
         value_parser = parse_form
@@ -55,7 +55,7 @@ pub struct ColorArgs {
     pub color: ColorChoice,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Form {
     /// For users.

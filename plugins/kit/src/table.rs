@@ -7,6 +7,8 @@ use crate::text;
 const GAP: usize = 2;
 /// Narrowest a column is made before others are left out.
 const NARROW: usize = 12;
+/// The same for the last column, which is a text: less of it says nothing.
+const NARROW_TEXT: usize = 40;
 
 /// One column.
 #[derive(Clone, Debug)]
@@ -89,9 +91,12 @@ fn fit(columns: &[Column], natural: &[usize], available: Option<usize>) -> Vec<O
             let excess = total(widths).saturating_sub(available);
             if let Some(width) = widths[index].as_mut()
                 && columns[index].shrinks
-                && *width > floor
             {
-                *width = width.saturating_sub(excess).max(floor);
+                let is_text = floor > NARROW && index + 1 == columns.len();
+                let floor = if is_text { NARROW_TEXT } else { floor };
+                if *width > floor {
+                    *width = width.saturating_sub(excess).max(floor);
+                }
             }
         }
     };

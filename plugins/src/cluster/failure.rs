@@ -95,16 +95,16 @@ fn refused(status: &Status, what: &str, endpoint: &Endpoint) -> CommandError {
             CommandErrorKind::Forbidden,
             format!("you may not {what}: {message}"),
         )
-        .hint("ask who runs the cluster, or act as somebody else with --as"),
+        .hint("impersonate another user with --as; a cluster administrator can grant it"),
         404 if not_of_an_api(status) => CommandError::new(
             CommandErrorKind::Server,
             format!(
-                "cannot {what}: the cluster of context {:?} does not know Applications",
+                "cannot {what}: the Application CRD is not installed in the cluster of context {:?}",
                 endpoint.context
             ),
         )
         .hint(
-            "is it the right cluster? its definitions come with the agent: manifests/install.yaml",
+            "is it the right cluster? the CRDs come with the agent: manifests/install.yaml",
         ),
         400 => CommandError::new(CommandErrorKind::Usage, format!("cannot {what}: {message}")),
         code => {

@@ -181,7 +181,7 @@ async fn agent_warning(connection: &Connection, namespace: &str) -> Option<Strin
 }
 
 /// What asking again does not cure.
-fn refusal(error: watcher::Error, connection: &Connection) -> Result<(), CommandError> {
+pub fn refusal(error: watcher::Error, connection: &Connection) -> Result<(), CommandError> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -249,7 +249,7 @@ async fn wait(
             if matches!(found, Agent::Stale { .. } | Agent::Absent) {
                 return Err(nobody(question, &found, now));
             }
-            progress("the agent has taken no notice yet: is it busy, or older than this command?");
+            progress("the agent has not responded yet: is it busy, or older than this command?");
             agent = Some(found);
         }
         if waited >= MAX_NOTICE_TIMEOUT
@@ -318,7 +318,7 @@ fn not_asked(error: kube::Error, question: &Question, connection: &Connection) -
             ),
         )
         .hint(format!(
-            "who runs the cluster can allow it: kubectl create role gitops-preview -n {namespace} \
+            "a cluster administrator can grant it: kubectl create role gitops-preview -n {namespace} \
              --resource=previews.gitops-agent.io --verb=create,get,list,watch,delete"
         ))
         .hint(format!(
@@ -348,6 +348,11 @@ fn subject(refusal: &str) -> String {
         .and_then(|(_, rest)| rest.split_once('"'))
         .map(|(name, _)| text::one_line(name))
         .filter(|name| !name.is_empty());
+    subject_flag(name.as_deref())
+}
+
+/// A user as kubectl's flag for a role binding.
+pub fn subject_flag(name: Option<&str>) -> String {
     match name {
         None => "--user=YOU".to_owned(),
         Some(name) => match name.strip_prefix("system:serviceaccount:") {
@@ -372,7 +377,7 @@ fn no_answer(question: &Question, waited: Duration, noticed: bool) -> CommandErr
     let state = if noticed {
         "is still at it"
     } else {
-        "has taken no notice"
+        "has not responded"
     };
     CommandError::new(
         CommandErrorKind::Connection,

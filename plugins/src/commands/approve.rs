@@ -94,7 +94,7 @@ pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus,
     let mut progress = Progress::new(args.color.color);
     let questions = questions(&application);
     if questions.is_empty() {
-        progress.done(&format!("{name}: nothing waits for a consent"));
+        progress.done(&format!("{name}: nothing is waiting for approval"));
         return Ok(ExitStatus::Success);
     }
     for question in &questions {
@@ -103,7 +103,7 @@ pub async fn run(args: ApproveArgs, flags: ConnectionArgs) -> Result<ExitStatus,
     for line in deletions(&application) {
         progress.info(&line);
     }
-    let question = format!("Agree to this for Application {name}?");
+    let question = format!("Approve these deletions for Application {name}?");
     prompt::confirm(&question, args.yes, "--yes").await?;
     let time = time(&application, Timestamp::now());
     // Something else may be asked by now: a consent is for what was shown.

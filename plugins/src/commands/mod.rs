@@ -34,7 +34,7 @@ pub mod wait;
 /// Needs nothing but a kubeconfig: no login, no server. Works with Applications of Argo CD's API.
 /// An unknown command X is run as kubectl-gitops-X from PATH.
 ///
-/// Exit codes: 0 yes or done; 1 the answer is no (differences, not live, degraded); 2 wrong usage;
+/// Exit codes: 0 success; 1 differences, not live, or degraded; 2 wrong usage;
 /// 3 the cluster cannot be reached or refuses; 4 refused for safety; 130 interrupted.
 #[derive(Parser)]
 #[command(name = "kubectl-gitops", version, max_term_width = 100)]

@@ -38,7 +38,7 @@ pub struct RefreshArgs {
     #[arg(long)]
     pub hard: bool,
 
-    /// Longest wait: 90s, 10m; 0 means no timeout
+    /// Timeout: 90s, 10m; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub timeout: Duration,
 

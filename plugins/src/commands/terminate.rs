@@ -20,7 +20,7 @@ use crate::commands::sync::{state, verdict};
 /// How often the change is written again when the Application was changed in between.
 const MAX_ATTEMPTS: usize = 8;
 
-/// End the sync that is under way
+/// Stop the running sync
 ///
 /// What it has applied so far stays. A sync that was asked for and has not begun is taken back.
 ///
@@ -79,7 +79,7 @@ pub async fn run(args: TerminateArgs, flags: ConnectionArgs) -> Result<ExitStatu
             Task::TakeBack => (
                 json!({"operation": null}),
                 format!(
-                    "{name}: the sync {} asked for is taken back; it had not begun",
+                    "{name}: cancelled the sync requested by {}; it had not started",
                     state::asked_by(&application)
                 ),
             ),

@@ -4,18 +4,26 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use futures::StreamExt;
 use gitops_api::Application;
 use gitops_api::preview::PreviewSpec;
 use gitops_core::report::good;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::interrupt::Listener;
 use gitops_kit::output::ColorArgs;
 use gitops_kit::progress::Progress;
 use gitops_kit::{prompt, text};
+use gitops_views::status::deepest;
 use jiff::Timestamp;
+use kube::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
 
+use crate::cluster::application::Named;
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
-use crate::cluster::follow::{Followed, Verdict, follow_step};
+use crate::cluster::follow::{Followed, Verdict, follow_step, refusal};
 use crate::cluster::look::Looked;
+use crate::cluster::pods::workloads;
 use crate::cluster::preview::Question;
 use crate::cluster::{application, look, preview};
 use crate::commands::sync::goal::{Containment, Goal, Judgement, WaitState, judge};
@@ -37,6 +45,7 @@ const LOOK: Duration = Duration::from_secs(20);
 ///   kubectl gitops wait web --commit $GITHUB_SHA     in a pipeline, after the push
 ///   kubectl gitops wait web --commit HEAD            in a clone
 ///   kubectl gitops wait web --health --timeout 10m   only that it works
+///   kubectl gitops wait web --for-creation           also while it does not exist yet
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct WaitArgs {
@@ -62,9 +71,13 @@ pub struct WaitArgs {
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub healthy_for: Duration,
 
-    /// Longest wait: 90s, 10m; 0 means no timeout
+    /// Timeout: 90s, 10m; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
+
+    /// Wait until the Application exists, too, as after a commit to its parent
+    #[arg(long)]
+    pub for_creation: bool,
 
     #[command(flatten)]
     pub color: ColorArgs,
@@ -75,11 +88,17 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let connection = flags.connect_or_pick(true).await?;
     let given = args.application.as_deref();
     let name = application::given_or_picked(given, true, &flags, &connection).await?;
+    let mut progress = Progress::new(args.color.color);
+    let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
+    if args.for_creation {
+        let ended = Box::pin(created(&name, &flags, &connection, deadline, &mut progress)).await?;
+        if let Some(status) = ended {
+            return Ok(status);
+        }
+    }
     let application = application::find(&name, &flags, &connection).await?;
     let (namespace, name) = state::name(&application);
-    let mut progress = Progress::new(args.color.color);
     let mut wait_state = WaitState::new(Timestamp::now());
-    let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
     let mut ancestry = None;
     let mut goal = Goal {
         commit: None,
@@ -133,6 +152,9 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
         ))
         .await?;
         if let Some(status) = ended {
+            if status == ExitStatus::No {
+                last_word(namespace, name, &connection, &mut progress).await;
+            }
             return Ok(status);
         }
         if let (Some(revision), Some(ancestry)) = (question, &ancestry) {
@@ -151,6 +173,70 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
                 )
                 .await;
             wait_state.note(revision, answer, Timestamp::now());
+        }
+    }
+}
+
+/// What is the matter, as far as Pods tell, and where more is said: nobody looks at the cluster again
+/// for a line in a pipeline's log.
+async fn last_word(namespace: &str, name: &str, connection: &Connection, progress: &mut Progress) {
+    let Ok(application) = application::get(namespace, name, connection).await else {
+        return;
+    };
+    let applications = [application];
+    let found = workloads(&applications, connection).await;
+    if let [application] = &applications
+        && let Some(why) = deepest::of(application, &found, Timestamp::now())
+    {
+        progress.warn(&format!("{name}: {why}"));
+    }
+    progress.info(&format!(
+        "more: kubectl gitops explain {name} -n {namespace}"
+    ));
+}
+
+/// Waits, by watch, until the Application exists; `Some` when that is not going to happen in time.
+async fn created(
+    given: &str,
+    flags: &ConnectionArgs,
+    connection: &Connection,
+    deadline: Option<Instant>,
+    progress: &mut Progress,
+) -> Result<Option<ExitStatus>, CommandError> {
+    let named = Named::read(given, flags)?;
+    let namespace = match named.namespace {
+        Some(namespace) => namespace,
+        None => application::namespace(flags, connection).await,
+    };
+    let name = named.name;
+    let api: Api<Application> = Api::namespaced(connection.client.clone(), &namespace);
+    let mut watched = watch_object(api, &name).default_backoff().boxed();
+    let interrupted = Listener::new();
+    let mut late = std::pin::pin!(tokio::time::sleep_until(deadline.map_or_else(
+        || tokio::time::Instant::now() + Duration::from_hours(24 * 365),
+        tokio::time::Instant::from_std
+    )));
+    progress.begin(&format!(
+        "{name}: waiting for the Application to be created in namespace {namespace}"
+    ));
+    loop {
+        tokio::select! {
+            state = watched.next() => match state {
+                Some(Ok(Some(_))) => return Ok(None),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => refusal(error, connection)?,
+                None => return Ok(Some(ExitStatus::No)),
+            },
+            () = &mut late => {
+                progress.failed(&format!(
+                    "not in time: there is no Application {name} in namespace {namespace}"
+                ));
+                return Ok(Some(ExitStatus::No));
+            }
+            () = interrupted.told_to_stop() => {
+                progress.clear();
+                return Ok(Some(ExitStatus::Interrupted));
+            }
         }
     }
 }

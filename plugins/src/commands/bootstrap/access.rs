@@ -59,7 +59,7 @@ impl Access {
     /// For the plan.
     pub fn shown(&self) -> String {
         match self {
-            Self::Open => "readable by everybody: no credentials needed".into(),
+            Self::Open => "the repository is public; the agent needs no credentials".into(),
             Self::Existing(name) => format!("the credentials in Secret {name}"),
             Self::Token { username, .. } => format!("the token given, as user {username}"),
             Self::Key(_) => "the ssh key given".into(),
@@ -253,7 +253,7 @@ mod tests {
         };
         assert_eq!(
             shown(https, &nothing, None, true).unwrap(),
-            "readable by everybody: no credentials needed"
+            "the repository is public; the agent needs no credentials"
         );
         assert_eq!(
             shown(https, &nothing, Some("repo-x"), true).unwrap(),

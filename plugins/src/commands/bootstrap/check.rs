@@ -305,7 +305,7 @@ async fn cluster_itself(
     let rules = permissions::to_install(&options.namespace, with_secret, options.adopt);
     permissions::check(cluster.connection, &rules).await?;
     progress.done(&format!(
-        "cluster {context}, Kubernetes {version}, you may do what is needed ({} rules checked)",
+        "cluster {context}, Kubernetes {version}, you have the required permissions ({} checked)",
         rules.len()
     ));
     Ok(())

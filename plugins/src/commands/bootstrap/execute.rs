@@ -247,7 +247,7 @@ async fn apply(
         cluster.established(object).await?;
     }
     if !definitions.is_empty() {
-        progress.done(&format!("applied {} definitions", definitions.len()));
+        progress.done(&format!("applied {} CRDs", definitions.len()));
     }
     for object in &others {
         progress.begin(&format!("applying {}", shown(object)));

@@ -91,7 +91,7 @@ pub struct BootstrapArgs {
     pub show: bool,
 
     /// Form of the plan, with --dry-run: table, json, yaml, jsonpath=TEMPLATE
-    #[arg(short, long, value_name = "FORM", requires = "dry_run", value_parser = parse_form)]
+    #[arg(short, long, value_name = "FORMAT", requires = "dry_run", value_parser = parse_form)]
     pub output: Option<Form>,
 
     /// Write the files into this directory and do nothing else; asks no cluster and no server

@@ -15,6 +15,7 @@ use gitops_kit::text;
 use gitops_views::status::agent::Agent as Lived;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 use crate::cluster::connection::{Connection, ConnectionArgs};
 use crate::cluster::installation::{CLIENT, Found, Skew, skew};
+use crate::cluster::preview;
 use crate::cluster::projects::Projects;
 use crate::cluster::{application, failure, installation, projects};
 use crate::commands::bootstrap::controllers::{Controller, Role};
@@ -128,7 +130,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
     checks.push(match kinds {
         Ok((known, missing)) => of_kinds(&known, &missing, serves),
         Err(error) => failed(
-            "definitions",
+            "CRDs",
             failure::of(error, "read them", &connection.endpoint),
         ),
     });
@@ -176,7 +178,7 @@ fn of_projects(found: &Projects) -> Check {
 /// `argo_cd`: Argo CD serves the Applications, and no agent is there.
 fn of_kinds(served: &[String], missing: &[String], argo_cd: bool) -> Check {
     if missing.is_empty() {
-        return Check::new("definitions", State::Ok, &served.join(", "));
+        return Check::new("CRDs", State::Ok, &served.join(", "));
     }
     let text = format!("missing: {}", missing.join(", "));
     let essential = missing.iter().any(|kind| kind.starts_with("Application."));
@@ -194,10 +196,10 @@ fn of_kinds(served: &[String], missing: &[String], argo_cd: bool) -> Check {
     } else {
         (
             State::Warn,
-            "upgrade the definitions: kubectl apply --server-side -f manifests/install.yaml",
+            "upgrade the CRDs: kubectl apply --server-side -f manifests/install.yaml",
         )
     };
-    Check::new("definitions", state, &text).fix(fix)
+    Check::new("CRDs", state, &text).fix(fix)
 }
 
 /// The agent, by its Deployment and by its Lease: it may also run elsewhere.
@@ -388,13 +390,25 @@ async fn rights(namespace: &str, connection: &Connection) -> Vec<Check> {
     let answers: Option<Vec<(Right, bool)>> =
         futures::future::join_all(asked).await.into_iter().collect();
     match answers {
-        Some(answers) => rights::check(namespace, &answers),
+        Some(answers) => {
+            let who = preview::subject_flag(user(connection).await.as_deref());
+            rights::check(namespace, &who, &answers)
+        }
         None => vec![Check::new(
             "rights",
             State::Unknown,
             "the cluster does not say what you may",
         )],
     }
+}
+
+/// Who asks, as the API server knows them; older ones do not tell.
+async fn user(connection: &Connection) -> Option<String> {
+    let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
+    let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+    let answer = connection.wait(api.create(&params, &review)).await;
+    let name = answer.ok()?.ok()?.status?.user_info?.username?;
+    Some(text::one_line(&name)).filter(|name| !name.is_empty())
 }
 
 fn review(right: &Right, namespace: &str) -> SelfSubjectAccessReview {

@@ -116,10 +116,10 @@ pub fn screen(checks: &[Check], view: &View) -> String {
     }
     let count = |state: State| checks.iter().filter(|check| check.state == state).count();
     let sum = match (count(State::Fail), count(State::Warn)) {
-        (0, 0) => "everything is as it should be".to_owned(),
-        (0, warned) => format!("it works; {warned} to look at"),
+        (0, 0) => "all checks passed".to_owned(),
+        (0, warned) => format!("all checks passed; {}", warnings(warned)),
         (failed, 0) => format!("{failed} failed"),
-        (failed, warned) => format!("{failed} failed, {warned} to look at"),
+        (failed, warned) => format!("{failed} failed, {}", warnings(warned)),
     };
     output.push('\n');
     output.push_str(&sum);
@@ -144,6 +144,11 @@ pub fn document(checks: &[Check]) -> Value {
         })
         .collect();
     json!({ "version": VERSION, "ok": is_fine(checks), "checks": items })
+}
+
+fn warnings(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} warning{plural}")
 }
 
 #[cfg(test)]
@@ -187,7 +192,7 @@ mod tests {
              fix: kubectl gitops bootstrap\n\
              ! programs  kubectl-gitops-diff is 0.0.9, this is 0.1.0\n\
              - argo cd   you may not read StatefulSets\n\n\
-             1 failed, 1 to look at\n"
+             1 failed, 1 warning\n"
         );
         let narrow = View {
             width: Some(40),

@@ -26,7 +26,7 @@ pub mod report;
 /// Most that is read of a file or of standard input.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Judge the health of objects in files, with the agent's rules and your own
+/// Evaluate the health of objects in files, with the agent's rules and your own
 ///
 /// Asks no cluster. Reads YAML of one or more documents, JSON, and lists, as kubectl get -o yaml
 /// writes them: the verdict rests on the status in them.
@@ -57,8 +57,8 @@ pub struct HealthArgs {
     #[arg(long)]
     pub exit_code: bool,
 
-    /// Form of the output
-    #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub output: Form,
 
     /// No column headings, no summary
@@ -76,7 +76,7 @@ pub struct HealthArgs {
     pub color: ColorChoice,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
     /// For users.

@@ -289,7 +289,7 @@ fn heals(heals: &[HealRecord], form: &Form, view: &View) -> String {
         .iter()
         .map(|heal| heal_row(heal, form, view))
         .collect();
-    let headings = ["TAKEN BACK", "OBJECT", "CHANGE"].map(|heading| Column {
+    let headings = ["REVERTED", "OBJECT", "CHANGE"].map(|heading| Column {
         heading,
         leave_out: 0,
         shrinks: heading == "CHANGE",

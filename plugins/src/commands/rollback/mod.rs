@@ -145,23 +145,23 @@ pub struct RollbackArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Safety")]
 pub struct AllowArgs {
-    /// Although volumes, data or a namespace would be deleted or start empty
+    /// Proceed even if volumes, data or a namespace would be deleted or start empty
     #[arg(long)]
     pub allow_data_loss: bool,
 
-    /// Although a kind or a version of one goes away, with its objects
+    /// Proceed even if a kind or a version of one goes away, with its objects
     #[arg(long)]
     pub allow_definition_loss: bool,
 
-    /// Although a commit or object says that there is no way back
+    /// Proceed even if a commit or object says that there is no way back
     #[arg(long)]
     pub allow_forward_only: bool,
 
-    /// Although the API server refuses some of the objects
+    /// Proceed even if the API server refuses some of the objects
     #[arg(long)]
     pub allow_refused: bool,
 
-    /// Although it is not known whether others read the files
+    /// Proceed even if it is not known whether others read the files
     #[arg(long)]
     pub allow_unknown_sharing: bool,
 }

@@ -9,7 +9,7 @@ use gitops_views::pods::tree::Workloads;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::{Summary, destination};
 use gitops_views::status::reason::Code;
-use gitops_views::status::{drift, live, pause};
+use gitops_views::status::{deepest, drift, live, pause};
 use gitops_views::style;
 use jiff::Timestamp;
 
@@ -36,7 +36,13 @@ pub struct Detail<'a> {
 
 /// Draws one application.
 pub fn screen(detail: &Detail<'_>, view: &View) -> String {
-    let summary = Summary::of(detail.application, detail.now, view.unicode);
+    let mut summary = Summary::of(detail.application, detail.now, view.unicode);
+    deepest::deepen(
+        &mut summary,
+        detail.application,
+        detail.workloads,
+        detail.now,
+    );
     let mut page = Page {
         output: String::new(),
         view: *view,

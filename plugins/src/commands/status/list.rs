@@ -28,9 +28,16 @@ pub struct List {
     pub wide: bool,
     /// Column headings.
     pub headings: bool,
+    /// Rows of the terminal, when what is healthy is only counted in a longer list.
+    pub height: Option<usize>,
+    /// What does not fit is counted, whatever it is: the screen does not scroll.
+    pub must_fit: bool,
     /// Time the ages are counted from.
     pub now: Timestamp,
 }
+
+/// Lines of the screen that are no rows of the table.
+const AROUND: usize = 7;
 
 /// Draws the list.
 pub fn screen(list: &List, view: &View) -> String {
@@ -45,23 +52,59 @@ pub fn screen(list: &List, view: &View) -> String {
         output.push_str("\n\n");
     }
     let columns = columns(list, view);
-    let rows: Vec<Vec<Cell>> = order
+    let (shown, rest) = shortened(&order, list);
+    let rows: Vec<Vec<Cell>> = shown
         .iter()
         .map(|application| row(application, list, view))
         .collect();
     output.push_str(&draw(&columns, &rows, list.headings, view));
+    if !rest.is_empty() {
+        output.push_str(&Style::Dim.apply(&cut(&rest, view), view.color));
+        output.push('\n');
+    }
     if explains && let Some(worst) = order.first().filter(|worst| !worst.is_fine()) {
         let namespace = if list.all_namespaces {
             format!(" -n {}", worst.namespace)
         } else {
             String::new()
         };
-        let next = format!("Details: kubectl gitops status {}{namespace}", worst.name);
+        let next = format!("Next: kubectl gitops explain {}{namespace}", worst.name);
         output.push('\n');
         output.push_str(&Style::Dim.apply(&cut(&next, view), view.color));
         output.push('\n');
     }
     output
+}
+
+/// The rows there is room for, and what is said of the others.
+fn shortened<'a>(order: &'a [&'a Summary], list: &List) -> (&'a [&'a Summary], String) {
+    let Some(room) = list.height.map(|rows| rows.saturating_sub(AROUND).max(1)) else {
+        return (order, String::new());
+    };
+    let wrong = order.iter().filter(|found| !found.is_fine()).count();
+    if order.len() <= room || (wrong == 0 && !list.must_fit) {
+        return (order, String::new());
+    }
+    let shown = if list.must_fit {
+        wrong.min(room)
+    } else {
+        wrong
+    };
+    // Where nothing is wrong, what is healthy fills the screen.
+    let shown = if wrong == 0 { room } else { shown };
+    let fine = order.len() - wrong.max(shown);
+    let mut said = Vec::new();
+    if wrong > shown {
+        said.push(format!("{} more to look at", wrong - shown));
+    }
+    if fine > 0 {
+        said.push(format!("{fine} more synced and healthy"));
+    }
+    if said.is_empty() {
+        return (order, String::new());
+    }
+    let hint = if list.must_fit { "" } else { " (all: --all)" };
+    (&order[..shown], format!("{}{hint}", said.join(", ")))
 }
 
 fn columns(list: &List, view: &View) -> Vec<Column> {
@@ -87,28 +130,34 @@ fn columns(list: &List, view: &View) -> Vec<Column> {
     columns.push(fixed("HEALTH"));
     columns.push(Column {
         heading: "REVISION",
-        leave_out: 2,
+        leave_out: if list.wide { 7 } else { 2 },
         shrinks: false,
     });
     if shows_live(list, view) {
         for heading in ["LIVE", "BEHIND"] {
             columns.push(Column {
                 heading,
-                leave_out: 2,
+                leave_out: if list.wide { 7 } else { 2 },
                 shrinks: false,
             });
         }
     }
     columns.push(Column {
         heading: "LAST SYNC",
-        leave_out: 1,
+        leave_out: if list.wide { 6 } else { 1 },
         shrinks: false,
     });
     if list.wide {
-        for heading in ["PROJECT", "DESTINATION", "TARGET", "PATH", "REPOSITORY"] {
+        for (heading, leave_out) in [
+            ("PROJECT", 5),
+            ("DESTINATION", 4),
+            ("TARGET", 3),
+            ("PATH", 2),
+            ("REPOSITORY", 1),
+        ] {
             columns.push(Column {
                 heading,
-                leave_out: 3,
+                leave_out,
                 shrinks: false,
             });
         }
@@ -121,10 +170,16 @@ fn columns(list: &List, view: &View) -> Vec<Column> {
     columns
 }
 
-/// Always where programs read, so that columns stay in their place; on a terminal when somebody
-/// says what is live and there is room.
+/// Always where programs read, so that columns stay in their place; on a terminal when it says more
+/// than the revision does, and there is room.
 fn shows_live(list: &List, view: &View) -> bool {
-    let known = || list.applications.iter().any(|found| !found.live.is_empty());
+    let known = || {
+        let mut applications = list.applications.iter();
+        applications.any(|found| {
+            !found.live.is_empty()
+                && (found.live != found.revision || found.behind.is_some_and(|behind| behind > 0))
+        })
+    };
     match view.width {
         None => true,
         Some(width) => known() && (list.wide || width >= LIVE_COLUMNS_FROM),
@@ -199,12 +254,14 @@ fn summary(list: &List, view: &View) -> String {
         (list.place.clone(), Style::Bold),
         (counts(&list.applications), Style::Plain),
     ];
+    // An agent that is silent makes everything else old: it is said where nothing cuts it.
+    let silent = matches!(list.agent, Agent::Stale { .. } | Agent::Absent);
     if let Some(agent) = list.agent.summary(list.now) {
         let style = match list.agent {
             Agent::Running { .. } | Agent::Unknown => Style::Dim,
             Agent::Stale { .. } | Agent::Absent => Style::Warn,
         };
-        parts.push((agent, style));
+        parts.insert(if silent { 0 } else { parts.len() }, (agent, style));
     }
     let plain: String = parts
         .iter()
@@ -239,15 +296,16 @@ fn counts(applications: &[Summary]) -> String {
         return format!("{total} {noun}, all ok");
     }
     let mut parts = vec![format!("{fine} ok")];
-    let groups: [(&str, &[Code]); 6] = [
+    let groups: [(&str, &[Code]); 7] = [
         ("failed", &[Code::Error, Code::SyncFailed]),
         ("degraded", &[Code::Degraded]),
         ("drifted", &[Code::Drift]),
         ("out of sync", &[Code::OutOfSync]),
         (
-            "on their way",
+            "progressing",
             &[Code::Deleting, Code::Syncing, Code::Progressing],
         ),
+        ("because of others", &[Code::Child]),
         ("unknown", &[Code::NotCompared]),
     ];
     for (name, codes) in groups {

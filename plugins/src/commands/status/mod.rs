@@ -8,10 +8,12 @@ use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output;
 use gitops_kit::output::{Form, OutputArgs, print};
+use gitops_kit::terminal;
 use gitops_kit::terminal::View;
 use gitops_views::pods::tree::Workloads;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::Summary;
+use gitops_views::status::deepest;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ListParams};
@@ -20,10 +22,12 @@ use crate::cluster::application;
 use crate::cluster::application::{Named, none_found};
 use crate::cluster::connection::{Connection, ConnectionArgs};
 use crate::cluster::pods::workloads;
+use crate::commands::status::filter::FilterArgs;
 use crate::commands::status::watch::watch;
 
 pub mod detail;
 pub mod document;
+pub mod filter;
 pub mod list;
 mod page;
 mod pages;
@@ -32,13 +36,14 @@ mod watch;
 
 /// Show what is deployed, whether it is what Git says, whether it works; and if not, why
 ///
-/// Without APP: every Application on one line, what is worst first, each with the one reason that
+/// Without APP: one line per Application, worst first, each with the one reason that
 /// matters. With APP: its sources, last sync, objects, changed fields and who changed them.
 ///
 /// Examples:
 ///   kubectl gitops status                       all Applications
 ///   kubectl gitops status web                   one Application with its objects
 ///   kubectl gitops status -A -w                 all namespaces, live
+///   kubectl gitops status --unhealthy           only what is not synced and healthy
 ///   kubectl gitops status web --exit-code       in a script: 1 unless synced and healthy
 ///   kubectl gitops status -o json               for programs
 #[derive(Args, Clone, Debug)]
@@ -62,9 +67,16 @@ pub struct StatusArgs {
     pub selector: Option<String>,
 
     #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Show what is healthy, too, when the list is longer than the terminal
+    #[arg(short, long)]
+    pub all: bool,
+
+    #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Go on showing changes
+    /// Watch for changes
     #[arg(short, long)]
     pub watch: bool,
 
@@ -175,8 +187,18 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     if let Some(warning) = agent.warning(selection.agent_namespace(), now) {
         warn(&warning);
     }
+    let read = applications.len();
+    let applications = chosen(applications, &args.filter, now);
+    if applications.is_empty() && read > 0 && args.output.form.is_table() {
+        warn(&format!(
+            "none of the {read} Applications is like that; see all with: kubectl gitops status"
+        ));
+        return Ok(ExitStatus::Success);
+    }
     let workloads = if selection.name.is_some() && args.output.form.is_table() {
         workloads(&applications, &connection).await
+    } else if args.output.form.is_table() {
+        workloads(&unwell(&applications, now), &connection).await
     } else {
         Workloads::default()
     };
@@ -194,7 +216,7 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     )?;
     print(&text)?;
 
-    let fine = !applications.is_empty()
+    let fine = (!applications.is_empty() || read > 0)
         && applications
             .iter()
             .all(|application| Summary::of(application, now, true).is_fine());
@@ -203,6 +225,31 @@ pub async fn run(args: StatusArgs, connection: ConnectionArgs) -> Result<ExitSta
     } else {
         ExitStatus::Success
     })
+}
+
+/// Applications whose Pods are read for the list, at most: the others' reasons are those of their
+/// objects.
+const MAX_DEEPENED: usize = 10;
+
+/// What the flags choose.
+fn chosen(applications: Vec<Application>, filter: &FilterArgs, now: Timestamp) -> Vec<Application> {
+    if filter.is_empty() {
+        return applications;
+    }
+    let accepted = |application: &Application| {
+        filter.accepts(application, &Summary::of(application, now, true))
+    };
+    applications.into_iter().filter(accepted).collect()
+}
+
+/// Those of which Pods may say more than the Application does.
+fn unwell(applications: &[Application], now: Timestamp) -> Vec<Application> {
+    applications
+        .iter()
+        .filter(|application| deepest::may_be_deeper(&Summary::of(application, now, true)))
+        .take(MAX_DEEPENED)
+        .cloned()
+        .collect()
 }
 
 /// What was read.
@@ -254,8 +301,14 @@ fn render(
             let list = list::List {
                 applications: applications
                     .iter()
-                    .map(|application| Summary::of(application, now, view.unicode))
+                    .map(|application| {
+                        let mut summary = Summary::of(application, now, view.unicode);
+                        deepest::deepen(&mut summary, application, workloads, now);
+                        summary
+                    })
                     .collect(),
+                height: terminal::height().filter(|_| view.interactive && !args.all),
+                must_fit: args.watch,
                 agent: agent.clone(),
                 place: connection.endpoint.context.clone(),
                 all_namespaces: selection.namespace.is_none(),

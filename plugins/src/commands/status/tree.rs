@@ -5,6 +5,7 @@ use gitops_kit::paint::Style;
 use gitops_kit::text;
 use gitops_views::pods::tree::{Node, Tree, Workloads};
 use gitops_views::status::drift;
+use gitops_views::status::reason::is_itself;
 use gitops_views::style;
 use jiff::Timestamp;
 
@@ -38,6 +39,7 @@ pub(super) fn draw(
     let mut branches: Vec<Branch<'_>> = status
         .resources
         .iter()
+        .filter(|resource| !is_itself(application, resource))
         .map(|resource| Branch {
             resource,
             name: name(resource, home),

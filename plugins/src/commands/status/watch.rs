@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use gitops_api::Application;
-use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
+use gitops_kit::exit::{CommandError, ExitStatus};
 use gitops_kit::notice::warn;
 use gitops_kit::output::print;
 use gitops_kit::terminal;
 use gitops_kit::terminal::View;
+use gitops_kit::text;
 use gitops_views::pods::tree::Workloads;
 use gitops_views::status::agent::Agent;
 use gitops_views::status::application::Summary;
@@ -22,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 use crate::cluster::connection::Connection;
 use crate::cluster::failure;
 use crate::cluster::pods::workloads;
-use crate::commands::status::{Seen, Selection, StatusArgs, agent, render};
+use crate::commands::status::{Seen, Selection, StatusArgs, agent, chosen, render, unwell};
 
 /// How often the screen is drawn at most.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -30,6 +31,8 @@ const REDRAW: Duration = Duration::from_millis(250);
 const AGES_EVERY: u32 = 4;
 /// Every how many redraw ticks the Pods of the one application shown are read.
 const PODS_EVERY: u32 = 8;
+/// Every how many redraw ticks the Pods of the Applications in the list that are not well are read.
+const LIST_PODS_EVERY: u32 = 40;
 /// Every how many redraw ticks the agent's Lease is read.
 const LEASE_EVERY: u32 = 20;
 
@@ -67,6 +70,7 @@ pub(super) async fn watch(
         said: HashMap::new(),
         drawn: String::new(),
         changed: false,
+        unreachable_since: None,
     };
     if let Some(warning) = screen
         .agent
@@ -81,6 +85,7 @@ pub(super) async fn watch(
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
+                    screen.unreachable_since = None;
                     if let Event::Apply(application) | Event::InitApply(application) = &event
                         && selection.name.is_some()
                         && !view.interactive
@@ -90,7 +95,7 @@ pub(super) async fn watch(
                     }
                     screen.take(event)?;
                 }
-                Some(Err(error)) => return Err(watch_failed(error, connection)),
+                Some(Err(error)) => screen.fails(error)?,
                 None => return Ok(ExitStatus::Success),
             },
             _ = ticks.tick(), if view.interactive => {
@@ -98,7 +103,8 @@ pub(super) async fn watch(
                 if tick.is_multiple_of(LEASE_EVERY) {
                     screen.agent = agent(selection, connection).await;
                 }
-                if selection.name.is_some() && (screen.changed || tick.is_multiple_of(PODS_EVERY)) {
+                let pods_every = if selection.name.is_some() { PODS_EVERY } else { LIST_PODS_EVERY };
+                if (screen.changed && selection.name.is_some()) || tick.is_multiple_of(pods_every) {
                     screen.read_workloads().await;
                 }
                 if screen.changed || tick.is_multiple_of(AGES_EVERY) {
@@ -107,21 +113,6 @@ pub(super) async fn watch(
             }
         }
     }
-}
-
-fn watch_failed(error: watcher::Error, connection: &Connection) -> CommandError {
-    let cause = match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => {
-            return failure::of(error, "watch Applications", &connection.endpoint);
-        }
-        other => other.to_string(),
-    };
-    CommandError::new(
-        CommandErrorKind::Server,
-        format!("the watch ended: {cause}"),
-    )
 }
 
 struct Screen<'a> {
@@ -140,6 +131,8 @@ struct Screen<'a> {
     said: HashMap<Key, String>,
     drawn: String,
     changed: bool,
+    /// Since when the watch fails; what is shown is as old.
+    unreachable_since: Option<Timestamp>,
 }
 
 impl Screen<'_> {
@@ -170,8 +163,47 @@ impl Screen<'_> {
         Ok(())
     }
 
+    /// The watch begins again by itself; only what asking again does not cure ends it.
+    fn fails(&mut self, error: watcher::Error) -> Result<(), CommandError> {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error)
+                if failure::is_final(&error) =>
+            {
+                return Err(failure::of(
+                    error,
+                    "watch Applications",
+                    &self.connection.endpoint,
+                ));
+            }
+            _ => {}
+        }
+        if self.unreachable_since.is_none() {
+            self.unreachable_since = Some(Timestamp::now());
+            if !self.view.interactive {
+                warn(&self.out_of_reach());
+            }
+        }
+        Ok(())
+    }
+
+    fn out_of_reach(&self) -> String {
+        format!(
+            "the API server at {} cannot be reached; trying again",
+            self.connection.endpoint.server
+        )
+    }
+
+    /// The Pods of the one Application, or of those in the list that are not well.
     async fn read_workloads(&mut self) {
         let applications: Vec<Application> = self.applications.values().cloned().collect();
+        let applications = if self.selection.name.is_some() {
+            applications
+        } else {
+            let now = Timestamp::now();
+            unwell(&chosen(applications, &self.args.filter, now), now)
+        };
         let found = workloads(&applications, self.connection).await;
         self.changed |= found != self.workloads;
         self.workloads = found;
@@ -187,6 +219,11 @@ impl Screen<'_> {
             .iter()
             .filter(|application| {
                 let summary = Summary::of(application, now, self.view.unicode);
+                if !self.args.filter.accepts(application, &summary) {
+                    // It is news when it is chosen again.
+                    self.said.remove(&key(application));
+                    return false;
+                }
                 let state = format!(
                     "{} {} {} {:?}",
                     summary.sync,
@@ -237,20 +274,39 @@ impl Screen<'_> {
         render(args, selection, connection, &seen, view, now)
     }
 
+    fn nothing(&self) -> String {
+        if self.args.filter.is_empty() || self.applications.is_empty() {
+            return "no Applications\n".to_owned();
+        }
+        format!(
+            "none of the {} Applications is like that\n",
+            self.applications.len()
+        )
+    }
+
     /// On a terminal: the whole screen, when it has changed.
     fn draw(&mut self) -> Result<(), CommandError> {
         if !self.changed && self.drawn.is_empty() {
             return Ok(());
         }
         if std::mem::take(&mut self.changed) {
-            self.shown = self.applications.values().cloned().collect();
+            let all = self.applications.values().cloned().collect();
+            self.shown = chosen(all, &self.args.filter, Timestamp::now());
         }
         // The terminal may have been resized.
         self.view = View::of_stdout(self.args.output.color);
         let text = if self.shown.is_empty() {
-            "no Applications\n".to_owned()
+            self.nothing()
         } else {
             self.render(self.args, &self.shown, Timestamp::now())?
+        };
+        let text = match self.unreachable_since {
+            None => text,
+            Some(since) => format!(
+                "{} (for {})\n{text}",
+                self.out_of_reach(),
+                text::age(since, Timestamp::now())
+            ),
         };
         let rows = terminal::height().map_or(usize::MAX, |rows| rows.saturating_sub(1));
         let text: String = text.split_inclusive('\n').take(rows).collect();

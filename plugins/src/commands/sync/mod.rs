@@ -90,7 +90,7 @@ pub struct SyncArgs {
     #[arg(long)]
     pub no_wait: bool,
 
-    /// Longest wait: 90s, 10m; 0 means no timeout
+    /// Timeout: 90s, 10m; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 

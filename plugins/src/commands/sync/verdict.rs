@@ -45,7 +45,7 @@ pub fn of_sync(
         state::last_operation(application).filter(|last| operation::is(&last.operation, id))
     else {
         return Verdict::Failed(
-            format!("{name}: the request was taken back, or another sync followed at once"),
+            format!("{name}: the request was cancelled, or another sync followed at once"),
             ExitStatus::No,
         );
     };

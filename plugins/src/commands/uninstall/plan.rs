@@ -154,7 +154,7 @@ pub fn left(found: &Found, options: &UninstallOptions) -> Vec<String> {
             " with their finalizers".to_owned()
         } else {
             format!(
-                "; the finalizers of {held} are taken off, so that deleting one waits for nobody"
+                "; the finalizers of {held} are taken off, so that they can be deleted without the agent"
             )
         };
         left.push(format!(
@@ -163,7 +163,7 @@ pub fn left(found: &Found, options: &UninstallOptions) -> Vec<String> {
         ));
     }
     if !options.definitions {
-        left.push("stays: the definitions of kinds (--delete-crds)".to_owned());
+        left.push("stays: the CRDs (--delete-crds)".to_owned());
     }
     left.push(format!(
         "stays: namespace {namespace}, its projects, settings and other Secrets"

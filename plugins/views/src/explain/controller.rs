@@ -129,7 +129,7 @@ fn skipped(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
             Cause::new(
                 Code::Suspended,
                 "SkipReconcile",
-                "it is left alone on purpose: nothing is compared or synced",
+                "reconciliation is paused: nothing is compared or synced",
             )
             .evidence(format!(
                 "annotation {}: \"true\"",
@@ -141,7 +141,7 @@ fn skipped(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
                     inquiry.app(),
                     annotation::SKIP_RECONCILE
                 ),
-                "take it up again",
+                "resume it",
             ),
         );
     }

@@ -74,7 +74,7 @@ fn fights(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut Vec<String
         let last = heal.last.map_or_else(String::new, |time| inquiry.ago(time));
         if heal.times < FIGHT {
             notes.push(text::one_line(&format!(
-                "self-heal took back a change of {object} {last}: {}",
+                "self-heal reverted a change of {object} {last}: {}",
                 heal.what
             )));
             continue;

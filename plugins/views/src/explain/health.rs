@@ -13,7 +13,7 @@ use crate::pods::problem;
 use crate::pods::problem::{Fault, Problem};
 use crate::pods::tree::Tree;
 use crate::status::drift;
-use crate::status::reason::Code;
+use crate::status::reason::{Code, is_application};
 
 /// Objects that are explained one by one.
 const SHOWN: usize = 5;
@@ -40,6 +40,10 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
         }
         let code = resource.health.as_ref().map(|health| health.status);
         match code {
+            // The health of a child is Missing while none of its objects exist.
+            Some(HealthStatusCode::Missing) if is_application(resource) => {
+                causes.push(not_delivered(inquiry, resource));
+            }
             Some(HealthStatusCode::Missing) => missing(inquiry, resource, causes),
             Some(HealthStatusCode::Suspended) => {
                 let why = message(resource);
@@ -141,6 +145,30 @@ fn missing(inquiry: &Inquiry<'_>, resource: &ResourceStatus, causes: &mut Vec<Ca
     }
 }
 
+/// A child Application that exists, but nothing of it.
+fn not_delivered(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
+    let cause = Cause::new(
+        Code::Child,
+        "ChildNotDelivered",
+        format!(
+            "none of the objects of {} exist yet",
+            drift::object_name(resource)
+        ),
+    );
+    let said = message(resource);
+    let troubles = application_errors(live(inquiry, resource), &said);
+    cause
+        .all(troubles.into_iter().take(MAX_EVIDENCE_LINES))
+        .next(
+            format!(
+                "kubectl gitops explain {}{}",
+                resource.name,
+                inquiry.in_namespace(&resource.namespace)
+            ),
+            "why it is not synced",
+        )
+}
+
 /// Whether a sync under way waits for the object, and says so.
 fn is_awaited(resource: &ResourceStatus, causes: &[Cause]) -> bool {
     let name = format!("{} is", drift::object_name(resource));
@@ -202,12 +230,12 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
         HealthStatusCode::Progressing if for_long => Cause::new(
             Code::Progressing,
             "ProgressingTooLong",
-            format!("{object} is on its way{age} and does not arrive"),
+            format!("{object} is progressing{age} and does not finish"),
         ),
         HealthStatusCode::Progressing => Cause::new(
             Code::Progressing,
             "Progressing",
-            format!("{object} is on its way{age}"),
+            format!("{object} is progressing{age}"),
         ),
         HealthStatusCode::Unknown => Cause::new(
             Code::NotCompared,
@@ -220,7 +248,7 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
         _ => Cause::new(
             Code::Degraded,
             "ObjectDegraded",
-            format!("{object} says it does not work{age}"),
+            format!("{object} reports that it is failing{age}"),
         ),
     };
     let said = message(resource);
@@ -268,10 +296,6 @@ fn by_itself(inquiry: &Inquiry<'_>, resource: &ResourceStatus) -> Cause {
         inquiry.kubectl("describe", resource),
         "its conditions and events",
     )
-}
-
-fn is_application(resource: &ResourceStatus) -> bool {
-    resource.group == gitops_api::constants::GROUP && resource.kind == "Application"
 }
 
 /// The errors a child application reports; its conditions have no status.

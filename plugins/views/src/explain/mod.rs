@@ -26,7 +26,7 @@ use crate::explain::ownership::Subject;
 use crate::pods::tree::Workloads;
 use crate::status::agent::Agent;
 use crate::status::application::Summary;
-use crate::status::reason::Code;
+use crate::status::reason::{Code, is_itself};
 
 /// Pods, conditions and events that are told as evidence.
 const MAX_EVIDENCE_LINES: usize = 3;
@@ -246,7 +246,12 @@ impl<'a> Inquiry<'a> {
             .and_then(|application| application.status.as_ref())
             .map_or(&[][..], |status| &status.resources);
         let resources = match &evidence.subject {
-            None => all.to_vec(),
+            None => {
+                let is_other = |resource: &&ResourceStatus| {
+                    !application.is_some_and(|of| is_itself(of, resource))
+                };
+                all.iter().filter(is_other).cloned().collect()
+            }
             Some(subject) => vec![subject.among(all)],
         };
         Self {

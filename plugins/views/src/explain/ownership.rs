@@ -85,7 +85,7 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>, notes: &mut V
     let writers = writers(root);
     if !writers.is_empty() {
         notes.push(format!(
-            "{} is written by {}",
+            "field managers of {}: {}",
             name(root),
             writers.join(", ")
         ));

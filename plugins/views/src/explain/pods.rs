@@ -58,8 +58,8 @@ pub(super) fn of_pods(
         (Fault::Configuration, _) => "cannot start: something it needs is not there",
         (Fault::OutOfMemory, false) => "is killed for using more memory than it may",
         (Fault::OutOfMemory, true) => "are killed for using more memory than they may",
-        (Fault::CrashLoop, false) => "crashes again and again",
-        (Fault::CrashLoop, true) => "crash again and again",
+        (Fault::CrashLoop, false) => "is crash-looping",
+        (Fault::CrashLoop, true) => "are crash-looping",
         (Fault::Failed, _) => "ended with a failure",
         (Fault::NotReady, false) => "runs but is not ready",
         (Fault::NotReady, true) => "run but are not ready",
@@ -112,7 +112,7 @@ pub(super) fn of_pods(
             cause
                 .next(
                     format!("kubectl logs {pod}{container}{namespace} --previous --tail=50"),
-                    "what it said before it ended",
+                    "logs of the previous container",
                 )
                 .next(describe, "its limits, probes and last end"),
         ),

@@ -173,7 +173,7 @@ fn blocked(inquiry: &Inquiry<'_>, found: &ApplicationCondition) -> Cause {
     let again = |cause: Cause| {
         cause.next(
             format!("kubectl gitops refresh {app}"),
-            "try again when that is mended",
+            "retry once that is fixed",
         )
     };
     let project = inquiry
@@ -240,7 +240,7 @@ fn classify(reason: &Reason, of_spec: bool) -> (&'static str, &'static str) {
         reason::Code::ProjectMissing => "its project does not exist",
         reason::Code::ProjectDenies => "its project does not allow it",
         reason::Code::ProjectUnusable => "its project has rules that cannot be followed",
-        reason::Code::DestinationUnknown => "nobody delivers to its destination",
+        reason::Code::DestinationUnknown => "no agent deploys to this destination",
         reason::Code::KindUnknown => "the cluster does not serve a kind it uses",
         reason::Code::CertificateUntrusted => {
             "the certificate of the repository's server is not trusted"

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use gitops_api::operation::{Operation, OperationInitiator};
 use gitops_api::status::{
     ApplicationCondition, HealthStatus, LiveRevision, OperationState, ResourceResult,
-    RevisionHistory, SyncOperationResult, SyncStatus,
+    RevisionHistory, StatusReason, SyncOperationResult, SyncStatus,
 };
 use gitops_api::sync_policy::{SyncPolicy, SyncPolicyAutomated};
 use gitops_api::{
@@ -103,6 +103,7 @@ struct Status {
     operation_state: Option<State>,
     controller_namespace: Option<String>,
     live: Option<LiveRevision>,
+    reasons: Option<Vec<StatusReason>>,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +223,7 @@ impl From<Status> for ApplicationStatus {
             operation_state: status.operation_state.map(OperationState::from),
             controller_namespace: status.controller_namespace.unwrap_or_default(),
             live: status.live,
+            reasons: status.reasons.unwrap_or_default(),
             ..Self::default()
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod application;
+pub mod deepest;
 pub mod drift;
 pub mod listing;
 pub mod live;

@@ -16,6 +16,9 @@ use jiff::Timestamp;
 
 use crate::status::{drift, pause};
 
+/// How the message of an Application begins that names the objects at fault.
+const CAUSED_BY: &str = "Caused by ";
+
 /// Kind of reason. The names are part of the JSON output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
@@ -37,6 +40,8 @@ pub enum Code {
     Syncing,
     /// Objects are on their way.
     Progressing,
+    /// Nothing of its own is wrong: a child Application is.
+    Child,
     /// Something users should know.
     Warning,
     /// Paused on purpose.
@@ -56,6 +61,7 @@ impl Code {
             Self::Deleting => "Deleting",
             Self::Syncing => "Syncing",
             Self::Progressing => "Progressing",
+            Self::Child => "Child",
             Self::Warning => "Warning",
             Self::Suspended => "Suspended",
         }
@@ -120,8 +126,8 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
     {
         return reason(Code::SyncFailed, condition.message.clone());
     }
-    if let Some(text) = broken(status) {
-        return reason(Code::Degraded, text);
+    if let Some((code, text)) = broken(application, status) {
+        return reason(code, text);
     }
     if let Some(text) = pause::summary(application, now) {
         return reason(Code::Suspended, text);
@@ -160,15 +166,15 @@ pub fn of(application: &Application, now: Timestamp, unicode: bool) -> Option<Re
         } else {
             Code::Suspended
         };
-        if let Some(text) = unhealthy(status, health) {
-            return reason(code, text);
+        if let Some(found) = unhealthy(application, status, health) {
+            return reason(found.code_or(code), found.text);
         }
     }
     if sync != SyncStatusCode::Unknown
         && health == HealthStatusCode::Unknown
-        && let Some(text) = unhealthy(status, health)
+        && let Some(found) = unhealthy(application, status, health)
     {
-        return reason(Code::NotCompared, text);
+        return reason(found.code_or(Code::NotCompared), found.text);
     }
     if sync == SyncStatusCode::Unknown || health == HealthStatusCode::Unknown {
         return reason(Code::NotCompared, "state unknown: not compared yet".into());
@@ -233,9 +239,9 @@ fn failure(operation: &OperationState) -> String {
             let more = if rest.is_empty() {
                 String::new()
             } else {
-                format!(" (+{} more)", rest.len())
+                format!(" +{} more", rest.len())
             };
-            format!("{}/{}: {}{more}", first.kind, first.name, first.message)
+            format!("{} ({}/{}{more})", first.message, first.kind, first.name)
         }
     }
 }
@@ -253,48 +259,101 @@ fn running(operation: &OperationState) -> String {
     }
 }
 
-/// The object that makes the application Degraded or Missing.
-fn broken(status: &ApplicationStatus) -> Option<String> {
-    if let Some(text) = unhealthy(status, HealthStatusCode::Degraded) {
-        return Some(text);
+/// The object that makes the application Degraded.
+fn broken(application: &Application, status: &ApplicationStatus) -> Option<(Code, String)> {
+    if let Some(found) = unhealthy(application, status, HealthStatusCode::Degraded) {
+        return Some((found.code_or(Code::Degraded), found.text));
     }
     let health = status.health.as_ref()?;
     match health.status {
-        HealthStatusCode::Degraded => Some(if health.message.is_empty() {
-            "degraded".into()
-        } else {
-            health.message.clone()
-        }),
+        HealthStatusCode::Degraded if health.message.is_empty() => {
+            Some((Code::Degraded, "degraded".into()))
+        }
+        HealthStatusCode::Degraded => Some((Code::Degraded, health.message.clone())),
         _ => None,
     }
 }
 
-fn unhealthy(status: &ApplicationStatus, code: HealthStatusCode) -> Option<String> {
-    let found: Vec<&ResourceStatus> = status
-        .resources
-        .iter()
-        .filter(|resource| {
-            resource
-                .health
-                .as_ref()
-                .is_some_and(|health| health.status == code)
-        })
-        .collect();
-    let first = found.first()?;
-    let message = first
-        .health
-        .as_ref()
-        .map_or("", |health| health.message.as_str());
-    let message = if message.is_empty() {
-        format!(" is {code}")
-    } else {
-        format!(": {message}")
+/// Objects of one health, in words.
+struct Unhealthy {
+    /// All of them are child Applications.
+    only_children: bool,
+    text: String,
+}
+
+impl Unhealthy {
+    /// Children have reasons of their own, so that the parent's matters less.
+    fn code_or(&self, code: Code) -> Code {
+        if self.only_children {
+            Code::Child
+        } else {
+            code
+        }
+    }
+}
+
+fn unhealthy(
+    application: &Application,
+    status: &ApplicationStatus,
+    code: HealthStatusCode,
+) -> Option<Unhealthy> {
+    let has = |resource: &&ResourceStatus| {
+        let health = resource.health.as_ref();
+        health.is_some_and(|health| health.status == code) && !is_itself(application, resource)
     };
-    Some(format!(
-        "{}{message}{}",
-        drift::object_name(first),
-        more(found.len())
-    ))
+    let found = status.resources.iter().filter(has);
+    let (children, own): (Vec<&ResourceStatus>, Vec<_>) =
+        found.partition(|resource| is_application(resource));
+    let Some(first) = own.first() else {
+        let first = children.first()?;
+        return Some(Unhealthy {
+            only_children: true,
+            text: because_of(first, children.len()),
+        });
+    };
+    let said = first.health.as_ref();
+    let said = said.map_or("", |health| health.message.trim());
+    let object = drift::object_name(first);
+    let count = own.len() + children.len();
+    let text = if said.is_empty() {
+        format!("{object} is {code}{}", more(count))
+    } else if count > 1 {
+        format!("{said} ({object} +{} more)", count - 1)
+    } else if status.resources.len() == 1 || said.contains(&first.name) {
+        said.to_owned()
+    } else {
+        format!("{said} ({object})")
+    };
+    Some(Unhealthy {
+        only_children: false,
+        text,
+    })
+}
+
+/// `because of shop: its sync failed`; what a child only repeats of its own objects is left to it.
+fn because_of(child: &ResourceStatus, count: usize) -> String {
+    let said = child.health.as_ref();
+    let said = said.map_or("", |health| health.message.trim());
+    let said = if said.is_empty() || said.starts_with(CAUSED_BY) {
+        String::new()
+    } else {
+        format!(": {said}")
+    };
+    format!("because of {}{}{said}", child.name, more(count))
+}
+
+/// An Application among the objects of another.
+pub fn is_application(resource: &ResourceStatus) -> bool {
+    resource.group == gitops_api::constants::GROUP && resource.kind == "Application"
+}
+
+/// An Application among its own objects, as the first one of an app of apps is; it is no cause of
+/// itself.
+pub fn is_itself(application: &Application, resource: &ResourceStatus) -> bool {
+    let metadata = &application.metadata;
+    is_application(resource)
+        && metadata.name.as_deref() == Some(resource.name.as_str())
+        && metadata.namespace.as_deref() == Some(resource.namespace.as_str())
 }
 
 fn drifted(status: &ApplicationStatus, now: Timestamp, unicode: bool) -> Option<String> {

@@ -280,7 +280,7 @@ async fn clusters_without_the_definitions() {
     all(lines.collect(), |outcome| {
         outcome
             .fails(3)
-            .says("does not know Applications")
+            .says("the Application CRD is not installed")
             .says("hint: ");
     })
     .await;

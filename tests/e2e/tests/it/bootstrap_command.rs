@@ -158,7 +158,7 @@ async fn from_nothing_to_an_agent_that_manages_itself() {
         "pushing to main",
         "pushed to main",
         "applying CustomResourceDefinition appprojects",
-        "definitions",
+        " CRDs",
         "applying ClusterRole ",
         "waiting for the agent",
     ] {

@@ -1,5 +1,6 @@
 //! Application and ApplicationSet: child applications of an application of applications.
 
+use gitops_api::constants::condition;
 use gitops_api::{ApplicationDestination, ApplicationSource, HealthStatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,10 +18,13 @@ pub(super) fn application(object: &Value) -> Health {
     let status = &object["status"];
     let verdict = text(&status["health"]["status"]);
     if verdict.is_empty() {
-        return Health::progressing("Waiting for the application to be compared");
+        return waiting(status, "Waiting for the application to be compared");
     }
     if !is_about_present_spec(object) {
-        return Health::progressing("Waiting for the application's latest change to be compared");
+        return waiting(
+            status,
+            "Waiting for the application's latest change to be compared",
+        );
     }
     match awaited(object) {
         Some(health) => health,
@@ -29,6 +33,18 @@ pub(super) fn application(object: &Value) -> Health {
             text(&status["health"]["message"]),
         ),
     }
+}
+
+/// A child without a verdict; an error that keeps it from being compared says more than that it is
+/// waited for. It stays Progressing: the change that repairs it is not refused by what it repairs.
+fn waiting(status: &Value, what: &str) -> Health {
+    let conditions = status["conditions"].as_array();
+    let error = conditions.into_iter().flatten().find_map(|condition| {
+        let (kind, message) = (text(&condition["type"]), text(&condition["message"]));
+        (kind.ends_with("Error") && kind != condition::SYNC_ERROR && !message.is_empty())
+            .then(|| format!("{kind}: {message}"))
+    });
+    Health::progressing(error.unwrap_or_else(|| what.to_owned()))
 }
 
 /// What an automated child still has to do before its health says anything.
@@ -173,6 +189,16 @@ mod tests {
                 application(spec("v2"), status("Healthy")),
                 Progressing,
                 "latest change",
+            ),
+            (
+                application(
+                    spec("v2"),
+                    json!({"health": {"status": "Healthy"}, "conditions": [
+                        {"type": "SyncError", "message": "late"},
+                        {"type": "ComparisonError", "message": "no such repository"}]}),
+                ),
+                Progressing,
+                "ComparisonError: no such repository",
             ),
             (
                 application(elsewhere, status("Healthy")),
