@@ -194,7 +194,7 @@ mod tests {
         let commands = ["status", "sync", "ls"].map(str::to_owned);
         let unknown = |typed: &str| {
             let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();
-            super::unknown(&words, &commands, OsStr::new(""))
+            unknown(&words, &commands, OsStr::new(""))
         };
         let error = unknown("statsu");
         assert_eq!(error.status(), ExitStatus::Usage);

@@ -142,11 +142,11 @@ mod tests {
             .collect();
         let allows = |role: &str, right: &Right| {
             let named = |found: &&ClusterRole| found.metadata.name.as_deref() == Some(role);
-            let rules = roles.iter().find(named).unwrap().rules.iter().flatten();
+            let granted = roles.iter().find(named).unwrap().rules.iter().flatten();
             let has = |list: &Option<Vec<String>>, value: &str| {
                 list.iter().flatten().any(|found| found == value)
             };
-            rules.into_iter().any(|rule| {
+            granted.into_iter().any(|rule| {
                 has(&rule.api_groups, right.group)
                     && has(&rule.resources, right.resource)
                     && rule.verbs.iter().any(|verb| verb == right.verb)

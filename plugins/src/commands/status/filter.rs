@@ -128,13 +128,13 @@ mod tests {
 
     use super::*;
 
-    fn application(project: &str, destination: Value, status: Value) -> Application {
+    fn application(project: &str, destination: &Value, status: &Value) -> Application {
         let mut application = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {"name": "web", "namespace": "argocd"},
             "spec": {"project": project, "destination": destination},
         });
-        application["status"] = status;
+        application["status"] = status.clone();
         serde_json::from_value(application).unwrap()
     }
 
@@ -144,10 +144,10 @@ mod tests {
         let fine = json!({"sync": {"status": "Synced"}, "health": {"status": "Healthy"}});
         let broken = json!({"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded"},
             "conditions": [{"type": "ComparisonError", "message": "no"}]});
-        let all = [
-            application("shop", here.clone(), fine.clone()),
-            application("shop", json!({"name": "eu1"}), broken),
-            application("pay", here, Value::Null),
+        let all = vec![
+            application("shop", &here, &fine),
+            application("shop", &json!({"name": "eu1"}), &broken),
+            application("pay", &here, &Value::Null),
         ];
         let chosen = |flags: FilterArgs| {
             all.iter()
