@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
+use crate::live::shown::Shown;
 use crate::live::{ended, given_up, health, injected, ownership, takeover};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::{ObjectOptions, Removal};
@@ -81,6 +82,8 @@ pub struct LiveObject {
     pub shares: bool,
     /// The agent holds the number of replicas.
     pub holds_replicas: bool,
+    /// What it contributes to `status.summary`; nothing, for most.
+    pub shown: Option<Box<Shown>>,
 }
 
 impl LiveObject {
@@ -158,6 +161,7 @@ impl LiveObject {
             order: Order::of(object),
             shares: given_up::is_shared(object, constants::FIELD_MANAGER),
             holds_replicas: given_up::holds_replicas(object, constants::FIELD_MANAGER),
+            shown: Shown::of(object),
             key,
         })
     }

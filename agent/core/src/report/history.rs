@@ -273,6 +273,7 @@ mod tests {
         let revisions = ["head".to_owned()];
         let compared = Compared {
             desired: &desired,
+            hooks: &[],
             ignored: &HashMap::new(),
             comparison: &comparison,
             live: &HashMap::new(),
@@ -458,6 +459,7 @@ mod tests {
         for (what, status, comparison, live, expected) in table {
             let compared = Compared {
                 desired: &desired,
+                hooks: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live,
@@ -496,6 +498,7 @@ mod tests {
         let of = |comparison: &Comparison, status: &ApplicationStatus| {
             let compared = Compared {
                 desired: &desired,
+                hooks: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live: &live,

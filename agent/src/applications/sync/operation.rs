@@ -269,13 +269,10 @@ pub(super) async fn carry_out(
     let operation = with_retry(&context.app.spec, request, operation);
     let phase = operation.phase;
     if phase.is_completed() {
-        context.controller.reporter.operation(
-            &context.cluster,
-            context.app,
-            &app_state,
-            &operation,
-            &healed,
-        );
+        context
+            .controller
+            .reporter
+            .healed(&context.cluster, context.app, &app_state, &healed);
     }
     if phase.is_successful() && request.is_complete() {
         let times = (started, Timestamp::now());
