@@ -21,6 +21,8 @@ pub(crate) struct AppState {
     pub(crate) live: HashMap<ObjectKey, LiveObject>,
     /// Objects and hooks that the project does not allow.
     pub(crate) denied: Vec<DeniedObject>,
+    /// Records of the objects of its hooks that are live and stay for now; looked up for the report.
+    pub(crate) hooks: Vec<LiveObject>,
     /// Fields of objects that differ and are ignored.
     pub(crate) ignored: HashMap<ObjectKey, Vec<String>>,
     /// Namespaces that are to go, with what is in them that is not the application's.
@@ -34,6 +36,7 @@ impl AppState {
             desired: &self.wanted.desired,
             comparison: &self.comparison,
             live: &self.live,
+            hooks: &self.hooks,
             ignored: &self.ignored,
             revisions: &self.wanted.revisions,
             source_types: &self.wanted.source_types,

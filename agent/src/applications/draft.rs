@@ -81,6 +81,12 @@ impl<'a> StatusDraft<'a> {
 }
 
 impl StatusDraft<'_> {
+    /// The operation that counts: the one of this pass, else the one on record.
+    pub(crate) fn known_operation(&self) -> Option<&OperationState> {
+        let known = self.operation.as_ref();
+        known.or(self.previous.operation_state.as_ref())
+    }
+
     /// The last sync of what is compared now, as far as the last operation and what is remembered
     /// tell.
     pub(crate) fn last_attempt(&self, app_state: &AppState) -> Option<Attempt> {

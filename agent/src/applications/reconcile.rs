@@ -225,7 +225,9 @@ async fn run(
         }
     };
     cache.failed = None;
-    let (app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
+    let (mut app_state, requeue) = Box::pin(act(&context, draft, cache, app_state)).await?;
+    app_state.hooks =
+        hooks::that_stay(&context.cluster, &context.instance, draft.known_operation());
     // What carries no label yet no other watch shows.
     let unmarked = app_state.live.values().filter(|live| !live.marked);
     let watches = &context.cluster.watches;

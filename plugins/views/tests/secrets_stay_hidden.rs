@@ -224,6 +224,7 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
             desired: &git,
             comparison: &comparison,
             live: &records,
+            hooks: &[],
             ignored: &HashMap::new(),
             revisions: &["abc".to_owned()],
             source_types: &["Directory".to_owned()],

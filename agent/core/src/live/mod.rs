@@ -11,4 +11,5 @@ pub mod health;
 pub mod injected;
 pub mod object;
 pub mod ownership;
+pub mod shown;
 pub mod takeover;

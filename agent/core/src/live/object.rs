@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::live::health::Health;
+use crate::live::shown::Shown;
 use crate::live::{ended, given_up, health, injected, ownership, takeover};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::manifest::options::{ObjectOptions, Removal};
@@ -83,6 +84,8 @@ pub struct LiveObject {
     pub holds_replicas: bool,
     /// It is the Deployment of an agent, and scaled to zero.
     pub stopped_agent: bool,
+    /// What it contributes to `status.summary`; nothing, for most.
+    pub shown: Option<Box<Shown>>,
 }
 
 impl LiveObject {
@@ -161,6 +164,7 @@ impl LiveObject {
             shares: given_up::is_shared(object, constants::FIELD_MANAGER),
             stopped_agent: is_stopped_agent(object),
             holds_replicas: given_up::holds_replicas(object, constants::FIELD_MANAGER),
+            shown: Shown::of(object),
             key,
         })
     }

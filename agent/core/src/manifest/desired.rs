@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use self::clean::{check, clean};
 use crate::manifest::digest::DigestKey;
 use crate::manifest::hook::Hook;
+use crate::manifest::images::images;
 use crate::manifest::object::{GroupKind, GroupVersionKind, ObjectKey, Origin, has_option, wave};
 use crate::manifest::options::ObjectOptions;
 use crate::manifest::order::Order;
@@ -376,26 +377,6 @@ fn set(metadata: &mut Value, map: &str, name: &str, text: &str) {
     {
         entries.insert(name.into(), text.into());
     }
-}
-
-/// Images of the containers in an object's Pod template, sorted, each once.
-fn images(value: &Value) -> Vec<String> {
-    let pod_specs = [
-        "/spec/template/spec",
-        "/spec/jobTemplate/spec/template/spec",
-        "/spec",
-    ];
-    let mut images: Vec<String> = pod_specs
-        .iter()
-        .filter_map(|pointer| value.pointer(pointer))
-        .flat_map(|spec| ["initContainers", "containers"].map(|list| spec.get(list)))
-        .filter_map(|list| list?.as_array())
-        .flatten()
-        .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
-        .collect();
-    images.sort_unstable();
-    images.dedup();
-    images
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod desired;
 pub mod digest;
 pub mod hook;
+pub mod images;
 pub mod kinds;
 pub mod object;
 pub mod options;

@@ -19,6 +19,8 @@ pub struct Compared<'a> {
     pub comparison: &'a Comparison,
     /// Records of the live objects among them.
     pub live: &'a HashMap<ObjectKey, LiveObject>,
+    /// Records of the objects of its hooks that are live and stay for now.
+    pub hooks: &'a [LiveObject],
     /// Fields of objects that differ and are ignored.
     pub ignored: &'a HashMap<ObjectKey, Vec<String>>,
     /// One revision a source, in order.

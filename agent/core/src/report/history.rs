@@ -294,6 +294,7 @@ mod tests {
         let revisions = ["head".to_owned()];
         let compared = Compared {
             desired: &desired,
+            hooks: &[],
             ignored: &HashMap::new(),
             comparison: &comparison,
             live: &HashMap::new(),
@@ -480,6 +481,7 @@ mod tests {
         for (what, status, comparison, live, expected) in table {
             let compared = Compared {
                 desired: &desired,
+                hooks: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live,
@@ -518,6 +520,7 @@ mod tests {
         let of = |comparison: &Comparison, status: &ApplicationStatus| {
             let compared = Compared {
                 desired: &desired,
+                hooks: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live: &live,

@@ -14,4 +14,6 @@ pub mod refusal;
 pub mod requester;
 pub mod size;
 pub mod status;
+mod summary;
+pub mod transitions;
 pub mod turns;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use gitops_api::status::{ApplicationCondition, ApplicationSummary, ComparedTo, SyncStatus};
+use gitops_api::status::{ApplicationCondition, ComparedTo, SyncStatus};
 use gitops_api::{
     ApplicationStatus, FieldDrift, HealthStatus, HealthStatusCode, ResourceStatus, SyncStatusCode,
     Time,
@@ -16,9 +16,10 @@ use crate::compare::comparison::State;
 use crate::compare::field::DriftedField;
 use crate::live::health;
 use crate::live::health::{Health, Member};
+use crate::live::object::{LiveObject, OnDeletion};
 use crate::manifest::object::{GroupVersionKind, ObjectKey};
 use crate::report::compared::sync_code;
-use crate::report::{history, reasons, size};
+use crate::report::{history, reasons, size, summary};
 
 pub use crate::report::compared::{Compared, seconds};
 pub use crate::report::facts::{Condition, Report};
@@ -117,22 +118,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
                 .is_some_and(|o| o.implicit)
         })
         .map(|(key, state)| resource(key, state, compared, &before, report.now))
-        .chain(
-            compared
-                .desired
-                .hooks
-                .iter()
-                .filter(|hook| !hook.generates_name)
-                .map(|hook| &hook.key)
-                .map(|key| ResourceStatus {
-                    group: key.group.clone(),
-                    kind: key.kind.clone(),
-                    namespace: key.namespace.clone(),
-                    name: key.name.clone(),
-                    hook: true,
-                    ..ResourceStatus::default()
-                }),
-        )
+        .chain(compared.hooks.iter().map(of_hook))
         .collect();
     status.resources = resources;
     // Argo CD 3 keeps the health of objects elsewhere; here it is among them.
@@ -144,21 +130,7 @@ fn fill(status: &mut ApplicationStatus, report: &Report<'_>, compared: Compared<
         overall.message,
         report.now,
     ));
-    let images: BTreeSet<String> = compared
-        .desired
-        .objects
-        .values()
-        .flat_map(|object| object.images.clone())
-        .collect();
-    status.summary = Some(ApplicationSummary {
-        images: images.into_iter().collect(),
-        is_app_of_apps: compared
-            .desired
-            .objects
-            .keys()
-            .any(|key| key.group == gitops_api::constants::GROUP && key.kind == "Application"),
-        ..ApplicationSummary::default()
-    });
+    status.summary = Some(summary::of(compared, status.summary.as_ref()));
 }
 
 fn resource(
@@ -212,13 +184,34 @@ fn resource(
         }),
         health: health.map(|health| of_resource(key, health, before, now)),
         requires_pruning: state.is_extra(),
-        sync_wave: desired.map_or(0, |object| object.wave),
+        sync_wave: desired
+            .map(|object| object.wave)
+            .or_else(|| live.map(|live| live.wave))
+            .unwrap_or_default(),
+        requires_deletion_confirmation: live
+            .is_some_and(|live| live.on_deletion == OnDeletion::Confirm),
         drift,
         ignored_fields: compared.ignored.get(key).cloned().unwrap_or_default(),
         completed: desired
             .filter(|_| ended && state.is_synced())
             .map(|object| object.digest.clone())
             .unwrap_or_default(),
+        ..ResourceStatus::default()
+    }
+}
+
+/// What is told of a hook while its object is live. Argo CD calls those whose name Git gives to be
+/// pruned, because they are no part of what is synchronized.
+fn of_hook(live: &LiveObject) -> ResourceStatus {
+    ResourceStatus {
+        group: live.key.group.clone(),
+        version: live.version.clone(),
+        kind: live.key.kind.clone(),
+        namespace: live.key.namespace.clone(),
+        name: live.key.name.clone(),
+        hook: true,
+        requires_pruning: true,
+        sync_wave: live.wave,
         ..ResourceStatus::default()
     }
 }

@@ -89,6 +89,7 @@ pub(crate) async fn compare(
         wanted,
         comparison,
         live,
+        hooks: Vec::new(),
         denied,
         ignored,
         guests,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gitops_api::constants::annotation;
-use gitops_api::status::OperationState;
 use gitops_api::{Application, ApplicationStatus, constants};
 use gitops_core::compare::drift;
 use gitops_core::compare::field::DriftedField;
@@ -15,6 +14,7 @@ use gitops_core::manifest::object::ObjectKey;
 use gitops_core::report::conflict::Standing;
 use gitops_core::report::memory::Memory;
 use gitops_core::report::status::merge_patch;
+use gitops_core::report::transitions::transitions;
 use gitops_core::report::{compared, conflict, size};
 use gitops_core::source::revision::short;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -140,6 +140,7 @@ impl Reporter {
                                 remembered.context("writing down what the status does not keep")?;
                         }
                     }
+                    self.tell(app, before, &status);
                     let stored = written.status.clone().unwrap_or_default();
                     cache.sent = (stored != *status).then_some((stored, *status));
                     cache.written = Some(written);
@@ -175,6 +176,24 @@ impl Reporter {
         )
     }
 
+    /// Tells what a status that was written says anew.
+    fn tell(&self, app: &Application, before: &ApplicationStatus, after: &ApplicationStatus) {
+        for told in transitions(before, after) {
+            let event = Event {
+                type_: if told.is_warning {
+                    EventType::Warning
+                } else {
+                    EventType::Normal
+                },
+                reason: told.reason.into(),
+                note: Some(limit(&told.note)),
+                action: "Reconcile".into(),
+                secondary: None,
+            };
+            self.events.publish(event, app.object_ref(&()));
+        }
+    }
+
     async fn read(&self, app: &Application) -> anyhow::Result<Option<Arc<Application>>> {
         let api = self.applications_of(app);
         let found = api.get_opt(&app.name_any()).await;
@@ -194,13 +213,12 @@ impl Reporter {
             .map(kept)
     }
 
-    /// Tells the end of an operation, and on each healed object what was taken back.
-    pub(crate) fn operation(
+    /// Tells on each healed object, and on the Application, what was taken back.
+    pub(crate) fn healed(
         &self,
         cluster: &Cluster,
         app: &Application,
         app_state: &AppState,
-        operation: &OperationState,
         healed: &[(ObjectKey, Vec<DriftedField>)],
     ) {
         let revision = app_state
@@ -209,24 +227,6 @@ impl Reporter {
             .first()
             .map(|r| short(r))
             .unwrap_or_default();
-        let succeeded = operation.phase.is_successful();
-        let event = Event {
-            type_: if succeeded {
-                EventType::Normal
-            } else {
-                EventType::Warning
-            },
-            reason: if succeeded {
-                "OperationCompleted"
-            } else {
-                "OperationFailed"
-            }
-            .into(),
-            note: Some(limit(&format!("sync to {revision}: {}", operation.message))),
-            action: "Sync".into(),
-            secondary: None,
-        };
-        self.events.publish(event, app.object_ref(&()));
         for (key, fields) in healed {
             let described: Vec<_> = fields.iter().map(drift::describe).collect();
             let what = if described.is_empty() {

@@ -137,6 +137,24 @@ pub(crate) async fn clean_up(
     all_done
 }
 
+/// The objects of an application's hooks that are live, but for those that go at once because their
+/// sync has ended: that they are gone would be said in another write.
+pub(crate) fn that_stay(
+    cluster: &Cluster,
+    instance: &str,
+    operation: Option<&OperationState>,
+) -> Vec<LiveObject> {
+    let mut hooks = cluster.index.hooks_of(instance);
+    let actions = sync::cleanup(&hooks, operation);
+    let goes = |live: &LiveObject| {
+        let mut own = actions.iter().filter(|action| action.key == live.key);
+        live.deleting || own.any(|action| matches!(action.verb, Verb::DeleteHook { .. }))
+    };
+    hooks.retain(|live| !goes(live));
+    hooks.sort_by(|a, b| a.key.cmp(&b.key));
+    hooks
+}
+
 /// Lets the hooks of an application go that is gone; whether all of it is done.
 pub(crate) async fn release_all(cluster: &Cluster, instance: &str) -> bool {
     let hooks = cluster.index.hooks_of(instance);

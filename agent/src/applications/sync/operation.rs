@@ -276,13 +276,10 @@ pub(super) async fn carry_out(
     let operation = with_retry(&context.app.spec, request, operation);
     let phase = operation.phase;
     if phase.is_completed() {
-        context.controller.reporter.operation(
-            &context.cluster,
-            context.app,
-            &app_state,
-            &operation,
-            &healed,
-        );
+        context
+            .controller
+            .reporter
+            .healed(&context.cluster, context.app, &app_state, &healed);
     }
     let changed = operation
         .sync_result

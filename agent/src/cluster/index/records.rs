@@ -72,6 +72,7 @@ impl Records {
                     || a.keep != b.keep
                     || a.on_deletion != b.on_deletion
                     || a.options != b.options
+                    || a.shown != b.shown
                     || (a.generation.is_none() && a.resource_version != b.resource_version)
             };
             if !matters(previous, &record) {

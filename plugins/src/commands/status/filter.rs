@@ -144,7 +144,7 @@ mod tests {
         let fine = json!({"sync": {"status": "Synced"}, "health": {"status": "Healthy"}});
         let broken = json!({"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded"},
             "conditions": [{"type": "ComparisonError", "message": "no"}]});
-        let all = vec![
+        let all = &[
             application("shop", &here, &fine),
             application("shop", &json!({"name": "eu1"}), &broken),
             application("pay", &here, &Value::Null),

@@ -39,6 +39,7 @@ fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> Applicatio
     let comparison = Comparison::from([(key, state)]);
     let compared = Compared {
         desired: &desired,
+        hooks: &[],
         ignored: &HashMap::new(),
         comparison: &comparison,
         live: &HashMap::new(),
@@ -71,7 +72,8 @@ fn a_status_without_news_is_equal_to_the_one_before() {
         first.health.as_ref().unwrap().status,
         HealthStatusCode::Missing
     );
-    assert_eq!(first.summary.as_ref().unwrap().images, ["web:1"]);
+    let images = &first.summary.as_ref().unwrap().images;
+    assert!(images.is_empty(), "nothing runs yet: {images:?}");
     assert_eq!(first.reconciled_at, Some(seconds(at(10))));
     let second = status_of(&first, State::Missing, 99);
     assert_eq!(second, first);
@@ -108,6 +110,7 @@ fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> Applic
     live.health = Some(health);
     let compared = Compared {
         desired: &desired,
+        hooks: &[],
         ignored: &HashMap::new(),
         comparison: &Comparison::from([(key.clone(), State::Synced)]),
         live: &HashMap::from([(key, live)]),
@@ -170,6 +173,70 @@ fn since_when_it_is_not_healthy_stays_while_only_the_words_change() {
         with_health(&fine, Health::new(HealthStatusCode::Healthy, ""), 50),
         fine
     );
+}
+
+/// A summary of what is live: an ingress, a deployment that runs `web:2`, a hook that is still there.
+#[test]
+fn the_summary_and_hooks_are_what_is_live() {
+    let desired = desired();
+    let key = desired.objects.keys().next().unwrap().clone();
+    let object = |kind: &str, image: &str, annotations: serde_json::Value| {
+        let object = json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web",
+            "namespace": "n", "uid": kind, "resourceVersion": "1", "annotations": annotations},
+            "spec": {"template": {"spec": {"containers": [{"image": image}]}}}});
+        LiveObject::observe(&object, false).unwrap()
+    };
+    let link = json!({"link.argocd.argoproj.io/shop": "https://shop.example.com"});
+    let hooks = [object(
+        "Job",
+        "job:1",
+        json!({"argocd.argoproj.io/hook": "PreSync"}),
+    )];
+    let summary = |previous: &ApplicationStatus, image: &str, health: HealthStatusCode, hooks| {
+        let mut live = object("Deployment", image, link.clone());
+        live.health = Some(Health::new(health, ""));
+        build(&Report {
+            previous,
+            spec: &ApplicationSpec::default(),
+            compared: Some(Compared {
+                desired: &desired,
+                hooks,
+                ignored: &HashMap::new(),
+                comparison: &Comparison::from([(key.clone(), State::Synced)]),
+                live: &HashMap::from([(key.clone(), live)]),
+                revisions: &[],
+                source_types: &[],
+            }),
+            conditions: &BTreeSet::new(),
+            reasons: &[],
+            operation: None,
+            live: None,
+            namespace: "argocd",
+            max_bytes: size::MAX_STATUS,
+            now: at(10),
+        })
+    };
+    let images = |status: &ApplicationStatus| status.summary.as_ref().unwrap().images.clone();
+    let healthy = HealthStatusCode::Healthy;
+    let first = summary(&ApplicationStatus::default(), "web:2", healthy, &hooks);
+    assert_eq!(images(&first), ["job:1", "web:2"]);
+    assert_eq!(
+        first.summary.as_ref().unwrap().external_urls,
+        ["https://shop.example.com"]
+    );
+    let listed = first.resources.iter().find(|resource| resource.hook);
+    let listed = listed.unwrap();
+    assert_eq!(
+        (listed.kind.as_str(), listed.version.as_str(), listed.status),
+        ("Job", "v1", None)
+    );
+    let without = summary(&first, "web:2", healthy, &[]);
+    assert_eq!(images(&without), ["web:2"]);
+    assert!(without.resources.iter().all(|resource| !resource.hook));
+    let rolls = summary(&without, "web:3", HealthStatusCode::Progressing, &[]);
+    assert_eq!(images(&rolls), ["web:2", "web:3"], "both run");
+    let done = summary(&rolls, "web:3", healthy, &[]);
+    assert_eq!(images(&done), ["web:3"]);
 }
 
 #[test]
