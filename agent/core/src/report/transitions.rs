@@ -107,13 +107,13 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn operation(phase: &str, second: u32, automated: bool, resources: Value) -> Value {
+    fn operation(phase: &str, second: u32, automated: bool, resources: &Value) -> Value {
         json!({"operation": {"sync": {"resources": resources}, "initiatedBy": {"automated": automated}},
             "phase": phase, "startedAt": format!("2026-01-01T00:00:{second:02}Z"), "message": "words",
             "syncResult": {"revision": "abc"}})
     }
 
-    fn state(sync: &str, health: &str, operation: Value) -> ApplicationStatus {
+    fn state(sync: &str, health: &str, operation: &Value) -> ApplicationStatus {
         status(
             json!({"sync": {"status": sync}, "health": {"status": health},
             "operationState": operation}),
@@ -124,17 +124,17 @@ mod tests {
     #[test]
     fn each_transition_is_told_once() {
         let empty = ApplicationStatus::default();
-        let automated = |phase| operation(phase, 1, true, json!([]));
-        let running = state("OutOfSync", "Missing", automated("Running"));
-        let done = state("Synced", "Healthy", automated("Succeeded"));
+        let automated = |phase| operation(phase, 1, true, &json!([]));
+        let running = state("OutOfSync", "Missing", &automated("Running"));
+        let done = state("Synced", "Healthy", &automated("Succeeded"));
         let by_hand = state(
             "Synced",
             "Healthy",
-            operation("Failed", 2, false, json!([])),
+            &operation("Failed", 2, false, &json!([])),
         );
         let part = json!([{"kind": "ConfigMap", "name": "a"}]);
-        let healed = state("Synced", "Healthy", operation("Succeeded", 3, true, part));
-        let degraded = state("Synced", "Degraded", automated("Succeeded"));
+        let healed = state("Synced", "Healthy", &operation("Succeeded", 3, true, &part));
+        let degraded = state("Synced", "Degraded", &automated("Succeeded"));
         let started = "OperationStarted Initiated automated sync to 'abc'";
         let cases: [(&ApplicationStatus, &ApplicationStatus, Vec<&str>); 7] = [
             (

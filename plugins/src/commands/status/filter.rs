@@ -141,14 +141,17 @@ mod tests {
     #[test]
     fn flags_choose_together_and_values_of_one_are_alternatives() {
         let here = json!({"server": IN_CLUSTER_SERVER, "namespace": "n"});
+        let there = json!({"name": "eu1"});
         let fine = json!({"sync": {"status": "Synced"}, "health": {"status": "Healthy"}});
         let broken = json!({"sync": {"status": "OutOfSync"}, "health": {"status": "Degraded"},
             "conditions": [{"type": "ComparisonError", "message": "no"}]});
-        let all = &[
-            application("shop", &here, &fine),
-            application("shop", &json!({"name": "eu1"}), &broken),
-            application("pay", &here, &Value::Null),
-        ];
+        let all: Vec<Application> = [
+            ("shop", &here, &fine),
+            ("shop", &there, &broken),
+            ("pay", &here, &Value::Null),
+        ]
+        .map(|(project, destination, status)| application(project, destination, status))
+        .into();
         let chosen = |flags: FilterArgs| {
             all.iter()
                 .enumerate()

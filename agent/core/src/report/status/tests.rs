@@ -211,6 +211,7 @@ fn the_summary_and_hooks_are_what_is_live() {
             reasons: &[],
             operation: None,
             live: None,
+            tracked: None,
             namespace: "argocd",
             max_bytes: size::MAX_STATUS,
             now: at(10),
