@@ -155,8 +155,12 @@ fn the_last_good_one_is_the_newest_that_worked() {
         history.last_good().map(|entry| entry.id)
     };
     assert_eq!(good(&degraded()), Some(12), "the current one is degraded");
-    assert_eq!(good(&failed()), Some(13), "the current one works again");
-    assert_eq!(good(&plain()), Some(1), "by the health of now");
+    assert_eq!(
+        good(&failed()),
+        Some(12),
+        "the current one broke, and nobody saw it work for long since"
+    );
+    assert_eq!(good(&plain()), None, "nobody recorded how long it worked");
     let mut broken = plain();
     let status = broken.status.as_mut().expect("a status");
     status.health = serde_json::from_value(json!({"status": "Degraded"})).expect("health");

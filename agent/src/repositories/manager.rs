@@ -120,6 +120,9 @@ where
     }
 }
 
+/// So often who came when a server was being asked already asks it once more.
+const MAX_ROUNDS: u32 = 4;
+
 /// Begins the names of directories that are being removed.
 const REMOVED: &str = "removed-";
 
@@ -262,7 +265,7 @@ where
             Arc::clone(&entry.repository)
         };
         let interval = self.interval();
-        let mut refresh = refresh;
+        let (mut refresh, mut round) = (refresh, 1);
         loop {
             if !refresh && let Some(known) = repository.known_checkout(target, interval).await {
                 return known;
@@ -291,10 +294,17 @@ where
             return match Box::pin(asked).await {
                 Ok(Answer::Now(found)) => found,
                 // The server was asked. What it said then is known; the refs may be others by now.
-                Ok(Answer::Earlier(_)) => {
+                Ok(Answer::Kept(_)) => {
                     refresh = false;
                     continue;
                 }
+                // So it may have been before whoever asks now pushed a commit.
+                Ok(Answer::Joined(_)) if round < MAX_ROUNDS => {
+                    refresh &= round == 1;
+                    round += 1;
+                    continue;
+                }
+                Ok(Answer::Joined(found)) => found,
                 Err(NoAnswer::Yet(since)) => {
                     let url = repository.url().to_owned();
                     Err(RepositoryError::Fetching(Fetching { url, since }))

@@ -275,10 +275,11 @@ impl Repository {
         // An answer to credentials that were replaced meanwhile proves nothing about those there are.
         for _ in 0..MAX_LISTINGS {
             let accesses = self.known.lock().accesses;
+            let sent = Instant::now();
             let result = self.list_once().await;
             let mut known = self.known.lock();
             if known.accesses == accesses {
-                return self.note_listed(&mut known, result);
+                return self.note_listed(&mut known, result, sent);
             }
         }
         let reason = "its credentials keep changing".to_owned();
@@ -299,8 +300,9 @@ impl Repository {
         &self,
         known: &mut Known,
         result: Result<Refs, RepositoryError>,
+        sent: Instant,
     ) -> Result<Option<Arc<Refs>>, RepositoryError> {
-        known.asked = Some(Instant::now());
+        known.asked = Some(sent);
         let failed = result.is_err();
         let result = match result {
             Ok(refs) => {
