@@ -292,7 +292,6 @@ where
             };
             let asked = self.0.errands.ask(question, patience, work, woken);
             return match Box::pin(asked).await {
-                Ok(Answer::Now(found)) => found,
                 // The server was asked. What it said then is known; the refs may be others by now.
                 Ok(Answer::Kept(_)) => {
                     refresh = false;
@@ -304,7 +303,7 @@ where
                     round += 1;
                     continue;
                 }
-                Ok(Answer::Joined(found)) => found,
+                Ok(Answer::Now(found) | Answer::Joined(found)) => found,
                 Err(NoAnswer::Yet(since)) => {
                     let url = repository.url().to_owned();
                     Err(RepositoryError::Fetching(Fetching { url, since }))

@@ -99,7 +99,7 @@ async fn charts_of_a_kustomization_come_from_its_repository_or_from_a_chart_repo
     let kustomization = format!(
         "helmCharts:\n- {{name: web, repo: '{charts}', version: 1.0.0, releaseName: far, namespace: {0}, valuesInline: {{value: set}}}}\n\
          - {{name: own, releaseName: near, namespace: {0}}}\n",
-        world.namespace
+        world.target
     );
     repo.commit(&[("kustomization.yaml", Some(&kustomization))]);
     let app = world.app("shop").repo(&repo).path(".").automated();

@@ -206,6 +206,6 @@ async fn what_asks_before_its_prune_is_asked_about_whoever_syncs() {
         .run()
         .await
         .exits(0)
-        .says("nothing waits");
+        .says("nothing is waiting for approval");
     assert!(world.exists::<ConfigMap>("second").await);
 }

@@ -110,7 +110,7 @@ async fn one_sync_at_a_time_and_it_can_be_taken_back() {
     second.fails(4).says("a sync is asked for already");
     second.says("kubectl gitops terminate web");
     let taken = person.gitops(&["terminate", "web"]).run().await;
-    taken.exits(0).says("taken back");
+    taken.exits(0).says("cancelled the sync");
     let nothing = person.gitops(&["terminate", "web"]).run().await;
     nothing.exits(0).says("nothing is under way");
 

@@ -33,8 +33,7 @@ const STATES: [(&str, &str); 33] = [
     ("jsonnet", "Synced"),
     ("keep-none", "OutOfSync"),
     ("kust-opts", "Synced"),
-    // It needs build options that are not followed.
-    ("kust-out", "Unknown"),
+    ("kust-out", "Synced"),
     ("kust-shop", "Synced"),
     ("list-dev", "Synced"),
     ("list-prod", "Synced"),
