@@ -530,9 +530,11 @@ async fn report(
     };
     let tracked = commits::tip(draft, app_state).await;
     let app: &Application = draft.app;
-    let finished = |operation: &gitops_api::status::OperationState| operation.phase.is_completed();
     let handled = HandledRequests {
-        operation: app.operation.is_some() && draft.operation.as_ref().is_some_and(finished),
+        operation: draft
+            .operation
+            .as_ref()
+            .is_some_and(|state| operation::answers(app, state)),
         refresh: draft.refresh.is_some(),
         hold: matches!(draft.hold, HoldState::Ended),
     };

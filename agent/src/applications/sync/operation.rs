@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitops_api::status::OperationState;
-use gitops_api::{ApplicationSource, ApplicationSpec, OperationPhase};
+use gitops_api::{Application, ApplicationSource, ApplicationSpec, Operation, OperationPhase};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::history::Delivery;
@@ -174,6 +174,18 @@ fn retried(policy: &RetryPolicy, request: &Request, mut state: OperationState) -
     state
 }
 
+/// Whether the end of an operation answers what is asked for on the Application: what the agent began
+/// by itself does not answer a person who asked meanwhile.
+pub(crate) fn answers(app: &Application, state: &OperationState) -> bool {
+    let is_automated = |operation: &Operation| {
+        let initiator = operation.initiated_by.as_ref();
+        initiator.is_some_and(|initiator| initiator.automated)
+    };
+    let asked = app.operation.as_ref();
+    state.phase.is_completed()
+        && asked.is_some_and(|asked| is_automated(asked) == is_automated(&state.operation))
+}
+
 /// When to look again although nothing happens: at the next attempt, or when a sync has taken
 /// too long.
 pub(crate) fn requeue(context: &ReconcileContext<'_>, draft: &StatusDraft<'_>) -> Requeue {
@@ -181,8 +193,10 @@ pub(crate) fn requeue(context: &ReconcileContext<'_>, draft: &StatusDraft<'_>) -
         return Requeue::AwaitChange;
     };
     if state.phase.is_completed() {
-        // Nothing else may ever wake it again: the next pass decides when to retry.
-        return if state.phase.is_successful() {
+        // Nothing else may ever wake it again: the next pass decides when to retry, or begins what was
+        // asked for meanwhile.
+        let asked = context.app.operation.is_some() && !answers(context.app, state);
+        return if state.phase.is_successful() && !asked {
             Requeue::AwaitChange
         } else {
             Requeue::NOW

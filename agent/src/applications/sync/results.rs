@@ -195,6 +195,8 @@ pub(crate) fn operation_state(
     for (key, skip) in &plan.skipped {
         let status = match app_state.comparison.get(key) {
             Some(state) if state.is_extra() => ResultCode::PruneSkipped,
+            // While it goes on it is no outcome: the next pass would take it for an attempt that failed.
+            _ if matches!(ending, SyncOutcome::Running(_)) => continue,
             _ => ResultCode::SyncFailed,
         };
         if !results.iter().any(|result| {

@@ -197,3 +197,31 @@ async fn a_hook_runs_once_though_the_agent_is_killed_and_can_be_ended() {
     assert_eq!(message, "operation terminated");
     world.object_gone::<Pod>(&name).await;
 }
+
+/// An object that is left alone is no failure, also when the sync was interrupted by a wait.
+#[tokio::test]
+async fn what_another_application_has_fails_no_sync_that_waits_for_a_hook() {
+    let world = World::new("hookshared").await;
+    let repo = world.repo("config");
+    repo.commit(&[
+        ("one/shared.yaml", Some(&config_map("shared", "one"))),
+        ("two/shared.yaml", Some(&config_map("shared", "one"))),
+        ("two/own.yaml", Some(&config_map("own", "1"))),
+        (
+            "two/hook.yaml",
+            Some(&job("migrate", "PreSync", "BeforeHookCreation", "")),
+        ),
+    ]);
+    let app = |name: &str| world.app(name).repo(&repo).path(name).automated();
+    app("one").create().await.synced().await;
+    let two = app("two").create().await;
+    world.config_map_is("own", "1").await;
+    let done = two
+        .wait("the end of its sync", |app| {
+            let state = status(app).operation_state;
+            state.is_some_and(|state| state.phase.is_completed())
+        })
+        .await;
+    let state = status(&done).operation_state.unwrap();
+    assert!(state.phase.is_successful(), "{}", state.message);
+}

@@ -4,7 +4,9 @@ use gitops_api::ResultCode;
 use gitops_e2e::World;
 use gitops_e2e::application::{is_out_of_sync, is_synced, resource, status};
 use gitops_e2e::manifests::config_map;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 #[tokio::test]
@@ -185,4 +187,51 @@ async fn an_operation_can_be_ended_and_none_stays_open_for_ever() {
         .await;
     app.refresh("normal").await;
     app.wait("nothing left open", ended("Failed")).await;
+}
+
+/// Ends the Pod of a hook that runs, other than that of `before`, as its kubelet would; gives its UID.
+async fn ends(world: &World, before: Option<&str>) -> String {
+    let running = |pod: &Pod| {
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        phase == Some("Running") && pod.uid().as_deref() != before
+    };
+    let pod = world.object("check", "running", running).await;
+    let ended = json!({"status": {"phase": "Succeeded"}});
+    let (params, patch) = (PatchParams::default(), Patch::Strategic(ended));
+    let pods = world.api::<Pod>();
+    pods.patch_status("check", &params, &patch).await.unwrap();
+    pod.uid().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_the_agent_syncs_by_itself_comes_next() {
+    let world = World::new("manualmeanwhile").await;
+    let repo = world.repo("config");
+    let hook = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: check\n  annotations:\n    \
+                argocd.argoproj.io/hook: PreSync\n    gitops-test/outcome: hang\nspec:\n  \
+                restartPolicy: Never\n  containers: [{name: work, image: work:1}]\n";
+    repo.commit(&[
+        ("hook.yaml", Some(hook)),
+        ("a.yaml", Some(&config_map("settings", "1"))),
+    ]);
+    let app = world.app("shop").repo(&repo).automated().create().await;
+    let waits = |app: &gitops_api::Application| {
+        let state = status(app).operation_state;
+        state.is_some_and(|state| state.message.contains("waiting in PreSync"))
+    };
+    app.wait("waiting for its hook", waits).await;
+    let asked = json!({"operation": {"initiatedBy": {"username": "tester"}, "sync": {}}});
+    app.patch(asked).await;
+    let first = ends(&world, None).await;
+    world.config_map_is("settings", "1").await;
+    ends(&world, Some(&first)).await;
+    app.wait("the end of what was asked for", |app| {
+        let state = status(app).operation_state.unwrap_or_default();
+        let initiator = state.operation.initiated_by.unwrap_or_default();
+        app.operation.is_none() && initiator.username == "tester" && state.phase.is_successful()
+    })
+    .await;
 }
