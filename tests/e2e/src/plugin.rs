@@ -4,13 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::must;
 use crate::terminal::Terminal;
-use crate::{must, wait};
+
+/// Longest time for a command: more than the five minutes after which commands give up waiting, so that
+/// one that waits says itself for what.
+const LIMIT: Duration = Duration::from_mins(6);
 
 /// A command line, its environment, its folder and what it reads.
 #[derive(Clone, Debug)]
@@ -93,14 +98,14 @@ impl Invocation {
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let group = child.id();
-        let Ok(output) = tokio::time::timeout(wait::LIMIT, child.wait_with_output()).await else {
+        let Ok(output) = tokio::time::timeout(LIMIT, child.wait_with_output()).await else {
             if let Some(group) = group {
                 let _ = Command::new("kill")
                     .args(["-KILL", "--", &format!("-{group}")])
                     .status()
                     .await;
             }
-            panic!("{line}: did not end within {:?}", wait::LIMIT);
+            panic!("{line}: did not end within {LIMIT:?}");
         };
         let output = must(output, &line);
         let what = format!("{line}: read its output");
