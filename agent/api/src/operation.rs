@@ -102,6 +102,12 @@ api_struct! {
 }
 
 impl Operation {
+    /// Whether the agent itself began it.
+    pub fn is_automated(&self) -> bool {
+        let initiator = self.initiated_by.as_ref();
+        initiator.is_some_and(|initiator| initiator.automated)
+    }
+
     /// Whether it changes nothing: it only tries out.
     pub fn is_dry_run(&self) -> bool {
         self.sync.as_ref().is_some_and(|sync| sync.dry_run)

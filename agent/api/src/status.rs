@@ -181,6 +181,17 @@ api_struct! {
     }
 }
 
+impl SyncStatus {
+    /// The revisions that were compared, one a source, whichever field has them.
+    pub fn compared_revisions(&self) -> &[String] {
+        if self.revisions.is_empty() {
+            std::slice::from_ref(&self.revision)
+        } else {
+            &self.revisions
+        }
+    }
+}
+
 api_struct! {
     /// The parts of a spec that a comparison depends on.
     pub struct ComparedTo {

@@ -90,8 +90,7 @@ impl StatusDraft<'_> {
     /// The last sync of what is compared now, as far as the last operation and what is remembered
     /// tell.
     pub(crate) fn last_attempt(&self, app_state: &AppState) -> Option<Attempt> {
-        let known = self.operation.as_ref();
-        let known = known.or(self.previous.operation_state.as_ref());
+        let known = self.known_operation();
         let wanted = Wanted {
             spec: &self.app.spec,
             revisions: &app_state.wanted.revisions,
@@ -103,8 +102,7 @@ impl StatusDraft<'_> {
     /// Takes note that the cluster is, or was by a sync of Argo CD, as Git has it, unless the last
     /// operation says so itself; what was remembered of something else is forgotten.
     pub(crate) fn note_delivered(&mut self, app_state: &AppState) {
-        let known = self.operation.as_ref();
-        let known = known.or(self.previous.operation_state.as_ref());
+        let known = self.known_operation();
         let desired = &app_state.wanted.desired;
         let in_order = app_state.comparison.values().all(State::is_in_order);
         let delivered = || {

@@ -22,8 +22,7 @@ pub fn transitions(before: &ApplicationStatus, after: &ApplicationStatus) -> Vec
     if let Some(state) = &after.operation_state {
         let same = |known: &OperationState| known.started_at == state.started_at;
         let begins = !known.is_some_and(same);
-        let initiator = state.operation.initiated_by.as_ref();
-        if begins && initiator.is_some_and(|initiator| initiator.automated) {
+        if begins && state.operation.is_automated() {
             told.push(normal(
                 "OperationStarted",
                 format!("Initiated automated sync to '{}'", revisions(state)),

@@ -123,11 +123,7 @@ fn was_found_synced(sync: &SyncStatus, wanted: Wanted<'_>) -> bool {
     let Wanted {
         spec, revisions, ..
     } = wanted;
-    let compared = if sync.revisions.is_empty() {
-        std::slice::from_ref(&sync.revision)
-    } else {
-        &sync.revisions
-    };
+    let compared = sync.compared_revisions();
     sync.status == SyncStatusCode::Synced
         && sync.desired_digest.is_empty()
         && compared == revisions

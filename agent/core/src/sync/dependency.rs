@@ -93,11 +93,7 @@ fn is_compared(app: &Application, sync: &SyncStatus) -> bool {
 
 /// The commit that both follow and that was not compared yet.
 fn behind<'a>(app: &Application, sync: &SyncStatus, follows: &[Followed<'a>]) -> Option<&'a str> {
-    let revisions = if sync.revisions.is_empty() {
-        std::slice::from_ref(&sync.revision)
-    } else {
-        &sync.revisions
-    };
+    let revisions = sync.compared_revisions();
     let compared = app.spec.effective_sources().iter().zip(revisions);
     let mut behind = compared.filter_map(|(source, revision)| {
         let same = follows.iter().find(|(followed, _)| {

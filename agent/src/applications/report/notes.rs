@@ -25,10 +25,7 @@ pub(crate) fn note_idle(draft: &mut StatusDraft<'_>, idle: Idle, app_state: &App
 
 /// Says on the application why its last sync failed.
 pub(crate) fn note_failed_attempt(draft: &mut StatusDraft<'_>) {
-    let state = draft
-        .operation
-        .as_ref()
-        .or(draft.previous.operation_state.as_ref());
+    let state = draft.known_operation();
     let failed = |state: &&OperationState| {
         let phase = state.phase;
         phase.is_completed() && !phase.is_successful() && !state.operation.is_dry_run()

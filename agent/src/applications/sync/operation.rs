@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitops_api::status::OperationState;
-use gitops_api::{Application, ApplicationSource, ApplicationSpec, Operation, OperationPhase};
+use gitops_api::{Application, ApplicationSource, ApplicationSpec, OperationPhase};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::history::Delivery;
@@ -177,13 +177,9 @@ fn retried(policy: &RetryPolicy, request: &Request, mut state: OperationState) -
 /// Whether the end of an operation answers what is asked for on the Application: what the agent began
 /// by itself does not answer a person who asked meanwhile.
 pub(crate) fn answers(app: &Application, state: &OperationState) -> bool {
-    let is_automated = |operation: &Operation| {
-        let initiator = operation.initiated_by.as_ref();
-        initiator.is_some_and(|initiator| initiator.automated)
-    };
     let asked = app.operation.as_ref();
     state.phase.is_completed()
-        && asked.is_some_and(|asked| is_automated(asked) == is_automated(&state.operation))
+        && asked.is_some_and(|asked| asked.is_automated() == state.operation.is_automated())
 }
 
 /// When to look again although nothing happens: at the next attempt, or when a sync has taken

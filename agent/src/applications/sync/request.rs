@@ -205,8 +205,7 @@ impl Request {
 
     /// Whether the agent itself decided on it.
     pub(crate) fn is_automated(&self) -> bool {
-        let initiator = self.operation.initiated_by.as_ref();
-        initiator.is_some_and(|initiator| initiator.automated)
+        self.operation.is_automated()
     }
 
     /// When it began, in whole seconds.

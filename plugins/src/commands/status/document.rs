@@ -46,12 +46,7 @@ fn item(application: &Application, complete: bool, now: Timestamp) -> Value {
     set("sync", summary.sync.as_str().into());
     set("health", summary.health.as_str().into());
     if let Some(sync) = status.and_then(|status| status.sync.as_ref()) {
-        let revisions = if sync.revisions.is_empty() {
-            vec![sync.revision.clone()]
-        } else {
-            sync.revisions.clone()
-        };
-        set("revisions", revisions.into());
+        set("revisions", sync.compared_revisions().into());
     }
     if let Some(live) = live::of(application) {
         set("live", serde_json::to_value(live).unwrap_or_default());

@@ -86,11 +86,7 @@ pub fn tracked_digest(application: &Application) -> Option<&str> {
     if status.tracked.is_some() || status.conditions.iter().any(blocked) {
         return None;
     }
-    let compared = if sync.revisions.is_empty() {
-        std::slice::from_ref(&sync.revision)
-    } else {
-        &sync.revisions
-    };
+    let compared = sync.compared_revisions();
     let held = application
         .metadata
         .annotations
