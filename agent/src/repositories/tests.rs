@@ -209,11 +209,13 @@ fn config(directory: PathBuf) -> ManagerConfig {
 }
 
 fn manager(origin: &Origin) -> (RepositoryManager<u32>, UnboundedReceiver<BTreeSet<u32>>) {
+    manager_of(config(origin.path("mirrors")))
+}
+
+/// A manager, and whom it wakes.
+fn manager_of(config: ManagerConfig) -> (RepositoryManager<u32>, UnboundedReceiver<BTreeSet<u32>>) {
     let (sender, receiver) = unbounded_channel();
-    let manager = RepositoryManager::new(
-        config(origin.path("mirrors")),
-        Arc::new(move |keys| drop(sender.send(keys))),
-    );
+    let manager = RepositoryManager::new(config, Arc::new(move |keys| drop(sender.send(keys))));
     (manager, receiver)
 }
 

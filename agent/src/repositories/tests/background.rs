@@ -7,12 +7,20 @@ use std::time::Duration;
 
 use gitops_git::{LocalAddresses, RepositoryAccess};
 use parking_lot::Mutex;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::super::error::RepositoryError;
 use super::super::identity::{Scope, ScopedAccess};
 use super::super::manager::{Followed, ManagerConfig, RepositoryManager};
-use super::{Origin, TEST_TIMEOUT, config, manager, next, target};
+use super::{Origin, TEST_TIMEOUT, config, manager, manager_of, next, target};
+
+/// A manager whose polls are no help, and whom it wakes.
+fn unpolled(origin: &Origin) -> (RepositoryManager<u32>, UnboundedReceiver<BTreeSet<u32>>) {
+    manager_of(ManagerConfig {
+        interval: Duration::from_hours(1),
+        ..config(origin.path("mirrors"))
+    })
+}
 
 /// A server that takes connections, and says nothing until it is dropped.
 struct Tarpit {
@@ -109,15 +117,7 @@ async fn what_is_known_is_told_while_the_server_keeps_everybody_waiting() {
 async fn followers_are_woken_when_what_they_did_not_wait_for_is_there() {
     let origin = Origin::new();
     let first = origin.commit("a.yaml", "a: 1\n");
-    let (sender, mut woken) = unbounded_channel();
-    let manager: RepositoryManager<u32> = RepositoryManager::new(
-        ManagerConfig {
-            // The poll is no help here.
-            interval: Duration::from_hours(1),
-            ..config(origin.path("mirrors"))
-        },
-        Arc::new(move |keys| drop(sender.send(keys))),
-    );
+    let (manager, mut woken) = unpolled(&origin);
     let (main, access) = (target("main"), origin.scoped());
     for key in [1, 2] {
         let followed = Followed {
@@ -142,14 +142,7 @@ async fn followers_are_woken_when_what_they_did_not_wait_for_is_there() {
 async fn what_is_found_late_is_not_told_of_a_later_commit() {
     let origin = Origin::new();
     origin.commit("a.yaml", "a: 1\n");
-    let (sender, mut woken) = unbounded_channel();
-    let manager: RepositoryManager<u32> = RepositoryManager::new(
-        ManagerConfig {
-            interval: Duration::from_hours(1),
-            ..config(origin.path("mirrors"))
-        },
-        Arc::new(move |keys| drop(sender.send(keys))),
-    );
+    let (manager, mut woken) = unpolled(&origin);
     let (main, other) = (target("main"), target("other"));
     let access = origin.scoped();
     let followed = Followed {
