@@ -37,14 +37,10 @@ pub async fn remove(
         workloads(cluster, found, timeout, progress).await?;
     }
     for object in &found.objects {
-        delete(cluster, object, progress).await?;
         if object["kind"] == "Deployment" {
-            progress.begin("waiting for the agent to end");
-            cluster
-                .no_pods(namespace, "app.kubernetes.io/name=gitops-agent", timeout)
-                .await?;
-            progress.done("the agent has ended");
+            end_agent(cluster, object, namespace, timeout, progress).await?;
         }
+        delete(cluster, object, progress).await?;
     }
     // The agent may have been at work on one of them until now.
     let again = find::find(cluster, namespace).await?;
@@ -90,6 +86,27 @@ pub async fn remove(
             ));
         }
     }
+    Ok(())
+}
+
+/// Ends the agent before its Deployment goes: one that learns late of its own Application's end would make
+/// again what it sees missing, but never heals a Deployment that somebody scaled to nothing.
+async fn end_agent(
+    cluster: Cluster<'_>,
+    deployment: &Value,
+    namespace: &str,
+    timeout: Duration,
+    progress: &mut Progress,
+) -> Result<(), CommandError> {
+    progress.begin("waiting for the agent to end");
+    if cluster.live(deployment).await?.is_some() {
+        let stopped = json!({"spec": {"replicas": 0}});
+        cluster.merge(deployment, &stopped).await?;
+    }
+    cluster
+        .no_pods(namespace, "app.kubernetes.io/name=gitops-agent", timeout)
+        .await?;
+    progress.done("the agent has ended");
     Ok(())
 }
 
