@@ -158,7 +158,8 @@ fn a_sync_is_followed_from_request_to_health() {
             ExitStatus::No
         )
     );
-    let ended = json!({"message": "applied 2 objects", "finishedAt": "2026-11-21T11:59:07Z"});
+    let ended = json!({"message": "successfully synced (all tasks run): applied 2 objects",
+        "finishedAt": "2026-11-21T11:59:07Z"});
     assert_eq!(
         judged(&operated("7", "Succeeded", &ended)),
         Verdict::Done("web: OutOfSync, Healthy (applied 2 objects in 7s)".into())
@@ -226,16 +227,16 @@ fn results_are_told_once_each() {
         json!({"group": "", "version": "v1", "kind": kind, "namespace": "", "name": "web",
                "status": status, "message": message})
     };
-    let first = results(json!([result("Service", "Synced", "applied")]));
+    let first = results(json!([result("Service", "Synced", "service/web created")]));
     let second = results(json!([
-        result("Service", "Synced", "applied"),
+        result("Service", "Synced", "service/web created"),
         result("Deployment", "SyncFailed", "refused"),
         result("ConfigMap", "PruneSkipped", "kept"),
     ]));
     let mut told = Vec::new();
     assert_eq!(
         verdict::news(&first, &mut told),
-        [(Mark::Done, "Service/web applied".to_owned())]
+        [(Mark::Done, "Service/web created".to_owned())]
     );
     assert_eq!(
         verdict::news(&second, &mut told),

@@ -184,6 +184,8 @@ pub mod condition {
     pub const OVERRULED_WARNING: &str = "OverruledWarning";
     /// Git gave up a field that another manager keeps.
     pub const FIELD_KEPT_WARNING: &str = "FieldKeptWarning";
+    /// The API server does not take all of a manifest.
+    pub const LEFT_OUT_WARNING: &str = "LeftOutWarning";
     /// An object is excluded by configuration.
     pub const EXCLUDED_RESOURCE_WARNING: &str = "ExcludedResourceWarning";
     /// The namespace holds objects of no application.

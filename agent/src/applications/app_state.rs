@@ -37,6 +37,7 @@ impl AppState {
             comparison: &self.comparison,
             live: &self.live,
             hooks: &self.hooks,
+            denied: &self.denied,
             ignored: &self.ignored,
             revisions: &self.wanted.revisions,
             source_types: &self.wanted.source_types,

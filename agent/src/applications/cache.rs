@@ -99,6 +99,8 @@ pub(crate) struct AppCache {
     /// A status as it was stored, and as it was sent: definitions that are not this project's drop a
     /// part of it.
     pub(crate) sent: Option<(ApplicationStatus, ApplicationStatus)>,
+    /// Whether this agent compared it and reported that: from then on no sync is unreported.
+    pub(crate) reported: bool,
     /// What was found delivered although no operation says so, to be remembered.
     pub(crate) delivered: Option<Delivered>,
 }

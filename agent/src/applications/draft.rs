@@ -9,7 +9,7 @@ use gitops_core::reason::Reason;
 use gitops_core::report::memory::{Delivered, last_operation};
 use gitops_core::report::status::Condition;
 use gitops_core::sync::attempt::{Wanted, is_recorded, last_attempt};
-use gitops_core::sync::autosync::Attempt;
+use gitops_core::sync::autosync::{Attempt, Cause};
 use gitops_core::sync::pause::Paused;
 
 use crate::applications::app_state::AppState;
@@ -96,7 +96,10 @@ impl StatusDraft<'_> {
             revisions: &app_state.wanted.revisions,
             desired: &app_state.wanted.desired,
         };
-        last_attempt(known, &self.previous, self.delivered.as_ref(), wanted)
+        let attempt = last_attempt(known, &self.previous, self.delivered.as_ref(), wanted)?;
+        // What the project allows by now was not tried.
+        let opened = attempt.cause == Cause::Denied && app_state.denied.is_empty();
+        (!opened).then_some(attempt)
     }
 
     /// Takes note that the cluster is, or was by a sync of Argo CD, as Git has it, unless the last

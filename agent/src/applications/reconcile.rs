@@ -16,6 +16,7 @@ use gitops_core::report::status::{Condition, Report};
 use gitops_core::report::{size, status};
 use gitops_core::source::FailedAttempts;
 use gitops_core::sync::autosync::{Decision, Idle};
+use gitops_core::sync::plan::is_worth_it;
 use gitops_core::sync::{autosync, deletion};
 use gitops_transport::chain;
 use jiff::Timestamp;
@@ -89,7 +90,10 @@ pub(crate) async fn reconcile(controller: Arc<Controller>, key: AppKey) -> Reque
     controller.caches.note_kept(&key, &cache);
     match done {
         Ok(requeue) => requeue,
-        Err(error) => not_written(&key, &error),
+        Err(error) => {
+            cache.reported = false;
+            not_written(&key, &error)
+        }
     }
 }
 
@@ -235,6 +239,7 @@ async fn run(
     let admission = admission::note(&context, draft, &app_state, cache);
     kept::note(&context, draft, &app_state);
     report(controller, draft, cache, Some(&app_state)).await?;
+    cache.reported = true;
     // Only now: what became of them is on record.
     let gate = context.gate(&app_state.wanted.repositories).ok();
     let cleaned = clean_up(controller, key, app, gate.as_ref(), cache).await;
@@ -279,10 +284,11 @@ async fn look(
     let wanted = render(context, draft, cache, sources).await?;
     keep_finalizers(context, cache, &wanted.desired.hooks).await;
     let app_state = comparison::compare(context, draft, wanted).await?;
-    let denied = permission::refusal(&app_state.denied);
-    draft
-        .conditions
-        .extend(denied.iter().map(ReconcileError::condition));
+    if let Some(denied) = permission::refusal(&app_state.denied) {
+        // The others are compared all the same.
+        let condition = Condition::new(condition::SYNC_ERROR, denied.reason());
+        draft.conditions.insert(condition);
+    }
     Ok(app_state)
 }
 
@@ -385,13 +391,17 @@ async fn act(
             return Box::pin(sync_or_retry(context, draft, cache, app_state, planned)).await;
         }
         Some(InProgress::Waits(pause)) => return Ok((app_state, Requeue::After(pause))),
-        None if denied || draft.paused.is_some() => return Ok((app_state, Requeue::AwaitChange)),
+        None if draft.paused.is_some() => return Ok((app_state, Requeue::AwaitChange)),
         None => {}
     }
     let now = Timestamp::now();
     let (retry, problem) = automated_retry(spec);
     draft.conditions.extend(problem);
     let attempt = draft.last_attempt(&app_state);
+    // That the project does not allow it is found out once, and no longer counts when it does.
+    if denied && attempt.is_some() {
+        return Ok((app_state, Requeue::AwaitChange));
+    }
     let decision = autosync::decide(
         automated(spec),
         &app_state.comparison,
@@ -402,7 +412,7 @@ async fn act(
     );
     match decision {
         Decision::Nothing(idle) => {
-            if idle == Idle::Synced {
+            if idle == Idle::Synced && !cache.reported {
                 operation::record_unreported(context, draft, &app_state).await;
             }
             notes::note_idle(draft, idle, &app_state);
@@ -431,6 +441,7 @@ async fn act(
             ))
             .await
         }
+        Decision::Heal(_) if denied => Ok((app_state, Requeue::AwaitChange)),
         Decision::Heal(keys) => {
             let request = Request::automated(spec, Some(keys.clone()), 0);
             let planned = with_approval(context, draft, request, &app_state);
@@ -456,7 +467,8 @@ async fn sync_unless_pointless(
     app_state: AppState,
     planned: PlannedSync,
 ) -> anyhow::Result<(AppState, Requeue)> {
-    if planned.plan.is_empty() {
+    let attempt = draft.last_attempt(&app_state);
+    if planned.plan.is_empty() && !is_worth_it(&planned.plan, attempt) {
         return Ok((app_state, Requeue::AwaitChange));
     }
     if let Some(requeue) = blocked::check(context, draft, &planned.request) {

@@ -14,7 +14,7 @@ use gitops_core::project::WritePermit;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use super::write::{WriteError, Writer, is_of_kind};
+use super::write::{Answer, WriteError, Writer, is_of_kind};
 
 /// Most rounds in which a refusal names further fields.
 const MAX_ROUNDS: usize = 6;
@@ -29,7 +29,7 @@ impl Writer {
         manifest: &Value,
         validates: bool,
         refusal: WriteError,
-    ) -> Result<Value, WriteError> {
+    ) -> Result<Answer, WriteError> {
         let Some(key) = ObjectKey::of(manifest) else {
             return Err(refusal);
         };
@@ -54,7 +54,7 @@ impl Writer {
         gvk: &GroupVersionKind,
         manifest: &Value,
         refusal: WriteError,
-    ) -> Result<Value, WriteError> {
+    ) -> Result<Answer, WriteError> {
         let Some(key) = ObjectKey::of(manifest) else {
             return Err(refusal);
         };
@@ -62,7 +62,10 @@ impl Writer {
             return Err(refusal);
         };
         match self.without(gvk, &live, manifest, &refusal).await? {
-            Some((_, answer)) => Ok(answer),
+            Some((_, object)) => Ok(Answer {
+                object,
+                left_out: Vec::new(),
+            }),
             None => Err(refusal),
         }
     }

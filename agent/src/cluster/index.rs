@@ -13,6 +13,7 @@ use gitops_core::live::health;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::{GroupKind, ObjectKey};
+use gitops_core::manifest::undeclared::LeftOut;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -263,6 +264,15 @@ impl Index {
         self.read(|inner| {
             let confirmed = inner.confirmed.get(key);
             confirmed.map_or_else(Vec::new, |confirmed| confirmed.kept.clone())
+        })
+    }
+
+    /// What the API server did not take of the manifest of an object; `None` when this agent has not
+    /// asked it.
+    pub(crate) fn left_out(&self, key: &ObjectKey) -> Option<Vec<LeftOut>> {
+        self.read(|inner| {
+            let confirmed = inner.confirmed.get(key)?;
+            Some(confirmed.left_out.clone())
         })
     }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Cluster;
-use super::write::{WriteError, Writer};
+use super::write::{Answer, WriteError, Writer};
 
 /// Attempts while somebody else writes the object between two answers about it.
 const MAX_ATTEMPTS: usize = 3;
@@ -31,7 +31,7 @@ pub(crate) async fn confirm(
     let Cluster { writer, index, .. } = cluster;
     let manifest = desired.manifest();
     let mut attempt = 1;
-    let (live, applied, confirmed) = loop {
+    let (live, applied, left_out, confirmed) = loop {
         let known = index.uid(&desired.key);
         let (live, applied) = tokio::join!(
             writer.get(&desired.gvk, &desired.key),
@@ -50,7 +50,10 @@ pub(crate) async fn confirm(
         };
         // It may be newer than the record by which everything else was judged.
         cluster.wake(index.observe(&live));
-        let applied = applied?;
+        let Answer {
+            object: applied,
+            left_out,
+        } = applied?;
         let confirmed = comparison::confirm(&live, &applied, desired, Timestamp::now());
         // Somebody wrote it between the two answers: what they wrote is no drift.
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
@@ -58,7 +61,7 @@ pub(crate) async fn confirm(
             || version(&live) == version(&applied)
             || attempt == MAX_ATTEMPTS
         {
-            break (live, applied, confirmed);
+            break (live, applied, left_out, confirmed);
         }
         attempt += 1;
     };
@@ -75,7 +78,8 @@ pub(crate) async fn confirm(
     }
     if let Some(confirmation) = confirmed.confirmation {
         let mutated = mutated_by_admission(writer, &manifest, &applied, desired).await;
-        index.confirm(&desired.key, confirmation.admitted(mutated.into()));
+        let confirmation = confirmation.admitted(mutated.into());
+        index.confirm(&desired.key, confirmation.leaving_out(left_out));
     }
     Ok((confirmed.state, confirmed.problems))
 }

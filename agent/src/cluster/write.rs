@@ -10,7 +10,7 @@ use gitops_api::constants;
 use gitops_core::attempts::Ask;
 use gitops_core::live::discovery::ServedKind;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
-use gitops_core::manifest::undeclared::KnownFields;
+use gitops_core::manifest::undeclared::{KnownFields, LeftOut};
 use gitops_core::project::{DeletePermit, NoPermit, NotOwn, WritePermit};
 use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
@@ -46,6 +46,22 @@ pub(crate) struct Writer {
     metrics: Arc<Metrics>,
 }
 
+/// What the API server answers to an apply.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The object as it is, or would be, then.
+    pub(crate) object: Value,
+    /// What of the manifest it did not take.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+impl Answer {
+    fn to(object: Value, sent: KnownFields) -> Self {
+        let left_out = sent.left_out();
+        Self { object, left_out }
+    }
+}
+
 impl Writer {
     /// `concurrency` is how many writes may be under way at the same time.
     pub(crate) fn new(
@@ -64,14 +80,14 @@ impl Writer {
     }
 
     /// Applies the manifest of the object that is permitted; the answer is the object as it is now.
-    /// Without validation, fields the API server does not know are left out.
+    /// Without validation, what the API server does not know or finds repeated is left out.
     pub(crate) async fn apply(
         &self,
         permit: &WritePermit,
         gvk: &GroupVersionKind,
         manifest: &Value,
         validates: bool,
-    ) -> Result<Value, WriteError> {
+    ) -> Result<Answer, WriteError> {
         covers(permit, gvk, manifest)?;
         match self.known_fields(gvk, manifest, validates, false).await {
             Err(refusal) if refusal.may_exclude() => {
@@ -89,7 +105,7 @@ impl Writer {
         gvk: &GroupVersionKind,
         manifest: &Value,
         validates: bool,
-    ) -> Result<Value, WriteError> {
+    ) -> Result<Answer, WriteError> {
         covers(permit, gvk, manifest)?;
         match self.known_fields(gvk, manifest, validates, true).await {
             Err(refusal) if refusal.may_exclude() => {
@@ -110,18 +126,18 @@ impl Writer {
         manifest: &Value,
         validates: bool,
         dry_run: bool,
-    ) -> Result<Value, WriteError> {
+    ) -> Result<Answer, WriteError> {
         let mut answer = self.patch(gvk, manifest, validates, dry_run).await;
-        if validates {
-            return answer;
-        }
         let mut known = KnownFields::of(manifest);
+        if validates {
+            return answer.map(|object| Answer::to(object, known));
+        }
         while let Err(WriteError::Refused { message, .. }) = &answer
             && let Some(fewer) = known.after(message)
         {
             answer = self.patch(gvk, fewer, validates, dry_run).await;
         }
-        answer
+        answer.map(|object| Answer::to(object, known))
     }
 
     async fn patch(

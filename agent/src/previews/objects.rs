@@ -156,7 +156,7 @@ async fn applied(
         Err(error) => return Err(error),
     };
     let answer = match &applied {
-        Ok(applied) => DryRun::Applied(applied),
+        Ok(applied) => DryRun::Applied(&applied.object),
         Err(WriteError::UnknownKind(_)) => DryRun::UnknownKind,
         Err(WriteError::Refused { code, message, .. })
             if !refusal::is_transient(*code, message) =>

@@ -5,6 +5,7 @@ use gitops_api::status::{CommitSummary, HealRecord, OperationState, RevisionHist
 use gitops_api::{Application, HealthStatusCode, OperationPhase, SyncStatusCode};
 use gitops_core::report::good;
 use gitops_core::report::good::Verdict;
+use gitops_core::report::sentence;
 use gitops_kit::text;
 use jiff::Timestamp;
 
@@ -294,6 +295,6 @@ fn attempt(state: &OperationState, newest: Option<&RevisionHistory>) -> Option<A
         by: initiator.map_or(By::Unknown, |initiator| {
             by(initiator.automated, &initiator.username)
         }),
-        message: text::one_line(&state.message),
+        message: text::one_line(sentence::done(&state.message)),
     })
 }

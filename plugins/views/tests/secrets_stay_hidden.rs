@@ -225,6 +225,7 @@ fn outputs(wanted: &str, found: &str) -> Vec<(&'static str, String)> {
             comparison: &comparison,
             live: &records,
             hooks: &[],
+            denied: &[],
             ignored: &HashMap::new(),
             revisions: &["abc".to_owned()],
             source_types: &["Directory".to_owned()],

@@ -18,6 +18,7 @@ use crate::manifest::digest::{Agreement, RESPECTED};
 use crate::manifest::object::ObjectKey;
 use crate::manifest::order::Order;
 use crate::manifest::tracking;
+use crate::manifest::undeclared::LeftOut;
 use jiff::{SignedDuration, Timestamp};
 
 /// What the agent knows since it last applied or confirmed an object.
@@ -39,6 +40,8 @@ pub struct Confirmation {
     pub order: Order,
     /// Fields that Git gave up and another manager keeps.
     pub kept: Vec<Kept>,
+    /// What the API server did not take of the manifest.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Confirmation {
@@ -52,6 +55,7 @@ impl Confirmation {
             admission: Admission::Unknown,
             order: live.order.clone(),
             kept: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -90,6 +94,12 @@ impl Confirmation {
     #[must_use]
     pub fn keeping(self, kept: Vec<Kept>) -> Self {
         Self { kept, ..self }
+    }
+
+    /// The same, with what the API server did not take of the manifest.
+    #[must_use]
+    pub fn leaving_out(self, left_out: Vec<LeftOut>) -> Self {
+        Self { left_out, ..self }
     }
 
     /// The same, with what admission made of it.

@@ -1,12 +1,24 @@
-//! Fields the API server does not know, taken out of a manifest: `Validate=false`.
+//! What server-side apply refuses of a manifest and every other way of writing takes: fields the API
+//! server does not know, and entries of a list that are given more than once.
 //!
-//! Server-side apply refuses such a field whatever the validation is set to, and names it; without
-//! validation every other way of writing drops it silently.
+//! It refuses both whatever the validation is set to, and names them. `kubectl apply`, and Argo CD with
+//! it, drops the fields; of equal entries the last is the one that counts.
 
 use serde_json::Value;
 
 /// What the API server says of a field its schema does not have.
 const UNDECLARED: &str = ": field not declared in schema";
+/// What it says of a list with equal entries, before their keys.
+const DUPLICATE: &str = ": duplicate entries for key ";
+
+/// Something of a manifest that was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Path of the field, or of the list with the key of its equal entries, as the API server writes it.
+    pub field: String,
+    /// Whether it is given more than once; otherwise the API server does not know it.
+    pub repeated: bool,
+}
 
 /// Most manifests that are tried after the first: a refusal need not name all fields at once.
 const TRIES: usize = 5;
@@ -16,6 +28,7 @@ const TRIES: usize = 5;
 pub struct KnownFields {
     manifest: Value,
     tries: usize,
+    left_out: Vec<LeftOut>,
 }
 
 impl KnownFields {
@@ -24,7 +37,13 @@ impl KnownFields {
         Self {
             manifest: manifest.clone(),
             tries: 0,
+            left_out: Vec::new(),
         }
+    }
+
+    /// What was left out so far.
+    pub fn left_out(self) -> Vec<LeftOut> {
+        self.left_out
     }
 
     /// What to try after a refusal; `None` when the refusal stands.
@@ -33,22 +52,50 @@ impl KnownFields {
             return None;
         }
         self.tries += 1;
-        self.manifest = without(&self.manifest, refusal)?;
+        let (fewer, left_out) = without(&self.manifest, refusal)?;
+        self.manifest = fewer;
+        self.left_out.extend(left_out);
         Some(&self.manifest)
     }
 }
 
-/// The manifest without the fields a refusal names; `None` when it names none of them.
-fn without(manifest: &Value, refusal: &str) -> Option<Value> {
+/// The manifest without what a refusal names, and what that is; `None` when it names nothing of it.
+fn without(manifest: &Value, refusal: &str) -> Option<(Value, Vec<LeftOut>)> {
     let mut manifest = manifest.clone();
-    let mut removed = false;
+    let mut left_out = Vec::new();
     for (end, _) in refusal.match_indices(UNDECLARED) {
-        let Some(steps) = path_before(&refusal[..end]) else {
+        let Some((field, steps)) = path_before(&refusal[..end]) else {
             continue;
         };
-        removed |= remove(&mut manifest, &steps);
+        if remove(&mut manifest, &steps) {
+            let repeated = false;
+            left_out.push(LeftOut { field, repeated });
+        }
     }
-    removed.then_some(manifest)
+    for (end, said) in refusal.match_indices(DUPLICATE) {
+        let Some((list, steps)) = path_before(&refusal[..end]) else {
+            continue;
+        };
+        let Some((keys, entry)) = keys_after(&refusal[end + said.len()..]) else {
+            continue;
+        };
+        if keep_last(&mut manifest, &steps, &keys) {
+            let field = format!("{list}[{entry}]");
+            let repeated = true;
+            left_out.push(LeftOut { field, repeated });
+        }
+    }
+    (!left_out.is_empty()).then_some((manifest, left_out))
+}
+
+/// Reads the keys of equal entries: `[name="A"]`.
+fn keys_after(text: &str) -> Option<(Vec<(String, Value)>, &str)> {
+    let entry = text.strip_prefix('[')?;
+    let entry = entry.get(..entry.find(']')?)?;
+    match element_of(entry)? {
+        Step::Keys(keys) => Some((keys, entry)),
+        Step::Field(_) | Step::Index(_) => None,
+    }
 }
 
 /// One step of a path as the API server writes it.
@@ -61,7 +108,7 @@ enum Step {
 }
 
 /// Reads the path that a text ends with: `….spec.ports[port=80,protocol="TCP"].nmae`.
-fn path_before(text: &str) -> Option<Vec<Step>> {
+fn path_before(text: &str) -> Option<(String, Vec<Step>)> {
     // The path begins after the last blank that is not inside its quotes.
     let mut quoted = false;
     let mut begin = 0;
@@ -72,7 +119,8 @@ fn path_before(text: &str) -> Option<Vec<Step>> {
             _ => {}
         }
     }
-    let mut rest = text.get(begin..)?;
+    let path = text.get(begin..)?;
+    let mut rest = path;
     let mut steps = Vec::new();
     while !rest.is_empty() {
         if let Some(field) = rest.strip_prefix('.') {
@@ -86,7 +134,7 @@ fn path_before(text: &str) -> Option<Vec<Step>> {
             rest = element.get(end + 1..)?;
         }
     }
-    (!steps.is_empty()).then_some(steps)
+    (!steps.is_empty()).then(|| (path.to_owned(), steps))
 }
 
 fn element_of(text: &str) -> Option<Step> {
@@ -115,12 +163,47 @@ fn remove(value: &mut Value, steps: &[Step]) -> bool {
         (Step::Keys(keys), Value::Array(items)) => {
             items
                 .iter_mut()
-                .filter(|item| {
-                    // A key the manifest leaves out has its default.
-                    keys.iter()
-                        .all(|(name, value)| item.get(name).is_none_or(|set| set == value))
-                })
+                .filter(|item| has_keys(item, keys))
                 .map(|item| remove(item, rest))
+                .filter(|removed| *removed)
+                .count()
+                > 0
+        }
+        _ => false,
+    }
+}
+
+/// Whether these are the keys of an entry. One the manifest leaves out has its default.
+fn has_keys(item: &Value, keys: &[(String, Value)]) -> bool {
+    keys.iter()
+        .all(|(name, value)| item.get(name).is_none_or(|set| set == value))
+}
+
+/// Leaves the last of the entries with these keys in a list; whether there were several.
+fn keep_last(value: &mut Value, steps: &[Step], keys: &[(String, Value)]) -> bool {
+    match (steps.split_first(), value) {
+        (None, Value::Array(items)) => {
+            let Some(last) = items.iter().rposition(|item| has_keys(item, keys)) else {
+                return false;
+            };
+            let before = items.len();
+            let mut at = 0;
+            items.retain(|item| {
+                at += 1;
+                at > last || !has_keys(item, keys)
+            });
+            items.len() < before
+        }
+        (Some((Step::Field(name), rest)), Value::Object(map)) => map
+            .get_mut(name)
+            .is_some_and(|child| keep_last(child, rest, keys)),
+        (Some((Step::Index(index), rest)), Value::Array(items)) => items
+            .get_mut(*index)
+            .is_some_and(|item| keep_last(item, rest, keys)),
+        (Some((Step::Keys(of), rest)), Value::Array(items)) => {
+            let items = items.iter_mut().filter(|item| has_keys(item, of));
+            items
+                .map(|item| keep_last(item, rest, keys))
                 .filter(|removed| *removed)
                 .count()
                 > 0
@@ -146,7 +229,7 @@ mod tests {
             .spec.template.spec.containers[name=\"a\"].img: field not declared in schema\n  \
             .spec.ports[port=80,protocol=\"TCP\"].nmae: field not declared in schema";
         assert_eq!(
-            without(&manifest, refusal).unwrap(),
+            without(&manifest, refusal).unwrap().0,
             json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [
                 {"name": "a", "image": "y"}, {"name": "b", "img": "z"}]}},
                 "ports": [{"port": 80}]}})
@@ -173,11 +256,43 @@ mod tests {
         assert_eq!(KnownFields::of(&manifest).after("no"), None);
     }
 
+    #[test]
+    fn of_equal_entries_the_last_stays() {
+        let manifest = json!({"spec": {"containers": [{"name": "main", "env": [
+            {"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "A", "value": "3"}]}],
+            "ports": [{"port": 80, "name": "x"}, {"port": 80, "protocol": "TCP", "name": "y"}]}});
+        let refusal = "failed to create typed patch object (n/web; apps/v1, Kind=Deployment): errors:\n  \
+            .spec.containers[name=\"main\"].env: duplicate entries for key [name=\"A\"]\n  \
+            .spec.ports: duplicate entries for key [port=80,protocol=\"TCP\"]";
+        let (fewer, left_out) = without(&manifest, refusal).unwrap();
+        assert_eq!(
+            fewer,
+            json!({"spec": {"containers": [{"name": "main", "env": [
+                {"name": "B", "value": "2"}, {"name": "A", "value": "3"}]}],
+                "ports": [{"port": 80, "protocol": "TCP", "name": "y"}]}})
+        );
+        let fields: Vec<_> = left_out.iter().map(|left| left.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                ".spec.containers[name=\"main\"].env[name=\"A\"]",
+                ".spec.ports[port=80,protocol=\"TCP\"]"
+            ]
+        );
+        assert!(left_out.iter().all(|left| left.repeated));
+        assert_eq!(
+            without(&fewer, refusal),
+            None,
+            "nothing is repeated any more"
+        );
+    }
+
     proptest! {
         #[test]
         fn any_text_can_be_read(text in ".{0,80}") {
             without(&json!({"spec": {}}), &text);
             without(&json!({"spec": {}}), &format!("{text}: field not declared in schema"));
+            without(&json!({"spec": {}}), &format!(".spec: duplicate entries for key {text}"));
         }
     }
 }

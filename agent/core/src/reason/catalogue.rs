@@ -280,6 +280,10 @@ reasons! {
     "If nobody is to set it, change what the message names, or delete the field by hand; to decide it in Git again, write it back."
     FieldKept { object: ObjectKey, field: String, manager: String }
 
+    /// A manifest has a field that the API server does not know, or an entry of a list more than once.
+    "Correct the manifest in Git. To have it refused instead, set the sync option Validate=strict."
+    FieldLeftOut { object: ObjectKey, field: String, repeated: bool, origin: String }
+
     /// A known good revision is delivered instead of the tracked one.
     "Commit the repair: the hold ends by itself. To end it now, remove the annotation gitops-agent.io/hold."
     HoldInForce {

@@ -203,6 +203,12 @@ fn warnings() -> Vec<Reason> {
             field: ".spec.replicas".into(),
             manager: "kube-controller-manager".into(),
         },
+        Reason::FieldLeftOut {
+            object: web(),
+            field: ".spec.replcas".into(),
+            repeated: false,
+            origin: "web.yaml:12".into(),
+        },
         Reason::HoldInForce {
             revision: COMMIT.into(),
             instead_of: "4f2a9c1d".repeat(5),

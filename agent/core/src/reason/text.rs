@@ -109,6 +109,19 @@ impl fmt::Display for Reason {
                 f,
                 "{object}: {field} is no longer in Git and stays: {manager} sets it"
             ),
+            Self::FieldLeftOut {
+                object,
+                field,
+                repeated,
+                origin,
+            } => {
+                let why = if *repeated {
+                    "is given more than once, and the last one counts"
+                } else {
+                    "is a field the API server does not know, and is left out"
+                };
+                write!(f, "{object}: {field} {why} ({origin})")
+            }
             Self::HoldInForce { .. } => hold(self, f),
             Self::HoldInvalid { detail } => {
                 write!(f, "annotation {} is ignored: {detail}", annotation::HOLD)

@@ -9,6 +9,7 @@ use crate::compare::comparison::{Comparison, State};
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::ObjectKey;
+use crate::project::DeniedObject;
 
 /// Desired and live state, compared.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub struct Compared<'a> {
     pub live: &'a HashMap<ObjectKey, LiveObject>,
     /// Records of the objects of its hooks that are live and stay for now.
     pub hooks: &'a [LiveObject],
+    /// Objects and hooks that the project does not allow.
+    pub denied: &'a [DeniedObject],
     /// Fields of objects that differ and are ignored.
     pub ignored: &'a HashMap<ObjectKey, Vec<String>>,
     /// One revision a source, in order.

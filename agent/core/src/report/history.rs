@@ -295,6 +295,7 @@ mod tests {
         let compared = Compared {
             desired: &desired,
             hooks: &[],
+            denied: &[],
             ignored: &HashMap::new(),
             comparison: &comparison,
             live: &HashMap::new(),
@@ -482,6 +483,7 @@ mod tests {
             let compared = Compared {
                 desired: &desired,
                 hooks: &[],
+                denied: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live,
@@ -521,6 +523,7 @@ mod tests {
             let compared = Compared {
                 desired: &desired,
                 hooks: &[],
+                denied: &[],
                 ignored: &HashMap::new(),
                 comparison,
                 live: &live,

@@ -12,6 +12,7 @@ pub mod preview;
 mod reasons;
 pub mod refusal;
 pub mod requester;
+pub mod sentence;
 pub mod size;
 pub mod status;
 mod summary;

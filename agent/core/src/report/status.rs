@@ -180,6 +180,14 @@ fn resource(
         status: Some(match state {
             State::Synced => SyncStatusCode::Synced,
             State::UnknownKind => SyncStatusCode::Unknown,
+            // As Argo CD says of what it is not allowed to look at.
+            _ if compared
+                .denied
+                .iter()
+                .any(|denied| !denied.is_hook && denied.key == *key) =>
+            {
+                SyncStatusCode::Unknown
+            }
             _ => SyncStatusCode::OutOfSync,
         }),
         health: health.map(|health| of_resource(key, health, before, now)),
@@ -197,6 +205,30 @@ fn resource(
             .map(|object| object.digest.clone())
             .unwrap_or_default(),
         ..ResourceStatus::default()
+    }
+}
+
+/// What is told of an Application that is being deleted: what is on its way out is no longer as Git has
+/// it, as Argo CD shows it.
+pub fn note_leaving(status: &mut ApplicationStatus, leaving: &BTreeSet<ObjectKey>, now: Timestamp) {
+    let mut found = false;
+    for resource in &mut status.resources {
+        if leaving.contains(&identity(resource).1) {
+            resource.status = Some(SyncStatusCode::OutOfSync);
+            found = true;
+        }
+    }
+    if !found {
+        return;
+    }
+    if let Some(sync) = &mut status.sync {
+        sync.status = SyncStatusCode::OutOfSync;
+    }
+    let health = status.health.get_or_insert_default();
+    if health.status != HealthStatusCode::Progressing {
+        health.status = HealthStatusCode::Progressing;
+        health.message = format!("{} objects are being deleted", leaving.len());
+        health.last_transition_time = Some(seconds(now));
     }
 }
 

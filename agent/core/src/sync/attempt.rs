@@ -7,16 +7,16 @@
 //! asks.
 
 use gitops_api::status::{OperationState, SyncOperationResult, SyncStatus};
-use gitops_api::{ApplicationSpec, ApplicationStatus, SyncStatusCode};
+use gitops_api::{ApplicationSpec, ApplicationStatus, OperationPhase, ResultCode, SyncStatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::manifest::desired::DesiredSet;
 use crate::reason;
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 use crate::report::history::{DESIRED_DIGEST, HOOKS_DIGEST};
 use crate::report::memory::{Delivered, last_operation};
-use crate::sync::autosync::Attempt;
+use crate::sync::autosync::{Attempt, Cause};
 
 /// What is compared now.
 #[derive(Clone, Copy)]
@@ -52,6 +52,7 @@ pub fn last_attempt(
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             terminated: reason::of_operation(state) == Reason::Terminated {},
+            cause: cause(state),
             by_argo_cd: result_digest(state).is_none(),
         });
     }
@@ -67,8 +68,37 @@ pub fn last_attempt(
         retries: 0,
         finished: Timestamp::UNIX_EPOCH,
         terminated: false,
+        cause: Cause::default(),
         by_argo_cd: false,
     })
+}
+
+/// What an operation failed of, by its results.
+fn cause(state: &OperationState) -> Cause {
+    if matches!(reason::of_operation(state), Reason::ProjectDenies { .. }) {
+        return Cause::Denied;
+    }
+    let results = state.sync_result.iter();
+    let mut failed = results
+        .flat_map(|result| &result.resources)
+        .filter(|result| {
+            let hook = result.hook_type.is_some();
+            let stopped = matches!(
+                result.hook_phase,
+                Some(OperationPhase::Failed | OperationPhase::Error)
+            );
+            result.status == Some(ResultCode::SyncFailed) || (hook && stopped)
+        })
+        .peekable();
+    if failed.peek().is_none() {
+        Cause::Objects
+    } else if failed.clone().all(|result| result.hook_type.is_some()) {
+        Cause::Hooks
+    } else if failed.all(|result| result.reason == Code::ObjectKindUnknown.as_str()) {
+        Cause::UnknownKinds
+    } else {
+        Cause::Objects
+    }
 }
 
 /// Whether the last operation recorded what it delivered by the digest of now: then nothing else has to

@@ -44,9 +44,25 @@ pub struct Attempt {
     pub finished: Timestamp,
     /// Somebody ended it: that is not taken back by trying again.
     pub terminated: bool,
+    /// What it failed of.
+    pub cause: Cause,
     /// Argo CD made it. By its rules one that failed and has no retries left is not tried again, and
     /// a move changes nothing about that.
     pub by_argo_cd: bool,
+}
+
+/// What an attempt failed of, as far as it decides whether and when there is another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Something was refused or did not become healthy.
+    #[default]
+    Objects,
+    /// A hook failed: what was applied may be as Git has it all the same.
+    Hooks,
+    /// The cluster does not serve the kind of some objects, and all else was applied.
+    UnknownKinds,
+    /// The project does not allow all of it: nothing was applied, and nothing is tried before it does.
+    Denied,
 }
 
 /// What to do now.
@@ -63,6 +79,19 @@ pub enum Decision {
     Heal(BTreeSet<ObjectKey>),
     /// Act after this time: a retry is scheduled, or self-heal is backing off.
     Later(Duration, Reason),
+}
+
+impl Attempt {
+    /// Whether all that was missing were kinds that the cluster does not serve.
+    fn waits_for_kinds(self) -> bool {
+        !self.succeeded && self.cause == Cause::UnknownKinds && !self.terminated
+    }
+
+    /// Whether it failed of its hooks alone and has retries left.
+    fn may_rerun_hooks(self, retry: &RetryPolicy) -> bool {
+        let failed = !self.succeeded && self.cause == Cause::Hooks;
+        failed && !self.terminated && !self.by_argo_cd && retry.allows(self.retries)
+    }
 }
 
 /// Why nothing is done.
@@ -112,7 +141,13 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     if comparison.values().all(State::is_in_order) {
-        return Decision::Nothing(Idle::Synced);
+        // Everything is applied, and what has to run after it did not do its work.
+        return match attempt.filter(|attempt| attempt.may_rerun_hooks(retry)) {
+            Some(attempt) if automated.is_some() => {
+                retry_decision(Automated::default(), attempt, retry, now)
+            }
+            _ => Decision::Nothing(Idle::Synced),
+        };
     }
     let Some(automated) = automated else {
         return Decision::Nothing(Idle::Manual);
@@ -131,13 +166,21 @@ pub fn decide(
     });
     match attempt {
         Some(attempt) if attempt.succeeded && inherits => return Decision::Sync { retry: 0 },
+        // The definition came, or somebody changed what was applied beside it.
+        Some(attempt) if attempt.waits_for_kinds() && !open.is_empty() => {
+            let automated = Automated {
+                self_heal: true,
+                ..automated
+            };
+            return retry_decision(automated, attempt, retry, now);
+        }
         None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
         }
         Some(attempt) if attempt.terminated || (attempt.by_argo_cd && !attempt.succeeded) => {
             return Decision::Nothing(Idle::RetriesExhausted);
         }
-        Some(attempt) if !attempt.succeeded => {
+        Some(attempt) if !attempt.succeeded && !attempt.waits_for_kinds() => {
             return retry_decision(automated, attempt, retry, now);
         }
         // A drifted object carries the mark of this very manifest: Git was applied to it.

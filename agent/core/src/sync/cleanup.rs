@@ -110,7 +110,8 @@ impl Ended {
 
     fn deletes(&self, live: &LiveObject) -> bool {
         let outcome = self.outcome(live).unwrap_or_else(|| hook_outcome(live));
-        self.stopped && !outcome.is_final() || says_policy(live.deletion, &outcome, self.succeeded)
+        let stopped = self.stopped && !outcome.is_final() || outcome == Outcome::Stopped;
+        stopped || says_policy(live.deletion, &outcome, self.succeeded)
     }
 
     /// What is recorded of the object of a hook, in the phase it was made for; where agents before

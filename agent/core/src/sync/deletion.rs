@@ -371,7 +371,7 @@ fn hook_state(situation: &Situation<'_>, phase: Phase, hook: &Hook, key: &Object
         Outcome::Failed(_) if changed => delete("it failed and was changed in Git since"),
         Outcome::Failed(why) => HookState::Failed(why),
         Outcome::Running(how) => HookState::Running(how),
-        Outcome::Applied | Outcome::Pruned | Outcome::Skipped => HookState::Done,
+        Outcome::Applied | Outcome::Pruned | Outcome::Skipped | Outcome::Stopped => HookState::Done,
     }
 }
 
@@ -406,10 +406,14 @@ fn cleanup(situation: &Situation<'_>, phase: Phase) -> Vec<Action> {
         .into_iter()
         .map(|live| {
             let policy = policies.get(&live.key).map(|hook| hook.deletion);
-            let deleted = policy.is_some_and(|policy| match hook_outcome(live) {
-                Outcome::Succeeded(_) => policy.on_success,
-                _ => policy.on_failure,
-            });
+            // As in Argo CD: what ran before the objects go is one of them.
+            let goes_along = phase == Phase::PreDelete && cascade(situation.finalizers).is_some();
+            let deleted = match hook_outcome(live) {
+                Outcome::Succeeded(_) => {
+                    goes_along || policy.is_some_and(|policy| policy.on_success)
+                }
+                _ => policy.is_some_and(|policy| policy.on_failure),
+            };
             let uid = live.uid.clone();
             let (verb, reason) = if deleted {
                 (Verb::DeleteHook { uid }, "its delete policy says so")

@@ -173,8 +173,13 @@ fn runs_after_failure(task: &Task) -> bool {
 /// Decides the next step.
 pub fn next(situation: &Situation<'_>) -> Next {
     let tasks = all_tasks(situation);
-    let (after_failure, ordinary): (Vec<&Task>, Vec<&Task>) =
+    let (after_failure, mut ordinary): (Vec<&Task>, Vec<&Task>) =
         tasks.iter().partition(|task| runs_after_failure(task));
+    let unserved = unserved(situation);
+    if !unserved.is_empty() {
+        // What follows a sync that was done does not follow one that cannot be.
+        ordinary.retain(|task| task.slot.phase != Phase::PostSync);
+    }
     let failures: Vec<ObjectState> = ordinary
         .iter()
         .filter_map(|task| match &task.state {
@@ -192,6 +197,14 @@ pub fn next(situation: &Situation<'_>) -> Next {
         (&after_failure, Some(failed(failures)))
     };
     let failure = match step(steps) {
+        None if failure.is_none() && !unserved.is_empty() => {
+            let failure = Some(failed(unserved));
+            match step(&after_failure) {
+                Some(Step::Act(actions)) => return Next::Act(actions),
+                Some(Step::Wait(reason)) => return Next::Wait { reason },
+                Some(Step::Degraded(_)) | None => failure,
+            }
+        }
         Some(Step::Act(actions)) => return Next::Act(actions),
         Some(Step::Wait(reason)) => return Next::Wait { reason },
         // Not observed before: what waits for it was not done, so that this is no success.
@@ -202,6 +215,14 @@ pub fn next(situation: &Situation<'_>) -> Next {
         None => failure,
     };
     Next::Ended { failure }
+}
+
+/// Objects of a sync whose kinds the cluster does not serve: they fail it, and nothing else.
+fn unserved(situation: &Situation<'_>) -> Vec<ObjectState> {
+    let skipped = situation.plan.skipped.iter();
+    let unknown = skipped.filter(|(_, skip)| **skip == Skip::UnknownKind);
+    let states = unknown.map(|(key, skip)| object_state(key, &skip.reason().to_string()));
+    states.collect()
 }
 
 /// What is still open beside an object that was refused: the wave is tried to its end, as in Argo

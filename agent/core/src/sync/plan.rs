@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compare::comparison::{Comparison, State};
+use crate::compare::comparison::{Comparison, State, is_changed_in_git};
 use crate::live::object::LiveObject;
 use crate::manifest::desired::DesiredSet;
 use crate::manifest::object::ObjectKey;
@@ -14,6 +14,7 @@ use crate::manifest::options::{AppOptions, Removal};
 use crate::manifest::phase::Phase;
 use crate::reason::{Names, OverBudget, PruneQuestion, Reason};
 use crate::sync::action::{Action, Verb};
+use crate::sync::autosync::{Attempt, Cause};
 use crate::sync::budget::Budget;
 use crate::sync::guests::Guests;
 
@@ -146,6 +147,16 @@ impl Plan {
     }
 }
 
+/// Whether a sync that changes no object is one all the same: hooks that failed run again; and where all
+/// that differs stays because it says so, the commit that wants it gone is delivered by that.
+pub fn is_worth_it(plan: &Plan, attempt: Option<Attempt>) -> bool {
+    let mut skipped = plan.skipped.values();
+    match attempt {
+        Some(attempt) => !attempt.succeeded && attempt.cause == Cause::Hooks,
+        None => !plan.skipped.is_empty() && skipped.all(|skip| *skip == Skip::PruneForbidden),
+    }
+}
+
 /// Plans a sync of all that differs.
 pub fn plan<'a>(
     desired: &DesiredSet,
@@ -184,6 +195,14 @@ pub fn plan<'a>(
             State::Changed => "changed in Git".to_owned(),
             State::HandedOver(other) => {
                 format!("taken over from application {other}, which does not want it any more")
+            }
+            // Where nothing is automated, what Git changed is told apart from the cluster only here.
+            State::Drifted(fields)
+                if live(key)
+                    .zip(desired.objects.get(key))
+                    .is_some_and(|(live, object)| is_changed_in_git(object, live, fields)) =>
+            {
+                "changed in Git".to_owned()
             }
             State::Drifted(fields) => {
                 let names: Vec<_> = fields.iter().take(3).map(|f| f.path.to_string()).collect();

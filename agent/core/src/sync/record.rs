@@ -24,6 +24,8 @@ pub enum Outcome {
     Succeeded(String),
     /// It was refused, or the hook failed; why.
     Failed(String),
+    /// The hook was stopped in the middle of its work.
+    Stopped,
 }
 
 impl Outcome {
@@ -52,6 +54,11 @@ impl Record {
                 (Some(OperationPhase::Succeeded), _) if result.hook_type.is_some() => {
                     Outcome::Succeeded(message())
                 }
+                (Some(_), _)
+                    if result.hook_type.is_some() && result.reason == Code::Terminated.as_str() =>
+                {
+                    Outcome::Stopped
+                }
                 (Some(_), _) if result.hook_type.is_some() => Outcome::Failed(message()),
                 (_, Some(ResultCode::Synced)) => Outcome::Applied,
                 (_, Some(ResultCode::Pruned)) => Outcome::Pruned,
@@ -75,6 +82,7 @@ impl Record {
         let hook_phase = match &outcome {
             Outcome::Running(_) => Some(OperationPhase::Running),
             Outcome::Succeeded(_) => Some(OperationPhase::Succeeded),
+            Outcome::Stopped => Some(OperationPhase::Failed),
             Outcome::Failed(_) if result.hook_type.is_some() => Some(OperationPhase::Failed),
             _ => None,
         };

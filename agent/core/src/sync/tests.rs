@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::compare::comparison::State;
 use crate::manifest::desired::{Context, Manifest, Scope, prepare};
-use crate::manifest::object::Origin;
+use crate::manifest::object::{GroupKind, Origin};
 use crate::sync::budget::Budget;
 use crate::sync::plan::{Policy, plan};
 
@@ -37,6 +37,7 @@ fn next_after(desired: &DesiredSet, done: &[(&str, Outcome)]) -> Next {
     for (key, object) in &desired.objects {
         let known = done.iter().find(|(name, _)| *name == key.name);
         let state = match known {
+            _ if !object.kind_known => State::UnknownKind,
             Some((_, Outcome::Applied)) => State::Synced,
             _ => State::Missing,
         };
@@ -185,6 +186,51 @@ fn order_of(desired: &DesiredSet, extra: Vec<LiveObject>) -> Vec<String> {
             record.put(outcome, result);
         }
     }
+}
+
+/// An object of a kind that the cluster does not serve fails a sync; all else is applied, and what is to
+/// follow a sync that was done does not run.
+#[test]
+fn an_unserved_kind_fails_a_sync_without_what_would_follow_it() {
+    let hook = |phase: &str| json!({"argocd.argoproj.io/hook": phase});
+    let context = Context {
+        instance: "shop",
+        destination_namespace: "n",
+        managed_by: "argocd",
+        tracking: None,
+    };
+    let manifests = vec![
+        manifest("Widget", "unserved", &json!({})),
+        manifest("ConfigMap", "a", &json!({})),
+        manifest(
+            "ConfigMap",
+            "later",
+            &json!({"argocd.argoproj.io/sync-wave": "1"}),
+        ),
+        manifest("ConfigMap", "post", &hook("PostSync")),
+    ];
+    let scope = |kind: &GroupKind| (kind.kind != "Widget").then_some(Scope::Namespaced);
+    let desired = prepare(manifests, context, scope).unwrap();
+    let mut done: Vec<(&str, Outcome)> = Vec::new();
+    for expected in ["a", "later"] {
+        let Next::Act(actions) = next_after(&desired, &done) else {
+            panic!("{expected} is not applied");
+        };
+        assert_eq!(actions.len(), 1);
+        assert_eq!(actions[0].key.name, expected);
+        done.push((expected, Outcome::Applied));
+    }
+    let Next::Ended {
+        failure: Some(failure),
+    } = next_after(&desired, &done)
+    else {
+        panic!("the sync did not fail");
+    };
+    let said = failure.to_string();
+    assert!(
+        said.contains("unserved") && said.contains("does not serve"),
+        "{said}"
+    );
 }
 
 #[test]

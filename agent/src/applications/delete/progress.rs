@@ -84,7 +84,10 @@ pub(super) async fn wait(
         condition::DELETION_WARNING
     };
     let reporter = &deletion.controller.reporter;
-    Box::pin(report(reporter, &deletion.app, cache, kind, reason)).await;
+    let leaving = deletion.objects().into_iter().filter(|live| live.deleting);
+    let leaving: BTreeSet<ObjectKey> = leaving.map(|live| live.key).collect();
+    let what = (kind, reason);
+    Box::pin(report(reporter, &deletion.app, cache, what, &leaving)).await;
     // What a repository or a registry says may change without anybody telling.
     if !unseen && blocked && deletion.hooks.is_err() {
         return Requeue::After(pause(cache));
@@ -104,14 +107,8 @@ pub(super) async fn report_blocked(
         %reason,
         "deletion is blocked"
     );
-    Box::pin(report(
-        reporter,
-        app,
-        cache,
-        condition::DELETION_ERROR,
-        reason,
-    ))
-    .await;
+    let what = (condition::DELETION_ERROR, reason);
+    Box::pin(report(reporter, app, cache, what, &BTreeSet::new())).await;
     Requeue::After(pause(cache))
 }
 
@@ -119,11 +116,12 @@ async fn report(
     reporter: &Reporter,
     app: &Application,
     cache: &mut AppCache,
-    kind: &'static str,
-    reason: Reason,
+    (kind, reason): (&'static str, Reason),
+    leaving: &BTreeSet<ObjectKey>,
 ) {
     let mut status = cache.status(app).into_owned();
     let now = Timestamp::now();
+    status::note_leaving(&mut status, leaving, now);
     status.reasons = reason::reasons(&status.reasons, [reason::entry(&reason)], now);
     let found = BTreeSet::from([Condition::new(kind, reason)]);
     status.conditions = status::conditions(&status.conditions, &found, now);

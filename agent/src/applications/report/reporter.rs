@@ -338,6 +338,11 @@ fn patch_of(
     if handled.hold {
         done.push(annotation::HOLD);
     }
+    // Argo CD's server asks for it with every refresh; without a hydrator there is nothing to do.
+    if asked.annotations().contains_key(annotation::HYDRATE) && asked.spec.source_hydrator.is_none()
+    {
+        done.push(annotation::HYDRATE);
+    }
     // What was asked for since is not answered yet.
     done.retain(|name| asked.annotations().get(*name) == now.annotations().get(*name));
     for name in &done {

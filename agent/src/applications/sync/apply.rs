@@ -13,7 +13,7 @@ use gitops_core::settings::ignore::ObjectRules;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cluster::write::WriteError;
+use crate::cluster::write::{Answer, WriteError};
 use crate::cluster::{Cluster, inspect};
 
 /// Attempts while somebody else changes the object between reading and applying it.
@@ -54,14 +54,18 @@ pub(crate) async fn apply(
     let rules = desired.ignore.as_deref();
     let respected = rules.filter(|_| options.respect_ignore_differences || is_new_here);
     let injected = record.is_some_and(|record| record.injected);
-    let (sent, applied, ignored) = if exists && (respected.is_some() || injected) {
+    let (sent, answer, ignored) = if exists && (respected.is_some() || injected) {
         apply_keeping(cluster, permit, desired, respected, validates).await?
     } else {
-        let applied = writer
+        let answer = writer
             .apply(permit, &desired.gvk, &manifest, validates)
             .await?;
-        (manifest, applied, Vec::new())
+        (manifest, answer, Vec::new())
     };
+    let Answer {
+        object: applied,
+        left_out,
+    } = answer;
     let mut concerned = cluster.index.observe(&applied);
     // Whoever applies it looks at the records afterwards.
     if let Some(own) = tracking::owner(&desired.manifest()) {
@@ -73,7 +77,8 @@ pub(crate) async fn apply(
             inspect::mutated_by_admission(writer, &sent, &applied, desired).await;
         let confirmation = Confirmation::of(&live, desired)
             .ignoring(ignored)
-            .keeping(kept);
+            .keeping(kept)
+            .leaving_out(left_out);
         let confirmation = confirmation
             .admitted(mutated_by_admission.into())
             .seen_at(&live, Timestamp::now());
@@ -101,7 +106,7 @@ async fn apply_keeping(
     desired: &DesiredObject,
     rules: Option<&ObjectRules>,
     validates: bool,
-) -> Result<(Value, Value, Vec<String>), WriteError> {
+) -> Result<(Value, Answer, Vec<String>), WriteError> {
     let writer = &cluster.writer;
     let manifest = &desired.manifest();
     let mut attempt = 1;

@@ -332,8 +332,8 @@ impl Execution<'_> {
         true
     }
 
-    /// Stops the hooks that still run. What cannot be stopped now is no outcome of the hook: once the end
-    /// of the sync is on record, the clean-up tries again until it is gone.
+    /// Stops the hooks that still run. Where that cannot be done now, the clean-up tries again until they
+    /// are gone, once the end of the sync is on record.
     async fn terminate(&mut self) {
         let actions = sync::terminate(&self.situation());
         let this = &*self;
@@ -341,6 +341,12 @@ impl Execution<'_> {
         for (action, done) in actions.iter().zip(done) {
             if let Err(error) = done {
                 tracing::warn!(hook = %action.key, %error, "hook could not be stopped; trying again");
+            }
+            if matches!(action.verb, Verb::DeleteHook { .. }) {
+                let outcome = Outcome::Stopped;
+                let of = (&self.app_state, &self.run);
+                let result = results::of_outcome(of.0, of.1, action.phase, &action.key, &outcome);
+                self.record.put(outcome, result);
             }
         }
     }
@@ -361,7 +367,9 @@ impl Execution<'_> {
                     Outcome::Failed(format!("{error}{}", place.unwrap_or_default()))
                 }
             };
-            let mut result = results::of_action(&self.app_state, &self.run, action, &outcome);
+            let options = &self.request.options;
+            let of = (&self.app_state, &self.run, options);
+            let mut result = results::of_action(of, action, &outcome);
             if let Some(code) = refused {
                 result.reason = code.as_str().into();
             }

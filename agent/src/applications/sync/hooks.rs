@@ -82,6 +82,7 @@ pub(crate) async fn run(
     let permit = gate.run_hook(&key, cluster.index.get(&key).as_ref())?;
     let writer = &cluster.writer;
     let created = writer.apply(&permit, gvk, &manifest, validates).await?;
+    let created = created.object;
     // The run looks at the records afterwards; nobody else wants the object of a hook.
     let _ = cluster.index.observe(&created);
     if let Some(key) = ObjectKey::of(&created) {

@@ -333,6 +333,15 @@ pub(crate) async fn record_unreported(
     draft: &mut StatusDraft<'_>,
     app_state: &AppState,
 ) {
+    let desired = &app_state.wanted.desired;
+    // An agent before this one saw it, and that nothing had to be done for it.
+    if draft
+        .delivered
+        .as_ref()
+        .is_some_and(|known| desired.is_recorded_as(&known.digest))
+    {
+        return;
+    }
     let created = context.app.metadata.creation_timestamp.as_ref();
     let created = created.map(|time| time.0);
     let delivered = history::unrecorded_delivery(&draft.previous, created, app_state.compared());

@@ -6,15 +6,19 @@ use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
 use gitops_api::{Application, OperationPhase, ResultCode, SyncPhase};
 use gitops_core::compare::comparison::State;
 use gitops_core::compare::field::DriftedField;
+use gitops_core::manifest::apply::{Way, way};
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;
+use gitops_core::manifest::options::AppOptions;
 use gitops_core::manifest::phase::Phase;
 use gitops_core::reason;
 use gitops_core::reason::{Code, Reason};
 use gitops_core::report::history::{DESIRED_DIGEST, HOOKS_DIGEST};
+use gitops_core::report::sentence;
+use gitops_core::report::sentence::Applied;
 use gitops_core::report::status::seconds;
 use gitops_core::sync::action::{Action, Verb};
-use gitops_core::sync::plan::Plan;
+use gitops_core::sync::plan::{Plan, Skip};
 use gitops_core::sync::{Outcome, Record};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,20 +39,36 @@ pub(crate) enum SyncOutcome {
 
 /// The result of something the agent did.
 pub(crate) fn of_action(
-    app_state: &AppState,
-    run: &Run,
+    (app_state, run, options): (&AppState, &Run, &AppOptions),
     action: &Action,
     outcome: &Outcome,
 ) -> ResourceResult {
     let mut result = of_outcome(app_state, run, action.phase, &action.key, outcome);
     if *outcome == Outcome::Applied {
-        result.message = format!("applied: {}", action.reason);
+        let how = applied_how(app_state, options, &action.key);
+        // That it was not there is what its creation says.
+        let missing = app_state.comparison.get(&action.key) == Some(&State::Missing);
+        let why = if missing { "" } else { &action.reason };
+        result.message = sentence::applied(&action.key, how, why);
     }
     // Unlike that of a hook that failed at its work.
     if matches!(outcome, Outcome::Failed(_)) {
         result.status = Some(ResultCode::SyncFailed);
     }
     result
+}
+
+/// How an object was applied, as it was found before.
+fn applied_how(app_state: &AppState, options: &AppOptions, key: &ObjectKey) -> Applied {
+    let desired = app_state.wanted.desired.objects.get(key);
+    let said = desired.map(|desired| desired.options).unwrap_or_default();
+    let live = app_state.live.get(key);
+    match live.map(|live| way(key, options, said, Some(live.options))) {
+        Some(Way::Replace) => Applied::Replaced,
+        _ if options.is_server_side(said) => Applied::ServerSide,
+        Some(Way::Merge) => Applied::Configured,
+        Some(Way::Recreate) | None => Applied::Created,
+    }
 }
 
 /// The result of something that was observed.
@@ -70,10 +90,14 @@ pub(crate) fn of_outcome(
         Outcome::Pruned if app_state.wanted.desired.objects.contains_key(key) => {
             (ResultCode::Pruned, "deleted to be created again".into())
         }
-        Outcome::Pruned => (ResultCode::Pruned, "pruned: no longer in Git".into()),
-        Outcome::Skipped => (ResultCode::Synced, "unchanged".into()),
+        Outcome::Pruned => (ResultCode::Pruned, sentence::PRUNED.into()),
+        Outcome::Skipped => (
+            ResultCode::Synced,
+            sentence::applied(key, Applied::Unchanged, ""),
+        ),
         Outcome::Running(how) | Outcome::Succeeded(how) => (ResultCode::Synced, how.clone()),
         Outcome::Failed(why) => (ResultCode::SyncFailed, why.clone()),
+        Outcome::Stopped => (ResultCode::SyncFailed, "Terminated".into()),
     };
     let mut result = resource_result(key, app_state, status, message);
     result.sync_phase = phase.sync_phase();
@@ -81,6 +105,7 @@ pub(crate) fn of_outcome(
         Outcome::Failed(_) if hook.is_some() => Code::HookFailed.as_str(),
         Outcome::Failed(_) => Code::ObjectDegraded.as_str(),
         Outcome::Running(_) => Code::HookRunning.as_str(),
+        Outcome::Stopped => Code::Terminated.as_str(),
         _ => "",
     };
     result.reason = reason.into();
@@ -90,7 +115,7 @@ pub(crate) fn of_outcome(
         result.images.clone_from(&hook.object.images);
         if matches!(
             outcome,
-            Outcome::Running(_) | Outcome::Succeeded(_) | Outcome::Failed(_)
+            Outcome::Running(_) | Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::Stopped
         ) {
             result.status = None;
         }
@@ -138,12 +163,20 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
     } else {
         "applied"
     };
+    // What is on its way out is neither done by this sync nor left.
+    let left: Vec<&Skip> = plan
+        .skipped
+        .values()
+        .filter(|skip| **skip != Skip::Deleting)
+        .collect();
     let mut text = if request.dry_run {
         format!(
             "dry run: would apply {} and prune {} objects",
             planned(|verb| *verb == Verb::Apply),
             planned(|verb| matches!(verb, Verb::Delete { .. }))
         )
+    } else if applied + pruned + ran == 0 && !left.is_empty() {
+        "nothing to apply".into()
     } else if applied + pruned + ran == 0 {
         "nothing to apply: live state matches Git".into()
     } else {
@@ -161,13 +194,23 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
         .collect();
         parts.join(", ")
     };
-    if !plan.skipped.is_empty() {
-        let _ = write!(text, ", skipped {}", plan.skipped.len());
+    if let Some(first) = left.first() {
+        let _ = write!(text, ", skipped {} ({})", left.len(), first.reason());
     }
     if let Some(question) = plan.question() {
         let _ = write!(text, "; waiting for approval: {question}");
     }
-    text
+    if request.dry_run {
+        return text;
+    }
+    let waited = record.results().iter().any(|result| {
+        let last = matches!(
+            result.sync_phase,
+            Some(SyncPhase::Sync | SyncPhase::PostSync)
+        );
+        last && result.hook_type.is_some()
+    });
+    sentence::succeeded(waited, &text)
 }
 
 pub(crate) fn healed(app_state: &AppState, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
@@ -194,16 +237,26 @@ pub(crate) fn operation_state(
     let mut results = record.results();
     for (key, skip) in &plan.skipped {
         let status = match app_state.comparison.get(key) {
-            Some(state) if state.is_extra() => ResultCode::PruneSkipped,
+            Some(state) if state.is_extra() => Some(ResultCode::PruneSkipped),
             // While it goes on it is no outcome: the next pass would take it for an attempt that failed.
             _ if matches!(ending, SyncOutcome::Running(_)) => continue,
-            _ => ResultCode::SyncFailed,
+            _ if *skip == Skip::UnknownKind => Some(ResultCode::SyncFailed),
+            // Left alone on purpose: neither done nor failed.
+            _ => None,
         };
         if !results.iter().any(|result| {
             result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
         }) {
             let reason = skip.reason();
-            let mut result = resource_result(key, app_state, status, reason.to_string());
+            let message = match skip {
+                Skip::PruneNotRequested => {
+                    sentence::and(sentence::REQUIRES_PRUNING, &reason.to_string())
+                }
+                Skip::PruneForbidden => sentence::and(sentence::NO_PRUNE, &reason.to_string()),
+                _ => reason.to_string(),
+            };
+            let mut result = resource_result(key, app_state, ResultCode::Unknown, message);
+            result.status = status;
             result.reason = reason.code().map(Code::as_str).unwrap_or_default().into();
             results.push(result);
         }
@@ -262,8 +315,12 @@ pub(crate) fn found_in_place(
         phase: OperationPhase::Succeeded,
         started_at: Some(seconds(delivered)),
         finished_at: Some(seconds(delivered)),
-        message: format!(
-            "applied {count} object{plural}; found in place after the agent had ended before it could say so"
+        message: sentence::succeeded(
+            false,
+            &format!(
+                "applied {count} object{plural}; found in place after the agent had ended before it \
+                 could say so"
+            ),
         ),
         sync_result: Some(result),
         ..OperationState::default()

@@ -4,6 +4,7 @@
 use gitops_api::constants::annotation;
 use gitops_api::status::{OperationState, ResourceResult};
 use gitops_api::{Application, HealthStatusCode, OperationPhase, ResultCode, SyncStatusCode};
+use gitops_core::report::sentence;
 use gitops_kit::exit::ExitStatus;
 use gitops_kit::progress::Mark;
 use gitops_kit::text;
@@ -49,7 +50,7 @@ pub fn of_sync(
             ExitStatus::No,
         );
     };
-    let message = text::one_line(&last.message);
+    let message = text::one_line(sentence::done(&last.message));
     match last.phase {
         OperationPhase::Failed | OperationPhase::Error => {
             Verdict::Failed(format!("{name}: sync failed: {message}"), ExitStatus::No)
@@ -157,7 +158,7 @@ fn of_health(
     }
 }
 
-/// What the sync did with one object, as it is told: `Deployment/web applied: differs`. Results are
+/// What the sync did with one object, as it is told: `Deployment/web configured; changed in Git`. Results are
 /// told once; `told` remembers them.
 pub fn news(operation: &OperationState, told: &mut Vec<String>) -> Vec<(Mark, String)> {
     let results = operation
@@ -199,7 +200,9 @@ fn result_line(result: &ResourceResult) -> Option<(Mark, String)> {
         mark,
         text::one_line(&format!(
             "{}/{}{hook} {}",
-            result.kind, result.name, result.message
+            result.kind,
+            result.name,
+            sentence::without_name(result)
         )),
     ))
 }
@@ -243,7 +246,7 @@ pub fn of_termination(application: &Application) -> Verdict {
         return Verdict::Done(format!("{name}: nothing is under way"));
     };
     if last.phase.is_completed() {
-        let message = text::one_line(&last.message);
+        let message = text::one_line(sentence::done(&last.message));
         let message = if message.is_empty() {
             String::new()
         } else {

@@ -5,6 +5,7 @@ use gitops_api::sync_policy::SyncPolicyAutomated;
 use gitops_api::{HealthStatusCode, ResourceStatus, ResultCode, SyncStatusCode};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
+use gitops_core::report::sentence;
 use gitops_kit::text;
 
 use crate::explain::source::CONFIRMATION;
@@ -364,7 +365,10 @@ fn kept(inquiry: &Inquiry<'_>, surplus: &[&ResourceStatus]) -> Vec<String> {
                     .iter()
                     .any(|resource| resource.kind == result.kind && resource.name == result.name)
         })
-        .map(|result| format!("{}/{}: {}", result.kind, result.name, result.message))
+        .map(|result| {
+            let said = sentence::without_name(result);
+            format!("{}/{}: {said}", result.kind, result.name)
+        })
         .collect()
 }
 

@@ -43,8 +43,8 @@ pub enum Propagation {
 /// Options that hold for a whole sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppOptions {
-    /// `Validate`: fields the API server does not know are an error; default true.
-    pub validate: bool,
+    /// `Validate`, when it is said.
+    pub validate: Option<Validation>,
     /// `SkipDryRunOnMissingResource`: nothing to do, there is no dry run of all objects first.
     pub skip_dry_run_on_missing_resource: bool,
     /// `CreateNamespace`: create the destination namespace when it is missing.
@@ -65,7 +65,7 @@ pub struct AppOptions {
     pub replace: bool,
     /// `Force`: delete and create again what cannot be changed in place.
     pub force: bool,
-    /// `ServerSideApply`: always so here.
+    /// `ServerSideApply`: every apply is one here; what says so is as strict about fields as in Argo CD.
     pub server_side_apply: bool,
     /// `FailOnSharedResource`: a sync fails when another Application has one of its objects.
     pub fail_on_shared_resource: bool,
@@ -76,7 +76,7 @@ pub struct AppOptions {
 impl Default for AppOptions {
     fn default() -> Self {
         Self {
-            validate: true,
+            validate: None,
             skip_dry_run_on_missing_resource: false,
             create_namespace: false,
             prune_last: false,
@@ -87,7 +87,7 @@ impl Default for AppOptions {
             respect_ignore_differences: false,
             replace: false,
             force: false,
-            server_side_apply: true,
+            server_side_apply: false,
             fail_on_shared_resource: false,
             client_side_apply_migration: true,
         }
@@ -110,7 +110,7 @@ impl AppOptions {
                 continue;
             };
             match setting {
-                Setting::Validate(on) => self.validate = on,
+                Setting::Validate(how) => self.validate = Some(how),
                 Setting::SkipDryRunOnMissingResource(on) => {
                     self.skip_dry_run_on_missing_resource = on;
                 }
@@ -136,7 +136,16 @@ impl AppOptions {
 
     /// Whether fields of an object that the API server does not know are an error.
     pub fn validates(&self, object: ObjectOptions) -> bool {
-        object.validate.unwrap_or(self.validate)
+        match object.validate.or(self.validate) {
+            Some(Validation::Off) => false,
+            Some(Validation::Strict) => true,
+            Some(Validation::On) | None => self.is_server_side(object),
+        }
+    }
+
+    /// Whether Argo CD would apply an object server-side.
+    pub fn is_server_side(&self, object: ObjectOptions) -> bool {
+        object.server_side_apply.unwrap_or(self.server_side_apply)
     }
 
     /// Whether an object is replaced as a whole; `live` is what the object in the cluster says.
@@ -164,11 +173,23 @@ impl AppOptions {
     }
 }
 
+/// `Validate`: what becomes of fields the API server does not know, and of repeated entries of lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// `true`, Argo CD's default: they are left out, as `kubectl apply` does, but for a server-side
+    /// apply, which refuses them.
+    On,
+    /// `false`: they are left out.
+    Off,
+    /// `strict`, the agent's own: they are an error.
+    Strict,
+}
+
 /// What one object says in its annotation; `None` leaves it to the Application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// `Validate`.
-    pub validate: Option<bool>,
+    pub validate: Option<Validation>,
     /// `SkipDryRunOnMissingResource`.
     pub skip_dry_run_on_missing_resource: Option<bool>,
     /// `PruneLast`.
@@ -195,7 +216,7 @@ impl ObjectOptions {
                 continue;
             };
             match setting {
-                Setting::Validate(on) => options.validate = Some(on),
+                Setting::Validate(how) => options.validate = Some(how),
                 Setting::SkipDryRunOnMissingResource(on) => {
                     options.skip_dry_run_on_missing_resource = Some(on);
                 }
@@ -246,7 +267,7 @@ mod tests {
             (
                 "Validate=false",
                 AppOptions {
-                    validate: false,
+                    validate: Some(Validation::Off),
                     ..base
                 },
             ),
@@ -343,9 +364,9 @@ mod tests {
                 },
             ),
             (
-                "ServerSideApply=false",
+                "ServerSideApply=true",
                 AppOptions {
-                    server_side_apply: false,
+                    server_side_apply: true,
                     ..base
                 },
             ),
@@ -396,8 +417,21 @@ mod tests {
             "of the live object"
         );
         assert!(app(&[]).forces(object("Replace=true,Force=true"), None));
-        assert!(!app(&[]).validates(object("Validate=false")));
-        assert!(app(&["Validate=false"]).validates(object("Validate=true")));
+        for (of_application, of_object, strict) in [
+            ("", "", false),
+            ("Validate=true", "", false),
+            ("Validate=strict", "", true),
+            ("Validate=strict", "Validate=false", false),
+            ("Validate=false", "Validate=strict", true),
+            ("Validate=false", "Validate=true", false),
+            ("ServerSideApply=true", "", true),
+            ("ServerSideApply=true", "Validate=false", false),
+            ("ServerSideApply=true", "ServerSideApply=false", false),
+            ("", "ServerSideApply=true", true),
+        ] {
+            let found = app(&[of_application]).validates(object(of_object));
+            assert_eq!(found, strict, "{of_application:?}, {of_object:?}");
+        }
         assert!(app(&[]).prunes_last(object("PruneLast=true")));
     }
 }

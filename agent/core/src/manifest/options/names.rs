@@ -1,13 +1,13 @@
 //! The names of all sync options, and what is said about one nobody knows.
 
-use super::{Propagation, Removal, split};
+use super::{Propagation, Removal, Validation, split};
 use crate::nearest::nearest;
 
 /// One option with what it is set to. An option that is not here cannot be in the table, and one
 /// that is must be followed where options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
-    Validate(bool),
+    Validate(Validation),
     SkipDryRunOnMissingResource(bool),
     CreateNamespace(bool),
     PruneLast(bool),
@@ -29,6 +29,7 @@ enum Takes {
     Flag(fn(bool) -> Setting),
     Removal(fn(Removal) -> Setting),
     Propagation(fn(Propagation) -> Setting),
+    Validation(fn(Validation) -> Setting),
 }
 
 impl Takes {
@@ -38,6 +39,7 @@ impl Takes {
             Self::Flag(_) => &["true", "false"],
             Self::Removal(_) => &["true", "false", "confirm"],
             Self::Propagation(_) => &["foreground", "background", "orphan"],
+            Self::Validation(_) => &["true", "false", "strict"],
         }
     }
 
@@ -48,6 +50,9 @@ impl Takes {
             (Self::Removal(set), "true") => set(Removal::Allowed),
             (Self::Removal(set), "false") => set(Removal::Never),
             (Self::Removal(set), "confirm") => set(Removal::Confirmed),
+            (Self::Validation(set), "true") => set(Validation::On),
+            (Self::Validation(set), "false") => set(Validation::Off),
+            (Self::Validation(set), "strict") => set(Validation::Strict),
             (Self::Propagation(set), "foreground") => set(Propagation::Foreground),
             (Self::Propagation(set), "background") => set(Propagation::Background),
             (Self::Propagation(set), "orphan") => set(Propagation::Orphan),
@@ -58,7 +63,7 @@ impl Takes {
 
 /// Names of options, what they take, and whether an object may have them.
 const OPTIONS: [(&str, Takes, bool); 14] = [
-    ("Validate", Takes::Flag(Setting::Validate), true),
+    ("Validate", Takes::Validation(Setting::Validate), true),
     (
         "SkipDryRunOnMissingResource",
         Takes::Flag(Setting::SkipDryRunOnMissingResource),

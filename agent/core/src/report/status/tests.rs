@@ -40,6 +40,7 @@ fn status_of(previous: &ApplicationStatus, state: State, now: i64) -> Applicatio
     let compared = Compared {
         desired: &desired,
         hooks: &[],
+        denied: &[],
         ignored: &HashMap::new(),
         comparison: &comparison,
         live: &HashMap::new(),
@@ -111,6 +112,7 @@ fn with_health(previous: &ApplicationStatus, health: Health, now: i64) -> Applic
     let compared = Compared {
         desired: &desired,
         hooks: &[],
+        denied: &[],
         ignored: &HashMap::new(),
         comparison: &Comparison::from([(key.clone(), State::Synced)]),
         live: &HashMap::from([(key, live)]),
@@ -201,6 +203,7 @@ fn the_summary_and_hooks_are_what_is_live() {
             compared: Some(Compared {
                 desired: &desired,
                 hooks,
+                denied: &[],
                 ignored: &HashMap::new(),
                 comparison: &Comparison::from([(key.clone(), State::Synced)]),
                 live: &HashMap::from([(key.clone(), live)]),
@@ -313,4 +316,32 @@ fn merge_patches_say_only_what_changed() {
     for (before, after, expected) in cases {
         assert_eq!(merge_patch(&before, &after), expected);
     }
+}
+
+#[test]
+fn what_is_on_its_way_out_is_no_longer_in_sync() {
+    let mut status: ApplicationStatus = serde_json::from_value(json!({
+        "sync": {"status": "Synced"}, "health": {"status": "Healthy"},
+        "resources": [
+            {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "n", "name": "a", "status": "Synced"},
+            {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "n", "name": "b", "status": "Synced"},
+        ],
+    }))
+    .unwrap();
+    let now = Timestamp::from_second(60).unwrap();
+    let before = status.clone();
+    note_leaving(&mut status, &BTreeSet::new(), now);
+    assert_eq!(status, before, "nothing is being deleted yet");
+    let leaving = identity(&status.resources[1]).1;
+    note_leaving(&mut status, &BTreeSet::from([leaving]), now);
+    let codes: Vec<_> = status.resources.iter().map(|r| r.status).collect();
+    assert_eq!(
+        codes,
+        [
+            Some(SyncStatusCode::Synced),
+            Some(SyncStatusCode::OutOfSync)
+        ]
+    );
+    assert_eq!(status.sync.unwrap().status, SyncStatusCode::OutOfSync);
+    assert_eq!(status.health.unwrap().status, HealthStatusCode::Progressing);
 }

@@ -35,6 +35,7 @@ fn decisions() {
         retries: 0,
         finished: at(0),
         terminated: false,
+        cause: Cause::Objects,
         by_argo_cd: false,
     });
     let failed = |retries, finished| {
@@ -43,9 +44,13 @@ fn decisions() {
             retries,
             finished: at(finished),
             terminated: false,
+            cause: Cause::Objects,
             by_argo_cd: false,
         })
     };
+    let of = |cause, attempt: Option<Attempt>| attempt.map(|attempt| Attempt { cause, ..attempt });
+    let hooks = |retries| of(Cause::Hooks, failed(retries, 90));
+    let kinds = |retries| of(Cause::UnknownKinds, failed(retries, 90));
     let heal = |name: &str| Decision::Heal(BTreeSet::from([key(name)]));
     let plain = Automated::default();
     let cases: Vec<Case> = vec![
@@ -139,6 +144,65 @@ fn decisions() {
             State::Drifted(vec![]),
             None,
             Decision::Nothing(Idle::SelfHealOff),
+        ),
+        (
+            "a hook failed after all was applied",
+            Some(plain),
+            State::Synced,
+            hooks(0),
+            Decision::Sync { retry: 1 },
+        ),
+        (
+            "the same, and somebody ended it",
+            Some(plain),
+            State::Synced,
+            hooks(0).map(|attempt| Attempt {
+                terminated: true,
+                ..attempt
+            }),
+            Decision::Nothing(Idle::Synced),
+        ),
+        (
+            "a hook failed, all retries used, self-heal",
+            Some(HEALING),
+            State::Synced,
+            hooks(5),
+            Decision::Nothing(Idle::Synced),
+        ),
+        (
+            "a hook failed, synced by hand",
+            None,
+            State::Synced,
+            hooks(0),
+            Decision::Nothing(Idle::Synced),
+        ),
+        (
+            "something else failed, and is in order now",
+            Some(plain),
+            State::Synced,
+            failed(0, 90),
+            Decision::Nothing(Idle::Synced),
+        ),
+        (
+            "a kind is not served",
+            Some(HEALING),
+            State::UnknownKind,
+            kinds(0),
+            Decision::Nothing(Idle::NothingToApply),
+        ),
+        (
+            "its definition came",
+            Some(plain),
+            State::Missing,
+            kinds(0),
+            Decision::Sync { retry: 1 },
+        ),
+        (
+            "its definition came late",
+            Some(plain),
+            State::Missing,
+            of(Cause::UnknownKinds, failed(9, -900)),
+            Decision::Sync { retry: 10 },
         ),
         (
             "first retry due",

@@ -300,9 +300,18 @@ fn hooks_run_wave_by_wave_and_a_failure_stops_everything() {
     assert_eq!(
         story(tidy, done.clone()).told(),
         format!(
+            "delete hook one, delete hook two done: {}",
+            finalizer::PRE_DELETE_CLEANUP
+        ),
+        "a hook without a policy goes with the objects"
+    );
+    assert_eq!(
+        story(&[finalizer::PRE_DELETE_CLEANUP], done.clone()).told(),
+        format!(
             "delete hook one, release two done: {}",
             finalizer::PRE_DELETE_CLEANUP
-        )
+        ),
+        "and stays with those that stay"
     );
     assert_eq!(
         story(&[finalizer::RESOURCES], done).told(),

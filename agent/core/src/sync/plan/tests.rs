@@ -246,3 +246,72 @@ fn an_agent_that_somebody_scaled_to_zero_stays_at_zero() {
         );
     }
 }
+
+#[test]
+fn what_git_changed_is_not_laid_at_the_clusters_door() {
+    let desired = set(&[("Service", 0)]);
+    let (key, object) = desired.objects.iter().next().unwrap();
+    let drifted = Comparison::from([(key.clone(), State::Drifted(vec![]))]);
+    let reason = |digest: &str| {
+        let live = LiveObject {
+            desired_digest: Some(digest.into()),
+            ..live(key)
+        };
+        let plan = plan(&desired, &drifted, |_| Some(&live), &Policy::default());
+        plan.actions[key].reason.clone()
+    };
+    assert_eq!(reason(&object.digest), "changed in the cluster: ");
+    assert_eq!(reason("the digest of the commit before"), "changed in Git");
+}
+
+#[test]
+fn a_sync_that_changes_nothing_is_worth_it_for_what_says_no_or_for_hooks_that_failed() {
+    let plan = |skips: &[Skip]| Plan {
+        skipped: skips
+            .iter()
+            .enumerate()
+            .map(|(at, skip)| {
+                let mut key = extra("ConfigMap");
+                key.name = at.to_string();
+                (key, skip.clone())
+            })
+            .collect(),
+        ..Plan::default()
+    };
+    let attempt = |succeeded, cause| {
+        Some(Attempt {
+            succeeded,
+            retries: 0,
+            finished: jiff::Timestamp::UNIX_EPOCH,
+            terminated: false,
+            cause,
+            by_argo_cd: false,
+        })
+    };
+    let table = [
+        (plan(&[Skip::PruneForbidden]), None, true),
+        (
+            plan(&[Skip::PruneForbidden]),
+            attempt(true, Cause::Objects),
+            false,
+        ),
+        (
+            plan(&[Skip::PruneForbidden, Skip::WouldDeleteAll]),
+            None,
+            false,
+        ),
+        (plan(&[Skip::PruneNotRequested]), None, false),
+        (plan(&[Skip::UnknownKind]), None, false),
+        (plan(&[]), None, false),
+        (plan(&[]), attempt(false, Cause::Hooks), true),
+        (plan(&[]), attempt(false, Cause::UnknownKinds), false),
+        (plan(&[]), attempt(true, Cause::Hooks), false),
+    ];
+    for (plan, attempt, expected) in table {
+        assert_eq!(
+            is_worth_it(&plan, attempt),
+            expected,
+            "{plan:?} {attempt:?}"
+        );
+    }
+}
