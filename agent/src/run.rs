@@ -369,6 +369,8 @@ async fn controller(
     let configuration =
         configuration::read(args, &client, told, &metrics, settings_reader, tasks).await?;
     let configuration = Arc::new(configuration);
+    metrics.argo_cd.tell_of(configuration.applications.clone());
+    metrics.argo_cd.serves(&cluster.discovery.kinds().version);
     queue.group_by({
         let configuration = Arc::clone(&configuration);
         move |key| {

@@ -434,6 +434,16 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             vec!["ProjectDenies"],
         ),
         (
+            "an object that the project denies",
+            told(
+                "SyncError",
+                Reason::ProjectDenies {
+                    detail: "a.yaml:1: Secret shop/s is not allowed by project payments".into(),
+                },
+            ),
+            vec!["ProjectDenies"],
+        ),
+        (
             "repository",
             told(
                 "ComparisonError",

@@ -56,9 +56,9 @@ pub(crate) async fn work(controller: Arc<Controller>) {
         if let Requeue::After(pause) = requeue {
             queue.add_after(key.clone(), pause);
         }
-        metrics
-            .reconcile_seconds
-            .observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        metrics.reconcile_seconds.observe(took.as_secs_f64());
+        metrics.argo_cd.reconciled(&key.namespace, took);
         queue.done(&key);
     }
 }

@@ -311,6 +311,7 @@ impl Watches {
                     continue;
                 }
             };
+            self.metrics.argo_cd.saw(&watch.gvk.group, &watch.gvk.kind);
             let affected = match watch.marks {
                 Marks::Marked => self.note_marked(&mut watch, event),
                 Marks::Unmarked => self.note_unmarked(&mut watch, event).await,

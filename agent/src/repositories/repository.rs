@@ -24,6 +24,7 @@ use super::followers::{Change, Target, resolve};
 use super::known::{Known, Told};
 use super::trees::CommitTree;
 use crate::metrics::Metrics;
+use crate::metrics::argo_cd::GitRequestKind;
 
 /// How often refs are listed anew because credentials were replaced meanwhile.
 const MAX_LISTINGS: usize = 3;
@@ -303,6 +304,9 @@ impl Repository {
         sent: Instant,
     ) -> Result<Option<Arc<Refs>>, RepositoryError> {
         known.asked = Some(sent);
+        self.metrics
+            .argo_cd
+            .asked(&self.url, GitRequestKind::List, sent.elapsed());
         let failed = result.is_err();
         let result = match result {
             Ok(refs) => {
@@ -435,7 +439,11 @@ impl Repository {
             let _slot = slot;
             mirror.fetch(&[want])
         });
+        let began = Instant::now();
         let result = fetched.await;
+        self.metrics
+            .argo_cd
+            .asked(&self.url, GitRequestKind::Fetch, began.elapsed());
         let mut known = self.known.lock();
         match result {
             Ok(report) => {

@@ -28,8 +28,7 @@ pub fn transitions(before: &ApplicationStatus, after: &ApplicationStatus) -> Vec
                 format!("Initiated automated sync to '{}'", revisions(state)),
             ));
         }
-        let ended = known.is_some_and(|known| same(known) && known.phase.is_completed());
-        if state.phase.is_completed() && !ended {
+        if let Some(state) = ended(before, after) {
             told.push(completed(state));
         }
     }
@@ -51,6 +50,18 @@ pub fn transitions(before: &ApplicationStatus, after: &ApplicationStatus) -> Vec
         }
     }
     told
+}
+
+/// The operation that has ended when `after` follows `before`.
+pub fn ended<'a>(
+    before: &ApplicationStatus,
+    after: &'a ApplicationStatus,
+) -> Option<&'a OperationState> {
+    let state = after.operation_state.as_ref()?;
+    let same = |known: &OperationState| known.started_at == state.started_at;
+    let known = before.operation_state.as_ref().filter(|known| same(known));
+    let was_over = known.is_some_and(|known| known.phase.is_completed());
+    (state.phase.is_completed() && !was_over).then_some(state)
 }
 
 fn normal(reason: &'static str, note: String) -> Told {

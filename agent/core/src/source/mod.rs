@@ -20,7 +20,7 @@ pub use self::repositories::{
 };
 pub use self::retry::{FailedAttempts, FailureKind, pause, poll_pause};
 pub use self::url::{
-    canonical_forms, comparable, has_dot_segments, host, normalize, unusable, without_user,
+    canonical_forms, comparable, has_dot_segments, host, normalize, shown, unusable, without_user,
 };
 pub use self::validation::{SpecProblem, validate, validate_sources};
 

@@ -32,6 +32,11 @@ pub fn comparable(url: &str) -> String {
     url.strip_prefix("ssh://").unwrap_or(url).to_owned()
 }
 
+/// A repository as other tools are told of it: [`comparable`], without who asks for it.
+pub fn shown(url: &str) -> String {
+    without_user(&comparable(url))
+}
+
 /// A [`comparable`] text without the user before the host.
 pub fn without_user(text: &str) -> String {
     let (scheme, rest) = match text.split_once("://") {

@@ -4,6 +4,7 @@ use gitops_api::constants::condition;
 use gitops_api::status::OperationState;
 use gitops_core::compare::comparison::State;
 use gitops_core::manifest::options;
+use gitops_core::reason;
 use gitops_core::reason::{Names, Reason};
 use gitops_core::report::status::Condition;
 use gitops_core::source::fields;
@@ -30,7 +31,11 @@ pub(crate) fn note_failed_attempt(draft: &mut StatusDraft<'_>) {
         let phase = state.phase;
         phase.is_completed() && !phase.is_successful() && !state.operation.is_dry_run()
     };
-    if let Some(state) = state.filter(failed) {
+    // What the project does not allow has a condition of its own, for as long as it does not.
+    let denied = |state: &&OperationState| {
+        matches!(reason::of_operation(state), Reason::ProjectDenies { .. })
+    };
+    if let Some(state) = state.filter(failed).filter(|state| !denied(state)) {
         let revision = state
             .sync_result
             .as_ref()

@@ -14,7 +14,7 @@ use gitops_core::manifest::object::ObjectKey;
 use gitops_core::report::conflict::Standing;
 use gitops_core::report::memory::Memory;
 use gitops_core::report::status::merge_patch;
-use gitops_core::report::transitions::transitions;
+use gitops_core::report::transitions::{ended, transitions};
 use gitops_core::report::{compared, conflict, size};
 use gitops_core::source::revision::short;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -178,6 +178,9 @@ impl Reporter {
 
     /// Tells what a status that was written says anew.
     fn tell(&self, app: &Application, before: &ApplicationStatus, after: &ApplicationStatus) {
+        if let Some(state) = ended(before, after) {
+            self.metrics.argo_cd.ended(app, state);
+        }
         for told in transitions(before, after) {
             let event = Event {
                 type_: if told.is_warning {

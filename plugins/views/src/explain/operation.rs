@@ -27,9 +27,19 @@ pub(super) fn look(inquiry: &Inquiry<'_>, causes: &mut Vec<Cause>) {
         // One that only tried out changed nothing, however it ended.
         phase if phase.is_completed() && state.operation.is_dry_run() => {}
         OperationPhase::Running | OperationPhase::Terminating => running(inquiry, state, causes),
+        OperationPhase::Failed | OperationPhase::Error if is_told(inquiry, state) => {}
         OperationPhase::Failed | OperationPhase::Error => failed(inquiry, state, causes),
         OperationPhase::Succeeded | OperationPhase::Unknown => {}
     }
+}
+
+/// Whether a condition says the same, and what to do about it.
+fn is_told(inquiry: &Inquiry<'_>, state: &OperationState) -> bool {
+    let is_denied = |reason: &Reason| matches!(reason, Reason::ProjectDenies { .. });
+    let conditions = inquiry.status().into_iter();
+    let mut conditions = conditions.flat_map(|status| &status.conditions);
+    is_denied(&reason::of_operation(state))
+        && conditions.any(|found| is_denied(&inquiry.reason(found)))
 }
 
 fn running(inquiry: &Inquiry<'_>, state: &OperationState, causes: &mut Vec<Cause>) {

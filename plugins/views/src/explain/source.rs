@@ -289,6 +289,10 @@ fn sync_error(inquiry: &Inquiry<'_>, found: &ApplicationCondition, causes: &mut 
         );
         return;
     }
+    if matches!(reason, Reason::ProjectDenies { .. }) {
+        causes.push(blocked(inquiry, found));
+        return;
+    }
     let told = inquiry
         .status()
         .and_then(|status| status.operation_state.as_ref())

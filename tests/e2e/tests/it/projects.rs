@@ -48,7 +48,7 @@ async fn sources_destinations_and_kinds_are_checked() {
     for (name, condition, text) in [
         ("sources", "InvalidSpecError", repo.url()),
         ("destinations", "InvalidSpecError", world.target.clone()),
-        ("kinds", "ComparisonError", "ConfigMap".to_owned()),
+        ("kinds", "SyncError", "ConfigMap".to_owned()),
     ] {
         let app = world
             .app(name)

@@ -54,7 +54,7 @@ async fn a_hook_of_no_phase_reaches_a_kind_or_a_namespace_the_project_denies() {
         let app = world.app(&format!("kinds{place}")).repo(&repo).automated();
         let app = app.set("/spec/project", json!("fenced")).create().await;
         app.condition(
-            "ComparisonError",
+            "SyncError",
             &[
                 "hook.yaml",
                 "ClusterRoleBinding",
@@ -70,11 +70,8 @@ async fn a_hook_of_no_phase_reaches_a_kind_or_a_namespace_the_project_denies() {
         ]);
         let app = world.app(&format!("spaces{place}")).repo(&repo).automated();
         let app = app.set("/spec/project", json!("fenced")).create().await;
-        app.condition(
-            "ComparisonError",
-            &["hook.yaml", &elsewhere, "destinations"],
-        )
-        .await;
+        app.condition("SyncError", &["hook.yaml", &elsewhere, "destinations"])
+            .await;
     }
     let bindings: Api<ClusterRoleBinding> = Api::all(world.plane.client.clone());
     for place in 0..PHASES.len() {
@@ -110,8 +107,7 @@ async fn a_hook_at_deletion_reaches_nothing_the_project_denies() {
         "post-delete-finalizer.argocd.argoproj.io"
     ]);
     let app = app.set("/metadata/finalizers", finalizers).create().await;
-    app.condition("ComparisonError", &["ClusterRoleBinding"])
-        .await;
+    app.condition("SyncError", &["ClusterRoleBinding"]).await;
     app.delete().await;
     app.condition("DeletionError", &[&name]).await;
     let bindings: Api<ClusterRoleBinding> = Api::all(world.plane.client.clone());
@@ -215,7 +211,7 @@ async fn a_project_that_is_narrowed_stops_what_is_left_of_a_sync() {
         "namespaceResourceBlacklist": [{"group": "", "kind": "ConfigMap"}],
     });
     project(&world, "fenced", spec).await;
-    app.condition("ComparisonError", &["ConfigMap"]).await;
+    app.condition("SyncError", &["ConfigMap"]).await;
     let done = json!({"status": {"succeeded": 1, "conditions": [
         {"type": "Complete", "status": "True"}, {"type": "SuccessCriteriaMet", "status": "True"}]}});
     let jobs: Api<k8s_openapi::api::batch::v1::Job> =
@@ -267,10 +263,7 @@ async fn a_namespace_is_made_or_labelled_only_where_the_project_allows_it() {
         .set("/spec/syncPolicy/managedNamespaceMetadata", labels);
     let existing = existing.create().await;
     existing
-        .condition(
-            "ComparisonError",
-            &["Namespace", "clusterResourceWhitelist"],
-        )
+        .condition("SyncError", &["Namespace", "clusterResourceWhitelist"])
         .await;
     let found = namespaces.get(&world.target).await.unwrap();
     let label = found.labels().get("pod-security.kubernetes.io/enforce");

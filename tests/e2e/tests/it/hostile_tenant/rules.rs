@@ -84,11 +84,8 @@ async fn what_a_global_project_denies_is_denied_and_follows_its_changes() {
     world.configure(&settings).await;
     let app = world.app("shop").repo(&repo).automated();
     let app = app.set("/spec/project", json!("team")).create().await;
-    app.condition(
-        "ComparisonError",
-        &["ConfigMap", "namespaceResourceBlacklist"],
-    )
-    .await;
+    app.condition("SyncError", &["ConfigMap", "namespaceResourceBlacklist"])
+        .await;
     assert!(!world.exists::<ConfigMap>("a").await);
     project(&world, "for-all", json!({"description": "denies nothing"})).await;
     app.synced().await;

@@ -1,5 +1,7 @@
 //! Prometheus metrics of the agent, in the OpenMetrics text format.
 
+pub(crate) mod argo_cd;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use argo_cd::ArgoCdMetrics;
 
 /// Label of requests by what they do.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -29,7 +33,9 @@ pub(crate) struct Layer {
 /// Every metric; cheap to update from anywhere.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    registry: Registry,
+    root: Registry,
+    /// Those of Argo CD's names.
+    pub(crate) argo_cd: ArgoCdMetrics,
     requests: Family<Verb, Counter>,
     syncs: Family<Outcome, Counter>,
     renders: Family<Outcome, Counter>,
@@ -57,7 +63,9 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// All metrics at zero.
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("gitops_agent");
+        let mut root = Registry::default();
+        let argo_cd = ArgoCdMetrics::new(&mut root);
+        let registry = root.sub_registry_with_prefix("gitops_agent");
         let requests = Family::default();
         registry.register(
             "api_requests",
@@ -128,7 +136,8 @@ impl Metrics {
             leader.clone(),
         );
         Self {
-            registry,
+            root,
+            argo_cd,
             requests,
             syncs,
             renders,
@@ -181,7 +190,7 @@ impl Metrics {
     /// The text a scrape gets.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode(&mut text, &self.root)?;
         Ok(text)
     }
 }
