@@ -384,6 +384,11 @@ async fn act(
     }
     match in_progress {
         Some(InProgress::Sync(request)) => {
+            if !request.is_resumed()
+                && let Some(left) = operation::shares_its_second(draft, &app_state)
+            {
+                return Ok((app_state, Requeue::After(left)));
+            }
             if let Some(requeue) = blocked::check(context, draft, &request) {
                 return Ok((app_state, requeue));
             }
@@ -431,6 +436,9 @@ async fn act(
             Ok((app_state, Requeue::AwaitChange))
         }
         Decision::Sync { retry } => {
+            if let Some(left) = operation::shares_its_second(draft, &app_state) {
+                return Ok((app_state, Requeue::After(left)));
+            }
             let handed_over = |(_, state): &(_, &State)| matches!(state, State::HandedOver(_));
             let handed_over = app_state.comparison.iter().filter(handed_over);
             cache.heals.record(handed_over.map(|(key, _)| key), now);

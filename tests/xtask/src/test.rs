@@ -13,6 +13,9 @@ use crate::{cargo, cluster};
 /// What programs and tests of the workspace take, measured with nothing built before.
 const OWN: Usual = Usual::seconds(900, 30);
 
+/// How many tests run at the same time.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave out what needs a cluster
@@ -111,6 +114,12 @@ fn cargo(args: &Args, more: &[&str]) -> Command {
         })
         .args(more);
     command.current_dir(tools::repository());
+    // End-to-end tests wait more than they work: one more than there are processors.
+    if std::env::var_os(THREADS).is_none()
+        && let Ok(processors) = std::thread::available_parallelism()
+    {
+        command.env(THREADS, (processors.get() + 1).to_string());
+    }
     if let Some(filter) = &args.filter {
         command.args(["--", filter]);
     }

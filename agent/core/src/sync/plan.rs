@@ -35,6 +35,9 @@ pub struct Policy {
     pub automated: bool,
 }
 
+/// Why an object is created.
+pub const MISSING: &str = "in Git, not in the cluster";
+
 /// What to do, and what is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -191,7 +194,7 @@ pub fn plan<'a>(
                 plan.skipped.insert(key.clone(), Skip::Unconfirmed);
                 continue;
             }
-            State::Missing => "in Git, not in the cluster".to_owned(),
+            State::Missing => MISSING.to_owned(),
             State::Changed => "changed in Git".to_owned(),
             State::HandedOver(other) => {
                 format!("taken over from application {other}, which does not want it any more")

@@ -122,6 +122,13 @@ pub fn remaining(since: Timestamp, pause: Duration, now: Timestamp) -> Option<Du
     pause.checked_sub(elapsed).filter(|left| !left.is_zero())
 }
 
+/// What is left of the second in which `before` is; `None` when it is over.
+pub fn rest_of_second(before: Timestamp, now: Timestamp) -> Option<Duration> {
+    let next = Timestamp::from_second(now.as_second() + 1).ok()?;
+    let left = Duration::try_from(next.duration_since(now)).ok()?;
+    (before.as_second() == now.as_second()).then_some(left)
+}
+
 /// Negative means without end.
 fn limit(value: i64) -> Option<u32> {
     (value >= 0).then(|| u32::try_from(value).unwrap_or(u32::MAX))
@@ -222,6 +229,16 @@ mod tests {
             Some(pause),
             "the clock was set back"
         );
+    }
+
+    #[test]
+    fn what_is_left_of_a_second() {
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        let left = |before, now| rest_of_second(at(before), at(now));
+        assert_eq!(left(5_000, 5_300), Some(Duration::from_millis(700)));
+        assert_eq!(left(5_900, 5_000), Some(Duration::from_secs(1)));
+        assert_eq!(left(5_999, 6_000), None);
+        assert_eq!(left(7_000, 6_999), None, "the clock was set back");
     }
 
     #[test]

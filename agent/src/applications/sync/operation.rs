@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gitops_api::status::OperationState;
 use gitops_api::{Application, ApplicationSource, ApplicationSpec, OperationPhase};
+use gitops_core::manifest::hook::Hook;
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::history::Delivery;
@@ -98,6 +99,16 @@ fn waiting_for_retry(draft: &StatusDraft<'_>) -> Option<InProgress> {
         Some(left) => InProgress::Waits(left),
         None => InProgress::Sync(Box::new(Request::again(state, spec, policy.refresh))),
     })
+}
+
+/// How long a sync with hooks that would begin now has to wait because the one before began in the same
+/// second: a run is known by its second and its revision, and would take the other's hooks for its own.
+pub(crate) fn shares_its_second(draft: &StatusDraft<'_>, app_state: &AppState) -> Option<Duration> {
+    let hooks = app_state.wanted.desired.hooks.iter();
+    let mut phases = hooks.flat_map(Hook::sync_phases);
+    phases.next()?;
+    let before = draft.known_operation()?.started_at.as_ref()?.0;
+    retry::rest_of_second(before, Timestamp::now())
 }
 
 /// Whether somebody asks for a sync that has not begun.

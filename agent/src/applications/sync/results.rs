@@ -18,7 +18,7 @@ use gitops_core::report::sentence;
 use gitops_core::report::sentence::Applied;
 use gitops_core::report::status::seconds;
 use gitops_core::sync::action::{Action, Verb};
-use gitops_core::sync::plan::{Plan, Skip};
+use gitops_core::sync::plan::{MISSING, Plan, Skip};
 use gitops_core::sync::{Outcome, Record};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -47,8 +47,8 @@ pub(crate) fn of_action(
     if *outcome == Outcome::Applied {
         let how = applied_how(app_state, options, &action.key);
         // That it was not there is what its creation says.
-        let missing = app_state.comparison.get(&action.key) == Some(&State::Missing);
-        let why = if missing { "" } else { &action.reason };
+        let more = action.reason.strip_prefix(MISSING);
+        let why = more.map_or(&*action.reason, |more| more.trim_start_matches("; "));
         result.message = sentence::applied(&action.key, how, why);
     }
     // Unlike that of a hook that failed at its work.

@@ -55,6 +55,7 @@ mod manual_sync;
 mod move_from_argo_cd;
 mod namespaces;
 mod outages;
+mod outcomes;
 mod outside;
 mod pause;
 mod previews;

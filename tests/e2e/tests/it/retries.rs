@@ -18,7 +18,7 @@ fn operation(app: &Application) -> OperationState {
 
 /// A manifest the API server refuses.
 fn broken() -> String {
-    deployment("web", 1, "web:1").replace("  replicas: 1", "  replcas: 1")
+    deployment("web", 1, "web:1").replace("  replicas: 1", "  replicas: -1")
 }
 
 #[tokio::test]
@@ -44,7 +44,8 @@ async fn attempts_are_counted_and_end() {
     let state = operation(&first);
     assert!(state.finished_at.is_some());
     assert!(
-        state.message.contains("replcas") && state.message.contains("retrying attempt #1 at "),
+        state.message.contains("spec.replicas")
+            && state.message.contains("retrying attempt #1 at "),
         "{}",
         state.message
     );

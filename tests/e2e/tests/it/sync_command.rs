@@ -31,7 +31,7 @@ async fn a_sync_is_shown_and_followed_and_deletes_only_what_was_confirmed() {
     first
         .prints("web: sync to main at ")
         .prints("ConfigMap/kept");
-    first.says("ConfigMap/kept applied").says("Synced, Healthy");
+    first.says("ConfigMap/kept created").says("Synced, Healthy");
     world.config_map_is("removed", "1").await;
     let state = status(&app.get().await).operation_state.unwrap();
     let who = state.operation.initiated_by.unwrap().username;

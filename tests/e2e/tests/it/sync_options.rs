@@ -2,7 +2,7 @@
 
 use gitops_api::status::OperationState;
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::application::{is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, resource, status};
 use gitops_e2e::manifests::{config_map, deployment};
 use gitops_e2e::{App, World};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
@@ -260,13 +260,13 @@ async fn a_replaced_object_keeps_nothing_but_its_manifest() {
 }
 
 #[tokio::test]
-async fn an_unknown_field_is_named_and_left_out_without_validation() {
+async fn an_unknown_field_is_named_and_left_out_unless_validation_is_strict() {
     let world = World::new("validate").await;
     let repo = world.repo("config");
     let wrong = deployment("web", 1, "web:1")
         .replace("  replicas: 1", "  replicas: 1\n  replcas: 3")
         .replace("          image:", "          imagge: x\n          image:");
-    repo.write("web.yaml", &wrong);
+    repo.write("web.yaml", &with_options(&wrong, "Validate=strict"));
     let app = world.app("shop").repo(&repo).create().await;
     app.wait("OutOfSync", is_out_of_sync).await;
     let failed = operation(&app.sync(json!({})).await);
@@ -278,19 +278,27 @@ async fn an_unknown_field_is_named_and_left_out_without_validation() {
     );
     assert!(!world.exists::<Deployment>("web").await);
 
-    let done = commit_and_sync(
-        &app,
-        || repo.write("web.yaml", &with_options(&wrong, "Validate=false")),
-        json!({}),
-    )
-    .await;
+    let done = commit_and_sync(&app, || repo.write("web.yaml", &wrong), json!({})).await;
     assert!(done.phase.is_successful(), "{}", done.message);
     app.synced().await;
     world.object("web", "there", |_: &Deployment| true).await;
-    // Another agent has to find out anew that this is all as Git has it.
+    let told = ["apps/Deployment", "replcas", "web.yaml"];
+    app.condition("LeftOutWarning", &told).await;
+    // Another agent has not asked about it, and says so all the same.
     world.agent().restart();
     let after = app.refresh("normal").await;
     assert!(is_synced(&after), "{:?}", status(&after).sync);
+    app.condition("LeftOutWarning", &told).await;
+    app.condition("LeftOutWarning", &["imagge"]).await;
+    let right = deployment("web", 1, "web:2");
+    let commit = repo.write("web.yaml", &right);
+    app.compared_to(&commit).await;
+    app.sync(json!({})).await;
+    app.wait("nothing is left out", |app| {
+        let told = conditions(app);
+        told.iter().all(|(kind, _)| kind != "LeftOutWarning")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -198,8 +198,8 @@ async fn works(node: &Node<'_>) {
         .unwrap();
     let gone = wait::until(node.apps.clone(), "works", |app| app.is_none());
     gone.await.unwrap();
-    let drain = jobs.get("drain").await.unwrap();
-    assert_eq!(drain.status.unwrap().succeeded, Some(1));
+    // What ran before its objects went has gone with them.
+    assert!(jobs.get_opt("drain").await.unwrap().is_none());
     assert!(!node.delivered("works").await);
 }
 
