@@ -50,6 +50,11 @@ impl Clusters {
         Err(UnknownCluster { name: name.clone() })
     }
 
+    /// The agent's own.
+    pub(crate) fn own(&self) -> &Cluster {
+        &self.in_cluster
+    }
+
     /// Every cluster.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Cluster> {
         [&*self.in_cluster].into_iter()

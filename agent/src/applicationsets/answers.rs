@@ -12,6 +12,7 @@ use gitops_core::project::SourcePermit;
 use gitops_core::source::FailureKind;
 use gitops_git::{Entry, GitError, ItemKind, ObjectId, Snapshot};
 
+use super::outside::Outside;
 use crate::applications::controller::Controller;
 use crate::configuration::NoRules;
 use crate::repositories::error::RepositoryError;
@@ -40,6 +41,10 @@ struct Commit {
 
 /// Answers needs of one set.
 pub(super) struct Source<'a> {
+    /// Name of the set.
+    pub(super) set: &'a str,
+    /// Those who decide for generators.
+    pub(super) outside: Outside<'a>,
     pub(super) controller: &'a Controller,
     pub(super) files: &'a mut Files,
     /// Servers are asked again.
@@ -60,6 +65,11 @@ impl Source<'_> {
                 Need::Files {
                     repository, paths, ..
                 } => self.values(repository, paths).await.map(Answer::Values),
+                Need::Decisions(source) => self.outside.decisions(source).await,
+                Need::Plugin { config_map, input } => {
+                    let input = input.as_ref();
+                    self.outside.plugin(config_map, self.set, input).await
+                }
                 Need::Yaml(_) | Need::Templates { .. } => continue,
             };
             answers.insert(need.clone(), answer);

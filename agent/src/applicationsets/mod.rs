@@ -8,6 +8,7 @@
 mod answers;
 mod cache;
 mod controller;
+mod outside;
 mod reconcile;
 mod wake;
 mod watch;

@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::answers::Source;
 use super::cache::SetCache;
 use super::controller::SetController;
+use super::outside::Outside;
 use crate::app_key::AppKey;
 use crate::follower::Follower;
 
@@ -99,6 +100,11 @@ impl SetController {
             cache.due = interval.map(|interval| Instant::now() + interval);
         }
 
+        if asked || is_due {
+            // What others decide is asked for at the set's own interval, not whenever it is looked at.
+            let is_outside = |need: &Need| matches!(need, Need::Decisions(_) | Need::Plugin { .. });
+            cache.answers.retain(|need, _| !is_outside(need));
+        }
         let (generation, notes) = self.generate(key, &spec, refresh, cache).await;
         let mut report = Report::default();
         let mut again = cache
@@ -222,7 +228,15 @@ impl SetController {
         };
         let mut remembered = std::mem::take(&mut cache.answers);
         let mut answers = Answers::new();
+        let configuration = &self.controller.configuration;
         let mut source = Source {
+            set: &key.name,
+            outside: Outside {
+                client: &self.client,
+                namespace: &configuration.namespace,
+                discovery: &self.controller.clusters.own().discovery,
+                local_addresses: configuration.credentials.get().local_addresses(),
+            },
             controller: &self.controller,
             files: &mut cache.files,
             refresh,
@@ -250,7 +264,11 @@ impl SetController {
         self.follow(key, followed.into_values());
         // Whether it went well or not: what was filled stays filled. Failures of a worker do not.
         answers.retain(|need, answer| {
-            matches!(need, Need::Yaml(_) | Need::Templates { .. }) && answer.is_ok()
+            let is_kept = matches!(
+                need,
+                Need::Yaml(_) | Need::Templates { .. } | Need::Decisions(_) | Need::Plugin { .. }
+            );
+            is_kept && answer.is_ok()
         });
         cache.answers = answers;
         (generation, notes)

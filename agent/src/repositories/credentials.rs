@@ -132,6 +132,11 @@ fn new_problems<'a>(
 }
 
 impl RepositoryCredentials {
+    /// Whether servers on the machine itself may be asked.
+    pub(crate) fn local_addresses(&self) -> LocalAddresses {
+        self.policy.local_addresses
+    }
+
     /// URLs of the repositories that belong to a project.
     pub(crate) fn of_project(&self, project: &str) -> Vec<String> {
         self.secrets.of_project(project)

@@ -61,6 +61,23 @@ impl Context<'_> {
                 let sets = self.git(path, git, warnings)?;
                 self.with_values(path, sets, &git.values, outer, warnings)?
             }
+            Kind::ClusterDecisionResource {
+                config_map,
+                name,
+                selector,
+                values,
+            } => {
+                let sets = self.decided(path, config_map, name, selector)?;
+                self.with_values(path, sets, values, outer, warnings)?
+            }
+            Kind::Plugin {
+                config_map,
+                input,
+                values,
+            } => {
+                let sets = self.plugin(path, config_map, input.as_ref())?;
+                self.with_values(path, sets, values, outer, warnings)?
+            }
             Kind::Matrix(children) => self.matrix(path, children, outer, depth, warnings)?,
             Kind::Merge { generators, keys } => {
                 self.merge(path, generators, keys, outer, depth, warnings)?

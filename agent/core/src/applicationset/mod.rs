@@ -15,6 +15,7 @@ mod generate;
 mod generators;
 mod git;
 mod need;
+mod outside;
 mod param;
 mod parameters;
 mod patch;
@@ -31,7 +32,9 @@ pub use self::environment::{Cluster, Environment, normalize};
 pub use self::error::{Place, Problem, Step, Warning};
 pub use self::existing::{Existing, Names, Ownership, SetIdentity};
 pub use self::generate::{Desired, Generation, generate};
-pub use self::need::{Answer, Answers, Filled, Need, PathKind, Repository, Tree, Unmet};
+pub use self::need::{
+    Answer, Answers, DecisionSource, Filled, Need, PathKind, Repository, Tree, Unmet,
+};
 pub use self::param::{Param, ParamMap, wire};
 pub use self::parameters::Parameters;
 pub use self::patterns::FileGlobbing;

@@ -22,6 +22,15 @@ pub enum Need {
         /// Paths of files.
         paths: Vec<String>,
     },
+    /// The decisions of objects that say which clusters are meant.
+    Decisions(DecisionSource),
+    /// The sets of parameters a plugin answers with.
+    Plugin {
+        /// The ConfigMap that says where it is.
+        config_map: String,
+        /// `input.parameters`, if there are any.
+        input: Option<Param>,
+    },
     /// The value of a YAML text.
     Yaml(String),
     /// Templates in Go's language, filled with parameters.
@@ -33,6 +42,17 @@ pub enum Need {
         /// The templates.
         texts: Arc<[String]>,
     },
+}
+
+/// Which objects decide, as a clusterDecisionResource generator names them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DecisionSource {
+    /// The ConfigMap that says of which kind they are, and where in their status the decisions.
+    pub config_map: String,
+    /// Name of the object; empty when they are selected.
+    pub name: String,
+    /// Selector of their labels as the API writes it; empty when one is named.
+    pub selector: String,
 }
 
 /// A revision of a repository, as a generator names it.
@@ -108,7 +128,14 @@ impl Unmet {
 pub enum Answer {
     /// To [`Need::Tree`].
     Tree(Arc<Tree>),
-    /// To [`Need::Files`] and [`Need::Yaml`]; an error is the parser's.
+    /// To [`Need::Decisions`]: the field that names the cluster, and the decisions in their order.
+    Decisions {
+        /// `matchKey`.
+        match_key: String,
+        /// The decisions.
+        decisions: Arc<[Param]>,
+    },
+    /// To [`Need::Files`], [`Need::Yaml`] and [`Need::Plugin`]; an error is the parser's.
     Values(Arc<[Result<Param, String>]>),
     /// To [`Need::Templates`].
     Filled(Arc<[Filled]>),

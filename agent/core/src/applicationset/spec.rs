@@ -95,6 +95,17 @@ pub(super) enum Kind {
         generators: Vec<Value>,
         keys: Vec<String>,
     },
+    ClusterDecisionResource {
+        config_map: String,
+        name: String,
+        selector: Value,
+        values: BTreeMap<String, String>,
+    },
+    Plugin {
+        config_map: String,
+        input: Option<Value>,
+        values: BTreeMap<String, String>,
+    },
     /// One this version does not have.
     Unsupported(&'static str),
 }
@@ -207,9 +218,25 @@ fn read_kind(name: &str, generator: &Map<String, Value>, path: &str) -> Result<K
             }
         }
         "scmProvider" => Kind::Unsupported("scmProvider"),
-        "clusterDecisionResource" => Kind::Unsupported("clusterDecisionResource"),
+        "clusterDecisionResource" => Kind::ClusterDecisionResource {
+            config_map: text("configMapRef"),
+            name: text("name"),
+            selector: generator.get("labelSelector").cloned().unwrap_or_default(),
+            values: values(generator),
+        },
         "pullRequest" => Kind::Unsupported("pullRequest"),
-        _ => Kind::Unsupported("plugin"),
+        _ => {
+            let reference = generator.get("configMapRef").and_then(|it| it.get("name"));
+            let parameters = generator.get("input").and_then(|it| it.get("parameters"));
+            Kind::Plugin {
+                config_map: reference
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+                input: parameters.filter(|it| it.is_object()).cloned(),
+                values: values(generator),
+            }
+        }
     })
 }
 
@@ -231,15 +258,21 @@ fn patterns(list: &[Value]) -> Vec<PathPattern> {
 }
 
 /// The shortest interval of the generators of a set in seconds, nested ones included: 3 minutes for
-/// git, none for list and clusters, never for 0.
+/// git and for what decides about clusters, half an hour for plugins, none for list and clusters, never for 0.
 /// Source: applicationset/generators/*.go, `GetRequeueAfter`.
 pub fn requeue_after_seconds(generators: &[Value]) -> Option<u64> {
-    const DEFAULT_GIT: i64 = 180;
+    const DEFAULT: i64 = 180;
+    const DEFAULT_PLUGIN: i64 = 1800;
     let mut shortest: Option<u64> = None;
     for entry in generators {
         for generator in read_entry(entry, "").unwrap_or_default() {
             let seconds = match &generator.kind {
-                Kind::Git(_) => u64::try_from(generator.requeue.unwrap_or(DEFAULT_GIT)).ok(),
+                Kind::Git(_) | Kind::ClusterDecisionResource { .. } => {
+                    u64::try_from(generator.requeue.unwrap_or(DEFAULT)).ok()
+                }
+                Kind::Plugin { .. } => {
+                    u64::try_from(generator.requeue.unwrap_or(DEFAULT_PLUGIN)).ok()
+                }
                 Kind::Matrix(children)
                 | Kind::Merge {
                     generators: children,
@@ -264,7 +297,8 @@ pub fn uses_clusters(generators: &[Value]) -> bool {
             let children = entry[name]["generators"].as_array();
             children.is_some_and(|children| uses_clusters(children))
         };
-        entry["clusters"].is_object() || nested("matrix") || nested("merge")
+        let looks = ["clusters", "clusterDecisionResource"];
+        looks.iter().any(|name| entry[*name].is_object()) || nested("matrix") || nested("merge")
     })
 }
 
@@ -282,6 +316,11 @@ mod tests {
             (json!([list]), None),
             (json!([git(json!(null)), list]), Some(180)),
             (json!([git(json!(0))]), None),
+            (json!([{"plugin": {}}]), Some(1800)),
+            (
+                json!([{"plugin": {}}, {"clusterDecisionResource": {}}]),
+                Some(180),
+            ),
             (
                 json!([{"matrix": {"generators": [git(json!(40)), git(json!(20))]}}]),
                 Some(20),

@@ -55,6 +55,14 @@ impl ServedKinds {
         }
     }
 
+    /// The kind whose resource has this name in paths of the API.
+    pub fn of_plural(&self, group: &str, version: &str, plural: &str) -> Option<&ServedKind> {
+        let mut kinds = self.served.values();
+        kinds.find(|kind| {
+            kind.plural == plural && kind.gvk.group == group && kind.gvk.version == version
+        })
+    }
+
     /// How a kind is served in exactly this version.
     pub fn served(&self, gvk: &GroupVersionKind) -> Option<&ServedKind> {
         self.served.get(gvk)

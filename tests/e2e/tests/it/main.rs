@@ -5,6 +5,7 @@
 mod admission;
 mod adoption;
 mod app_of_apps;
+mod applicationset_outside;
 mod applicationsets;
 mod autoscaler;
 mod bad_input;
