@@ -1,6 +1,8 @@
 //! `wait`: waits until an Application is as wanted, for pipelines; ends early, with the reason,
 //! when it will not be. Changes nothing; lets the agent look at Git first.
 
+mod many;
+
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -46,12 +48,27 @@ const LOOK: Duration = Duration::from_secs(20);
 ///   kubectl gitops wait web --commit HEAD            in a clone
 ///   kubectl gitops wait web --health --timeout 10m   only that it works
 ///   kubectl gitops wait web --for-creation           also while it does not exist yet
+///   kubectl gitops wait -l team=payments             every one of a team
+///   kubectl gitops wait --all --timeout 15m          all of a namespace
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct WaitArgs {
     /// Application: NAME or NAMESPACE/NAME
     #[arg(value_name = "APP", required = !prompt::can_pick())]
     pub application: Option<String>,
+
+    /// Every Application with these labels, such as team=payments
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "SELECTOR",
+        conflicts_with_all = ["application", "commit", "for_creation"]
+    )]
+    pub selector: Option<String>,
+
+    /// Every Application of the namespace
+    #[arg(long, conflicts_with_all = ["application", "selector", "commit", "for_creation"])]
+    pub all: bool,
 
     /// Wait for this commit or one that contains it: an id of at least 7 characters, or in a clone
     /// anything git understands
@@ -86,10 +103,24 @@ pub struct WaitArgs {
 /// Runs the command.
 pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     let connection = flags.connect_or_pick(true).await?;
-    let given = args.application.as_deref();
-    let name = application::given_or_picked(given, true, &flags, &connection).await?;
     let mut progress = Progress::new(args.color.color);
     let deadline = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
+    if args.all || args.selector.is_some() {
+        let namespace = application::namespace(&flags, &connection).await;
+        let goal = goal(&args);
+        let selector = args.selector.as_deref();
+        let waiting = many::wait(
+            &namespace,
+            selector,
+            &connection,
+            &goal,
+            deadline,
+            &mut progress,
+        );
+        return Box::pin(waiting).await;
+    }
+    let given = args.application.as_deref();
+    let name = application::given_or_picked(given, true, &flags, &connection).await?;
     if args.for_creation {
         let ended = Box::pin(created(&name, &flags, &connection, deadline, &mut progress)).await?;
         if let Some(status) = ended {
@@ -100,12 +131,7 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
     let (namespace, name) = state::name(&application);
     let mut wait_state = WaitState::new(Timestamp::now());
     let mut ancestry = None;
-    let mut goal = Goal {
-        commit: None,
-        synced: args.sync || (args.commit.is_none() && !args.health),
-        healthy: args.health || !args.sync || args.commit.is_some(),
-        healthy_for: args.healthy_for.try_into().unwrap_or(good::GOOD_AFTER),
-    };
+    let mut goal = goal(&args);
     if let Some(given) = &args.commit {
         progress.begin(&format!("{name}: looking for {given}"));
         let known = Ancestry::new(given, &application).await?;
@@ -174,6 +200,16 @@ pub async fn run(args: WaitArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
                 .await;
             wait_state.note(revision, answer, Timestamp::now());
         }
+    }
+}
+
+/// What is waited for, but for a commit.
+fn goal(args: &WaitArgs) -> Goal {
+    Goal {
+        commit: None,
+        synced: args.sync || (args.commit.is_none() && !args.health),
+        healthy: args.health || !args.sync || args.commit.is_some(),
+        healthy_for: args.healthy_for.try_into().unwrap_or(good::GOOD_AFTER),
     }
 }
 

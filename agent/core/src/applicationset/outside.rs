@@ -235,12 +235,12 @@ mod tests {
             "spec": {"project": "default", "destination": {"server": "s", "namespace": "n"}}}})
     }
 
-    fn decisions(list: &Value) -> Result<Answer, Unmet> {
+    fn decisions(list: &Value) -> Answer {
         let list = list.as_array().unwrap();
-        Ok(Answer::Decisions {
+        Answer::Decisions {
             match_key: "cluster".into(),
             decisions: list.iter().map(Param::of).collect(),
-        })
+        }
     }
 
     #[test]
@@ -263,10 +263,13 @@ mod tests {
             (json!([]), vec![]),
         ];
         for (list, expected) in table {
-            let names = generated(&set(&one, "{{name}}-{{n}}-{{values.v}}"), decisions(&list));
+            let names = generated(
+                &set(&one, "{{name}}-{{n}}-{{values.v}}"),
+                Ok(decisions(&list)),
+            );
             assert_eq!(names.unwrap(), expected, "{list}");
         }
-        let wrong = generated(&set(&one, "{{name}}"), decisions(&json!(["us"])));
+        let wrong = generated(&set(&one, "{{name}}"), Ok(decisions(&json!(["us"]))));
         assert!(wrong.unwrap_err().contains("a decision is a text"));
         let unmet = Err(Unmet::permanent("no such object"));
         let wrong = generated(&set(&one, "{{name}}"), unmet);
@@ -277,7 +280,7 @@ mod tests {
             json!({"name": "x"}),
         ] {
             let generator = json!({"clusterDecisionResource": generator});
-            let wrong = generated(&set(&generator, "{{name}}"), decisions(&json!([])));
+            let wrong = generated(&set(&generator, "{{name}}"), Ok(decisions(&json!([]))));
             assert!(wrong.is_err(), "{generator}");
         }
     }

@@ -4,6 +4,7 @@ use gitops_e2e::World;
 use gitops_e2e::application::is_out_of_sync;
 use gitops_e2e::checkout::{Checkout, State};
 use gitops_e2e::manifests::config_map;
+use serde_json::json;
 
 #[tokio::test]
 async fn a_commit_is_waited_for_and_later_ones_count() {
@@ -90,4 +91,49 @@ async fn waiting_has_an_end() {
     app.delete().await;
     let gone = person.gitops(&["wait", "web"]).run().await;
     gone.fails(2).says("there is no Application");
+}
+
+#[tokio::test]
+async fn several_are_waited_for_at_once_and_each_has_its_line() {
+    let world = World::new("waitmany").await;
+    let repo = world.repo("config");
+    for name in ["one", "two", "three"] {
+        repo.write(&format!("{name}/a.yaml"), &config_map(name, "1"));
+    }
+    let labels = json!({"team": "payments"});
+    for name in ["one", "two"] {
+        let app = world.app(name).repo(&repo).path(name).automated();
+        app.set("/metadata/labels", labels.clone()).create().await;
+    }
+    let person = world.person();
+    let wait = |arguments: &[&str]| {
+        let fixed = ["--healthy-for", "0s", "--timeout", "2m"];
+        let arguments: Vec<&str> = ["wait"]
+            .iter()
+            .chain(arguments)
+            .chain(&fixed)
+            .copied()
+            .collect();
+        person.gitops(&arguments)
+    };
+    let done = wait(&["-l", "team=payments"]).run().await;
+    done.exits(0).prints_nothing().is_plain();
+    done.says("one: Synced, Healthy")
+        .says("two: Synced, Healthy")
+        .says("all 2 Applications");
+    // One that nobody syncs is the one that fails, and the others are told all the same.
+    let manual = world.app("three").repo(&repo).path("three").create().await;
+    manual.wait("OutOfSync", is_out_of_sync).await;
+    let failed = wait(&["--all"]).run().await;
+    failed
+        .exits(1)
+        .says("one: Synced, Healthy")
+        .says("three: OutOfSync, and nobody syncs it")
+        .says("1 of 3 Applications are not as wanted");
+    wait(&["-l", "team=nobody"])
+        .run()
+        .await
+        .fails(2)
+        .says("no Applications with these labels");
+    wait(&["--all", "--commit", "1234567"]).run().await.fails(2);
 }
