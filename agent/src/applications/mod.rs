@@ -4,6 +4,7 @@
 //! Everything decided is decided in core; this module fetches what decisions need and does what
 //! they say.
 
+mod act;
 pub(crate) mod app_state;
 pub(crate) mod cache;
 pub(crate) mod compare;
