@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod explain;
 pub mod health;
 pub mod history;
+pub mod logs;
 pub mod pause;
 pub mod refresh;
 pub mod resume;
@@ -97,6 +98,7 @@ commands! {
     Status status StatusArgs;
     Explain explain ExplainArgs;
     History history HistoryArgs;
+    Logs logs LogsArgs;
     Diff diff DiffArgs;
     Rollback rollback RollbackArgs;
     Sync sync SyncArgs;

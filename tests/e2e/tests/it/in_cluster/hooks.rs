@@ -192,6 +192,22 @@ async fn works(node: &Node<'_>) {
     assert_eq!(smoke.status.unwrap().succeeded, Some(1));
     let log = ["logs", "-n", "works", "job/smoke"];
     assert_eq!(node.plane.kubectl(&log).unwrap(), "fine\n");
+    let person = Person::with_kubeconfig(node.plane.kubeconfig()).in_namespace("argocd");
+    let read = person.gitops(&["logs", "works", "--tail", "5"]).run().await;
+    read.exits(0).prints("fine").is_plain();
+    let nothing = person
+        .gitops(&["logs", "works", "-c", "nobody"])
+        .run()
+        .await;
+    nothing
+        .exits(0)
+        .prints_nothing()
+        .says("with a container nobody");
+    let agent = person
+        .gitops(&["logs", "--agent", "--tail", "200"])
+        .run()
+        .await;
+    agent.exits(0).prints("works");
     node.apps
         .delete("works", &DeleteParams::default())
         .await
@@ -214,6 +230,9 @@ async fn fails(node: &Node<'_>) {
         assert!(state.message.contains(text), "{text}: {}", state.message);
     }
     assert!(!node.delivered("fails").await);
+    let who = Person::with_kubeconfig(node.plane.kubeconfig()).in_namespace("argocd");
+    let read = who.gitops(&["logs", "fails"]).run().await;
+    read.exits(0).prints("step 4 of the migration");
     // Who looks at it reads that, and nobody reads what is secret, wherever it was told.
     let person = Person::with_kubeconfig(node.plane.kubeconfig()).in_namespace("argocd");
     for line in [["status", "fails"], ["explain", "fails"]] {
