@@ -82,6 +82,10 @@ pub(crate) const ALL: &[Command] = &[
         document: Some("health"),
     },
     Command {
+        name: "logs",
+        ..ABOUT_ONE
+    },
+    Command {
         name: "pause",
         app: App::Several,
         ..ABOUT_ONE
