@@ -441,6 +441,17 @@ api_struct! {
     }
 }
 
+impl ResourceResult {
+    /// Whether it is of a hook that failed. Argo CD gives plain objects a phase, too.
+    pub fn is_failed_hook(&self) -> bool {
+        let failed = matches!(
+            self.hook_phase,
+            Some(OperationPhase::Failed | OperationPhase::Error)
+        );
+        self.hook_type.is_some() && failed
+    }
+}
+
 api_struct! {
     /// What was found, in short.
     pub struct ApplicationSummary {

@@ -38,9 +38,12 @@ pub(super) async fn act(
     // refused by itself.
     let denied = !app_state.denied.is_empty();
     let waits = handover::awaits_handover(context, draft, &app_state);
-    let in_progress = if waits { None } else { in_progress(draft) };
+    let in_progress = match waits {
+        Some(_) => None,
+        None => in_progress(draft),
+    };
     match asked {
-        Some((_, Some(planned))) if !waits && !denied && in_progress.is_none() => {
+        Some((_, Some(planned))) if waits.is_none() && !denied && in_progress.is_none() => {
             return Box::pin(sync_unless_pointless(
                 context, draft, cache, app_state, planned,
             ))
@@ -51,8 +54,8 @@ pub(super) async fn act(
         }
         None => {}
     }
-    if waits {
-        return Ok((app_state, Requeue::AwaitChange));
+    if let Some(requeue) = waits {
+        return Ok((app_state, requeue));
     }
     match in_progress {
         Some(InProgress::Sync(request)) => {
@@ -147,8 +150,7 @@ async fn sync_unless_pointless(
     app_state: AppState,
     planned: PlannedSync,
 ) -> anyhow::Result<(AppState, Requeue)> {
-    let attempt = draft.last_attempt(&app_state);
-    if planned.plan.is_empty() && !is_worth_it(&planned.plan, attempt) {
+    if planned.plan.is_empty() && !is_worth_it(&planned.plan, draft.last_attempt(&app_state)) {
         return Ok((app_state, Requeue::AwaitChange));
     }
     if let Some(requeue) = blocked::check(context, draft, &planned.request) {

@@ -21,6 +21,7 @@ use crate::applications::controller::Controller;
 use crate::applications::draft::StatusDraft;
 use crate::applications::observed_revisions::{followed, looked_at};
 use crate::applications::permission;
+use crate::applications::requeue::Requeue;
 use crate::cluster::Cluster;
 use crate::configuration::Configuration;
 
@@ -41,6 +42,12 @@ pub(crate) fn next_owner(
             && permission::rules(configuration, &app.spec)
                 .is_ok_and(|rules| rules.permits_object(&app.spec.destination, object).is_ok())
     })
+}
+
+/// The same for what an application that is reconciled gives up.
+pub(crate) fn heir(context: &ReconcileContext<'_>, object: &ObjectKey) -> Option<String> {
+    let configuration = &context.controller.configuration;
+    next_owner(configuration, &context.cluster, &context.instance, object)
 }
 
 /// Takes note that an application looked at these revisions, or tried to.
@@ -91,29 +98,33 @@ pub(crate) fn unobserved_apps(
         .behind(key, &looked_at(sources, revisions), others)
 }
 
-/// Whether objects would change hands, or go, before everybody concerned has looked at the
-/// commit.
+/// When to look again, where objects would change hands, or go, before everybody concerned has
+/// looked at the commit.
 pub(crate) fn awaits_handover(
     context: &ReconcileContext<'_>,
     draft: &mut StatusDraft<'_>,
     app_state: &AppState,
-) -> bool {
+) -> Option<Requeue> {
     let concerned = app_state
         .comparison
         .values()
         .any(|state| state.is_extra() || matches!(state, State::OwnedBy(_)));
     if !concerned {
-        return false;
+        return None;
     }
     let sources = context.app.spec.effective_sources();
     let behind = unobserved_apps(context.controller, context.key, sources, &draft.tracked);
     if behind.is_empty() {
-        return false;
+        // The last of them may have looked after this one compared.
+        let mut states = app_state.comparison.iter();
+        let changes_hands =
+            states.any(|(key, state)| state.is_extra() && heir(context, key).is_some());
+        return changes_hands.then_some(Requeue::NOW);
     }
     let reason = Reason::HandoverWaiting {
         applications: Names::of(&behind),
     };
     tracing::debug!(application = %context.key, %reason, "handover is waiting");
     draft.reasons.push(reason);
-    true
+    Some(Requeue::AwaitChange)
 }

@@ -51,6 +51,18 @@ impl Discovery {
         self.kinds.read().clone()
     }
 
+    /// A kind among those known now; asks the API server again when it is not there.
+    pub(crate) async fn find(
+        &self,
+        find: impl Fn(&ServedKinds) -> Option<&ServedKind>,
+    ) -> kube::Result<Option<ServedKind>> {
+        if let Some(found) = find(&self.kinds()) {
+            return Ok(Some(found.clone()));
+        }
+        self.refresh().await?;
+        Ok(find(&self.kinds()).cloned())
+    }
+
     /// Asks again.
     pub(crate) async fn refresh(&self) -> kube::Result<()> {
         let ask = || discovery::Discovery::new(self.client.clone()).run_aggregated();

@@ -8,12 +8,10 @@ use std::sync::Arc;
 use gitops_core::compare::comparison;
 use gitops_core::compare::comparison::{Comparison, Confirmation};
 use gitops_core::live::admission::Admission;
-use gitops_core::live::given_up::Kept;
 use gitops_core::live::health;
 use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::object::{GroupKind, ObjectKey};
-use gitops_core::manifest::undeclared::LeftOut;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -259,21 +257,9 @@ impl Index {
         });
     }
 
-    /// Fields of an object that Git gave up and another manager keeps.
-    pub(crate) fn kept(&self, key: &ObjectKey) -> Vec<Kept> {
-        self.read(|inner| {
-            let confirmed = inner.confirmed.get(key);
-            confirmed.map_or_else(Vec::new, |confirmed| confirmed.kept.clone())
-        })
-    }
-
-    /// What the API server did not take of the manifest of an object; `None` when this agent has not
-    /// asked it.
-    pub(crate) fn left_out(&self, key: &ObjectKey) -> Option<Vec<LeftOut>> {
-        self.read(|inner| {
-            let confirmed = inner.confirmed.get(key)?;
-            Some(confirmed.left_out.clone())
-        })
+    /// What the API server confirmed last about an object; `None` when this agent has not asked it.
+    pub(crate) fn confirmed(&self, key: &ObjectKey) -> Option<Arc<Confirmation>> {
+        self.read(|inner| inner.confirmed.get(key).cloned())
     }
 
     /// Notes that an object was looked up and not found.

@@ -167,8 +167,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes the object that is permitted, if it is still the same one, and takes note of what became of it: a
-    /// watch shows the same later, and only of objects that carry the label.
+    /// Deletes the object that is permitted, if it is still the one that was looked at, and takes note
+    /// of what became of it: a watch shows the same later, and only of objects that carry the label.
+    /// False when it is another object by now, or another application's.
     ///
     /// # Errors
     /// When the API server refuses or cannot be reached.
@@ -177,7 +178,7 @@ impl Cluster {
         permit: &DeletePermit,
         gvk: &GroupVersionKind,
         propagation: PropagationPolicy,
-    ) -> Result<(), WriteError> {
+    ) -> Result<bool, WriteError> {
         let key = permit.key();
         match self.writer.delete(permit, gvk, propagation).await? {
             Deleted::Leaving(object) => {
@@ -194,9 +195,10 @@ impl Cluster {
                 if let Some(object) = self.writer.get(gvk, key).await? {
                     self.wake(self.index.observe(&object));
                 }
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the agent's own finalizer off the object of a hook, and takes note of what it is then.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gitops_api::constants;
 use gitops_core::attempts::Ask;
 use gitops_core::live::discovery::ServedKind;
+use gitops_core::live::object::LiveObject;
 use gitops_core::manifest::object::{GroupVersionKind, ObjectKey};
 use gitops_core::manifest::undeclared::{KnownFields, LeftOut};
 use gitops_core::project::{DeletePermit, NoPermit, NotOwn, WritePermit};
@@ -16,7 +17,8 @@ use kube::api::{
     DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PropagationPolicy,
     ValidationDirective,
 };
-use kube::{Api, Client, Error, ResourceExt};
+use kube::{Api, Client, Error};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -33,7 +35,7 @@ pub(crate) enum Deleted {
     Gone,
     /// It is on its way out: finalizers, or what depends on it, go first.
     Leaving(Box<Value>),
-    /// Another object has its name now.
+    /// Another object has its name now, or another application took it over.
     Another,
 }
 
@@ -53,13 +55,6 @@ pub(crate) struct Answer {
     pub(crate) object: Value,
     /// What of the manifest it did not take.
     pub(crate) left_out: Vec<LeftOut>,
-}
-
-impl Answer {
-    fn to(object: Value, sent: KnownFields) -> Self {
-        let left_out = sent.left_out();
-        Self { object, left_out }
-    }
 }
 
 impl Writer {
@@ -129,15 +124,14 @@ impl Writer {
     ) -> Result<Answer, WriteError> {
         let mut answer = self.patch(gvk, manifest, validates, dry_run).await;
         let mut known = KnownFields::of(manifest);
-        if validates {
-            return answer.map(|object| Answer::to(object, known));
-        }
-        while let Err(WriteError::Refused { message, .. }) = &answer
+        while !validates
+            && let Err(WriteError::Refused { message, .. }) = &answer
             && let Some(fewer) = known.after(message)
         {
             answer = self.patch(gvk, fewer, validates, dry_run).await;
         }
-        answer.map(|object| Answer::to(object, known))
+        let left_out = known.left_out();
+        answer.map(|object| Answer { object, left_out })
     }
 
     async fn patch(
@@ -167,7 +161,7 @@ impl Writer {
             .map_err(|error| error.about(manifest))
     }
 
-    /// Deletes the object that is permitted, if it is still the same one.
+    /// Deletes the object that is permitted, if it is still the one that was looked at.
     pub(crate) async fn delete(
         &self,
         permit: &DeletePermit,
@@ -177,25 +171,32 @@ impl Writer {
         let key = permit.key();
         is_of_kind(gvk, key)?;
         let api = self.api(gvk, &key.namespace).await?;
-        let params = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(kube::api::Preconditions {
-                uid: Some(permit.uid().into()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
         self.metrics.write("delete");
         let is_another = AtomicBool::new(false);
+        let looked_at = Mutex::new(permit.resource_version().map(str::to_owned));
         let deleted = self.attempt(Ask::Delete, || async {
+            let params = DeleteParams {
+                propagation_policy: Some(propagation.clone()),
+                preconditions: Some(kube::api::Preconditions {
+                    uid: Some(permit.uid().into()),
+                    resource_version: looked_at.lock().clone(),
+                }),
+                ..DeleteParams::default()
+            };
             let deleted = api.delete(&key.name, &params).await;
-            // A conflict may be one of the moment, or the precondition: only the object tells.
+            // A conflict may be one of the moment, or a precondition: only the object tells.
             if matches!(&deleted, Err(Error::Api(status)) if status.code == 409) {
-                let live = api.get_opt(&key.name).await?;
-                let uid = live.map(|live| live.uid().unwrap_or_default());
-                if uid.as_deref() != Some(permit.uid()) {
-                    is_another.store(uid.is_some(), Ordering::Relaxed);
+                let Some(live) = api.get_opt(&key.name).await? else {
                     return Ok(None);
+                };
+                let live = serde_json::to_value(live).map_err(Error::SerdeError)?;
+                let live = LiveObject::observe(&live, false);
+                let Some(live) = live.filter(|live| permit.still_covers(live)) else {
+                    is_another.store(true, Ordering::Relaxed);
+                    return Ok(None);
+                };
+                if let Some(looked_at) = &mut *looked_at.lock() {
+                    *looked_at = live.resource_version;
                 }
             }
             Ok(deleted?.left())
@@ -259,17 +260,9 @@ impl Writer {
 
     /// How a kind is served now; asks the API server again when it is not known.
     pub(crate) async fn served(&self, gvk: &GroupVersionKind) -> Result<ServedKind, WriteError> {
-        if let Some(served) = self.discovery.kinds().served(gvk) {
-            return Ok(served.clone());
-        }
-        self.discovery
-            .refresh()
-            .await
-            .map_err(|error| unreachable(&error))?;
-        self.discovery
-            .kinds()
-            .served(gvk)
-            .cloned()
+        let found = self.discovery.find(|kinds| kinds.served(gvk)).await;
+        found
+            .map_err(|error| unreachable(&error))?
             .ok_or_else(|| WriteError::UnknownKind(gvk.clone()))
     }
 

@@ -47,7 +47,7 @@ impl WriteError {
         match self {
             Self::UnknownKind(_) => Code::ObjectKindUnknown,
             Self::NotPermitted(NoPermit::Denied(_)) => Code::ProjectDenies,
-            Self::NotPermitted(NoPermit::NotOwn(_)) => Code::ObjectNotOwn,
+            Self::NotPermitted(NoPermit::NotOwn(_) | NoPermit::Wanted(_)) => Code::ObjectNotOwn,
             Self::Refused { kind, .. } => *kind,
             Self::Unreachable(_) => Code::ApiServerUnreachable,
         }

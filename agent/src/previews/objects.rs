@@ -72,7 +72,7 @@ pub(super) async fn preview_objects(
             };
             let is_permitted = || {
                 let record = live.get(&object);
-                record.is_some_and(|record| gate.delete(record).is_ok())
+                record.is_some_and(|record| gate.recreate(record).is_ok())
             };
             // What the project does not allow is not this application's, and not even named.
             if let Some(gvk) = kind

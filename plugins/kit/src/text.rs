@@ -52,6 +52,16 @@ pub fn one_line(message: &str) -> String {
     line
 }
 
+/// The first of some names, and how many there are besides: `a, b and 3 more`.
+pub fn first_few<T: AsRef<str>>(names: &[T], shown: usize) -> String {
+    let first: Vec<&str> = names.iter().take(shown).map(AsRef::as_ref).collect();
+    let first = first.join(", ");
+    match names.len().saturating_sub(shown) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// A text of several lines without what a terminal would obey.
 pub fn visible(text: &str) -> String {
     text.chars()

@@ -19,10 +19,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watch_object};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, sleep_until};
 
 use crate::cluster::connection::Connection;
 use crate::cluster::failure;
+use crate::cluster::installation::AGENT_PODS;
 
 /// How often the agent's Lease is read, and a judge whose verdict may depend on time asked again.
 const PULSE: Duration = Duration::from_secs(5);
@@ -80,10 +81,8 @@ pub async fn follow_step(
     let api: Api<Application> = Api::namespaced(connection.client.clone(), namespace);
     let mut watched = watch_object(api, name).default_backoff().boxed();
     let interrupted = Listener::new();
-    let mut deadline = std::pin::pin!(tokio::time::sleep_until(match followed.timeout {
-        Some(timeout) => Instant::now() + timeout,
-        None => Instant::now() + Duration::from_hours(24 * 365),
-    }));
+    let deadline = followed.timeout.map(|timeout| Instant::now() + timeout);
+    let mut deadline = std::pin::pin!(end(deadline));
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut latest: Option<Application> = None;
@@ -162,6 +161,11 @@ pub async fn follow_step(
     }
 }
 
+/// The end of a wait; without a deadline there is none that anybody sees.
+pub fn end(deadline: Option<Instant>) -> Sleep {
+    sleep_until(deadline.unwrap_or_else(|| Instant::now() + Duration::from_hours(24 * 365)))
+}
+
 /// What the agent's silence means for somebody who waits; `None` when it is not silent.
 async fn agent_warning(connection: &Connection, namespace: &str) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), namespace);
@@ -173,7 +177,7 @@ async fn agent_warning(connection: &Connection, namespace: &str) -> Option<Strin
     match Agent::of(&lease, now) {
         Agent::Stale { renewed } => Some(format!(
             "the agent in namespace {namespace} has been silent for {}; nothing happens until it \
-             is back (kubectl -n {namespace} get pods -l app.kubernetes.io/name=gitops-agent)",
+             is back (kubectl -n {namespace} get pods -l {AGENT_PODS})",
             text::age(renewed, now)
         )),
         _ => None,

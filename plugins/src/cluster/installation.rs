@@ -136,6 +136,9 @@ pub enum Found {
     Unknown(String),
 }
 
+/// Selects the Pods of the agent.
+pub const AGENT_PODS: &str = "app.kubernetes.io/name=gitops-agent";
+
 /// Looks for the agent's Deployment where Applications are looked for.
 pub async fn find_agent(flags: &ConnectionArgs, connection: &Connection) -> Found {
     let places = application::places(

@@ -54,6 +54,12 @@ pub async fn ask(
     }
 }
 
+/// Whether a look was asked for that the agent has not answered.
+pub fn is_asked(application: &Application) -> bool {
+    let annotations = application.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(annotation::REFRESH))
+}
+
 /// Waits until the agent has looked, quietly.
 ///
 /// # Errors
@@ -72,12 +78,8 @@ pub async fn done(
         name,
         timeout: None,
     };
-    let asked = |seen: &Application| {
-        let annotations = seen.metadata.annotations.as_ref();
-        annotations.is_some_and(|all| all.contains_key(annotation::REFRESH))
-    };
     let looking = follow_step(connection, &followed, progress, |seen, _| {
-        if asked(seen) {
+        if is_asked(seen) {
             Verdict::Wait(format!("{name}: looking at Git"))
         } else {
             Verdict::Pause

@@ -9,7 +9,7 @@ use gitops_api::Application;
 use gitops_api::constants::{LEASE_NAME, config_map};
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::progress::Progress;
-use gitops_kit::prompt;
+use gitops_kit::{prompt, text};
 use gitops_views::status::agent::Agent;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -235,16 +235,7 @@ pub async fn say_silent(
     connection: &Connection,
     progress: &mut Progress,
 ) {
-    let names = left
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match left.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let names = text::first_few(left, SHOWN);
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), namespace);
     let agent = match connection.wait(leases.get_opt(LEASE_NAME)).await {
         Ok(Ok(Some(lease))) => Agent::of(&lease, Timestamp::now()).summary(Timestamp::now()),
@@ -252,7 +243,7 @@ pub async fn say_silent(
     };
     let agent = agent.map_or(String::new(), |agent| format!(" ({agent})"));
     progress.warn(&format!(
-        "the {what} is written, and the agent has not taken note of it yet{agent}: {names}{more}; \
+        "the {what} is written, and the agent has not taken note of it yet{agent}: {names}; \
          it keeps to it from its next look on"
     ));
 }

@@ -22,6 +22,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 
 use crate::cluster::connection::Connection;
 use crate::cluster::failure;
+use crate::cluster::installation::AGENT_PODS;
 
 /// Who creates the question, for the cluster's audit log.
 const FIELD_MANAGER: &str = "kubectl-gitops";
@@ -409,7 +410,7 @@ fn nobody(question: &Question, agent: &Agent, now: Timestamp) -> CommandError {
         ),
     };
     CommandError::new(CommandErrorKind::Connection, message).hint(format!(
-        "look at it: kubectl -n {namespace} get pods -l app.kubernetes.io/name=gitops-agent"
+        "look at it: kubectl -n {namespace} get pods -l {AGENT_PODS}"
     ))
 }
 

@@ -16,6 +16,7 @@ use kube::Api;
 use kube::api::{ListParams, LogParams};
 
 use crate::cluster::connection::{Connection, ConnectionArgs};
+use crate::cluster::installation::AGENT_PODS;
 use crate::cluster::pods::{in_short, workloads};
 use crate::cluster::{application, failure};
 
@@ -70,34 +71,31 @@ pub struct LogsArgs {
 /// Runs the command.
 pub async fn run(args: LogsArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     let connection = flags.connect_or_pick(!args.agent).await?;
-    let (whose, workloads) = if args.agent {
+    let (whose, found, workloads) = if args.agent {
         let namespace = application::namespace(&flags, &connection).await;
         let pods = of_agent(&namespace, &connection).await?;
-        (format!("the agent in namespace {namespace}"), pods)
+        let whose = format!("the agent in namespace {namespace}");
+        (whose, None, pods)
     } else {
         let given = args.application.as_deref();
         let name = application::given_or_picked(given, true, &flags, &connection).await?;
         let found = [application::find(&name, &flags, &connection).await?];
         let beneath = workloads(&found, &connection).await;
         let [found] = found;
-        let resources = found.status.iter().flat_map(|status| &status.resources);
-        let tree = Tree::of(&beneath);
-        let own: Vec<Pod> = resources
-            .flat_map(|one| tree.pods_of(one))
-            .cloned()
-            .collect();
-        let own = Workloads {
-            pods: own,
-            unread: beneath.unread.clone(),
-            ..Workloads::default()
-        };
-        (format!("Application {name}"), own)
+        (format!("Application {name}"), Some(found), beneath)
     };
     let mut progress = Progress::new(args.color.color);
     for unread in &workloads.unread {
         progress.warn(unread);
     }
-    let pods: Vec<&Pod> = workloads.pods.iter().collect();
+    let tree = Tree::of(&workloads);
+    let pods: Vec<&Pod> = match &found {
+        Some(found) => {
+            let resources = found.status.iter().flat_map(|status| &status.resources);
+            resources.flat_map(|one| tree.pods_of(one)).collect()
+        }
+        None => workloads.pods.iter().collect(),
+    };
     let container = args.container.as_deref();
     let found = logs::of(&pods, container, args.previous, Timestamp::now());
     for silent in &found.silent {
@@ -157,7 +155,7 @@ pub async fn run(args: LogsArgs, flags: ConnectionArgs) -> Result<ExitStatus, Co
 /// The Pods of the agent.
 async fn of_agent(namespace: &str, connection: &Connection) -> Result<Workloads, CommandError> {
     let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
-    let params = ListParams::default().labels("app.kubernetes.io/name=gitops-agent");
+    let params = ListParams::default().labels(AGENT_PODS);
     let found = connection.wait(api.list(&params)).await?;
     let found =
         found.map_err(|error| failure::of(error, "list the agent's Pods", &connection.endpoint))?;

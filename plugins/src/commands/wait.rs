@@ -23,7 +23,7 @@ use kube::runtime::watcher::watch_object;
 
 use crate::cluster::application::Named;
 use crate::cluster::connection::{Connection, ConnectionArgs, parse_duration};
-use crate::cluster::follow::{Followed, Verdict, follow_step, refusal};
+use crate::cluster::follow::{Followed, Verdict, end, follow_step, refusal};
 use crate::cluster::look::Looked;
 use crate::cluster::pods::workloads;
 use crate::cluster::preview::Question;
@@ -248,10 +248,7 @@ async fn created(
     let api: Api<Application> = Api::namespaced(connection.client.clone(), &namespace);
     let mut watched = watch_object(api, &name).default_backoff().boxed();
     let interrupted = Listener::new();
-    let mut late = std::pin::pin!(tokio::time::sleep_until(deadline.map_or_else(
-        || tokio::time::Instant::now() + Duration::from_hours(24 * 365),
-        tokio::time::Instant::from_std
-    )));
+    let mut late = std::pin::pin!(end(deadline.map(tokio::time::Instant::from_std)));
     progress.begin(&format!(
         "{name}: waiting for the Application to be created in namespace {namespace}"
     ));

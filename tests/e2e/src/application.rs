@@ -1,6 +1,7 @@
 //! Applications of a test: built, applied, watched.
 
-use gitops_api::status::ResourceStatus;
+use gitops_api::constants::finalizer;
+use gitops_api::status::{OperationState, ResourceStatus};
 use gitops_api::{Application, ApplicationStatus, HealthStatusCode, SyncStatusCode};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -67,6 +68,11 @@ impl<'a> AppBuilder<'a> {
             "/spec/syncPolicy/automated",
             json!({"prune": true, "selfHeal": true}),
         )
+    }
+
+    /// Deleted, it takes its objects with it.
+    pub fn cascading(self) -> Self {
+        self.set("/metadata/finalizers", json!([finalizer::RESOURCES]))
     }
 
     /// Any field by JSON pointer; objects on the way are made.
@@ -258,6 +264,11 @@ impl<'a> App<'a> {
 /// The status; an empty one when there is none.
 pub fn status(app: &Application) -> ApplicationStatus {
     app.status.clone().unwrap_or_default()
+}
+
+/// The operation under way, or the last one.
+pub fn operation(app: &Application) -> OperationState {
+    status(app).operation_state.unwrap_or_default()
 }
 
 /// Whether live is what Git says.

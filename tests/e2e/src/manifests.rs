@@ -1,5 +1,7 @@
 //! Short manifests that tests commit.
 
+use serde_json::{Value, json};
+
 /// A ConfigMap with one key, `value`.
 pub fn config_map(name: &str, value: &str) -> String {
     format!(
@@ -31,6 +33,34 @@ spec:
           image: {image}
 "
     )
+}
+
+/// A Job that is a hook by these annotations; `outcome` is what its fake Pod does: nothing said, it succeeds.
+pub fn hook_job(name: &str, annotations: &str, outcome: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
+         {annotations}\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      annotations:\n        \
+         gitops-test/outcome: \"{outcome}\"\n    spec:\n      restartPolicy: Never\n      \
+         containers:\n        - name: work\n          image: work:1\n"
+    )
+}
+
+/// A CustomResourceDefinition of a kind in namespaces that takes anything; its plural ends in `s`.
+pub fn definition(group: &str, kind: &str) -> Value {
+    let singular = kind.to_lowercase();
+    let plural = format!("{singular}s");
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced",
+            "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": singular},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+            }],
+        },
+    })
 }
 
 /// A Helm chart with one ConfigMap whose `value` and `release` come from values and the release.

@@ -4,6 +4,8 @@
 //! It refuses both whatever the validation is set to, and names them. `kubectl apply`, and Argo CD with
 //! it, drops the fields; of equal entries the last is the one that counts.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// What the API server says of a field its schema does not have.
@@ -25,17 +27,18 @@ const TRIES: usize = 5;
 
 /// A manifest whose unknown fields are left out one refusal after another.
 #[derive(Clone, Debug)]
-pub struct KnownFields {
-    manifest: Value,
+pub struct KnownFields<'a> {
+    /// Copied with the first refusal only: most manifests have none.
+    manifest: Cow<'a, Value>,
     tries: usize,
     left_out: Vec<LeftOut>,
 }
 
-impl KnownFields {
+impl<'a> KnownFields<'a> {
     /// Begins with all fields.
-    pub fn of(manifest: &Value) -> Self {
+    pub fn of(manifest: &'a Value) -> Self {
         Self {
-            manifest: manifest.clone(),
+            manifest: Cow::Borrowed(manifest),
             tries: 0,
             left_out: Vec::new(),
         }
@@ -53,7 +56,7 @@ impl KnownFields {
         }
         self.tries += 1;
         let (fewer, left_out) = without(&self.manifest, refusal)?;
-        self.manifest = fewer;
+        self.manifest = Cow::Owned(fewer);
         self.left_out.extend(left_out);
         Some(&self.manifest)
     }

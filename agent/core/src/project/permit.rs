@@ -26,11 +26,14 @@ pub struct WritePermit {
     key: ObjectKey,
 }
 
-/// May delete this object, as long as it is the one of `uid`.
+/// May delete this object, as long as it is the one that was looked at.
 #[derive(Debug)]
 pub struct DeletePermit {
     key: ObjectKey,
     uid: String,
+    instance: String,
+    /// Of the object as it was looked at; `None` for a hook, which is one application's by its marks.
+    resource_version: Option<String>,
 }
 
 /// May take the agent's own finalizer off this object.
@@ -48,6 +51,9 @@ pub enum NoPermit {
     /// The live object is not this application's.
     #[error("{}", .0.why)]
     NotOwn(NotOwn),
+    /// Another application wants what this one does not want any more.
+    #[error("it is left for application {0}, which wants it now")]
+    Wanted(String),
 }
 
 /// A live object that is not what an application takes it for.
@@ -80,14 +86,31 @@ impl Gate {
         Ok(WritePermit { key: key.clone() })
     }
 
-    /// Permission to delete an object of the application.
+    /// Permission to delete an object of the application for good, where `next_owner` is another
+    /// application that wants it by now and may have it.
+    ///
+    /// # Errors
+    /// When the project does not allow it, the object is not the application's, or it changes hands.
+    pub fn prune(
+        &self,
+        live: &LiveObject,
+        next_owner: Option<String>,
+    ) -> Result<DeletePermit, NoPermit> {
+        next_owner.map_or(Ok(()), |next| Err(NoPermit::Wanted(next)))?;
+        self.recreate(live)
+    }
+
+    /// Permission to delete an object of the application that it creates again.
     ///
     /// # Errors
     /// When the project does not allow it, or the object is not the application's.
-    pub fn delete(&self, live: &LiveObject) -> Result<DeletePermit, NoPermit> {
+    pub fn recreate(&self, live: &LiveObject) -> Result<DeletePermit, NoPermit> {
         self.rules.permits_object(&self.destination, &live.key)?;
         refuse(not_own(live, &self.instance))?;
-        Ok(DeletePermit::of(live))
+        Ok(DeletePermit {
+            resource_version: Some(live.resource_version.clone()),
+            ..self.delete_permit(live)
+        })
     }
 
     /// Permission to create the object of a hook, where `live` has its name already.
@@ -111,7 +134,16 @@ impl Gate {
     pub fn delete_hook(&self, live: &LiveObject) -> Result<DeletePermit, NoPermit> {
         refuse(not_own_hook(live, &self.instance))?;
         self.rules.permits_object(&self.destination, &live.key)?;
-        Ok(DeletePermit::of(live))
+        Ok(self.delete_permit(live))
+    }
+
+    fn delete_permit(&self, live: &LiveObject) -> DeletePermit {
+        DeletePermit {
+            key: live.key.clone(),
+            uid: live.uid.clone(),
+            instance: self.instance.clone(),
+            resource_version: None,
+        }
     }
 
     /// Permission to let a hook of the application go. Only what the agent itself put there is taken
@@ -132,13 +164,6 @@ impl WritePermit {
 }
 
 impl DeletePermit {
-    fn of(live: &LiveObject) -> Self {
-        Self {
-            key: live.key.clone(),
-            uid: live.uid.clone(),
-        }
-    }
-
     /// The object.
     pub fn key(&self) -> &ObjectKey {
         &self.key
@@ -147,6 +172,19 @@ impl DeletePermit {
     /// `metadata.uid` of the object; another one of its name is left alone.
     pub fn uid(&self) -> &str {
         &self.uid
+    }
+
+    /// `metadata.resourceVersion` of the object as it was looked at: one that changed since has to be
+    /// looked at again with [`DeletePermit::still_covers`]. `None` where no change matters.
+    pub fn resource_version(&self) -> Option<&str> {
+        self.resource_version.as_deref()
+    }
+
+    /// Whether the permit holds for the object as it is now: it is the same one, and no other
+    /// application took it over meanwhile.
+    pub fn still_covers(&self, live: &LiveObject) -> bool {
+        let is_own = self.resource_version.is_none() || not_own(live, &self.instance).is_none();
+        live.key == self.key && live.uid == self.uid && is_own
     }
 }
 
@@ -232,16 +270,35 @@ mod tests {
         let own = json!({"argocd.argoproj.io/tracking-id": "shop:/ConfigMap:shop/a"});
         let others = json!({"argocd.argoproj.io/tracking-id": "bank:/ConfigMap:shop/a"});
         let copied = json!({"argocd.argoproj.io/tracking-id": "shop:/ConfigMap:shop/b"});
-        assert!(gate.delete(&live(&own, &json!({}))).is_ok());
+        assert!(gate.recreate(&live(&own, &json!({}))).is_ok());
         for annotations in [json!({}), others.clone(), copied] {
-            let refused = gate.delete(&live(&annotations, &json!({})));
+            let refused = gate.recreate(&live(&annotations, &json!({})));
             assert!(matches!(refused, Err(NoPermit::NotOwn(_))), "{annotations}");
         }
-        let refused = gate.delete(&live(&others, &json!({}))).unwrap_err();
+        let refused = gate.recreate(&live(&others, &json!({}))).unwrap_err();
         assert!(
             refused.to_string().contains("application bank"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_another_application_wants_or_took_over_is_not_deleted() {
+        let gate = gate(&open());
+        let of = |instance: &str| {
+            let id = format!("{instance}:/ConfigMap:shop/a");
+            live(&json!({"argocd.argoproj.io/tracking-id": id}), &json!({}))
+        };
+        let refused = gate.prune(&of("shop"), Some("bank".into())).unwrap_err();
+        assert_eq!(refused, NoPermit::Wanted("bank".into()));
+        let permit = gate.prune(&of("shop"), None).unwrap();
+        assert!(permit.still_covers(&of("shop")));
+        assert!(!permit.still_covers(&of("bank")));
+        let another = LiveObject {
+            uid: "2".into(),
+            ..of("shop")
+        };
+        assert!(!permit.still_covers(&another));
     }
 
     #[test]
@@ -300,7 +357,7 @@ mod tests {
             narrowed.write(&hook.key),
             Err(NoPermit::Denied(_))
         ));
-        assert!(matches!(narrowed.delete(&hook), Err(NoPermit::Denied(_))));
+        assert!(matches!(narrowed.recreate(&hook), Err(NoPermit::Denied(_))));
         assert!(matches!(
             narrowed.delete_hook(&hook),
             Err(NoPermit::Denied(_))

@@ -3,7 +3,10 @@
 
 use gitops_api::status::ResourceResult;
 
+use crate::manifest::apply::{Way, way};
 use crate::manifest::object::ObjectKey;
+use crate::manifest::options::{AppOptions, ObjectOptions};
+use crate::sync::plan::Skip;
 
 /// A sync that ended with what it applied.
 const ALL_RUN: &str = "successfully synced (all tasks run)";
@@ -11,9 +14,9 @@ const ALL_RUN: &str = "successfully synced (all tasks run)";
 const NO_MORE: &str = "successfully synced (no more tasks)";
 
 /// What was left in place because nobody asked to prune it.
-pub const REQUIRES_PRUNING: &str = "ignored (requires pruning)";
+const REQUIRES_PRUNING: &str = "ignored (requires pruning)";
 /// What was left in place because it says so.
-pub const NO_PRUNE: &str = "ignored (no prune)";
+const NO_PRUNE: &str = "ignored (no prune)";
 /// What was deleted because Git no longer has it.
 pub const PRUNED: &str = "pruned";
 
@@ -33,6 +36,22 @@ pub enum Applied {
 }
 
 impl Applied {
+    /// How an object is applied; `said` are its own options, `live` those of the object in the cluster,
+    /// `None` when there is none.
+    pub fn of(
+        key: &ObjectKey,
+        options: &AppOptions,
+        said: ObjectOptions,
+        live: Option<ObjectOptions>,
+    ) -> Self {
+        match live.map(|live| way(key, options, said, Some(live))) {
+            Some(Way::Replace) => Self::Replaced,
+            _ if options.is_server_side(said) => Self::ServerSide,
+            Some(Way::Merge) => Self::Configured,
+            Some(Way::Recreate) | None => Self::Created,
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -65,8 +84,18 @@ pub fn applied(key: &ObjectKey, how: Applied, why: &str) -> String {
     and(&leading, why)
 }
 
+/// What is said of an object that a sync left as it is.
+pub fn skipped(skip: &Skip) -> String {
+    let own = skip.reason().to_string();
+    match skip {
+        Skip::PruneNotRequested => and(REQUIRES_PRUNING, &own),
+        Skip::PruneForbidden => and(NO_PRUNE, &own),
+        _ => own,
+    }
+}
+
 /// A sentence of Argo CD with the agent's own words.
-pub fn and(sentence: &str, own: &str) -> String {
+fn and(sentence: &str, own: &str) -> String {
     if own.is_empty() {
         sentence.to_owned()
     } else {

@@ -6,8 +6,8 @@
 //! Sync Policy"). Both count, so that another controller changes nothing until Git changes or somebody
 //! asks.
 
-use gitops_api::status::{OperationState, SyncOperationResult, SyncStatus};
-use gitops_api::{ApplicationSpec, ApplicationStatus, OperationPhase, ResultCode, SyncStatusCode};
+use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult, SyncStatus};
+use gitops_api::{ApplicationSpec, ApplicationStatus, ResultCode, SyncStatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -79,22 +79,16 @@ fn cause(state: &OperationState) -> Cause {
         return Cause::Denied;
     }
     let results = state.sync_result.iter();
-    let mut failed = results
-        .flat_map(|result| &result.resources)
-        .filter(|result| {
-            let hook = result.hook_type.is_some();
-            let stopped = matches!(
-                result.hook_phase,
-                Some(OperationPhase::Failed | OperationPhase::Error)
-            );
-            result.status == Some(ResultCode::SyncFailed) || (hook && stopped)
-        })
-        .peekable();
-    if failed.peek().is_none() {
-        Cause::Objects
-    } else if failed.clone().all(|result| result.hook_type.is_some()) {
+    let results = results.flat_map(|result| &result.resources);
+    let failed: Vec<&ResourceResult> = results
+        .filter(|result| result.status == Some(ResultCode::SyncFailed) || result.is_failed_hook())
+        .collect();
+    let all = |of: fn(&ResourceResult) -> bool| {
+        !failed.is_empty() && failed.iter().all(|result| of(result))
+    };
+    if all(|result| result.hook_type.is_some()) {
         Cause::Hooks
-    } else if failed.all(|result| result.reason == Code::ObjectKindUnknown.as_str()) {
+    } else if all(|result| result.reason == Code::ObjectKindUnknown.as_str()) {
         Cause::UnknownKinds
     } else {
         Cause::Objects

@@ -143,9 +143,7 @@ pub fn decide(
     if comparison.values().all(State::is_in_order) {
         // Everything is applied, and what has to run after it did not do its work.
         return match attempt.filter(|attempt| attempt.may_rerun_hooks(retry)) {
-            Some(attempt) if automated.is_some() => {
-                retry_decision(Automated::default(), attempt, retry, now)
-            }
+            Some(attempt) if automated.is_some() => retry_decision(false, attempt, retry, now),
             _ => Decision::Nothing(Idle::Synced),
         };
     }
@@ -168,11 +166,7 @@ pub fn decide(
         Some(attempt) if attempt.succeeded && inherits => return Decision::Sync { retry: 0 },
         // The definition came, or somebody changed what was applied beside it.
         Some(attempt) if attempt.waits_for_kinds() && !open.is_empty() => {
-            let automated = Automated {
-                self_heal: true,
-                ..automated
-            };
-            return retry_decision(automated, attempt, retry, now);
+            return retry_decision(true, attempt, retry, now);
         }
         None if inherits || !open.is_empty() || (extra && automated.prune) => {
             return Decision::Sync { retry: 0 };
@@ -181,7 +175,7 @@ pub fn decide(
             return Decision::Nothing(Idle::RetriesExhausted);
         }
         Some(attempt) if !attempt.succeeded && !attempt.waits_for_kinds() => {
-            return retry_decision(automated, attempt, retry, now);
+            return retry_decision(automated.self_heal, attempt, retry, now);
         }
         // A drifted object carries the mark of this very manifest: Git was applied to it.
         _ => {}
@@ -249,15 +243,16 @@ fn keys(comparison: &Comparison, wanted: impl Fn(&State) -> bool) -> BTreeSet<&O
         .collect()
 }
 
+/// When the next attempt follows; one that `never_ends` goes on after the last retry, at long intervals.
 fn retry_decision(
-    automated: Automated,
+    never_ends: bool,
     attempt: Attempt,
     retry: &RetryPolicy,
     now: Timestamp,
 ) -> Decision {
     let pause = if retry.allows(attempt.retries) {
         retry.backoff(attempt.retries)
-    } else if automated.self_heal {
+    } else if never_ends {
         MAX_PAUSE
     } else {
         return Decision::Nothing(Idle::RetriesExhausted);

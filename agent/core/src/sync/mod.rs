@@ -180,7 +180,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
         // What follows a sync that was done does not follow one that cannot be.
         ordinary.retain(|task| task.slot.phase != Phase::PostSync);
     }
-    let failures: Vec<ObjectState> = ordinary
+    let mut failures: Vec<ObjectState> = ordinary
         .iter()
         .filter_map(|task| match &task.state {
             TaskState::Failed(why) => Some(object_state(&task.key, why)),
@@ -191,20 +191,18 @@ pub fn next(situation: &Situation<'_>) -> Next {
     if !beside.is_empty() {
         return Next::Act(beside);
     }
-    let (steps, failure) = if failures.is_empty() {
-        (&ordinary, None)
-    } else {
-        (&after_failure, Some(failed(failures)))
-    };
-    let failure = match step(steps) {
-        None if failure.is_none() && !unserved.is_empty() => {
-            let failure = Some(failed(unserved));
-            match step(&after_failure) {
-                Some(Step::Act(actions)) => return Next::Act(actions),
-                Some(Step::Wait(reason)) => return Next::Wait { reason },
-                Some(Step::Degraded(_)) | None => failure,
-            }
+    let mut open = None;
+    if failures.is_empty() {
+        open = step(&ordinary);
+        if open.is_none() {
+            failures = unserved;
         }
+    }
+    let failure = (!failures.is_empty()).then(|| failed(failures));
+    if failure.is_some() {
+        open = step(&after_failure);
+    }
+    let failure = match open {
         Some(Step::Act(actions)) => return Next::Act(actions),
         Some(Step::Wait(reason)) => return Next::Wait { reason },
         // Not observed before: what waits for it was not done, so that this is no success.

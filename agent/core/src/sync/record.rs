@@ -120,6 +120,15 @@ impl Record {
             .count()
     }
 
+    /// Whether hooks ran beside or after the objects, so that the sync was over only when they were.
+    pub fn ends_with_hooks(&self) -> bool {
+        let last = [Phase::Sync, Phase::PostSync].into_iter();
+        let mut last = last
+            .filter_map(|phase| self.phases.get(&phase))
+            .flat_map(BTreeMap::values);
+        last.any(|(_, result)| result.hook_type.is_some())
+    }
+
     fn entries(&self) -> impl Iterator<Item = &(Outcome, ResourceResult)> {
         self.phases.values().flat_map(BTreeMap::values)
     }

@@ -171,7 +171,7 @@ pub(crate) fn judge(
     comparison.retain(|key, state| {
         !state.is_extra()
             || (rules.permits_object(&spec.destination, key).is_ok()
-                && handover::next_owner(configuration, &context.cluster, instance, key).is_none())
+                && handover::heir(context, key).is_none())
     });
     for (key, state) in &comparison {
         // Judged equal by ownership alone: remember it, so that the fields need not be kept.

@@ -1,8 +1,9 @@
 //! What is not quite as Git has it and no drift: fields that Git gave up and others keep, and what the API
 //! server does not take of a manifest. Said as long as it is known.
 
+use std::cell::LazyCell;
+
 use gitops_api::constants::condition;
-use gitops_core::manifest::desired::DesiredObject;
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::status::Condition;
@@ -20,40 +21,41 @@ pub(crate) fn note(
     draft: &mut StatusDraft<'_>,
     app_state: &AppState,
 ) {
-    let index = &context.cluster.index;
+    let said_before = LazyCell::new(|| {
+        let said = draft.previous.reasons.iter().map(reason::read);
+        let said = said.filter(|reason| matches!(reason, Reason::FieldLeftOut { .. }));
+        said.collect::<Vec<_>>()
+    });
+    let mut found = Vec::new();
     for (key, object) in &app_state.wanted.desired.objects {
-        for kept in index.kept(key).into_iter().take(NAMED) {
-            draft.conditions.insert(Condition::new(
-                condition::FIELD_KEPT_WARNING,
-                Reason::FieldKept {
-                    object: key.clone(),
-                    field: kept.field,
-                    manager: kept.manager,
-                },
-            ));
-        }
-        let left_out = match index.left_out(key) {
-            Some(left_out) => left_out
-                .into_iter()
-                .map(|left| Reason::FieldLeftOut {
-                    object: key.clone(),
-                    field: left.field,
-                    repeated: left.repeated,
-                    origin: object.origin.to_string(),
-                })
-                .collect(),
+        let Some(confirmed) = context.cluster.index.confirmed(key) else {
             // An agent before this one asked; the object has not changed since.
-            None => said_before(draft, object),
+            let of_object = |reason: &&Reason| matches!(reason, Reason::FieldLeftOut { object, .. } if object == key);
+            let said = said_before.iter().filter(of_object).take(NAMED);
+            found.extend(said.map(|reason| (condition::LEFT_OUT_WARNING, reason.clone())));
+            continue;
         };
-        let left_out = left_out.into_iter().take(NAMED);
-        let left_out = left_out.map(|reason| Condition::new(condition::LEFT_OUT_WARNING, reason));
-        draft.conditions.extend(left_out);
+        let kept = confirmed
+            .kept
+            .iter()
+            .take(NAMED)
+            .map(|kept| Reason::FieldKept {
+                object: key.clone(),
+                field: kept.field.clone(),
+                manager: kept.manager.clone(),
+            });
+        found.extend(kept.map(|reason| (condition::FIELD_KEPT_WARNING, reason)));
+        let left_out = confirmed.left_out.iter().take(NAMED);
+        let left_out = left_out.map(|left| Reason::FieldLeftOut {
+            object: key.clone(),
+            field: left.field.clone(),
+            repeated: left.repeated,
+            origin: object.origin.to_string(),
+        });
+        found.extend(left_out.map(|reason| (condition::LEFT_OUT_WARNING, reason)));
     }
-}
-
-/// What the status says of an object that this agent has not asked the API server about.
-fn said_before(draft: &StatusDraft<'_>, wanted: &DesiredObject) -> Vec<Reason> {
-    let said = draft.previous.reasons.iter().map(reason::read);
-    let of_object = |reason: &Reason| matches!(reason, Reason::FieldLeftOut { object, .. } if *object == wanted.key);
-    said.filter(of_object).collect()
+    let found = found.into_iter();
+    draft
+        .conditions
+        .extend(found.map(|(kind, reason)| Condition::new(kind, reason)));
 }

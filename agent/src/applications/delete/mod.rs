@@ -16,7 +16,7 @@ use gitops_core::manifest::desired::DesiredSet;
 use gitops_core::manifest::hook::{Hook, Run};
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::{AppOptions, Removal};
-use gitops_core::project::Gate;
+use gitops_core::project::{Gate, NoPermit};
 use gitops_core::reason::{Names, Reason};
 use gitops_core::sync::action::{Action, Verb};
 use gitops_core::sync::approval::Subject;
@@ -256,8 +256,14 @@ impl Deletion<'_> {
                 propagation: policy,
             } if live.uid == *uid => {
                 let policy = propagation(*policy);
-                let permit = gate.delete(&live)?;
-                cluster.delete(&permit, &live.gvk(), policy).await
+                let configuration = &self.controller.configuration;
+                let next = handover::next_owner(configuration, cluster, &self.instance, key);
+                let permit = match gate.prune(&live, next) {
+                    Err(NoPermit::Wanted(_)) => return Ok(()),
+                    permit => permit?,
+                };
+                cluster.delete(&permit, &live.gvk(), policy).await?;
+                Ok(())
             }
             Verb::DeleteHook { uid } if live.uid == *uid => hooks::delete(by, &live).await,
             Verb::ReleaseHook => hooks::release(by, &live).await,

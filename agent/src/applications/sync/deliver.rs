@@ -66,7 +66,7 @@ async fn remove(
 ) -> Result<Outcome, WriteError> {
     if let Some(live) = live {
         // What another application or nobody made is not this one's to delete.
-        let permit = gate.delete(live)?;
+        let permit = gate.recreate(live)?;
         let propagation = propagation(options.propagation);
         cluster.delete(&permit, &live.gvk(), propagation).await?;
     }

@@ -29,6 +29,7 @@ use crate::applications::compare::comparison::{ignored, judge};
 use crate::applications::context::ReconcileContext;
 use crate::applications::draft::StatusDraft;
 use crate::applications::error::ReconcileError;
+use crate::applications::handover;
 use crate::applications::policy::{is_terminating, sync_timeout};
 use crate::applications::report::handled::HandledRequests;
 use crate::applications::sync::approval::awaits_approval;
@@ -421,10 +422,14 @@ impl Execution<'_> {
                 let Some(live) = live.filter(|live| live.uid == *uid) else {
                     return Ok(None);
                 };
-                let permit = gate.delete(live)?;
+                // Asked for each one, too: a step may be minutes older than what others want.
+                let permit = match gate.prune(live, handover::heir(context, &action.key)) {
+                    Err(NoPermit::Wanted(_)) => return Ok(None),
+                    permit => permit?,
+                };
                 let policy = propagation(*policy);
-                cluster.delete(&permit, &live.gvk(), policy).await?;
-                Ok(Some(Outcome::Pruned))
+                let deleted = cluster.delete(&permit, &live.gvk(), policy).await?;
+                Ok(deleted.then_some(Outcome::Pruned))
             }
             Verb::RunHook | Verb::DeleteHook { .. } | Verb::ReleaseHook => {
                 let Some(hook) = hooks::of_action(app_state, action, run) else {

@@ -100,7 +100,8 @@ pub(crate) async fn delete(
     // One that an agent left behind in the middle of its work would never go.
     release((cluster, gate), live).await?;
     let propagation = PropagationPolicy::Foreground;
-    cluster.delete(&permit, &live.gvk(), propagation).await
+    cluster.delete(&permit, &live.gvk(), propagation).await?;
+    Ok(())
 }
 
 /// Lets the object of a hook go once it is deleted.

@@ -6,7 +6,6 @@ use gitops_api::status::{OperationState, ResourceResult, SyncOperationResult};
 use gitops_api::{Application, OperationPhase, ResultCode, SyncPhase};
 use gitops_core::compare::comparison::State;
 use gitops_core::compare::field::DriftedField;
-use gitops_core::manifest::apply::{Way, way};
 use gitops_core::manifest::hook::Run;
 use gitops_core::manifest::object::ObjectKey;
 use gitops_core::manifest::options::AppOptions;
@@ -45,7 +44,10 @@ pub(crate) fn of_action(
 ) -> ResourceResult {
     let mut result = of_outcome(app_state, run, action.phase, &action.key, outcome);
     if *outcome == Outcome::Applied {
-        let how = applied_how(app_state, options, &action.key);
+        let desired = app_state.wanted.desired.objects.get(&action.key);
+        let said = desired.map(|desired| desired.options).unwrap_or_default();
+        let live = app_state.live.get(&action.key).map(|live| live.options);
+        let how = Applied::of(&action.key, options, said, live);
         // That it was not there is what its creation says.
         let more = action.reason.strip_prefix(MISSING);
         let why = more.map_or(&*action.reason, |more| more.trim_start_matches("; "));
@@ -56,19 +58,6 @@ pub(crate) fn of_action(
         result.status = Some(ResultCode::SyncFailed);
     }
     result
-}
-
-/// How an object was applied, as it was found before.
-fn applied_how(app_state: &AppState, options: &AppOptions, key: &ObjectKey) -> Applied {
-    let desired = app_state.wanted.desired.objects.get(key);
-    let said = desired.map(|desired| desired.options).unwrap_or_default();
-    let live = app_state.live.get(key);
-    match live.map(|live| way(key, options, said, Some(live.options))) {
-        Some(Way::Replace) => Applied::Replaced,
-        _ if options.is_server_side(said) => Applied::ServerSide,
-        Some(Way::Merge) => Applied::Configured,
-        Some(Way::Recreate) | None => Applied::Created,
-    }
 }
 
 /// The result of something that was observed.
@@ -203,14 +192,7 @@ pub(crate) fn success(request: &Request, plan: &Plan, record: &Record) -> String
     if request.dry_run {
         return text;
     }
-    let waited = record.results().iter().any(|result| {
-        let last = matches!(
-            result.sync_phase,
-            Some(SyncPhase::Sync | SyncPhase::PostSync)
-        );
-        last && result.hook_type.is_some()
-    });
-    sentence::succeeded(waited, &text)
+    sentence::succeeded(record.ends_with_hooks(), &text)
 }
 
 pub(crate) fn healed(app_state: &AppState, plan: &Plan) -> Vec<(ObjectKey, Vec<DriftedField>)> {
@@ -248,13 +230,7 @@ pub(crate) fn operation_state(
             result.kind == key.kind && result.name == key.name && result.namespace == key.namespace
         }) {
             let reason = skip.reason();
-            let message = match skip {
-                Skip::PruneNotRequested => {
-                    sentence::and(sentence::REQUIRES_PRUNING, &reason.to_string())
-                }
-                Skip::PruneForbidden => sentence::and(sentence::NO_PRUNE, &reason.to_string()),
-                _ => reason.to_string(),
-            };
+            let message = sentence::skipped(skip);
             let mut result = resource_result(key, app_state, ResultCode::Unknown, message);
             result.status = status;
             result.reason = reason.code().map(Code::as_str).unwrap_or_default().into();

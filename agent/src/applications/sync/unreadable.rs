@@ -46,8 +46,8 @@ pub(crate) async fn go_on(
             return Ok(requeue.or_sooner(operation::requeue(&context, draft)));
         }
     };
-    if handover::awaits_handover(&context, draft, &app_state) {
-        return Ok(Requeue::AwaitChange);
+    if let Some(requeue) = handover::awaits_handover(&context, draft, &app_state) {
+        return Ok(requeue);
     }
     if let Some(requeue) = blocked::check(&context, draft, &request) {
         return Ok(requeue);

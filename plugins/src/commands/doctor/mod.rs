@@ -25,7 +25,7 @@ use kube::api::{ListParams, PostParams};
 use serde_json::Value;
 
 use crate::cluster::connection::{Connection, ConnectionArgs};
-use crate::cluster::installation::{CLIENT, Found, Skew, skew};
+use crate::cluster::installation::{AGENT_PODS, CLIENT, Found, Skew, skew};
 use crate::cluster::preview;
 use crate::cluster::projects::Projects;
 use crate::cluster::{application, failure, installation, projects};
@@ -213,7 +213,7 @@ fn of_agent(found: &Found, lease: &Lived, namespace: &str, now: Timestamp) -> Ve
                 agent.ready, agent.wanted, agent.namespace, agent.image
             );
             let logs = format!(
-                "kubectl -n {0} describe pods -l app.kubernetes.io/name=gitops-agent",
+                "kubectl -n {0} describe pods -l {AGENT_PODS}",
                 agent.namespace
             );
             checks.push(if agent.wanted == 0 {

@@ -1,7 +1,6 @@
 //! Verdicts on an Application that a command waits for: on a sync it asked for, on a refresh, on
 //! the end of an operation.
 
-use gitops_api::constants::annotation;
 use gitops_api::status::{OperationState, ResourceResult};
 use gitops_api::{Application, HealthStatusCode, OperationPhase, ResultCode, SyncStatusCode};
 use gitops_core::report::sentence;
@@ -12,6 +11,7 @@ use gitops_views::status::reason;
 use jiff::Timestamp;
 
 use crate::cluster::follow::Verdict;
+use crate::cluster::look;
 use crate::commands::sync::{operation, state};
 
 /// Seconds an Application has to stay Degraded until it counts: what was just applied may be judged
@@ -210,12 +210,7 @@ fn result_line(result: &ResourceResult) -> Option<(Mark, String)> {
 /// Whether a refresh was carried out, and what it found.
 pub fn of_refresh(application: &Application) -> Verdict {
     let (_, name) = state::name(application);
-    let asked = application
-        .metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|annotations| annotations.contains_key(annotation::REFRESH));
-    if asked {
+    if look::is_asked(application) {
         return Verdict::Wait(format!("{name}: waiting for the agent to compare"));
     }
     if let Some(condition) = state::blocked(application) {

@@ -9,6 +9,7 @@ use gitops_kit::progress::Progress;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cluster::installation::AGENT_PODS;
 use crate::commands::bootstrap::cluster::{Cluster, shown};
 use crate::commands::bootstrap::take_over;
 use crate::commands::uninstall::find;
@@ -103,9 +104,7 @@ async fn end_agent(
         let stopped = json!({"spec": {"replicas": 0}});
         cluster.merge(deployment, &stopped).await?;
     }
-    cluster
-        .no_pods(namespace, "app.kubernetes.io/name=gitops-agent", timeout)
-        .await?;
+    cluster.no_pods(namespace, AGENT_PODS, timeout).await?;
     progress.done("the agent has ended");
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use gitops_api::Application;
-use gitops_api::constants::annotation;
 use gitops_kit::exit::{CommandError, CommandErrorKind, ExitStatus};
 use gitops_kit::interrupt::Listener;
 use gitops_kit::progress::Progress;
+use gitops_kit::text;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::watcher::Event;
@@ -17,7 +17,7 @@ use kube::{Api, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
 use crate::cluster::connection::Connection;
-use crate::cluster::follow::{Verdict, refusal};
+use crate::cluster::follow::{Verdict, end, refusal};
 use crate::cluster::{application, look};
 use crate::commands::sync::goal::{Goal, Judgement, WaitState, judge};
 
@@ -89,10 +89,7 @@ pub(super) async fn wait(
     let config = watcher::Config::default().labels(labels);
     let mut events = watcher(api, config).default_backoff().boxed();
     let interrupted = Listener::new();
-    let mut late = std::pin::pin!(tokio::time::sleep_until(deadline.map_or_else(
-        || tokio::time::Instant::now() + Duration::from_hours(24 * 365),
-        tokio::time::Instant::from_std
-    )));
+    let mut late = std::pin::pin!(end(deadline.map(tokio::time::Instant::from_std)));
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -140,7 +137,7 @@ pub(super) async fn wait(
 /// Takes note of how one is, and says it when that is the end.
 fn verdict(name: &str, one: &mut Waited, goal: &Goal, looks: bool, progress: &mut Progress) {
     let Some(seen) = &one.seen else { return };
-    if looks && seen.annotations().contains_key(annotation::REFRESH) {
+    if looks && look::is_asked(seen) {
         one.said = "the agent looks at Git".into();
         return;
     }
@@ -171,20 +168,11 @@ fn left(waited: &BTreeMap<String, Waited>) -> String {
         .filter(|(_, one)| one.ended.is_none())
         .map(|(name, _)| name.as_str())
         .collect();
-    let names = pending
-        .iter()
-        .take(SHOWN)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match pending.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     format!(
-        "{} of {} Applications: waiting for {names}{more}",
+        "{} of {} Applications: waiting for {}",
         waited.len() - pending.len(),
-        waited.len()
+        waited.len(),
+        text::first_few(&pending, SHOWN)
     )
 }
 

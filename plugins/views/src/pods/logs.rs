@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::problem;
+use super::problem::Problem;
 
 /// The log of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,27 +36,32 @@ pub struct Logs {
 
 /// The logs of these Pods. `previous`: of the runs before, also of what works.
 pub fn of(pods: &[&Pod], container: Option<&str>, previous: bool, now: Timestamp) -> Logs {
-    let mut order: Vec<(bool, Reverse<Option<Timestamp>>, &Pod)> = pods
+    let mut order: Vec<(&Pod, Option<Problem>)> = pods
         .iter()
-        .map(|pod| {
-            let works = problem::of(pod, now).is_none();
-            let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            (works, Reverse(created), *pod)
-        })
+        .map(|pod| (*pod, problem::of(pod, now)))
         .collect();
-    order.sort_by_key(|(works, created, pod)| (*works, *created, pod.metadata.name.clone()));
+    order.sort_by_key(|(pod, problem)| {
+        let metadata = &pod.metadata;
+        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (problem.is_none(), Reverse(created), metadata.name.clone())
+    });
     let mut found = Logs::default();
-    for (.., pod) in order {
-        of_pod(pod, container, previous, now, &mut found);
+    for (pod, problem) in &order {
+        of_pod(pod, problem.as_ref(), container, previous, &mut found);
     }
     found
 }
 
-fn of_pod(pod: &Pod, only: Option<&str>, previous: bool, now: Timestamp, found: &mut Logs) {
+fn of_pod(
+    pod: &Pod,
+    problem: Option<&Problem>,
+    only: Option<&str>,
+    previous: bool,
+    found: &mut Logs,
+) {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let (namespace, name) = (text(&pod.metadata.namespace), text(&pod.metadata.name));
-    let problem = problem::of(pod, now);
-    let why = problem.as_ref().map_or_else(String::new, |problem| {
+    let why = problem.map_or_else(String::new, |problem| {
         if problem.detail.is_empty() {
             problem.state.clone()
         } else {
@@ -70,7 +76,7 @@ fn of_pod(pod: &Pod, only: Option<&str>, previous: bool, now: Timestamp, found: 
         .chain(status.container_statuses.iter().flatten())
         .collect();
     containers.retain(|status| only.is_none_or(|only| status.name == only));
-    let faulty = problem.as_ref().map(|problem| problem.container.as_str());
+    let faulty = problem.map(|problem| problem.container.as_str());
     containers.sort_by_key(|status| faulty != Some(status.name.as_str()));
     for status in containers {
         let state = status.state.as_ref();

@@ -2,7 +2,7 @@
 //! reported in their words and goes on when they do.
 
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::application::{conditions, is_synced, status};
+use gitops_e2e::application::{conditions, is_synced, operation, status};
 use gitops_e2e::manifests::{config_map, deployment};
 use gitops_e2e::webhook::{Webhook, allowed, changed, denied};
 use gitops_e2e::{App, World};
@@ -240,7 +240,6 @@ async fn what_a_webhook_refuses_is_told_in_its_words_and_goes_on_when_it_agrees(
         .set("/spec/syncPolicy/retry", retry)
         .create()
         .await;
-    let operation = |app: &Application| status(app).operation_state.unwrap_or_default();
     let failed = app
         .wait("refused", |app| operation(app).message.contains("POLICY-7"))
         .await;

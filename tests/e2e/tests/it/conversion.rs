@@ -1,7 +1,7 @@
 //! Objects that a conversion webhook stores in another version, with other names of fields.
 
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, operation, resource};
 use gitops_e2e::manifests::config_map;
 use gitops_e2e::webhook::Webhook;
 use gitops_e2e::{App, World};
@@ -128,10 +128,6 @@ impl Drop for Kind<'_> {
         let arguments = ["delete", "crd", &name, "--wait=false"];
         let _ = self.world.plane.kubectl(&arguments);
     }
-}
-
-fn operation(app: &Application) -> gitops_api::status::OperationState {
-    status(app).operation_state.unwrap_or_default()
 }
 
 async fn unmoved(app: &App<'_>, before: &Application) {

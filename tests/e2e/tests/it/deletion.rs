@@ -18,10 +18,7 @@ async fn with_the_finalizer_the_objects_go_first() {
         .app("shop")
         .repo(&repo)
         .automated()
-        .set(
-            "/metadata/finalizers",
-            json!(["resources-finalizer.argocd.argoproj.io"]),
-        )
+        .cascading()
         .create()
         .await;
     app.healthy().await;

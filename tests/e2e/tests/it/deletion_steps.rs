@@ -3,7 +3,7 @@
 
 use gitops_api::Application;
 use gitops_api::constants::finalizer;
-use gitops_e2e::manifests::config_map;
+use gitops_e2e::manifests::{config_map, hook_job};
 use gitops_e2e::{App, World};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -27,15 +27,6 @@ fn map(name: &str, wave: i64, options: &str, held: bool) -> String {
              argocd.argoproj.io/sync-wave: \"{wave}\"\n    argocd.argoproj.io/sync-options: \
              \"{options}\""
         ),
-    )
-}
-
-fn job(name: &str, hook: &str, outcome: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
-         {hook}\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      annotations:\n        \
-         gitops-test/outcome: \"{outcome}\"\n    spec:\n      restartPolicy: Never\n      \
-         containers:\n        - name: work\n          image: work:1\n"
     )
 }
 
@@ -120,23 +111,23 @@ async fn waves_go_one_after_another_in_reverse_whoever_is_killed_meanwhile() {
 async fn hooks_run_before_and_after_and_one_that_fails_stops_the_deletion() {
     let world = World::new("delhooks").await;
     let repo = world.repo("config");
-    let drain = |outcome| job("drain", "argocd.argoproj.io/hook: PreDelete", outcome);
+    let drain = |outcome| hook_job("drain", "argocd.argoproj.io/hook: PreDelete", outcome);
     let report = "argocd.argoproj.io/hook: PostDelete\n    argocd.argoproj.io/hook-delete-policy: \
                   HookSucceeded";
     repo.commit(&[
         ("drain.yaml", Some(&drain("fail"))),
         (
             "bye.yaml",
-            Some(&job("bye", "helm.sh/hook: post-delete", "hang")),
+            Some(&hook_job("bye", "helm.sh/hook: post-delete", "hang")),
         ),
-        ("report.yaml", Some(&job("report", report, ""))),
+        ("report.yaml", Some(&hook_job("report", report, ""))),
         ("map.yaml", Some(&map("settings", 0, "", true))),
     ]);
     let app = world
         .app("shop")
         .repo(&repo)
         .automated()
-        .set("/metadata/finalizers", json!([finalizer::RESOURCES]))
+        .cascading()
         .create()
         .await;
     app.synced().await;
@@ -220,7 +211,7 @@ async fn what_asks_for_consent_is_deleted_only_with_it() {
 #[tokio::test]
 async fn nothing_is_given_up_because_something_cannot_be_reached() {
     let world = World::new("delfar").await;
-    let hook = job("drain", "argocd.argoproj.io/hook: PreDelete", "");
+    let hook = hook_job("drain", "argocd.argoproj.io/hook: PreDelete", "");
     let app = cascading(
         &world,
         &[("a.yaml", map("settings", 0, "", false)), ("b.yaml", hook)],

@@ -110,10 +110,7 @@ async fn what_the_control_plane_fills_in_is_left_to_it() {
         .app("shop")
         .repo(&repo)
         .automated()
-        .set(
-            "/metadata/finalizers",
-            json!(["resources-finalizer.argocd.argoproj.io"]),
-        )
+        .cascading()
         .create()
         .await;
     app.synced_to(&commit).await;

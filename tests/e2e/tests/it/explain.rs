@@ -390,10 +390,7 @@ async fn a_deletion_that_hangs_names_the_finalizer() {
     );
     repo.write("a.yaml", &held);
     let app = world.app("shop").repo(&repo);
-    let app = app.set(
-        "/metadata/finalizers",
-        json!(["resources-finalizer.argocd.argoproj.io"]),
-    );
+    let app = app.cascading();
     let app = app.automated().create().await;
     app.healthy().await;
     let applications: kube::Api<gitops_api::Application> =

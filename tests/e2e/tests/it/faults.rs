@@ -4,19 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gitops_api::status::OperationState;
 use gitops_api::{Application, OperationPhase};
-use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::application::{is_out_of_sync, operation};
 use gitops_e2e::fault_proxy::{Fault, Requests, Verb};
 use gitops_e2e::manifests::config_map;
 use gitops_e2e::repository::Transport;
 use gitops_e2e::{Environment, World};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
-
-fn operation(app: &Application) -> OperationState {
-    status(app).operation_state.unwrap_or_default()
-}
 
 fn succeeded(app: &Application) -> bool {
     app.operation.is_none() && operation(app).phase.is_successful()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gitops_api::{Application, OperationPhase, SyncPhase};
 use gitops_e2e::application::status;
-use gitops_e2e::manifests::{config_map, deployment};
+use gitops_e2e::manifests::{config_map, deployment, hook_job};
 use gitops_e2e::{App, World};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -12,15 +12,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use serde_json::json;
 
-/// A Job that is a hook; `outcome` is what its fake Pod does: nothing said, it succeeds.
 fn job(name: &str, phase: &str, policy: &str, outcome: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
-         argocd.argoproj.io/hook: {phase}\n    argocd.argoproj.io/hook-delete-policy: {policy}\n\
-         spec:\n  backoffLimit: 0\n  template:\n    metadata:\n      annotations:\n        \
-         gitops-test/outcome: \"{outcome}\"\n    spec:\n      restartPolicy: Never\n      \
-         containers:\n        - name: work\n          image: work:1\n"
-    )
+    let annotations = format!(
+        "argocd.argoproj.io/hook: {phase}\n    argocd.argoproj.io/hook-delete-policy: {policy}"
+    );
+    hook_job(name, &annotations, outcome)
 }
 
 async fn ended(app: &App<'_>, phase: OperationPhase) -> Application {

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
-use gitops_api::constants::finalizer;
 use gitops_api::{Application, OperationPhase};
 use gitops_e2e::application::status;
-use gitops_e2e::manifests::config_map;
+use gitops_e2e::manifests::{config_map, hook_job};
 use gitops_e2e::{App, Repo, World};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
@@ -21,13 +20,11 @@ const HELD: &str = "gitops-test.example.org/held";
 
 /// A Job of a phase; one that hangs ends when the test says so.
 pub(crate) fn hook(name: &str, phase: &str, outcome: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
-         argocd.argoproj.io/hook: {phase}\n    argocd.argoproj.io/hook-delete-policy: \
-         HookSucceeded,HookFailed\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      \
-         annotations:\n        gitops-test/outcome: \"{outcome}\"\n    spec:\n      \
-         restartPolicy: Never\n      containers:\n        - name: work\n          image: work:1\n"
-    )
+    let annotations = format!(
+        "argocd.argoproj.io/hook: {phase}\n    argocd.argoproj.io/hook-delete-policy: \
+         HookSucceeded,HookFailed"
+    );
+    hook_job(name, &annotations, outcome)
 }
 
 /// Not healthy before the test gives it an address.
@@ -184,10 +181,7 @@ async fn killed_everywhere(name: &str, automated: bool) {
         ("drain.yaml", Some(&hook("drain", "PreDelete", "hang"))),
         ("report.yaml", Some(&hook("report", "PostDelete", "hang"))),
     ]);
-    let mut app = world
-        .app("shop")
-        .repo(&repo)
-        .set("/metadata/finalizers", json!([finalizer::RESOURCES]));
+    let mut app = world.app("shop").repo(&repo).cascading();
     if automated {
         app = app.set(
             "/spec/syncPolicy",

@@ -1,22 +1,18 @@
 //! How a sync ended, in Argo CD's terms: done only when all of it is done, failed where it is not, and each
 //! object's part of it.
 
-use gitops_api::status::{OperationState, ResourceResult};
+use gitops_api::status::ResourceResult;
 use gitops_api::{
     Application, HealthStatusCode, OperationPhase, ResultCode, SyncPhase, SyncStatusCode,
 };
 use gitops_e2e::World;
-use gitops_e2e::application::{conditions, health, resource, status, sync_code};
-use gitops_e2e::manifests::config_map;
+use gitops_e2e::application::{conditions, health, operation, resource, status, sync_code};
+use gitops_e2e::manifests::{config_map, definition, hook_job};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-
-fn operation(app: &Application) -> OperationState {
-    status(app).operation_state.unwrap_or_default()
-}
 
 fn result(app: &Application, name: &str) -> ResourceResult {
     let results = operation(app).sync_result.unwrap_or_default().resources;
@@ -29,22 +25,7 @@ fn history(app: &Application) -> usize {
 }
 
 fn hook(name: &str, phase: &str, outcome: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
-         argocd.argoproj.io/hook: {phase}\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      \
-         annotations:\n        gitops-test/outcome: \"{outcome}\"\n    spec:\n      restartPolicy: Never\n      \
-         containers:\n        - name: work\n          image: work:1\n"
-    )
-}
-
-fn definition(group: &str) -> String {
-    format!(
-        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: \
-         widgets.{group}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{plural: widgets, \
-         singular: widget, kind: Widget, listKind: WidgetList}}\n  versions:\n    - name: v1\n      served: \
-         true\n      storage: true\n      schema:\n        openAPIV3Schema: {{type: object, \
-         x-kubernetes-preserve-unknown-fields: true}}\n"
-    )
+    hook_job(name, &format!("argocd.argoproj.io/hook: {phase}"), outcome)
 }
 
 /// An object of a kind that the cluster does not serve fails the sync, what is to follow it does not run, and
@@ -74,10 +55,8 @@ async fn an_unserved_kind_is_no_success() {
     assert_eq!(history(&failed), 0);
     assert!(!world.exists::<Job>("post").await);
 
-    let file = world.folder().join("definition.yaml");
-    std::fs::write(&file, definition(&group)).unwrap();
-    let file = file.to_string_lossy();
-    world.plane.kubectl(&["apply", "-f", &file]).unwrap();
+    let definition = definition(&group, "Widget");
+    world.plane.apply_value_as("gitops-e2e", definition).await;
     let done = app.synced_to(&commit).await;
     assert!(operation(&done).phase.is_successful());
     assert_eq!(history(&done), 1);
@@ -253,10 +232,7 @@ async fn an_application_on_its_way_out_is_neither_synced_nor_healthy() {
         .app("shop")
         .repo(&repo)
         .automated()
-        .set(
-            "/metadata/finalizers",
-            json!(["resources-finalizer.argocd.argoproj.io"]),
-        )
+        .cascading()
         .create()
         .await;
     app.synced().await;

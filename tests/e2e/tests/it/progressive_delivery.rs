@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use gitops_api::{Application, HealthStatusCode, OperationPhase};
-use gitops_e2e::application::{health, is_healthy, is_synced, resource, revision, settled, status};
+use gitops_e2e::application::{
+    health, is_healthy, is_synced, operation, resource, revision, settled, status,
+};
 use gitops_e2e::manifests::{config_map, deployment};
 use gitops_e2e::rollouts::{Controller, HASH, definitions};
 use gitops_e2e::{App, Repo, World};
@@ -352,7 +354,6 @@ async fn what_comes_after_a_canary_waits_for_its_promotion_and_for_its_analysis(
     let app = world.app("payments").repo(&repo).automated().create().await;
     app.compared_to(&first).await;
     let controller = Controller(&world);
-    let operation = |app: &Application| status(app).operation_state.unwrap_or_default();
     let waits = move |text: &'static str| {
         move |app: &Application| {
             let operation = operation(app);

@@ -187,7 +187,7 @@ async fn hooks_of_a_deletion_run_once_though_the_watch_is_late() {
         ("post.yaml", Some(&hook("report", "PostDelete", ""))),
     ]);
     let app = world.app("shop").repo(&repo).automated();
-    let app = app.set("/metadata/finalizers", json!([finalizer::RESOURCES]));
+    let app = app.cascading();
     let app = app.create().await;
     app.synced_to(&commit).await;
     proxy.delay_watches("applications", Duration::from_secs(2));
@@ -289,7 +289,7 @@ async fn a_hook_that_was_left_holds_up_no_deletion() {
     let repo = world.repo("config");
     let commit = repo.commit(&[("map.yaml", Some(&config_map("a", "1")))]);
     let app = world.app("shop").repo(&repo).automated();
-    let app = app.set("/metadata/finalizers", json!([finalizer::RESOURCES]));
+    let app = app.cascading();
     let app = app.create().await;
     app.synced_to(&commit).await;
     world.agent().kill();

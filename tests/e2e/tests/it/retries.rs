@@ -1,9 +1,8 @@
 //! A requested sync that fails is tried again as it says; one that takes too long is ended.
 
-use gitops_api::status::OperationState;
 use gitops_api::{Application, OperationPhase};
 use gitops_e2e::World;
-use gitops_e2e::application::{is_out_of_sync, status};
+use gitops_e2e::application::{is_out_of_sync, operation};
 use gitops_e2e::fault_proxy::{Fault, Requests, Verb};
 use gitops_e2e::manifests::{config_map, deployment};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -11,10 +10,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
-
-fn operation(app: &Application) -> OperationState {
-    status(app).operation_state.unwrap_or_default()
-}
 
 /// A manifest the API server refuses.
 fn broken() -> String {

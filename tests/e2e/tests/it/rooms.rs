@@ -47,10 +47,7 @@ async fn a_namespace_with_guests_goes_only_after_approval_that_names_them() {
         .repo(&repo)
         .path("rooms")
         .automated()
-        .set(
-            "/metadata/finalizers",
-            json!(["resources-finalizer.argocd.argoproj.io"]),
-        )
+        .cascading()
         .create()
         .await;
     app.synced_to(&commit).await;
@@ -141,10 +138,7 @@ async fn nothing_waits_for_what_comes_only_after_it() {
         .app("shop")
         .repo(&repo)
         .automated()
-        .set(
-            "/metadata/finalizers",
-            json!(["resources-finalizer.argocd.argoproj.io"]),
-        )
+        .cascading()
         .create()
         .await;
     world.config_map_is("late", "1").await;

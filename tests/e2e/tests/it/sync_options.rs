@@ -1,8 +1,8 @@
 //! Sync options: each of them does what it says, and one nobody knows is named with what was meant.
 
+use gitops_api::OperationPhase;
 use gitops_api::status::OperationState;
-use gitops_api::{Application, OperationPhase};
-use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, resource, status};
+use gitops_e2e::application::{conditions, is_out_of_sync, is_synced, operation, resource, status};
 use gitops_e2e::manifests::{config_map, deployment};
 use gitops_e2e::{App, World};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
@@ -41,10 +41,6 @@ fn with_options(manifest: &str, options: &str) -> String {
         manifest,
         &format!("argocd.argoproj.io/sync-options: \"{options}\""),
     )
-}
-
-fn operation(app: &Application) -> OperationState {
-    status(app).operation_state.unwrap_or_default()
 }
 
 /// Commits, asks for a sync when the commit is compared, and returns how it ended.
