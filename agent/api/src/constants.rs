@@ -116,6 +116,8 @@ pub mod secret_type {
     pub const REPOSITORY: &str = "repository";
     /// Credentials for every repository under a URL.
     pub const REPO_CREDS: &str = "repo-creds";
+    /// Credentials for the API of a forge.
+    pub const SCM_CREDS: &str = "scm-creds";
     /// A cluster to deploy to.
     pub const CLUSTER: &str = "cluster";
 }

@@ -7,11 +7,13 @@
 //! | `request` | builds the requests and reads the answers; pure |
 //! | `client` | sends them over gitops-transport |
 //! | [`error`] | every way this can fail |
+//! | [`catalog`] | what a forge lists, for ApplicationSets |
 //!
 //! Knows GitHub, GitLab, Gitea and Forgejo. Tokens go to the forge's own host only, and never over
 //! plain http beyond this machine. Nothing here changes a branch, a cluster or the user's settings,
 //! or prints anything.
 
+pub mod catalog;
 mod client;
 mod credential;
 pub mod error;

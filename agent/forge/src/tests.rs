@@ -1,38 +1,33 @@
 //! The client against a small server that answers from a table.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+
+use gitops_http_double::{Answer as Told, HttpDouble};
 
 use super::*;
 
 type Answers = fn(&str, &str) -> (u16, String);
 
-/// Answers each request by method and path; remembers what it was asked.
-struct Double {
-    address: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
+/// Answers each request by method and path.
+struct Double(HttpDouble);
 
 impl Double {
     fn start(answers: Answers) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = asked.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                answer(stream, answers, &seen);
+        Self(HttpDouble::start(move |asked, _| {
+            let (status, text) = answers(&asked.method, &asked.target);
+            Told {
+                status,
+                headers: Vec::new(),
+                text,
             }
-        });
-        Self { address, asked }
+        }))
     }
 
     async fn forge(&self, token: bool) -> Forge {
-        let address = format!("{}/acme/fleet.git", self.address);
+        let address = format!("{}/acme/fleet.git", self.0.address);
         let variable = |name: &str| match name {
             "GITEA_TOKEN" if token => Some("s3cret".to_owned()),
-            "GITEA_HOST" => Some(self.address.clone()),
+            "GITEA_HOST" => Some(self.0.address.clone()),
             _ => None,
         };
         let choice = Choice::Forge {
@@ -46,41 +41,11 @@ impl Double {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        let asked = self.0.asked().into_iter();
+        asked
+            .map(|one| format!("{} {} {}", one.method, one.target, one.authorization))
+            .collect()
     }
-}
-
-fn answer(mut stream: TcpStream, answers: Answers, seen: &Mutex<Vec<String>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    reader.read_line(&mut first).unwrap();
-    let mut words = first.split_whitespace();
-    let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let mut length = 0;
-    let mut authorization = String::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let Some((name, value)) = line.trim().split_once(':') else {
-            break;
-        };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap(),
-            "authorization" => value.trim().clone_into(&mut authorization),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    seen.lock()
-        .unwrap()
-        .push(format!("{method} {path} {authorization}"));
-    let (status, text) = answers(method, path);
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-        text.len()
-    );
 }
 
 fn proposal() -> Proposal {
@@ -141,7 +106,7 @@ async fn nothing_is_sent_without_a_token() {
     let mut forge = double.forge(false).await;
     // Whatever helper the machine has.
     forge.credential = None;
-    let page = format!("{}/acme/fleet/compare/main...gitops/web", double.address);
+    let page = format!("{}/acme/fleet/compare/main...gitops/web", double.0.address);
     assert_eq!(
         forge.open_pull_request(&proposal()).await,
         Ok(Proposed::ByHand(page))
@@ -206,7 +171,7 @@ async fn an_unknown_host_is_asked_what_it_is() {
     ];
     for (answers, expected) in table {
         let double = Double::start(answers);
-        let address = format!("{}/acme/fleet", double.address);
+        let address = format!("{}/acme/fleet", double.0.address);
         let found = Forge::find(&address, None, |_| None).await.unwrap();
         assert_eq!(found.map(|forge| forge.kind), expected);
     }
@@ -262,7 +227,7 @@ async fn an_application_cannot_choose_who_gets_a_token() {
         _ => (404, "{}".into()),
     };
     let double = Double::start(answers);
-    let address = format!("{}/acme/fleet", double.address);
+    let address = format!("{}/acme/fleet", double.0.address);
     let token = |name: &str| (name == "GITLAB_TOKEN").then(|| "s3cret".to_owned());
     let forge = Forge::find(&address, None, token).await.unwrap().unwrap();
     assert_eq!(forge.kind, Kind::GitLab);

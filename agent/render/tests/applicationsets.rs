@@ -11,11 +11,14 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use gitops_core::applicationset::{
-    Answer, Answers, Cluster, Destinations, Environment, Existing, FileGlobbing, Generation, Names,
-    Need, Param, PathKind, Plan, PlanInput, Policy, Problem, Report, SetIdentity, SetSpec, Tree,
-    Unmet, Verb, conditions, generate, plan, validate,
+    Account, Answer, Answers, Cluster, Credential, Destinations, Environment, Existing,
+    FileGlobbing, Forges, Generation, Names, Need, Param, PathKind, Plan, PlanInput, Policy,
+    Problem, Report, SetIdentity, SetSpec, Tree, Unmet, Verb, conditions, generate, plan, validate,
 };
+use gitops_forge::catalog::{Catalog, Connection, Login};
+use gitops_http_double::{Answer as Told, HttpDouble};
 use gitops_render::{Renderer, RendererConfig};
+use gitops_transport::{ClientPool, LocalAddresses};
 use serde_json::{Map, Value, json};
 
 /// Cases whose outcome is a fault of Argo CD, and a text our messages hold instead; empty: it just works.
@@ -78,6 +81,12 @@ const OURS: &[(&str, &str)] = &[
     ),
     ("valid-two-errors", "absent-b"),
     ("clusters-appear-change-vanish", "is not known any more"),
+    // Not called faults there; what is wrong is named.
+    ("scm-gitea-bad-protocol", "is no protocol here"),
+    ("scm-gitea-branch-missing", "but not its default branch"),
+    ("scm-gitea-filter-bad-regex", "is no regular expression"),
+    ("scm-gitea-organisation-missing", "it answered 404"),
+    ("pr-gitea-filter-bad", "is no regular expression"),
 ];
 
 /// What only a cluster shows: time that passes, watches, conditions of the controller itself.
@@ -186,6 +195,26 @@ fn tree(root: &Path) -> Tree {
     }
 }
 
+/// A double of a forge, with the recorded answers of a case: by method, path and query, else by method and
+/// path.
+fn forge(answers: Value) -> HttpDouble {
+    HttpDouble::start(move |asked, own| {
+        let path = asked.target.split('?').next().unwrap();
+        let target = |target: &str| answers.get(format!("{} {target}", asked.method));
+        let Some(answer) = target(&asked.target).or_else(|| target(path)) else {
+            return Told::json(404, &json!({"message": "Not Found"}));
+        };
+        let mut told = Told::json(200, &answer["json"]);
+        for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+            // The recorder's address begins with the name of the case.
+            let value = value.as_str().unwrap();
+            let value = value.replace("HTTP/scm-github-pages", own);
+            told = told.with(name, &value);
+        }
+        told
+    })
+}
+
 /// The state of one case between its steps.
 struct World {
     name: String,
@@ -196,6 +225,10 @@ struct World {
     applications: BTreeMap<String, Value>,
     /// Directory that holds the repository now.
     repo: Option<PathBuf>,
+    /// A forge of the case.
+    forge: Option<HttpDouble>,
+    /// Values of Secrets by name and key.
+    secrets: BTreeMap<(String, String), String>,
     step: usize,
     said: Vec<String>,
 }
@@ -228,8 +261,17 @@ impl World {
                 "Application" => {
                     self.applications.insert(name, object);
                 }
+                "Secret" => {
+                    for (key, value) in object["stringData"].as_object().into_iter().flatten() {
+                        let value = value.as_str().unwrap().to_owned();
+                        self.secrets.insert((name.clone(), key.clone()), value);
+                    }
+                }
                 _ => {}
             }
+        }
+        if let Ok(text) = std::fs::read_to_string(directory.join("http.json")) {
+            self.forge = Some(forge(serde_json::from_str(&text).unwrap()));
         }
         for set in yaml(&directory.join("set.yaml")) {
             let name = set["metadata"]["name"].as_str().unwrap().to_owned();
@@ -293,6 +335,7 @@ impl World {
                 FileGlobbing::Pathspec
             },
             hidden_directories: false,
+            forges: Forges::default(),
         };
         let mut answers = Answers::new();
         for _ in 0..20 {
@@ -339,8 +382,41 @@ impl World {
                 let values = renderer.read_yaml(&contents).await.unwrap();
                 Some(Ok(Answer::Values(values.into())))
             }
+            Need::Forge { account, question } => {
+                let catalog = self.catalog(account);
+                let question = question.clone();
+                let asked = tokio::task::spawn_blocking(move || catalog.ask(&question));
+                let listing = asked.await.unwrap();
+                Some(match listing {
+                    Ok(listing) => Ok(Answer::Forge(listing)),
+                    Err(failure) => Err(Unmet::permanent(failure.to_string())),
+                })
+            }
             _ => None,
         }
+    }
+
+    fn catalog(&self, account: &Account) -> Catalog {
+        let login = match &account.credential {
+            Credential::Token(token) => {
+                let place = (token.name.clone(), token.key.clone());
+                Login::Token(self.secrets[&place].clone())
+            }
+            _ => Login::None,
+        };
+        let own = format!("HTTP/{}", self.name);
+        assert_eq!(account.api, own);
+        let account = Account {
+            api: self.forge.as_ref().unwrap().address.clone(),
+            ..account.clone()
+        };
+        let connection = Connection {
+            clients: &ClientPool::default(),
+            user_agent: "test",
+            authorities: None,
+            local_addresses: LocalAddresses::Allowed,
+        };
+        Catalog::new(&account, &login, connection).unwrap()
     }
 
     /// One look at every set; what its conditions are then.
@@ -483,6 +559,8 @@ async fn run(name: &str, renderer: &Renderer) -> (Option<String>, Vec<String>) {
         sets: BTreeMap::new(),
         applications: BTreeMap::new(),
         repo: None,
+        forge: None,
+        secrets: BTreeMap::new(),
         step: 0,
         said: Vec::new(),
     };

@@ -59,6 +59,7 @@ impl Source<'_> {
     /// The answers to these needs.
     pub(super) async fn answer(&mut self, needs: &[Need]) -> Answers {
         let mut answers = self.controller.sources.renderer.meet(needs).await;
+        answers.extend(self.outside.forges(needs).await);
         for need in needs {
             let answer = match need {
                 Need::Tree(repository) => self.tree(repository).await.map(Answer::Tree),
@@ -70,7 +71,7 @@ impl Source<'_> {
                     let input = input.as_ref();
                     self.outside.plugin(config_map, self.set, input).await
                 }
-                Need::Yaml(_) | Need::Templates { .. } => continue,
+                Need::Forge { .. } | Need::Yaml(_) | Need::Templates { .. } => continue,
             };
             answers.insert(need.clone(), answer);
         }

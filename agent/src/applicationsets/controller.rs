@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gitops_api::Application;
 use gitops_api::application_set::WrittenApplicationSet;
 use gitops_core::applicationset::{Cluster, Existing};
+use gitops_transport::ClientPool;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -28,6 +29,8 @@ pub(super) struct SetController {
     /// Other controllers of ApplicationSets in the namespace.
     pub(super) others: Store<Deployment>,
     pub(super) mode: ApplicationSets,
+    /// Clients of forges, by how they are reached.
+    pub(super) forges: ClientPool,
     pub(super) caches: Mutex<HashMap<AppKey, Arc<tokio::sync::Mutex<SetCache>>>>,
 }
 

@@ -10,21 +10,21 @@ use gitops_core::attempts::Ask;
 use gitops_transport::http::header::CONTENT_TYPE;
 use gitops_transport::http::{HeaderMap, HeaderValue};
 use gitops_transport::{
-    Client as HttpClient, ClientSettings, CredentialScope, Limits, LocalAddresses, Pace, Request,
-    TransportError, Trust, authorization, chain, is_temporary_status, redact,
+    Client as HttpClient, ClientPool, ClientSettings, CredentialScope, Limits, LocalAddresses,
+    Pace, Request, TransportError, Trust, authorization, chain, is_temporary_status, redact,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ApiResource, ListParams};
-use kube::core::{DynamicObject, GroupVersionKind};
+use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::cluster::discovery::Discovery;
+use crate::cluster::discovery::{Discovery, api_resource};
 use crate::patience::patiently;
 
 /// How the agent calls itself.
-const USER_AGENT: &str = concat!("gitops-agent/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("gitops-agent/", env!("CARGO_PKG_VERSION"));
 /// Where a plugin answers, beneath its address.
 const EXECUTE: &str = "api/v1/getparams.execute";
 /// How long a plugin may take when its ConfigMap does not say.
@@ -44,6 +44,10 @@ pub(super) struct Outside<'a> {
     pub(super) namespace: &'a str,
     pub(super) discovery: &'a Discovery,
     pub(super) local_addresses: LocalAddresses,
+    /// Clients of forges.
+    pub(super) clients: &'a ClientPool,
+    /// Only Secrets that say that they are for forges are sent to one.
+    pub(super) only_labelled_tokens: bool,
 }
 
 impl Outside<'_> {
@@ -119,18 +123,12 @@ impl Outside<'_> {
 
     async fn resource(&self, api_version: &str, plural: &str) -> Result<ApiResource, Unmet> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let known = || {
-            let kinds = self.discovery.kinds();
-            let served = kinds.of_plural(group, version, plural)?;
-            let gvk = GroupVersionKind::gvk(group, version, &served.gvk.kind);
-            Some(ApiResource::from_gvk_with_plural(&gvk, plural))
-        };
-        if let Some(found) = known() {
-            return Ok(found);
-        }
-        let asked = self.discovery.refresh().await;
-        asked.map_err(|error| unreadable(plural, &error))?;
-        known().ok_or_else(|| {
+        let found = self
+            .discovery
+            .find(|kinds| kinds.of_plural(group, version, plural))
+            .await;
+        let found = found.map_err(|error| unreadable(plural, &error))?;
+        found.as_ref().map(api_resource).ok_or_else(|| {
             Unmet::permanent(format!(
                 "the cluster serves no {plural} of {api_version}; the ConfigMap's kind is the resource's \
                  plural, such as placementdecisions"
@@ -216,7 +214,7 @@ impl Outside<'_> {
             .map_err(|_| Unmet::permanent(format!("{key} of the Secret {name} is no text")))
     }
 
-    async fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>, Unmet> {
+    pub(super) async fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>, Unmet> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
         let found = patiently(Ask::Read, || api.get_opt(name)).await;
         let found = found.map_err(|error| unreadable("ConfigMap", &error))?;
@@ -280,7 +278,7 @@ fn sets(body: &[u8]) -> Result<Answer, String> {
     Ok(Answer::Values(sets))
 }
 
-fn temporary(message: String) -> Unmet {
+pub(super) fn temporary(message: String) -> Unmet {
     Unmet {
         message,
         is_temporary: true,
@@ -288,7 +286,7 @@ fn temporary(message: String) -> Unmet {
     }
 }
 
-fn unreadable(what: &str, error: &kube::Error) -> Unmet {
+pub(super) fn unreadable(what: &str, error: &kube::Error) -> Unmet {
     temporary(format!("{what} cannot be read: {}", chain(error)))
 }
 

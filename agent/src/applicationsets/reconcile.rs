@@ -102,8 +102,7 @@ impl SetController {
 
         if asked || is_due {
             // What others decide is asked for at the set's own interval, not whenever it is looked at.
-            let is_outside = |need: &Need| matches!(need, Need::Decisions(_) | Need::Plugin { .. });
-            cache.answers.retain(|need, _| !is_outside(need));
+            cache.answers.retain(|need, _| !need.is_outside());
         }
         let (generation, notes) = self.generate(key, &spec, refresh, cache).await;
         let mut report = Report::default();
@@ -225,6 +224,7 @@ impl SetController {
             clusters: self.known_clusters(),
             file_globbing: parameters.file_globbing,
             hidden_directories: parameters.hidden_directories,
+            forges: parameters.forges.clone(),
         };
         let mut remembered = std::mem::take(&mut cache.answers);
         let mut answers = Answers::new();
@@ -236,6 +236,8 @@ impl SetController {
                 namespace: &configuration.namespace,
                 discovery: &self.controller.clusters.own().discovery,
                 local_addresses: configuration.credentials.get().local_addresses(),
+                clients: &self.forges,
+                only_labelled_tokens: parameters.only_labelled_tokens,
             },
             controller: &self.controller,
             files: &mut cache.files,
@@ -264,11 +266,8 @@ impl SetController {
         self.follow(key, followed.into_values());
         // Whether it went well or not: what was filled stays filled. Failures of a worker do not.
         answers.retain(|need, answer| {
-            let is_kept = matches!(
-                need,
-                Need::Yaml(_) | Need::Templates { .. } | Need::Decisions(_) | Need::Plugin { .. }
-            );
-            is_kept && answer.is_ok()
+            let is_filled = matches!(need, Need::Yaml(_) | Need::Templates { .. });
+            (is_filled || need.is_outside()) && answer.is_ok()
         });
         cache.answers = answers;
         (generation, notes)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitops_transport::ClientPool;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -40,6 +41,7 @@ pub(crate) fn start(
     let (sets, clusters, others) = (watches.sets(), watches.clusters(), watches.others());
     wake.set_store(sets.clone());
     let sets = Arc::new(SetController {
+        forges: ClientPool::default(),
         client,
         controller,
         wake,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
+use super::forge::Forges;
 use super::patterns::FileGlobbing;
 
 /// A cluster, as its Secret describes it.
@@ -43,6 +44,8 @@ pub struct Environment {
     pub file_globbing: FileGlobbing,
     /// Directories whose name begins with a dot count, too.
     pub hidden_directories: bool,
+    /// Which forges may be asked.
+    pub forges: Forges,
 }
 
 /// A text as a part of a name: lower case, and `-` for what no name holds.

@@ -82,15 +82,16 @@ impl Context<'_> {
             Kind::Merge { generators, keys } => {
                 self.merge(path, generators, keys, outer, depth, warnings)?
             }
-            Kind::Unsupported(name) => {
-                return Err(Stop::from(Problem::parameters(
-                    path,
-                    format!(
-                        "the generator {name} is not supported yet, so nothing of this set is \
-                         generated; use another generator, or leave the set to Argo CD's own \
-                         applicationset controller"
-                    ),
-                )));
+            Kind::ScmProvider {
+                repositories,
+                values,
+            } => {
+                let sets = self.repositories(path, repositories, warnings)?;
+                self.with_values(path, sets, values, outer, warnings)?
+            }
+            Kind::PullRequest { requests, values } => {
+                let sets = self.pull_requests(path, requests)?;
+                self.with_values(path, sets, values, outer, warnings)?
             }
         };
         if let Some(selector) = &generator.selector {

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod existing;
 mod fast;
+mod forge;
 mod generate;
 mod generators;
 mod git;
@@ -31,6 +32,10 @@ pub use self::conditions::{DELETIONS_HELD, Report, conditions, health_of};
 pub use self::environment::{Cluster, Environment, normalize};
 pub use self::error::{Place, Problem, Step, Warning};
 pub use self::existing::{Existing, Names, Ownership, SetIdentity};
+pub use self::forge::{
+    Account, Branch, Credential, Forges, KeyReference, ListedPullRequest, ListedRepository,
+    Listing, Owner, Provider, Question, RepositoryKey,
+};
 pub use self::generate::{Desired, Generation, generate};
 pub use self::need::{
     Answer, Answers, DecisionSource, Filled, Need, PathKind, Repository, Tree, Unmet,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::error::Problem;
+use super::forge::{Account, Listing, Question};
 use super::param::{Param, ParamMap};
 
 /// Something to be asked for.
@@ -31,6 +32,13 @@ pub enum Need {
         /// `input.parameters`, if there are any.
         input: Option<Param>,
     },
+    /// What a forge lists.
+    Forge {
+        /// The forge.
+        account: Arc<Account>,
+        /// What it is asked.
+        question: Question,
+    },
     /// The value of a YAML text.
     Yaml(String),
     /// Templates in Go's language, filled with parameters.
@@ -42,6 +50,17 @@ pub enum Need {
         /// The templates.
         texts: Arc<[String]>,
     },
+}
+
+impl Need {
+    /// Whether others than repositories and templates decide about the answer: it is asked for at the set's
+    /// own interval.
+    pub fn is_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::Decisions(_) | Self::Plugin { .. } | Self::Forge { .. }
+        )
+    }
 }
 
 /// Which objects decide, as a clusterDecisionResource generator names them.
@@ -137,6 +156,8 @@ pub enum Answer {
     },
     /// To [`Need::Files`], [`Need::Yaml`] and [`Need::Plugin`]; an error is the parser's.
     Values(Arc<[Result<Param, String>]>),
+    /// To [`Need::Forge`].
+    Forge(Listing),
     /// To [`Need::Templates`].
     Filled(Arc<[Filled]>),
 }

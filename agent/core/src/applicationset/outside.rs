@@ -110,20 +110,11 @@ impl Context<'_> {
             let mut set = if self.language.go {
                 map.clone()
             } else {
-                let flat = param::flatten(map);
-                let null = |value| {
-                    if value == Param::Null {
-                        Param::Text("<nil>".into())
-                    } else {
-                        value
-                    }
-                };
-                texts(
-                    &flat
-                        .into_iter()
-                        .map(|(key, value)| (key, null(value)))
-                        .collect(),
-                )
+                let mut flat = texts(&param::flatten(map));
+                for null in flat.values_mut().filter(|value| **value == Param::Null) {
+                    *null = Param::Text(printed(null));
+                }
+                flat
             };
             set.insert("generator".to_owned(), Param::Map(asked.clone()));
             sets.push(set);

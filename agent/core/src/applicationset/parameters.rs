@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::existing::Names;
+use super::forge::Forges;
 use super::patterns::FileGlobbing;
 use super::plan::Policy;
 use super::spec::SetSpec;
@@ -17,6 +18,10 @@ pub struct Parameters {
     pub file_globbing: FileGlobbing,
     /// Directories whose name begins with a dot count, too.
     pub hidden_directories: bool,
+    /// Which forges may be asked.
+    pub forges: Forges,
+    /// Only Secrets that say that they are for forges are sent to one.
+    pub only_labelled_tokens: bool,
     preserved: Names,
 }
 
@@ -29,7 +34,7 @@ impl Parameters {
                 .map(|value| value.trim().to_owned())
                 .unwrap_or_default()
         };
-        let names = |key: &str| {
+        let list = |key: &str| -> Vec<String> {
             let text = get(key);
             let names = text
                 .split(',')
@@ -37,6 +42,7 @@ impl Parameters {
                 .filter(|name| !name.is_empty());
             names.map(str::to_owned).collect()
         };
+        let names = |key: &str| list(key).into_iter().collect();
         Self {
             policy: get("policy"),
             sets_decide: get("enable.policy.override").parse().ok(),
@@ -47,6 +53,11 @@ impl Parameters {
             hidden_directories: data
                 .get("reposerver.include.hidden.directories")
                 .is_some_and(|value| value.trim() == "true"),
+            forges: Forges {
+                disabled: get("enable.scm.providers") == "false",
+                allowed: list("allowed.scm.providers"),
+            },
+            only_labelled_tokens: get("enable.tokenref.strict.mode") == "true",
             preserved: Names {
                 annotations: names("global.preserved.annotations"),
                 labels: names("global.preserved.labels"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::error::Problem;
+use super::forge::{self, PullRequests, Repositories};
 use super::selector::Selector;
 
 /// What generating needs of a set's spec.
@@ -106,8 +107,14 @@ pub(super) enum Kind {
         input: Option<Value>,
         values: BTreeMap<String, String>,
     },
-    /// One this version does not have.
-    Unsupported(&'static str),
+    ScmProvider {
+        repositories: Repositories,
+        values: BTreeMap<String, String>,
+    },
+    PullRequest {
+        requests: PullRequests,
+        values: BTreeMap<String, String>,
+    },
 }
 
 /// A git generator.
@@ -217,14 +224,20 @@ fn read_kind(name: &str, generator: &Map<String, Value>, path: &str) -> Result<K
                 keys,
             }
         }
-        "scmProvider" => Kind::Unsupported("scmProvider"),
+        "scmProvider" => Kind::ScmProvider {
+            repositories: Repositories::read(forge::provider(generator, path)?, generator),
+            values: values(generator),
+        },
         "clusterDecisionResource" => Kind::ClusterDecisionResource {
             config_map: text("configMapRef"),
             name: text("name"),
             selector: generator.get("labelSelector").cloned().unwrap_or_default(),
             values: values(generator),
         },
-        "pullRequest" => Kind::Unsupported("pullRequest"),
+        "pullRequest" => Kind::PullRequest {
+            requests: PullRequests::read(forge::provider(generator, path)?, generator),
+            values: values(generator),
+        },
         _ => {
             let reference = generator.get("configMapRef").and_then(|it| it.get("name"));
             let parameters = generator.get("input").and_then(|it| it.get("parameters"));
@@ -258,11 +271,12 @@ fn patterns(list: &[Value]) -> Vec<PathPattern> {
 }
 
 /// The shortest interval of the generators of a set in seconds, nested ones included: 3 minutes for
-/// git and for what decides about clusters, half an hour for plugins, none for list and clusters, never for 0.
+/// git and for what decides about clusters, half an hour for plugins and forges, none for list and
+/// clusters, never for 0.
 /// Source: applicationset/generators/*.go, `GetRequeueAfter`.
 pub fn requeue_after_seconds(generators: &[Value]) -> Option<u64> {
     const DEFAULT: i64 = 180;
-    const DEFAULT_PLUGIN: i64 = 1800;
+    const DEFAULT_OUTSIDE: i64 = 1800;
     let mut shortest: Option<u64> = None;
     for entry in generators {
         for generator in read_entry(entry, "").unwrap_or_default() {
@@ -270,8 +284,8 @@ pub fn requeue_after_seconds(generators: &[Value]) -> Option<u64> {
                 Kind::Git(_) | Kind::ClusterDecisionResource { .. } => {
                     u64::try_from(generator.requeue.unwrap_or(DEFAULT)).ok()
                 }
-                Kind::Plugin { .. } => {
-                    u64::try_from(generator.requeue.unwrap_or(DEFAULT_PLUGIN)).ok()
+                Kind::Plugin { .. } | Kind::ScmProvider { .. } | Kind::PullRequest { .. } => {
+                    u64::try_from(generator.requeue.unwrap_or(DEFAULT_OUTSIDE)).ok()
                 }
                 Kind::Matrix(children)
                 | Kind::Merge {
@@ -317,6 +331,11 @@ mod tests {
             (json!([git(json!(null)), list]), Some(180)),
             (json!([git(json!(0))]), None),
             (json!([{"plugin": {}}]), Some(1800)),
+            (json!([{"scmProvider": {"github": {}}}]), Some(1800)),
+            (
+                json!([{"pullRequest": {"gitea": {}, "requeueAfterSeconds": 60}}]),
+                Some(60),
+            ),
             (
                 json!([{"plugin": {}}, {"clusterDecisionResource": {}}]),
                 Some(180),

@@ -1,57 +1,26 @@
-//! ApplicationSets whose parameters others decide: objects that name clusters, and a plugin. The plugin is a
-//! double that speaks Argo CD's plugin protocol: it answers what the test says.
+//! ApplicationSets whose parameters others decide: objects that name clusters, a plugin, and a forge. Plugin and
+//! forge are doubles that speak Argo CD's plugin protocol and Gitea's API: they answer what the test says.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use gitops_api::application_set::ApplicationSet;
+use gitops_e2e::manifests::definition;
 use gitops_e2e::{World, wait};
+use gitops_http_double::{Answer, HttpDouble};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-/// What the double answers: a status and a body.
-type Answer = Arc<Mutex<(u16, Value)>>;
+/// What a double answers: a status and a document.
+type Said = Arc<Mutex<(u16, Value)>>;
 
-/// A plugin that answers requests; each request is told with its `Authorization` header.
-fn plugin(answer: Answer) -> (String, Receiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, asked) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else { return };
-            let mut reader = BufReader::new(stream);
-            let (mut length, mut authorization, mut line) = (0, String::new(), String::new());
-            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-                let (name, value) = line.split_once(':').unwrap_or_default();
-                match name.to_ascii_lowercase().as_str() {
-                    "content-length" => length = value.trim().parse().unwrap_or(0),
-                    "authorization" => value.trim().clone_into(&mut authorization),
-                    _ => {}
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            if reader.read_exact(&mut body).is_err() {
-                continue;
-            }
-            let (status, body_back) = answer.lock().unwrap().clone();
-            let text = body_back.to_string();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-                text.len()
-            );
-            drop(reader.get_mut().write_all(head.as_bytes()));
-            let body = serde_json::from_slice(&body).unwrap_or_default();
-            if sender.send((authorization, body)).is_err() {
-                return;
-            }
-        }
-    });
-    (url, asked)
+/// A plugin that answers every request with what is said now.
+fn plugin(said: &Said) -> HttpDouble {
+    let said = Arc::clone(said);
+    HttpDouble::start(move |_, _| {
+        let (status, document) = said.lock().unwrap().clone();
+        Answer::json(status, &document)
+    })
 }
 
 fn sets(world: &World) -> Api<ApplicationSet> {
@@ -108,12 +77,13 @@ async fn refresh(world: &World) {
 #[tokio::test]
 async fn a_plugin_is_asked_with_its_token_and_what_it_says_wrong_deletes_nothing() {
     let world = World::new("setplugin").await;
-    let answer = Answer::default();
+    let answer = Said::default();
     *answer.lock().unwrap() = (
         200,
         json!({"output": {"parameters": [{"env": "dev", "n": 1_234_567}, {"env": "prod", "n": 2}]}}),
     );
-    let (url, asked) = plugin(Arc::clone(&answer));
+    let plugin = plugin(&answer);
+    let url = &plugin.address;
     world
         .configure(&format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: where\ndata:\n  baseUrl: {url}/\n  token: $teams:key\n"
@@ -136,10 +106,10 @@ async fn a_plugin_is_asked_with_its_token_and_what_it_says_wrong_deletes_nothing
     refresh(&world).await;
     let fleet = ["dev-1234567-core", "prod-2-core"];
     shows(&world, &fleet, &[]).await;
-    let (authorization, body) = asked.recv().unwrap();
-    assert_eq!(authorization, "Bearer hunter2");
+    let asked = plugin.asked();
+    assert_eq!(asked[0].authorization, "Bearer hunter2");
     assert_eq!(
-        body,
+        asked[0].body,
         json!({"applicationSetName": "fleet", "input": {"parameters": {"team": "core"}}})
     );
 
@@ -166,12 +136,7 @@ async fn a_plugin_is_asked_with_its_token_and_what_it_says_wrong_deletes_nothing
 async fn objects_that_decide_name_the_clusters() {
     let world = World::new("setdecides").await;
     let group = format!("{}.example.com", world.namespace);
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("placements.{group}")},
-        "spec": {"group": group, "scope": "Namespaced",
-            "names": {"plural": "placements", "singular": "placement", "kind": "Placement", "listKind": "PlacementList"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
-                {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    let definition = definition(&group, "Placement");
     world.plane.apply_value_as("gitops-e2e", definition).await;
     world
         .configure(&format!(
@@ -201,4 +166,90 @@ async fn objects_that_decide_name_the_clusters() {
         .await;
     refresh(&world).await;
     shows(&world, &["in-cluster-1234567"], &["is no list"]).await;
+}
+
+const SHA: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
+
+/// A forge that speaks Gitea's API: an organization, whose repositories have one branch each, and a folder
+/// `deploy` but for one of them. `said` is the list of repositories.
+fn forge(said: &Said) -> HttpDouble {
+    let said = Arc::clone(said);
+    HttpDouble::start(move |asked, _| {
+        let path = asked.target.split('?').next().unwrap();
+        let (status, repositories) = said.lock().unwrap().clone();
+        match path.rsplit('/').next().unwrap() {
+            "repos" => Answer::json(status, &repositories),
+            "labels" => Answer::json(200, &json!([{"name": "deploy"}])),
+            "main" => Answer::json(200, &json!({"name": "main", "commit": {"id": SHA}})),
+            "deploy" if !path.contains("/docs/") => Answer::json(200, &json!([])),
+            _ => Answer::json(404, &json!({"message": "Not Found"})),
+        }
+    })
+}
+
+#[tokio::test]
+async fn repositories_of_a_forge_and_an_answer_that_is_none_deletes_nothing() {
+    let world = World::new("setforge").await;
+    let repository = |id: u64, name: &str| {
+        json!({"id": id, "name": name, "default_branch": "main", "ssh_url": format!("git@h:acme/{name}.git"),
+            "html_url": format!("https://h/acme/{name}"), "empty": false})
+    };
+    let said = Said::default();
+    let three = json!([
+        repository(1, "web"),
+        repository(2, "api"),
+        repository(3, "docs")
+    ]);
+    *said.lock().unwrap() = (200, three.clone());
+    let forge = forge(&said);
+    world
+        .configure(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: forge\nstringData:\n  token: hunter2\n---\n\
+             apiVersion: v1\nkind: Secret\nmetadata:\n  name: prod\n  labels:\n    \
+             argocd.argoproj.io/secret-type: cluster\nstringData:\n  name: prod\n  server: https://prod.invalid\n  \
+             token: hunter3\n",
+        )
+        .await;
+    let generator = |secret: &str| {
+        json!({"scmProvider": {"gitea": {"owner": "acme", "api": forge.address,
+            "tokenRef": {"secretName": secret, "key": "token"}},
+            "filters": [{"pathsExist": ["deploy/"]}], "values": {"v": "{{.short_sha_7}}"}}})
+    };
+    set(&world, &generator("prod"), "{{.repository}}").await;
+    shows(&world, &[], &["opens more than a forge and is not sent"]).await;
+    set(
+        &world,
+        &generator("forge"),
+        "{{.repository}}-{{.repository_id}}-{{.values.v}}",
+    )
+    .await;
+    let fleet = ["api-2-a1b2c3d", "web-1-a1b2c3d"];
+    shows(&world, &fleet, &[]).await;
+    assert!(
+        forge
+            .asked()
+            .iter()
+            .all(|one| one.authorization == "token hunter2")
+    );
+    let asked = forge.asked().len();
+
+    for (wrong, says) in [
+        (
+            (401, json!({"message": "token is required"})),
+            "token is required",
+        ),
+        ((404, json!({"message": "Not Found"})), "it answered 404"),
+        ((502, json!("bad gateway")), "it answered 502"),
+        ((200, json!({"ok": true})), "is no list"),
+    ] {
+        *said.lock().unwrap() = wrong;
+        refresh(&world).await;
+        shows(&world, &fleet, &[says]).await;
+    }
+    assert!(forge.asked().len() > asked);
+    *said.lock().unwrap() = (200, three);
+    refresh(&world).await;
+    shows(&world, &fleet, &[]).await;
+    let all = world.all_events().await + &world.agent().log();
+    assert!(!all.contains("hunter2"), "the token was told");
 }
