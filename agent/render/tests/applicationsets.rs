@@ -336,6 +336,7 @@ impl World {
             },
             hidden_directories: false,
             forges: Forges::default(),
+            rolls: false,
         };
         let mut answers = Answers::new();
         for _ in 0..20 {
@@ -476,6 +477,7 @@ impl World {
                         ignored: &spec.ignored_differences,
                         known: &known,
                         rivals: &BTreeMap::new(),
+                        held: &BTreeSet::new(),
                         is_approved: false,
                     });
                     self.carry_out(&plan);

@@ -12,6 +12,7 @@ mod controller;
 mod forges;
 mod outside;
 mod reconcile;
+mod rollout;
 mod wake;
 mod watch;
 mod work;

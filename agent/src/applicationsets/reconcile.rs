@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gitops_api::ResourceStatus;
-use gitops_api::application_set::{ApplicationSetStatus, WrittenApplicationSet};
+use gitops_api::application_set::{
+    ApplicationSetStatus, GeneratedApplicationStatus, WrittenApplicationSet,
+};
 use gitops_api::constants::{self, annotation};
 use gitops_core::applicationset::{
     Answers, DELETIONS_HELD, Destinations, Environment, Generation, Need, Plan, PlanInput, Report,
-    SetIdentity, SetSpec, Verb, Warning, conditions, generate, health_of, plan,
+    RolloutReport, SetIdentity, SetSpec, Verb, Warning, conditions, generate, health_of, plan,
     requeue_after_seconds, validate,
 };
 use gitops_core::sync::approval::Approval;
 use gitops_core::sync::pause;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 
 use super::answers::Source;
@@ -58,10 +59,9 @@ impl SetController {
             return None;
         }
         if set.metadata.deletion_timestamp.is_some() {
-            // Its Applications go with it, by the garbage collector.
             self.wake.forget(&key);
             self.follow(&key, []);
-            return None;
+            return self.delete(&key, &set).await;
         }
         let all = self.controller.sources.settings.paused();
         if let Some(paused) = pause::judge(None, all.as_deref(), Timestamp::now()) {
@@ -112,6 +112,12 @@ impl SetController {
         let mut sooner = |pause: Duration| again = Some(again.map_or(pause, |one| one.min(pause)));
         let mut owned = None;
         let mut is_used_up = false;
+        // While generating fails nothing moves, and what was reached stays.
+        let mut progress = set
+            .status
+            .as_ref()
+            .map(|status| status.application_status.clone())
+            .unwrap_or_default();
         match generation {
             Generation::Needs(_) => anyhow::bail!("generating does not come to an end"),
             Generation::Failed(problems) => {
@@ -128,6 +134,7 @@ impl SetController {
                 applications,
                 warnings,
             } => {
+                progress.clear();
                 report.warnings = warnings;
                 let known = Destinations {
                     projects: self.projects(),
@@ -144,6 +151,11 @@ impl SetController {
                 };
                 let existing = self.existing(key, &validated.names());
                 let preserved = parameters.preserved(&spec);
+                let rollout = self.rollout(key, set, &spec, &validated, &existing);
+                let held = rollout
+                    .as_ref()
+                    .map(|rollout| rollout.held.clone())
+                    .unwrap_or_default();
                 let mut input = PlanInput {
                     set: &identity,
                     validated: &validated,
@@ -153,6 +165,7 @@ impl SetController {
                     ignored: &spec.ignored_differences,
                     known: &known,
                     rivals: &rivals,
+                    held: &held,
                     is_approved: false,
                 };
                 let mut planned = plan(&input);
@@ -166,7 +179,17 @@ impl SetController {
                         report.held = question;
                     }
                 }
-                let carried = self.carry_out(key, &planned.changes).await;
+                let mut carried = self.carry_out(key, &planned.changes).await;
+                if let Some(rollout) = rollout {
+                    self.request_syncs(key, &rollout.operations, &mut carried)
+                        .await;
+                    report.rollout = Some(RolloutReport {
+                        stage: rollout.stage,
+                        stopped: rollout.stopped,
+                        issues: rollout.issues,
+                    });
+                    progress = rollout.statuses;
+                }
                 if carried.again {
                     sooner(SOON);
                 }
@@ -198,7 +221,8 @@ impl SetController {
                 message: note,
             });
         }
-        let status = self.status(key, set, &report, owned.as_ref());
+        self.keep_finalizer(set, &spec).await?;
+        let status = self.status(key, set, &report, owned.as_ref(), progress);
         self.write_status(set, &status).await?;
         // An approval counts for one question.
         if is_used_up {
@@ -225,6 +249,7 @@ impl SetController {
             file_globbing: parameters.file_globbing,
             hidden_directories: parameters.hidden_directories,
             forges: parameters.forges.clone(),
+            rolls: parameters.rolls,
         };
         let mut remembered = std::mem::take(&mut cache.answers);
         let mut answers = Answers::new();
@@ -293,13 +318,13 @@ impl SetController {
         set: &WrittenApplicationSet,
         report: &Report,
         owned: Option<&BTreeSet<String>>,
+        progress: Vec<GeneratedApplicationStatus>,
     ) -> ApplicationSetStatus {
         let now = Timestamp::now();
         let mut status = set.status.clone().unwrap_or_default();
         status.conditions = conditions(report, &status.conditions, now);
         status.health = Some(health_of(&status.conditions, status.health.as_ref(), now));
-        // Progress of a rolling sync is nothing this version makes.
-        status.application_status = Vec::new();
+        status.application_status = progress;
         if let Some(owned) = owned {
             let listed = owned.iter().take(MAX_RESOURCES);
             status.resources = listed.map(|name| self.resource(key, name)).collect();
@@ -309,8 +334,7 @@ impl SetController {
     }
 
     fn resource(&self, key: &AppKey, name: &str) -> ResourceStatus {
-        let reference = ObjectRef::new(name).within(&key.namespace);
-        let application = self.controller.configuration.applications.get(&reference);
+        let application = self.application(key, name);
         let status = application.as_ref().and_then(|one| one.status.as_ref());
         ResourceStatus {
             group: constants::GROUP.into(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use gitops_api::Application;
 use gitops_api::application_set::WrittenApplicationSet;
-use gitops_core::applicationset::uses_clusters;
+use gitops_core::applicationset::{Rolling, uses_clusters};
 use gitops_core::manifest::digest;
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -34,6 +34,8 @@ pub(crate) struct Wake {
 #[derive(Clone, PartialEq)]
 struct Seen {
     digest: String,
+    /// How far it is, where its set rolls.
+    progress: String,
     owners: Vec<String>,
 }
 
@@ -68,10 +70,23 @@ impl Wake {
         }
     }
 
-    /// An Application as it is now. Its status concerns no set.
+    /// An Application as it is now. Its status concerns only sets that roll.
     pub(crate) fn application(&self, application: &Application) {
         let metadata = &application.metadata;
+        let owners: Vec<String> = application
+            .owner_references()
+            .iter()
+            .filter(|owner| owner.kind == "ApplicationSet")
+            .map(|owner| owner.name.clone())
+            .collect();
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let rolls = owners.iter().any(|name| self.rolls(namespace, name));
         let now = Seen {
+            progress: if rolls {
+                progress(application)
+            } else {
+                String::new()
+            },
             digest: digest::of_value(&json!([
                 application.spec,
                 metadata.labels,
@@ -80,18 +95,20 @@ impl Wake {
                 metadata.owner_references,
                 metadata.deletion_timestamp,
             ])),
-            owners: application
-                .owner_references()
-                .iter()
-                .filter(|owner| owner.kind == "ApplicationSet")
-                .map(|owner| owner.name.clone())
-                .collect(),
+            owners,
         };
         let key = AppKey::of(application);
         let before = self.seen.lock().insert(key.clone(), now.clone());
         if before.as_ref() != Some(&now) {
             self.interested(&key, [before, Some(now)].into_iter().flatten());
         }
+    }
+
+    fn rolls(&self, namespace: &str, name: &str) -> bool {
+        let reference = ObjectRef::new(name).within(namespace);
+        let set = self.sets.get().and_then(|sets| sets.get(&reference));
+        let strategy = set.and_then(|set| set.spec.get("strategy").cloned());
+        strategy.is_some_and(|strategy| Rolling::read(&strategy).is_some())
     }
 
     /// An Application is gone.
@@ -152,6 +169,26 @@ impl Wake {
         self.claim(set, &BTreeSet::new());
         self.claims.lock().remove(set);
     }
+}
+
+/// What a rollout is judged by.
+fn progress(application: &Application) -> String {
+    let Some(status) = &application.status else {
+        return String::new();
+    };
+    let operation = status.operation_state.as_ref();
+    let health = status.health.as_ref();
+    let conditions = status.conditions.iter();
+    let conditions: Vec<_> = conditions
+        .map(|one| (&one.condition_type, &one.message))
+        .collect();
+    digest::of_value(&json!([
+        status.sync,
+        health.map(|health| health.status),
+        operation.map(|operation| (operation.phase, &operation.started_at)),
+        application.operation.is_some(),
+        conditions,
+    ]))
 }
 
 /// Shared by the watches.

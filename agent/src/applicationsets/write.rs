@@ -1,6 +1,8 @@
 //! Carries out plans, and writes what a set's status says. Every write goes through the fence of the
 //! lease, which stands in the client.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use gitops_api::Application;
 use gitops_api::application_set::{ApplicationSetStatus, WrittenApplicationSet};
@@ -143,6 +145,57 @@ impl SetController {
             ..PostParams::default()
         };
         api.create(&params, &object).await.map(|_| ())
+    }
+
+    /// Asks Applications to sync that are still as they were judged.
+    pub(super) async fn request_syncs(
+        &self,
+        key: &AppKey,
+        operations: &BTreeMap<String, Value>,
+        carried: &mut Carried,
+    ) {
+        let api: Api<Application> = Api::namespaced(self.client.clone(), &key.namespace);
+        let metrics = &self.controller.metrics;
+        for (name, operation) in operations {
+            tracing::info!(applicationset = %key, application = name, "its step has its turn: syncing");
+            metrics.write("patch");
+            let Some(app) = self.application(key, name) else {
+                continue;
+            };
+            let patch = json!({
+                "metadata": {"resourceVersion": app.resource_version()},
+                "operation": operation,
+            });
+            let params = PatchParams::default();
+            let asked = api.patch(name, &params, &Patch::Merge(&patch)).await;
+            if let Err(error) = asked {
+                tracing::debug!(applicationset = %key, application = name, %error, "not asked to sync");
+                carried.again = true;
+            }
+        }
+    }
+
+    /// Writes the finalizers of a set.
+    pub(super) async fn set_finalizers(
+        &self,
+        set: &WrittenApplicationSet,
+        finalizers: &[String],
+    ) -> anyhow::Result<()> {
+        let patch = json!({"metadata": {
+            "finalizers": finalizers,
+            "resourceVersion": set.resource_version(),
+        }});
+        self.controller.metrics.write("patch");
+        let api = self.sets_of(set);
+        let params = PatchParams::default();
+        match api
+            .patch(&set.name_any(), &params, &Patch::Merge(&patch))
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Writes what changed of a status; a status equal to the one before is not written.

@@ -5,6 +5,7 @@ use gitops_api::{HealthStatus, HealthStatusCode};
 use jiff::Timestamp;
 
 use super::error::{Problem, Warning};
+use super::rollout::Stage;
 use super::validation::{Invalid, UPDATE};
 
 /// What came of one look at a set.
@@ -16,8 +17,21 @@ pub struct Report {
     pub invalid: Vec<Invalid>,
     /// What the owner should know.
     pub warnings: Vec<Warning>,
+    /// Where the rollout is, when the set rolls.
+    pub rollout: Option<RolloutReport>,
     /// What the deletions that wait for an approval are, and how to agree; empty for none.
     pub held: String,
+}
+
+/// Where a rollout is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutReport {
+    /// The step.
+    pub stage: Stage,
+    /// Why it goes no further; empty when it does.
+    pub stopped: Vec<String>,
+    /// What is wrong with the steps.
+    pub issues: Vec<String>,
 }
 
 /// Longest message of a condition, in characters.
@@ -25,6 +39,8 @@ const MAX_MESSAGE: usize = 3000;
 /// Of more problems of one kind only the number is told.
 const MAX_LISTED: usize = 10;
 
+/// Type of the condition that says where a rollout is.
+const ROLLOUT: &str = "RolloutProgressing";
 const UP_TO_DATE: &str = "All applications have been generated successfully";
 const PARAMETERS: &str = "Successfully generated parameters for all Applications";
 /// Reason of what waits for an approval.
@@ -93,11 +109,45 @@ pub fn conditions(
         all.push(one(DELETIONS_HELD, "True", APPROVAL, &report.held));
     }
     all.push(one("ErrorOccurred", error.0, &error.1, &error.2));
+    if let Some(rollout) = report.rollout.as_ref().filter(|one| !one.issues.is_empty()) {
+        let message = limited(listed(&rollout.issues));
+        all.push(one(
+            "InvalidRolloutConfig",
+            "True",
+            "InvalidRolloutConfig",
+            &message,
+        ));
+    }
     let (status, reason, message) = &parameters_generated;
     all.push(one("ParametersGenerated", status, reason, message));
     let (status, reason, message) = &up_to_date;
     all.push(one("ResourcesUpToDate", status, reason, message));
+    if let Some(rollout) = &report.rollout {
+        let (status, reason, message) = rolling(rollout);
+        all.push(one(ROLLOUT, status, reason, &message));
+    }
     all
+}
+
+/// Argo CD's sentence leads.
+fn rolling(rollout: &RolloutReport) -> (&'static str, &'static str, String) {
+    match rollout.stage {
+        Stage::Complete => (
+            "False",
+            "ApplicationSetRolloutComplete",
+            "ApplicationSet Rollout has completed".into(),
+        ),
+        Stage::Step(step) => {
+            let mut message = format!("ApplicationSet is performing rollout of step {step}");
+            if !rollout.stopped.is_empty() {
+                message = limited(format!(
+                    "{message}; it goes no further: {}",
+                    listed(&rollout.stopped)
+                ));
+            }
+            ("True", "ApplicationSetModified", message)
+        }
+    }
 }
 
 fn failure(report: &Report) -> Option<(String, String)> {
@@ -151,12 +201,14 @@ pub fn health_of(
     let error = conditions
         .iter()
         .find(|one| one.condition_type == "ErrorOccurred" && one.status == "True");
-    let status = if error.is_some() {
-        HealthStatusCode::Degraded
-    } else {
-        HealthStatusCode::Healthy
+    let rolls = conditions
+        .iter()
+        .find(|one| one.condition_type == ROLLOUT && one.status == "True");
+    let (status, message) = match (error, rolls) {
+        (Some(error), _) => (HealthStatusCode::Degraded, error.message.clone()),
+        (None, Some(rolls)) => (HealthStatusCode::Progressing, rolls.message.clone()),
+        (None, None) => (HealthStatusCode::Healthy, UP_TO_DATE.to_owned()),
     };
-    let message = error.map_or_else(|| UP_TO_DATE.to_owned(), |one| one.message.clone());
     let since = before
         .filter(|before| before.status == status)
         .and_then(|before| before.last_transition_time.clone());

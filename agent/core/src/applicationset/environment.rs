@@ -46,6 +46,8 @@ pub struct Environment {
     pub hidden_directories: bool,
     /// Which forges may be asked.
     pub forges: Forges,
+    /// Sets that say so change their Applications step by step.
+    pub rolls: bool,
 }
 
 /// A text as a part of a name: lower case, and `-` for what no name holds.

@@ -27,6 +27,8 @@ pub struct Desired {
     pub parameters: ParamMap,
     /// Why its name is none, although its template was filled: a parameter is missing.
     pub broken: Option<String>,
+    /// Whether a sync of a rollout deletes what Git does not hold any more.
+    pub prunes: bool,
 }
 
 /// What generating came to.
@@ -86,12 +88,21 @@ fn applications(
             format!("{policy:?} is no policy; there are {}", policies.join(", ")),
         )));
     }
-    if spec.strategy == "RollingSync" {
-        warnings.push(Warning {
+    let rolls = environment.rolls && spec.rolling.is_some();
+    match &spec.rolling {
+        Some(rolling) if rolls && rolling.is_empty() => {
+            return Err(Stop::from(Problem::template(
+                Place::field("spec.strategy.rollingSync.steps"),
+                "there are no steps, so nothing would ever be synced; write one, or leave the strategy out",
+            )));
+        }
+        Some(_) if !rolls => warnings.push(Warning {
             place: "spec.strategy.type".into(),
-            message: "RollingSync is not supported yet: changes go to all Applications at once"
+            message: "RollingSync counts with applicationsetcontroller.enable.progressive.syncs: \"true\" in \
+                      argocd-cmd-params-cm; without it changes go to all Applications at once"
                 .into(),
-        });
+        }),
+        _ => {}
     }
     let mut outcomes = Vec::new();
     for (index, entry) in spec.generators.iter().enumerate() {
@@ -130,7 +141,13 @@ fn applications(
                 let made = application(
                     spec, &language, asker, &template, parameters, from, warnings,
                 );
-                outcomes.push(made);
+                outcomes.push(made.map(|made| {
+                    if rolls {
+                        without_automation(made)
+                    } else {
+                        made
+                    }
+                }));
             }
         }
     }
@@ -254,7 +271,18 @@ fn application(
         from,
         parameters: parameters.clone(),
         broken,
+        prunes: false,
     })
+}
+
+/// An Application of a set that rolls syncs only when its step has its turn.
+fn without_automation(mut made: Desired) -> Desired {
+    if let Some(automated) = made.value["spec"]["syncPolicy"]["automated"].as_object_mut() {
+        let is_on = automated.get("enabled") != Some(&json!(false));
+        made.prunes = is_on && automated.get("prune") == Some(&json!(true));
+        automated.insert("enabled".into(), json!(false));
+    }
+    made
 }
 
 /// JSON for an object of the cluster: numbers as numbers.

@@ -20,6 +20,8 @@ pub struct Parameters {
     pub hidden_directories: bool,
     /// Which forges may be asked.
     pub forges: Forges,
+    /// Sets that say so change their Applications step by step.
+    pub rolls: bool,
     /// Only Secrets that say that they are for forges are sent to one.
     pub only_labelled_tokens: bool,
     preserved: Names,
@@ -57,6 +59,7 @@ impl Parameters {
                 disabled: get("enable.scm.providers") == "false",
                 allowed: list("allowed.scm.providers"),
             },
+            rolls: get("enable.progressive.syncs") == "true",
             only_labelled_tokens: get("enable.tokenref.strict.mode") == "true",
             preserved: Names {
                 annotations: names("global.preserved.annotations"),

@@ -53,6 +53,8 @@ pub struct PlanInput<'a> {
     pub known: &'a Destinations,
     /// Other sets that generated a name, too.
     pub rivals: &'a BTreeMap<String, Vec<String>>,
+    /// Applications that keep their spec: their step of a rollout has not come.
+    pub held: &'a BTreeSet<String>,
     /// Somebody agreed to the deletions.
     pub is_approved: bool,
 }
@@ -153,8 +155,20 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
                 why: "applicationsSync allows no updates".into(),
             }),
             Some(existing) => {
-                let update = patch(&desired.value, existing, input.set, input.preserved, &rules);
+                let keeps_spec = input.held.contains(name);
+                let update = patch(
+                    &desired.value,
+                    existing,
+                    input.set,
+                    input.preserved,
+                    &rules,
+                    keeps_spec,
+                );
                 let (verb, why) = match update {
+                    Ok(None) if keeps_spec => (
+                        Verb::Keep,
+                        "its step of the rollout has not come".to_owned(),
+                    ),
                     Ok(None) => (Verb::Keep, "it is as generated".to_owned()),
                     Ok(Some((patch, what))) => (Verb::Update(patch), format!("{what} differs")),
                     Err(why) => {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::Problem;
 use super::forge::{self, PullRequests, Repositories};
+use super::rollout::Rolling;
 use super::selector::Selector;
 
 /// What generating needs of a set's spec.
@@ -32,8 +33,8 @@ pub struct SetSpec {
     pub preserved_labels: Vec<String>,
     /// Fields of Applications that are left as they are.
     pub ignored_differences: Vec<Value>,
-    /// `strategy.type`.
-    pub strategy: String,
+    /// The steps in which the Applications are changed, when there are some.
+    pub rolling: Option<Rolling>,
 }
 
 impl SetSpec {
@@ -58,7 +59,7 @@ impl SetSpec {
             preserved_annotations: texts(&spec["preservedFields"]["annotations"]),
             preserved_labels: texts(&spec["preservedFields"]["labels"]),
             ignored_differences: list(&spec["ignoreApplicationDifferences"]),
-            strategy: text(&spec["strategy"]["type"]).unwrap_or_default(),
+            rolling: Rolling::read(&spec["strategy"]),
         }
     }
 }

@@ -63,7 +63,30 @@ impl Rules {
     }
 }
 
-/// What has to change about an Application that exists.
+/// Whether the spec of an Application that exists is not what is generated.
+pub fn has_new_spec(desired: &Value, existing: &Existing, ignored: &[Value]) -> bool {
+    let wanted = json!({"metadata": existing.value["metadata"], "spec": desired["spec"]});
+    let rules = Rules::read(ignored);
+    let set = existing.value["metadata"]["namespace"].as_str();
+    let wanted = with_ignored(wanted, &existing.value, set.unwrap_or_default(), &rules);
+    normalized(&existing.value["spec"]) != normalized(&wanted["spec"])
+}
+
+/// What is wanted, with what is live where that is ignored.
+fn with_ignored(wanted: Value, live: &Value, namespace: &str, rules: &Rules) -> Value {
+    let key = ObjectKey {
+        group: constants::GROUP.into(),
+        kind: "Application".into(),
+        namespace: namespace.into(),
+        name: live["metadata"]["name"].as_str().unwrap_or_default().into(),
+    };
+    match rules.rules.for_object(&key) {
+        Some(rules) => with_live_values(&wanted, live, &rules),
+        None => wanted,
+    }
+}
+
+/// What has to change about an Application that exists; `keeps_spec` leaves its spec for later.
 ///
 /// The answer is a JSON merge patch and what differs; `None` when it is as generated.
 pub(super) fn patch(
@@ -72,9 +95,10 @@ pub(super) fn patch(
     set: &SetIdentity,
     preserved: &Names,
     rules: &Rules,
+    keeps_spec: bool,
 ) -> Result<Option<(Value, String)>, String> {
     let live = &existing.value;
-    let mut wanted = json!({
+    let wanted = json!({
         "metadata": {
             "name": live["metadata"]["name"],
             "namespace": live["metadata"]["namespace"],
@@ -85,18 +109,7 @@ pub(super) fn patch(
         },
         "spec": desired["spec"],
     });
-    let key = ObjectKey {
-        group: constants::GROUP.into(),
-        kind: "Application".into(),
-        namespace: set.namespace.clone(),
-        name: desired["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .into(),
-    };
-    if let Some(rules) = rules.rules.for_object(&key) {
-        wanted = with_live_values(&wanted, live, &rules);
-    }
+    let wanted = with_ignored(wanted, live, &set.namespace, rules);
     let mut body = Map::new();
     let mut metadata = Map::new();
     let mut what = Vec::new();
@@ -120,7 +133,7 @@ pub(super) fn patch(
         metadata.insert("ownerReferences".into(), Value::Array(owners));
         what.push("metadata.ownerReferences".into());
     }
-    if normalized(&live["spec"]) != normalized(&wanted["spec"]) {
+    if !keeps_spec && normalized(&live["spec"]) != normalized(&wanted["spec"]) {
         // Empty groups are left as they are.
         let mut before = live["spec"].clone();
         without_empty(&mut before);

@@ -244,6 +244,7 @@ mod tests {
             from: Place::generator("g"),
             parameters: super::super::param::ParamMap::new(),
             broken: None,
+            prunes: false,
         }
     }
 

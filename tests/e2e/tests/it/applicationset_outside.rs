@@ -204,8 +204,12 @@ async fn repositories_of_a_forge_and_an_answer_that_is_none_deletes_nothing() {
     let forge = forge(&said);
     world
         .configure(
-            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: forge\nstringData:\n  token: hunter2\n---\n\
-             apiVersion: v1\nkind: Secret\nmetadata:\n  name: prod\n  labels:\n    \
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: forge\nstringData:\n  token: hunter2\n",
+        )
+        .await;
+    world
+        .configure(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: prod\n  labels:\n    \
              argocd.argoproj.io/secret-type: cluster\nstringData:\n  name: prod\n  server: https://prod.invalid\n  \
              token: hunter3\n",
         )

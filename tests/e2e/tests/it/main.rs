@@ -6,6 +6,7 @@ mod admission;
 mod adoption;
 mod app_of_apps;
 mod applicationset_outside;
+mod applicationset_rollout;
 mod applicationsets;
 mod autoscaler;
 mod bad_input;

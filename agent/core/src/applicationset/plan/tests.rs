@@ -23,6 +23,7 @@ fn desired(name: &str, revision: &str) -> Desired {
         from: Place::generator("spec.generators[0].list"),
         parameters: super::super::param::ParamMap::new(),
         broken: None,
+        prunes: false,
     }
 }
 
@@ -94,6 +95,7 @@ impl World {
             preserved: &self.preserved,
             ignored: &self.ignored,
             known: &known,
+            held: &BTreeSet::new(),
             rivals: &self.rivals,
             is_approved: self.is_approved,
         })
