@@ -36,8 +36,10 @@ pub mod annotation {
     /// On an Application: paths whose changes matter, separated by `;`. The agent records the
     /// inputs it reads and does not need it.
     pub const MANIFEST_GENERATE_PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
-    /// On an ApplicationSet that rolls: `paused` stops its rollout.
+    /// On an ApplicationSet that rolls: [`ROLLOUT_PAUSED`] stops its rollout.
     pub const ROLLOUT: &str = "gitops-agent.io/rollout";
+    /// The value of [`ROLLOUT`] that stops it.
+    pub const ROLLOUT_PAUSED: &str = "paused";
     /// On an Application: time (RFC 3339) at which a waiting prune or deletion was approved.
     pub const DELETION_APPROVED: &str = "argocd.argoproj.io/deletion-approved";
     /// On an Application: another field manager to migrate from when adopting objects.

@@ -365,10 +365,11 @@ fn question(key: &AppKey, plan: &Plan) -> String {
         names.push(&more);
     }
     format!(
-        "{}, which waits for an approval: {}; if it is meant: kubectl annotate \
-         applicationsets.argoproj.io {} -n {} --overwrite {}=$(date -u +%Y-%m-%dT%H:%M:%SZ)",
+        "{}, which waits for an approval: {}; if it is meant: kubectl gitops appset approve {}, or \
+         kubectl annotate applicationsets.argoproj.io {} -n {} --overwrite {}=$(date -u +%Y-%m-%dT%H:%M:%SZ)",
         plan.held_why,
         names.join(", "),
+        key.name,
         key.name,
         key.namespace,
         annotation::DELETION_APPROVED

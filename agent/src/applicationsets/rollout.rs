@@ -21,8 +21,6 @@ use crate::app_key::AppKey;
 
 /// Pause before a deletion that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
-/// The value of [`annotation::ROLLOUT`] that stops a rollout.
-const PAUSED: &str = "paused";
 
 impl SetController {
     /// How far the set's rollout is, when it rolls.
@@ -67,7 +65,7 @@ impl SetController {
             is_paused: set
                 .annotations()
                 .get(annotation::ROLLOUT)
-                .is_some_and(|value| value == PAUSED),
+                .is_some_and(|value| value == annotation::ROLLOUT_PAUSED),
             now: Timestamp::now(),
         }))
     }

@@ -11,6 +11,7 @@ use crate::cluster::connection::ConnectionArgs;
 use crate::extension;
 
 pub mod approve;
+pub mod appset;
 pub mod bootstrap;
 pub mod completion;
 pub mod diff;
@@ -108,6 +109,7 @@ commands! {
     Resume resume ResumeArgs;
     Terminate terminate TerminateArgs;
     Approve approve ApproveArgs;
+    Appset appset AppsetArgs;
     Bootstrap bootstrap BootstrapArgs;
     Completion completion CompletionArgs;
     Version version VersionArgs;

@@ -10,7 +10,7 @@ use crate::commands::bootstrap::controllers::Role;
 use crate::commands::bootstrap::layout::{AGENT, OWN_SYNC_OPTIONS, ROOT};
 use crate::commands::bootstrap::manifests::{Choice, Installation, NAME, PART_OF};
 use crate::commands::bootstrap::secret::{CREATED_BY, CREATOR};
-use crate::commands::uninstall::plan::Found;
+use crate::commands::uninstall::plan::{Found, has_finalizers};
 use crate::git;
 
 /// Kinds that stay: users have settings and credentials of their own there.
@@ -66,6 +66,10 @@ pub async fn find(cluster: Cluster<'_>, namespace: &str) -> Result<Found, Comman
             found.applications.push(application);
         }
     }
+    let sets = cluster
+        .list("argoproj.io/v1alpha1", "ApplicationSet", namespace, "")
+        .await?;
+    found.held_sets = sets.into_iter().filter(has_finalizers).collect();
     // The root first: it would make the other again.
     found.own.reverse();
     let selector = format!(

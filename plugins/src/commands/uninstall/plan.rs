@@ -34,6 +34,8 @@ pub struct Found {
     pub own: Vec<Value>,
     /// All other Applications.
     pub applications: Vec<Value>,
+    /// ApplicationSets that would wait for an agent when they are deleted.
+    pub held_sets: Vec<Value>,
     /// Definitions of this project.
     pub definitions: Vec<Value>,
     /// Secrets that bootstrap made.
@@ -202,6 +204,7 @@ mod tests {
             objects: vec![object("Deployment", "gitops-agent")],
             own: vec![object("Application", "root")],
             applications: vec![held, object("Application", "api")],
+            held_sets: Vec::new(),
             definitions: vec![
                 json!({"kind": "CustomResourceDefinition", "metadata": {"name": "applications.argoproj.io"}}),
             ],

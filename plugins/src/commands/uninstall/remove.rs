@@ -46,7 +46,8 @@ pub async fn remove(
     // The agent may have been at work on one of them until now.
     let again = find::find(cluster, namespace).await?;
     let keeps = found.keeps_finalizers(options);
-    let others = again.applications.iter().filter(|_| !keeps);
+    let others = again.applications.iter().chain(&again.held_sets);
+    let others = others.filter(|_| !keeps);
     for application in again.own.iter().chain(others) {
         if has_finalizers(application) {
             progress.begin(&format!("taking the finalizers off {}", shown(application)));

@@ -1,13 +1,12 @@
 //! ApplicationSets that roll: step by step, with the revision that went through the steps before.
 
 use gitops_api::application_set::ApplicationSet;
-use gitops_api::constants::annotation;
 use gitops_e2e::application::{operation, revision};
 use gitops_e2e::manifests::config_map;
 use gitops_e2e::{Repo, World, wait};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 const NO_CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\ndata: [1]\n";
@@ -135,22 +134,26 @@ async fn a_new_template_goes_from_step_to_step_a_pause_holds_it_and_the_last_goe
     prod.synced_to(&head).await;
     rolls(&world, "False", &["has completed"]).await;
 
-    let annotate = async |value: Value| {
-        let patch = json!({"metadata": {"annotations": {annotation::ROLLOUT: value}}});
-        let params = PatchParams::default();
-        sets(&world)
-            .patch("fleet", &params, &Patch::Merge(patch))
-            .await
-            .unwrap();
-    };
-    annotate(json!("paused")).await;
+    let person = world.person();
+    let told = person.gitops(&["appset", "pause", "fleet"]).run().await;
+    told.exits(0).says("fleet: its rollout is held");
     let value = fleet(&world, &repo, "new/{{.env}}");
     world.plane.apply_value_as("gitops-e2e", value).await;
     rolls(&world, "True", &["rollout of step 1"]).await;
     let path = async |app: &gitops_e2e::App<'_>| app.get().await.spec.source.unwrap().path;
     assert_eq!(path(&dev).await, "dev", "it is paused");
-    annotate(Value::Null).await;
+    let listed = person.gitops(&["appset", "list"]).run().await;
+    listed
+        .exits(0)
+        .prints("paused: ApplicationSet is performing rollout of step 1");
+    let told = person.gitops(&["appset", "resume", "fleet"]).run().await;
+    told.exits(0).says("fleet: its rollout goes on");
     rolls(&world, "True", &["goes no further: Application dev"]).await;
+    let shown = person.gitops(&["appset", "get", "fleet"]).run().await;
+    shown
+        .exits(0)
+        .prints("goes no further: Application dev")
+        .prints("Waiting");
     assert_eq!(path(&dev).await, "new/dev");
     assert_eq!(path(&prod).await, "prod", "its step has not come");
     world.config_map_is("of-prod", "1").await;

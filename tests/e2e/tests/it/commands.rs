@@ -31,6 +31,12 @@ pub(crate) enum App {
 /// All of them.
 pub(crate) const ALL: &[Command] = &[
     Command {
+        name: "appset",
+        needs: &["list"],
+        app: App::No,
+        ..ABOUT_ONE
+    },
+    Command {
         name: "approve",
         ..ABOUT_ONE
     },
