@@ -277,7 +277,8 @@ fn application(
 
 /// An Application of a set that rolls syncs only when its step has its turn.
 fn without_automation(mut made: Desired) -> Desired {
-    if let Some(automated) = made.value["spec"]["syncPolicy"]["automated"].as_object_mut() {
+    let automated = made.value.pointer_mut("/spec/syncPolicy/automated");
+    if let Some(automated) = automated.and_then(Value::as_object_mut) {
         let is_on = automated.get("enabled") != Some(&json!(false));
         made.prunes = is_on && automated.get("prune") == Some(&json!(true));
         automated.insert("enabled".into(), json!(false));

@@ -29,3 +29,6 @@ pub use self::listing::{
     Branch, Forges, ListedPullRequest, ListedRepository, Listing, Owner, Question, RepositoryKey,
 };
 pub(super) use self::written::{PullRequests, Repositories};
+
+#[cfg(test)]
+mod tests;

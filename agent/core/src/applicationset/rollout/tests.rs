@@ -7,6 +7,10 @@ use gitops_api::application_set::GeneratedApplicationStatus;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::environment::Environment;
+use super::super::generate::{Generation, generate};
+use super::super::need::Answers;
+use super::super::spec::SetSpec;
 use super::*;
 
 /// Two in dev, one in prod.
@@ -366,4 +370,66 @@ fn a_set_is_deleted_step_by_step_from_the_last() {
         [""; 0],
         "what no step has goes with the set"
     );
+}
+
+#[test]
+fn applications_of_a_set_that_rolls_are_not_automated_and_say_what_a_sync_of_theirs_deletes() {
+    let generated = |policy: &Value, rolls: bool, strategy: &str| {
+        let spec = SetSpec::read(&json!({
+            "generators": [{"list": {"elements": [{"env": "dev"}]}}],
+            "strategy": serde_json::from_str::<Value>(strategy).unwrap(),
+            "template": {"metadata": {"name": "{{env}}"}, "spec": {"project": "default", "syncPolicy": policy,
+                "destination": {"server": "s", "namespace": "n"}}},
+        }));
+        let environment = Environment {
+            rolls,
+            ..Environment::default()
+        };
+        generate(&spec, &environment, &Answers::new())
+    };
+    let table = [
+        (
+            json!({"automated": {"prune": true, "selfHeal": true}}),
+            json!({"automated": {"prune": true, "selfHeal": true, "enabled": false}}),
+            true,
+        ),
+        (
+            json!({"automated": {"prune": true, "enabled": false}}),
+            json!({"automated": {"prune": true, "enabled": false}}),
+            false,
+        ),
+        (
+            json!({"automated": {}}),
+            json!({"automated": {"enabled": false}}),
+            false,
+        ),
+        (
+            json!({"retry": {"limit": 2}}),
+            json!({"retry": {"limit": 2}}),
+            false,
+        ),
+        (json!(null), json!(null), false),
+    ];
+    for (written, expected, prunes) in table {
+        let Generation::Done { applications, .. } = generated(&written, true, STEPS) else {
+            panic!("{written}")
+        };
+        assert_eq!(applications[0].value["spec"]["syncPolicy"], expected);
+        assert_eq!(applications[0].prunes, prunes, "{written}");
+    }
+    let automated = json!({"automated": {"prune": true}});
+    let Generation::Done {
+        applications,
+        warnings,
+    } = generated(&automated, false, STEPS)
+    else {
+        panic!("it is not switched on")
+    };
+    assert_eq!(applications[0].value["spec"]["syncPolicy"], automated);
+    assert!(warnings[0].message.contains("enable.progressive.syncs"));
+    let none = r#"{"type": "RollingSync", "rollingSync": {"steps": []}}"#;
+    let Generation::Failed(problems) = generated(&automated, true, none) else {
+        panic!("there are no steps")
+    };
+    assert!(problems[0].to_string().contains("there are no steps"));
 }
