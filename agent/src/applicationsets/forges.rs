@@ -17,7 +17,7 @@ use gitops_transport::chain;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
-use super::outside::{Outside, USER_AGENT, temporary, unreadable};
+use super::outside::{Outside, USER_AGENT, temporary, text_of, unreadable};
 use crate::patience::patiently;
 
 /// How many requests of one set are under way at the same time.
@@ -93,12 +93,7 @@ impl Outside<'_> {
         let found = found.map_err(|error| unreadable("Secret", &error))?;
         let secret = found.ok_or_else(|| Unmet::permanent(format!("there is no Secret {name}")))?;
         may_be_sent(&secret, self.only_labelled_tokens).map_err(Unmet::permanent)?;
-        let value = secret.data.and_then(|mut data| data.remove(key));
-        let value =
-            value.ok_or_else(|| Unmet::permanent(format!("the Secret {name} has no key {key}")))?;
-        String::from_utf8(value.0)
-            .map(|text| text.trim().to_owned())
-            .map_err(|_| Unmet::permanent(format!("{key} of the Secret {name} is no text")))
+        text_of(secret, key)
     }
 }
 

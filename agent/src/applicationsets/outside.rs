@@ -16,7 +16,7 @@ use gitops_transport::{
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ApiResource, ListParams};
 use kube::core::DynamicObject;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -206,12 +206,7 @@ impl Outside<'_> {
         let found = patiently(Ask::Read, || api.get_opt(name)).await;
         let found = found.map_err(|error| unreadable("Secret", &error))?;
         let secret = found.ok_or_else(|| Unmet::permanent(format!("there is no Secret {name}")))?;
-        let value = secret.data.and_then(|mut data| data.remove(key));
-        let value =
-            value.ok_or_else(|| Unmet::permanent(format!("the Secret {name} has no key {key}")))?;
-        String::from_utf8(value.0)
-            .map(|text| text.trim().to_owned())
-            .map_err(|_| Unmet::permanent(format!("{key} of the Secret {name} is no text")))
+        text_of(secret, key)
     }
 
     pub(super) async fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>, Unmet> {
@@ -276,6 +271,17 @@ fn sets(body: &[u8]) -> Result<Answer, String> {
     };
     let sets: Arc<[Result<Param, String>]> = list.iter().map(|one| Ok(Param::of(one))).collect();
     Ok(Answer::Values(sets))
+}
+
+/// The text a Secret has under a key.
+pub(super) fn text_of(secret: Secret, key: &str) -> Result<String, Unmet> {
+    let name = secret.name_any();
+    let value = secret.data.and_then(|mut data| data.remove(key));
+    let value =
+        value.ok_or_else(|| Unmet::permanent(format!("the Secret {name} has no key {key}")))?;
+    String::from_utf8(value.0)
+        .map(|text| text.trim().to_owned())
+        .map_err(|_| Unmet::permanent(format!("{key} of the Secret {name} is no text")))
 }
 
 pub(super) fn temporary(message: String) -> Unmet {

@@ -175,27 +175,17 @@ impl SetController {
         }
     }
 
-    /// Writes the finalizers of a set.
+    /// Writes the finalizers of a set, if it is still as it was judged.
     pub(super) async fn set_finalizers(
         &self,
         set: &WrittenApplicationSet,
         finalizers: &[String],
     ) -> anyhow::Result<()> {
-        let patch = json!({"metadata": {
+        let metadata = json!({
             "finalizers": finalizers,
             "resourceVersion": set.resource_version(),
-        }});
-        self.controller.metrics.write("patch");
-        let api = self.sets_of(set);
-        let params = PatchParams::default();
-        match api
-            .patch(&set.name_any(), &params, &Patch::Merge(&patch))
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        });
+        self.write_metadata(set, metadata).await
     }
 
     /// Writes what changed of a status; a status equal to the one before is not written.
@@ -228,7 +218,16 @@ impl SetController {
         set: &WrittenApplicationSet,
         request: &str,
     ) -> anyhow::Result<()> {
-        let patch = json!({"metadata": {"annotations": {request: null}}});
+        let metadata = json!({"annotations": {request: null}});
+        self.write_metadata(set, metadata).await
+    }
+
+    async fn write_metadata(
+        &self,
+        set: &WrittenApplicationSet,
+        metadata: Value,
+    ) -> anyhow::Result<()> {
+        let patch = json!({ "metadata": metadata });
         self.controller.metrics.write("patch");
         let api = self.sets_of(set);
         let params = PatchParams::default();

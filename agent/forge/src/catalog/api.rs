@@ -195,6 +195,12 @@ impl Api {
         }
     }
 
+    /// The one entry a document is, or none where it is not there.
+    pub(super) fn one(&self, url: &Url) -> Result<Vec<Value>, Failure> {
+        let page = self.find(url)?;
+        Ok(page.map(|page| page.document).into_iter().collect())
+    }
+
     /// Every entry of a list; `None` when its first page is not there. `entries` finds the list in a page,
     /// `next` the address of the next one, told how many entries were read so far.
     pub(super) fn list(

@@ -1,13 +1,13 @@
 //! Azure DevOps. Source: <https://learn.microsoft.com/en-us/rest/api/azure/devops/git/>.
 
 use gitops_core::applicationset::{
-    Branch, ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
+    ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{names, number, required, text};
+use super::{branches, names, number, required, text};
 
 /// Version of the API that is meant.
 const VERSION: (&str, &str) = ("api-version", "7.1");
@@ -57,20 +57,10 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let path = [&**owner, project, "_apis", "git", "repositories", name];
             let path = path.into_iter().chain(["stats", "branches"]);
             let all = match only {
-                Some(branch) => {
-                    let url = api.address(path, &[("name", branch), VERSION]);
-                    let page = api.find(&url)?;
-                    page.map(|page| page.document).into_iter().collect()
-                }
+                Some(branch) => api.one(&api.address(path, &[("name", branch), VERSION]))?,
                 None => api.whole(api.address(path, &[VERSION]), values, once)?,
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "name")?,
-                    commit: required(&one["commit"], "commitId")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "name", "/commit/commitId")?
         }
         Question::HasPath {
             repository,

@@ -1,13 +1,13 @@
 //! Bitbucket Cloud. Source: <https://developer.atlassian.com/cloud/bitbucket/rest/>.
 
 use gitops_core::applicationset::{
-    Branch, ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
+    ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{number, required, text};
+use super::{branches, clone_link, number, parts, required, text};
 
 /// The address of the API.
 pub(super) fn base(api: &str) -> String {
@@ -39,19 +39,12 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let start = ["repositories", owner, name, "refs", "branches"];
             let all = match only {
                 Some(branch) => {
-                    let path = start.into_iter().chain(branch.split('/'));
-                    let page = api.find(&api.address(path, &[]))?;
-                    page.map(|page| page.document).into_iter().collect()
+                    let path = start.into_iter().chain(parts(branch));
+                    api.one(&api.address(path, &[]))?
                 }
                 None => api.whole(api.address(start, &[("pagelen", "100")]), values, next)?,
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "name")?,
-                    commit: required(&one["target"], "hash")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "name", "/target/hash")?
         }
         Question::HasPath {
             repository,
@@ -61,9 +54,7 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
         } => {
             let (owner, name) = (&*repository.owner, &*repository.name);
             let start = ["repositories", owner, name, "src", commit];
-            let segments = start
-                .into_iter()
-                .chain(path.split('/').filter(|one| !one.is_empty()));
+            let segments = start.into_iter().chain(parts(path));
             let url = api.address(segments, &[("format", "meta")]);
             Listing::HasPath(api.find(&url)?.is_some())
         }
@@ -87,14 +78,6 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
 
 fn repository(owner: &str, value: &Value) -> Result<ListedRepository, Failure> {
     let name = required(value, "slug")?;
-    let clone = |protocol: &str| {
-        let links = value["links"]["clone"].as_array().into_iter().flatten();
-        let mut links = links.filter(|link| link["name"] == protocol);
-        links
-            .next()
-            .map(|link| text(&link["href"]))
-            .unwrap_or_default()
-    };
     Ok(ListedRepository {
         key: RepositoryKey {
             owner: owner.to_owned(),
@@ -104,8 +87,8 @@ fn repository(owner: &str, value: &Value) -> Result<ListedRepository, Failure> {
         organization: owner.to_owned(),
         name,
         id: Param::of(&value["uuid"]),
-        ssh: clone("ssh"),
-        https: clone("https"),
+        ssh: clone_link(value, "ssh"),
+        https: clone_link(value, "https"),
         default_branch: text(&value["mainbranch"]["name"]),
         labels: Vec::new(),
         is_archived: false,

@@ -1,13 +1,13 @@
 //! Bitbucket Server and Data Center. Source: <https://developer.atlassian.com/server/bitbucket/rest/>.
 
 use gitops_core::applicationset::{
-    Branch, ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
+    ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{number, required, text};
+use super::{branches, clone_link, number, parts, required, text};
 
 /// Entries of one page.
 const LIMIT: (&str, &str) = ("limit", "100");
@@ -48,13 +48,7 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
                 let url = api.address(start.chain(["branches"]), &[LIMIT]);
                 api.whole(url, values, next)?
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "displayId")?,
-                    commit: required(one, "latestCommit")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "displayId", "/latestCommit")?
         }
         Question::HasPath {
             repository,
@@ -64,7 +58,7 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
         } => {
             let start = of(repository);
             let start = start.iter().map(String::as_str).chain(["browse"]);
-            let segments = start.chain(path.split('/').filter(|one| !one.is_empty()));
+            let segments = start.chain(parts(path));
             let url = api.address(segments, &[("at", branch), ("type", "true"), LIMIT]);
             Listing::HasPath(api.find(&url)?.is_some())
         }
@@ -105,22 +99,14 @@ fn repository(api: &Api, value: &Value) -> Result<ListedRepository, Failure> {
         name: if slug.is_empty() { name.clone() } else { slug },
         ..RepositoryKey::default()
     };
-    let clone = |protocol: &str| {
-        let links = value["links"]["clone"].as_array().into_iter().flatten();
-        let mut links = links.filter(|link| link["name"] == protocol);
-        links
-            .next()
-            .map(|link| text(&link["href"]))
-            .unwrap_or_default()
-    };
     let branch = default_branch(api, &key)?;
     Ok(ListedRepository {
         key,
         organization: owner,
         name,
         id: Param::of(&value["id"]),
-        ssh: clone("ssh"),
-        https: clone("http"),
+        ssh: clone_link(value, "ssh"),
+        https: clone_link(value, "http"),
         default_branch: branch
             .map(|one| text(&one["displayId"]))
             .unwrap_or_default(),

@@ -1,14 +1,12 @@
 //! Gitea and Forgejo. Source: their `/api/swagger`.
 
-use gitops_core::applicationset::{
-    Branch, ListedRepository, Listing, Param, Question, RepositoryKey,
-};
+use gitops_core::applicationset::{ListedRepository, Listing, Param, Question, RepositoryKey};
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
 use super::github::pull_request;
-use super::{names, required, text};
+use super::{branches, names, parts, required, text};
 
 /// Entries of one page; servers allow no more unless they are told to.
 const PER_PAGE: [(&str, &str); 2] = [("limit", "50"), ("page", "1")];
@@ -41,19 +39,12 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let start = ["repos", owner, name, "branches"];
             let all = match only {
                 Some(branch) => {
-                    let path = start.into_iter().chain(branch.split('/'));
-                    let page = api.find(&api.address(path, &[]))?;
-                    page.map(|page| page.document).into_iter().collect()
+                    let path = start.into_iter().chain(parts(branch));
+                    api.one(&api.address(path, &[]))?
                 }
                 None => api.whole(api.address(start, &PER_PAGE), Page::items, next)?,
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "name")?,
-                    commit: required(&one["commit"], "id")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "name", "/commit/id")?
         }
         Question::HasPath {
             repository,
@@ -62,9 +53,7 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             ..
         } => {
             let start = ["repos", &repository.owner, &repository.name, "contents"];
-            let segments = start
-                .into_iter()
-                .chain(path.split('/').filter(|one| !one.is_empty()));
+            let segments = start.into_iter().chain(parts(path));
             let url = api.address(segments, &[("ref", branch)]);
             Listing::HasPath(api.find(&url)?.is_some())
         }

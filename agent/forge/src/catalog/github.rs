@@ -1,13 +1,13 @@
 //! GitHub. Source: <https://docs.github.com/en/rest>.
 
 use gitops_core::applicationset::{
-    Branch, ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
+    ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{names, number, required, text};
+use super::{branches, names, number, parts, required, text};
 
 /// Entries of one page.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
@@ -41,19 +41,12 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let (owner, name) = (&*repository.owner, &*repository.name);
             let all = if let Some(branch) = only {
                 let path = ["repos", owner, name, "branches", branch];
-                let page = api.find(&api.address(path, &[]))?;
-                page.map(|page| page.document).into_iter().collect()
+                api.one(&api.address(path, &[]))?
             } else {
                 let url = api.address(["repos", owner, name, "branches"], &[PER_PAGE]);
                 api.whole(url, Page::items, linked)?
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "name")?,
-                    commit: required(&one["commit"], "sha")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "name", "/commit/sha")?
         }
         Question::HasPath {
             repository,
@@ -62,9 +55,7 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             ..
         } => {
             let start = ["repos", &repository.owner, &repository.name, "contents"];
-            let segments = start
-                .into_iter()
-                .chain(path.split('/').filter(|one| !one.is_empty()));
+            let segments = start.into_iter().chain(parts(path));
             let url = api.address(segments, &[("ref", branch)]);
             Listing::HasPath(api.find(&url)?.is_some())
         }

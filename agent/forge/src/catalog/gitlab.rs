@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use gitops_core::applicationset::{
-    Branch, ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
+    ListedPullRequest, ListedRepository, Listing, Param, Question, RepositoryKey,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{names, number, required, text};
+use super::{branches, names, number, required, text};
 
 /// Entries of one page.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
@@ -55,18 +55,11 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let all = match only {
                 Some(branch) => {
                     let path = start.into_iter().chain([branch.as_str()]);
-                    let page = api.find(&api.address(path, &[]))?;
-                    page.map(|page| page.document).into_iter().collect()
+                    api.one(&api.address(path, &[]))?
                 }
                 None => api.whole(api.address(start, &[PER_PAGE]), Page::items, next)?,
             };
-            let branches = all.iter().map(|one| {
-                Ok(Branch {
-                    name: required(one, "name")?,
-                    commit: required(&one["commit"], "id")?,
-                })
-            });
-            Listing::Branches(branches.collect::<Result<_, Failure>>()?)
+            branches(&all, "name", "/commit/id")?
         }
         Question::HasPath {
             repository,

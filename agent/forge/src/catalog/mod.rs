@@ -14,7 +14,7 @@ mod gitea;
 mod github;
 mod gitlab;
 
-use gitops_core::applicationset::{Account, Listing, Provider, Question};
+use gitops_core::applicationset::{Account, Branch, Listing, Provider, Question};
 use gitops_transport::http::HeaderValue;
 use gitops_transport::{ClientPool, ClientSettings, Limits, LocalAddresses, Trust, authorization};
 use serde_json::Value;
@@ -146,6 +146,32 @@ fn number(value: &Value, key: &str) -> Result<u64, Failure> {
     value[key]
         .as_u64()
         .ok_or_else(|| Failure::permanent(format!("an entry of its answer has no {key}")))
+}
+
+/// The branches of an answer. `name` is the field of their names, `commit` points to their commits.
+fn branches(all: &[Value], name: &str, commit: &str) -> Result<Listing, Failure> {
+    let branches = all.iter().map(|one| {
+        let found = one.pointer(commit).and_then(Value::as_str);
+        let missing = || Failure::permanent(format!("a branch of its answer has no {commit}"));
+        Ok(Branch {
+            name: required(one, name)?,
+            commit: found.ok_or_else(missing)?.to_owned(),
+        })
+    });
+    Ok(Listing::Branches(branches.collect::<Result<_, Failure>>()?))
+}
+
+/// The parts of a path in a repository or of a branch.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// The address by which Bitbucket says a repository is cloned; empty when it does not say one.
+fn clone_link(repository: &Value, protocol: &str) -> String {
+    let links = repository["links"]["clone"].as_array();
+    let mut links = links.into_iter().flatten();
+    let link = links.find(|link| link["name"] == protocol);
+    link.map(|link| text(&link["href"])).unwrap_or_default()
 }
 
 /// Texts of an answer: a list of them, or of objects that have a `name`.

@@ -13,6 +13,9 @@ use super::*;
 
 const SHA: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
 
+/// Names of the Applications, and the warnings.
+type Made = (Vec<String>, String);
+
 /// A forge: its repositories, the paths each branch has, and its pull requests.
 #[derive(Default)]
 struct Forge {
@@ -59,7 +62,7 @@ impl Forge {
         generator: &Value,
         go: bool,
         name: &str,
-    ) -> (Result<(Vec<String>, String), String>, Vec<Need>) {
+    ) -> (Result<Made, String>, Vec<Need>) {
         let spec = SetSpec::read(&json!({
             "goTemplate": go, "generators": [generator],
             "template": {"metadata": {"name": name}, "spec": {"project": "default",
