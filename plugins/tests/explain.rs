@@ -247,6 +247,9 @@ fn healed(times: i32) -> k8s_openapi::api::core::v1::Event {
 /// Every case: what it is called, the evidence, the causes that must be found.
 fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
     let automated = "/spec/syncPolicy/automated";
+    let mut rolls = with(open(), automated, json!({"enabled": false}));
+    rolls["metadata"]["ownerReferences"] = json!([{"apiVersion": "argoproj.io/v1alpha1",
+        "kind": "ApplicationSet", "name": "fleet", "uid": "1", "controller": true}]);
     let annotated = |name: &str, value: &str| {
         let mut application = fine();
         application["metadata"]["annotations"] = json!({name: value});
@@ -590,6 +593,11 @@ fn cases() -> Vec<(&'static str, Evidence, Vec<&'static str>)> {
             "manual",
             evidence(with(open(), "/spec/syncPolicy", json!({}))),
             vec!["AutoSyncOff"],
+        ),
+        (
+            "of a set that rolls",
+            evidence(rolls),
+            vec!["SetDecidesSync"],
         ),
         (
             "changed, self-heal off",

@@ -51,6 +51,18 @@ api_struct! {
     }
 }
 
+impl Application {
+    /// The `ApplicationSet` that switched automated sync off, as one that rolls does: it syncs the
+    /// Application itself.
+    pub fn rolling_set(&self) -> Option<&str> {
+        let policy = self.spec.sync_policy.as_ref()?;
+        let automated = policy.automated.as_ref()?;
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        let owner = owners.find(|owner| owner.kind == "ApplicationSet")?;
+        (automated.enabled == Some(false)).then_some(owner.name.as_str())
+    }
+}
+
 impl ApplicationSpec {
     /// The sources in effect: `sources` when there are any, else `source`.
     pub fn effective_sources(&self) -> &[ApplicationSource] {

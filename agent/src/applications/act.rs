@@ -189,7 +189,10 @@ pub(super) fn decided(
         Timestamp::now(),
     );
     match decision {
-        Decision::Nothing(idle) => idle.reason(attempt),
+        Decision::Nothing(idle) => match draft.app.rolling_set() {
+            Some(set) if idle == Idle::Manual => Some(Reason::SetDecidesSync { set: set.into() }),
+            _ => idle.reason(attempt),
+        },
         Decision::Later(_, reason) => Some(reason),
         Decision::Sync { .. } | Decision::Heal(_) => None,
     }

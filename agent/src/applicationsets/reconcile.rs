@@ -90,6 +90,11 @@ impl SetController {
         let asked = set
             .annotations()
             .contains_key(annotation::APPLICATION_SET_REFRESH);
+        if asked {
+            // Before anything is looked at: who asks again from now on is not answered by this look.
+            self.answered(set, annotation::APPLICATION_SET_REFRESH)
+                .await?;
+        }
         let interval = requeue_after_seconds(&spec.generators).map(Duration::from_secs);
         let is_due = cache.due.is_some_and(|due| Instant::now() >= due);
         // Repositories are listed at the agent's own interval; a shorter one of the set counts, too.
@@ -227,10 +232,6 @@ impl SetController {
         // An approval counts for one question.
         if is_used_up {
             self.answered(set, annotation::DELETION_APPROVED).await?;
-        }
-        if asked {
-            self.answered(set, annotation::APPLICATION_SET_REFRESH)
-                .await?;
         }
         Ok(again)
     }

@@ -205,17 +205,8 @@ pub async fn list(
         Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
         None => Api::all(connection.client.clone()),
     };
-    let mut params = params.limit(PAGE);
     let what = format!("list Applications in {}", place(namespace));
-    let mut applications = Vec::new();
-    loop {
-        let page = connection.ask(&what, api.list(&params)).await?;
-        applications.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(applications),
-        }
-    }
+    connection.list(&api, params, &what).await
 }
 
 /// Namespaces and names of all Applications the user may see.

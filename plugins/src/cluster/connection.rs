@@ -1,4 +1,5 @@
 //! kubectl's flags that choose a cluster and a user, and the client they make.
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,8 +8,10 @@ use clap::Args;
 use gitops_kit::exit::{CommandError, CommandErrorKind};
 use gitops_kit::prompt;
 use gitops_kit::terminal::{ColorChoice, View};
+use kube::api::ListParams;
 use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
 
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::{failure, kubeconfig};
@@ -95,6 +98,9 @@ pub struct ConnectionArgs {
     pub request_timeout: Option<Duration>,
 }
 
+/// Objects asked for at a time.
+const PAGE: u32 = 500;
+
 /// A client, and which cluster it talks to.
 #[derive(Clone)]
 pub struct Connection {
@@ -120,6 +126,28 @@ impl Connection {
             answer
                 .await?
                 .map_err(|error| failure::of(error, what, &self.endpoint))
+        }
+    }
+
+    /// All pages of a list. `what` completes "cannot …".
+    pub async fn list<K>(
+        &self,
+        api: &Api<K>,
+        params: ListParams,
+        what: &str,
+    ) -> Result<Vec<K>, CommandError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let mut params = params.limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = self.ask(what, api.list(&params)).await?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(all),
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! Decides nothing about what is read, and prints nothing but progress.
 
 pub mod application;
+pub mod application_sets;
 pub mod connection;
 pub mod endpoint;
 pub mod failure;

@@ -346,6 +346,10 @@ reasons! {
     "kubectl gitops sync APP delivers what Git says; spec.syncPolicy.automated does so from then on."
     AutoSyncOff {}
 
+    /// Automated sync is off because an ApplicationSet rolls and syncs it when its step has its turn.
+    "kubectl gitops appset get SET shows which step has its turn, and why it goes no further; a sync by hand does not wait for it."
+    SetDecidesSync { set: String }
+
     /// Only objects to delete are left, and pruning is off.
     "kubectl gitops sync APP --prune; or set spec.syncPolicy.automated.prune."
     PruneOff {}

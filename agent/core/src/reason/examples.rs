@@ -238,6 +238,9 @@ fn differences() -> Vec<Reason> {
         Reason::ObjectsNotInGit { objects: objects() },
         Reason::ObjectsHandedOver { objects: objects() },
         Reason::AutoSyncOff {},
+        Reason::SetDecidesSync {
+            set: "fleet".into(),
+        },
         Reason::PruneOff {},
         Reason::SelfHealOff {},
         Reason::RetriesExhausted { retries: 5 },

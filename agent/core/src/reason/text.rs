@@ -137,6 +137,10 @@ impl fmt::Display for Reason {
                 write!(f, "to be taken over from another application: {objects}")
             }
             Self::AutoSyncOff {} => f.write_str("automated sync is off"),
+            Self::SetDecidesSync { set } => write!(
+                f,
+                "automated sync is off: ApplicationSet {set} syncs it when its step has its turn"
+            ),
             Self::PruneOff {} => {
                 f.write_str("only objects that are no longer in Git are left, and prune is off")
             }

@@ -11,17 +11,15 @@ use gitops_kit::prompt;
 use gitops_kit::terminal::View;
 use gitops_views::appsets::Set;
 use jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cluster::application::{place, places};
+use crate::cluster::application_sets;
 use crate::cluster::connection::{Connection, ConnectionArgs};
 
 mod screen;
-
-/// Sets of a page.
-const PAGE: u32 = 500;
 
 /// List ApplicationSets, show one, hold its rollout, agree to its deletions
 ///
@@ -101,18 +99,17 @@ pub async fn run(args: AppsetArgs, flags: ConnectionArgs) -> Result<ExitStatus, 
         Action::Get(args) => {
             let set = find(&args.set, &flags, &connection).await?;
             let view = View::of_stdout(args.color.color);
-            print(&screen::one(&told(&set), Timestamp::now(), &view))?;
+            print(&screen::one(
+                &application_sets::told(&set),
+                Timestamp::now(),
+                &view,
+            ))?;
             Ok(ExitStatus::Success)
         }
         Action::Pause(args) => hold(&args, true, &flags, &connection).await,
         Action::Resume(args) => hold(&args, false, &flags, &connection).await,
         Action::Approve(args) => approve(&args, &flags, &connection).await,
     }
-}
-
-fn told(set: &ApplicationSet) -> Set {
-    let held = set.annotations().get(annotation::ROLLOUT);
-    Set::of(set, held.map(String::as_str))
 }
 
 async fn list(
@@ -122,13 +119,13 @@ async fn list(
 ) -> Result<ExitStatus, CommandError> {
     let mut found = Vec::new();
     let looked = if args.all_namespaces {
-        found = of(None, connection).await?;
+        found = application_sets::list(None, connection).await?;
         place(None)
     } else {
         let (named, context) = (&flags.namespace, &connection.context_namespace);
         let all = places(named.as_deref(), context.as_deref());
         for namespace in &all {
-            found = of(Some(namespace), connection).await?;
+            found = application_sets::list(Some(namespace), connection).await?;
             if !found.is_empty() {
                 break;
             }
@@ -139,7 +136,7 @@ async fn list(
         warn(&format!("no ApplicationSets in {looked}"));
         return Ok(ExitStatus::Success);
     }
-    let sets: Vec<Set> = found.iter().map(told).collect();
+    let sets: Vec<Set> = found.iter().map(application_sets::told).collect();
     let view = View::of_stdout(args.color.color);
     print(&screen::list(
         &sets,
@@ -148,28 +145,6 @@ async fn list(
         &view,
     ))?;
     Ok(ExitStatus::Success)
-}
-
-/// The sets of a namespace (`None`: of all), all pages of them.
-async fn of(
-    namespace: Option<&str>,
-    connection: &Connection,
-) -> Result<Vec<ApplicationSet>, CommandError> {
-    let api: Api<ApplicationSet> = match namespace {
-        Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
-        None => Api::all(connection.client.clone()),
-    };
-    let mut params = ListParams::default().limit(PAGE);
-    let what = format!("list ApplicationSets in {}", place(namespace));
-    let mut sets = Vec::new();
-    loop {
-        let page = connection.ask(&what, api.list(&params)).await?;
-        sets.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(sets),
-        }
-    }
 }
 
 async fn find(
@@ -229,9 +204,9 @@ async fn hold(
     connection: &Connection,
 ) -> Result<ExitStatus, CommandError> {
     let set = find(&args.set, flags, connection).await?;
-    let (name, told) = (set.name_any(), told(&set));
+    let name = set.name_any();
     let mut progress = Progress::new(args.color.color);
-    if told.rollout.is_none() {
+    if application_sets::told(&set).rollout.is_none() {
         let error = CommandError::new(
             CommandErrorKind::Usage,
             format!("{name} has no rollout: its changes go to all Applications at once"),
@@ -265,7 +240,7 @@ async fn approve(
     let set = find(&args.one.set, flags, connection).await?;
     let name = set.name_any();
     let mut progress = Progress::new(args.one.color.color);
-    let Some((question, asked)) = told(&set).question else {
+    let Some((question, asked)) = application_sets::told(&set).question else {
         progress.done(&format!("{name}: nothing is waiting for approval"));
         return Ok(ExitStatus::Success);
     };

@@ -36,6 +36,7 @@ use crate::{commands, extension};
 
 pub mod report;
 pub mod rights;
+mod sets;
 
 /// Projects that are named.
 const MAX_PROJECTS: usize = 3;
@@ -115,7 +116,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         }
     }
     let namespace = application::namespace(flags, &connection).await;
-    let (kinds, agent, lease, argo_cd, rights, projects, fields) = tokio::join!(
+    let (kinds, agent, lease, argo_cd, rights, projects, fields, sets) = tokio::join!(
         installation::kinds(&connection),
         installation::find_agent(flags, &connection),
         lease(&namespace, &connection),
@@ -123,6 +124,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
         rights(&namespace, &connection),
         projects::read(&connection, &namespace),
         unknown_fields(&namespace, &connection),
+        sets::check(&namespace, &connection),
     );
     let agent_there = !matches!(agent, Found::None(_)) || matches!(lease, Lived::Running { .. });
     let runs = argo_cd.iter().flatten().any(Controller::runs);
@@ -138,6 +140,7 @@ async fn of_cluster(flags: &ConnectionArgs) -> Vec<Check> {
     checks.push(of_argo_cd(argo_cd.as_deref(), &namespace, agent_there));
     checks.extend(projects.map(|found| of_projects(&found)));
     checks.extend(fields);
+    checks.extend(sets);
     checks.extend(rights);
     checks
 }

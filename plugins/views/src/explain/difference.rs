@@ -2,7 +2,7 @@
 
 use gitops_api::status::HealRecord;
 use gitops_api::sync_policy::SyncPolicyAutomated;
-use gitops_api::{HealthStatusCode, ResourceStatus, ResultCode, SyncStatusCode};
+use gitops_api::{Application, HealthStatusCode, ResourceStatus, ResultCode, SyncStatusCode};
 use gitops_core::reason;
 use gitops_core::reason::Reason;
 use gitops_core::report::sentence;
@@ -203,6 +203,22 @@ fn not_applied(
     let app = inquiry.app();
     let diff = format!("kubectl gitops diff {app}");
     let sync = format!("kubectl gitops sync {app}");
+    let set = inquiry.application().and_then(Application::rolling_set);
+    if let (None, Some(set)) = (automation, set) {
+        return Cause::new(
+            Code::OutOfSync,
+            "SetDecidesSync",
+            format!(
+                "{names} {state}, and ApplicationSet {set} syncs it when its step has its turn"
+            ),
+        )
+        .evidence(revisions(inquiry))
+        .next(
+            format!("kubectl gitops appset get {set}"),
+            "which step has its turn, and why it goes no further",
+        )
+        .next(diff, "what a sync would change");
+    }
     match automation {
         None => Cause::new(
             Code::OutOfSync,

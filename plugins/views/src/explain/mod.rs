@@ -221,6 +221,7 @@ fn kind_of(reason: &Reason) -> Option<Code> {
         | Reason::ObjectsNotInGit { .. }
         | Reason::ObjectsHandedOver { .. }
         | Reason::AutoSyncOff {}
+        | Reason::SetDecidesSync { .. }
         | Reason::PruneOff {} => Code::OutOfSync,
         Reason::ObjectsFailed { .. }
         | Reason::SyncFailed { .. }

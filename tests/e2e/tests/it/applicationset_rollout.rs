@@ -1,7 +1,7 @@
 //! ApplicationSets that roll: step by step, with the revision that went through the steps before.
 
 use gitops_api::application_set::ApplicationSet;
-use gitops_e2e::application::{operation, revision};
+use gitops_e2e::application::{operation, revision, status};
 use gitops_e2e::manifests::config_map;
 use gitops_e2e::{Repo, World, wait};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -102,6 +102,13 @@ async fn a_commit_goes_from_step_to_step_and_stops_at_the_one_it_breaks() {
     .await;
     prod.compared_to(&broken).await;
     world.config_map_is("of-prod", "1").await;
+    prod.wait("whose turn it waits for", |app| {
+        let reasons = status(app).reasons;
+        reasons.iter().any(|one| one.code == "SetDecidesSync")
+    })
+    .await;
+    let checked = world.person().gitops(&["doctor"]).run().await;
+    checked.prints("kubectl gitops appset get fleet shows all of it");
     let mended = repo.commit(&[
         ("dev/bad.yaml", None),
         ("prod/map.yaml", Some(&config_map("of-prod", "3"))),
