@@ -32,8 +32,10 @@ impl SetController {
         validated: &Validated,
         existing: &BTreeMap<String, Existing>,
     ) -> Option<Rollout> {
-        let rolls = self.controller.sources.settings.application_sets().rolls;
-        let rolling = spec.rolling.as_ref().filter(|_| rolls)?;
+        let parameters = self.controller.sources.settings.application_sets();
+        let rolling = spec.rolling.as_ref().filter(|_| parameters.rolls)?;
+        // What is never changed is not waited for.
+        let changes = parameters.policy(spec).update;
         let labels = validated.good.iter().map(|(name, desired)| {
             let labels = &desired.value["metadata"]["labels"];
             (name.as_str(), texts(labels))
@@ -51,7 +53,7 @@ impl SetController {
                 labels: &labels[name.as_str()],
                 live: live.get(name.as_str()).map(Arc::as_ref),
                 has_new_spec: found.is_some_and(|found| {
-                    has_new_spec(&desired.value, found, &spec.ignored_differences)
+                    changes && has_new_spec(&desired.value, found, &spec.ignored_differences)
                 }),
                 prunes: desired.prunes,
             };
