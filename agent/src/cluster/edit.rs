@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::write::{WriteError, Writer, is_of_kind};
 
 /// So often an object is read anew because somebody else wrote it in between.
-const MAX_CONFLICTS: u32 = 8;
+pub(super) const MAX_CONFLICTS: u32 = 8;
 
 impl Writer {
     /// Changes the metadata of an object as `change` says of what it is, with a merge patch and a result;

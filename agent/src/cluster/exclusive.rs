@@ -14,6 +14,7 @@ use gitops_core::project::WritePermit;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
+use super::edit::MAX_CONFLICTS;
 use super::write::{Answer, WriteError, Writer, is_of_kind};
 
 /// Most rounds in which a refusal names further fields.
@@ -138,13 +139,25 @@ impl Writer {
             dry_run: true,
             field_manager: Some(constants::FIELD_MANAGER.into()),
         };
-        let body = serde_json::from_value(object.clone())
-            .map_err(|_| WriteError::UnknownKind(gvk.clone()))?;
-        self.count("dry-run");
-        self.object(Ask::Conditional, &key, || {
-            api.replace(&key.name, &params, &body)
-        })
-        .await
-        .map_err(|error| error.about(object))
+        let mut object = object.clone();
+        let mut attempt = 1;
+        loop {
+            let body = serde_json::from_value(object.clone())
+                .map_err(|_| WriteError::UnknownKind(gvk.clone()))?;
+            self.count("dry-run");
+            let answer = self.object(Ask::Conditional, &key, || {
+                api.replace(&key.name, &params, &body)
+            });
+            match answer.await {
+                // Its controller was faster: what is asked about is the manifest, and not its status.
+                Err(WriteError::Refused { code: 409, .. }) if attempt < MAX_CONFLICTS => {
+                    attempt += 1;
+                    let live = self.get(gvk, &key).await?;
+                    let version = live.map(|live| live["metadata"]["resourceVersion"].clone());
+                    object["metadata"]["resourceVersion"] = version.unwrap_or_default();
+                }
+                answer => return answer.map_err(|error| error.about(&object)),
+            }
+        }
     }
 }
