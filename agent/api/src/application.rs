@@ -52,14 +52,20 @@ api_struct! {
 }
 
 impl Application {
+    /// Names of the ApplicationSets that own it.
+    pub fn sets(&self) -> impl Iterator<Item = &str> {
+        let owners = self.metadata.owner_references.iter().flatten();
+        let sets = owners.filter(|owner| owner.kind == "ApplicationSet");
+        sets.map(|owner| owner.name.as_str())
+    }
+
     /// The `ApplicationSet` that switched automated sync off, as one that rolls does: it syncs the
     /// Application itself.
     pub fn rolling_set(&self) -> Option<&str> {
         let policy = self.spec.sync_policy.as_ref()?;
         let automated = policy.automated.as_ref()?;
-        let mut owners = self.metadata.owner_references.iter().flatten();
-        let owner = owners.find(|owner| owner.kind == "ApplicationSet")?;
-        (automated.enabled == Some(false)).then_some(owner.name.as_str())
+        let is_off = automated.enabled == Some(false);
+        self.sets().next().filter(|_| is_off)
     }
 }
 

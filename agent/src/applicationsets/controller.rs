@@ -76,18 +76,34 @@ impl SetController {
         key: &AppKey,
         names: &BTreeSet<&str>,
     ) -> BTreeMap<String, Existing> {
-        let applications = self.controller.configuration.applications.state();
-        let is_own = |one: &Arc<Application>| {
-            let mut owners = one.owner_references().iter();
-            owners.any(|owner| owner.kind == "ApplicationSet" && owner.name == key.name)
-        };
+        let applications = self.of_namespace(key);
         applications
-            .iter()
-            .filter(|one| one.namespace().as_deref() == Some(&key.namespace))
-            .filter(|one| is_own(one) || names.contains(one.name_any().as_str()))
-            .map(|one| (one.name_any(), Existing::of(one)))
+            .filter(|one| is_of(one, key) || names.contains(one.name_any().as_str()))
+            .map(|one| (one.name_any(), Existing::of(&one)))
             .collect()
     }
+
+    /// The Applications of a set that is there or was.
+    pub(super) fn applications_of(&self, key: &AppKey) -> Vec<Arc<Application>> {
+        let applications = self.of_namespace(key);
+        applications.filter(|one| is_of(one, key)).collect()
+    }
+
+    /// An Application of a set's namespace.
+    pub(super) fn application(&self, key: &AppKey, name: &str) -> Option<Arc<Application>> {
+        let reference = ObjectRef::new(name).within(&key.namespace);
+        self.controller.configuration.applications.get(&reference)
+    }
+
+    fn of_namespace(&self, key: &AppKey) -> impl Iterator<Item = Arc<Application>> {
+        let applications = self.controller.configuration.applications.state();
+        let is_here = |one: &Arc<Application>| one.namespace().as_deref() == Some(&*key.namespace);
+        applications.into_iter().filter(is_here)
+    }
+}
+
+fn is_of(application: &Application, set: &AppKey) -> bool {
+    application.sets().any(|name| name == set.name)
 }
 
 fn cluster(secret: &Secret) -> Cluster {

@@ -11,14 +11,12 @@ use gitops_api::constants::secret_type::{CLUSTER, SCM_CREDS};
 use gitops_core::applicationset::{
     Account, Answer, Answers, Credential, KeyReference, Need, Question, Unmet,
 };
-use gitops_core::attempts::Ask;
 use gitops_forge::catalog::{Catalog, Connection, Failure, Login};
 use gitops_transport::chain;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
-use super::outside::{Outside, USER_AGENT, temporary, text_of, unreadable};
-use crate::patience::patiently;
+use super::outside::{Outside, USER_AGENT, temporary, text_of};
 
 /// How many requests of one set are under way at the same time.
 const CONCURRENT: usize = 8;
@@ -61,10 +59,10 @@ impl Outside<'_> {
     async fn catalog(&self, account: &Account) -> Result<Catalog, Unmet> {
         let login = match &account.credential {
             Credential::None => Login::None,
-            Credential::Token(reference) => Login::Token(self.secret(reference).await?),
+            Credential::Token(reference) => Login::Token(self.secret_for_forges(reference).await?),
             Credential::Basic { user, password } => Login::Basic {
                 user: user.clone(),
-                password: self.secret(password).await?,
+                password: self.secret_for_forges(password).await?,
             },
         };
         let authorities = match &account.authorities {
@@ -86,12 +84,9 @@ impl Outside<'_> {
     }
 
     /// The value of a Secret that may be sent to a forge.
-    async fn secret(&self, reference: &KeyReference) -> Result<String, Unmet> {
+    async fn secret_for_forges(&self, reference: &KeyReference) -> Result<String, Unmet> {
         let KeyReference { name, key } = reference;
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
-        let found = patiently(Ask::Read, || api.get_opt(name)).await;
-        let found = found.map_err(|error| unreadable("Secret", &error))?;
-        let secret = found.ok_or_else(|| Unmet::permanent(format!("there is no Secret {name}")))?;
+        let secret = self.secret(name).await?;
         may_be_sent(&secret, self.only_labelled_tokens).map_err(Unmet::permanent)?;
         text_of(secret, key)
     }

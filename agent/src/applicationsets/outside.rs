@@ -202,11 +202,14 @@ impl Outside<'_> {
         let (name, key) = reference
             .split_once(':')
             .unwrap_or((ARGO_CD_SECRET, reference));
+        text_of(self.secret(name).await?, key)
+    }
+
+    pub(super) async fn secret(&self, name: &str) -> Result<Secret, Unmet> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
         let found = patiently(Ask::Read, || api.get_opt(name)).await;
         let found = found.map_err(|error| unreadable("Secret", &error))?;
-        let secret = found.ok_or_else(|| Unmet::permanent(format!("there is no Secret {name}")))?;
-        text_of(secret, key)
+        found.ok_or_else(|| Unmet::permanent(format!("there is no Secret {name}")))
     }
 
     pub(super) async fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>, Unmet> {
@@ -292,7 +295,7 @@ pub(super) fn temporary(message: String) -> Unmet {
     }
 }
 
-pub(super) fn unreadable(what: &str, error: &kube::Error) -> Unmet {
+fn unreadable(what: &str, error: &kube::Error) -> Unmet {
     temporary(format!("{what} cannot be read: {}", chain(error)))
 }
 

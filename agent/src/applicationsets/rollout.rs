@@ -1,6 +1,6 @@
 //! Sets that roll: what core says may go on now, and their deletion in reverse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use gitops_api::Application;
 use gitops_api::application_set::WrittenApplicationSet;
 use gitops_api::constants::{annotation, finalizer};
 use gitops_core::applicationset::{
-    Change, Existing, Member, Ownership, Rollout, RolloutInput, SetSpec, Validated, Verb,
-    deletion_turn, has_new_spec, roll,
+    Change, Existing, Member, Ownership, Rolling, Rollout, RolloutInput, SetSpec, Validated, Verb,
+    deletion_turn, new_specs, roll,
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 
 use super::controller::SetController;
@@ -32,10 +31,14 @@ impl SetController {
         validated: &Validated,
         existing: &BTreeMap<String, Existing>,
     ) -> Option<Rollout> {
+        let rolling = self.rolling(spec)?;
         let parameters = self.controller.sources.settings.application_sets();
-        let rolling = spec.rolling.as_ref().filter(|_| parameters.rolls)?;
         // What is never changed is not waited for.
-        let changes = parameters.policy(spec).update;
+        let new_specs = if parameters.policy(spec).update {
+            new_specs(&validated.good, existing, &spec.ignored_differences)
+        } else {
+            BTreeSet::new()
+        };
         let labels = validated.good.iter().map(|(name, desired)| {
             let labels = &desired.value["metadata"]["labels"];
             (name.as_str(), texts(labels))
@@ -48,13 +51,10 @@ impl SetController {
         });
         let live: BTreeMap<&str, Arc<Application>> = live.collect();
         let members = validated.good.iter().map(|(name, desired)| {
-            let found = existing.get(name);
             let member = Member {
                 labels: &labels[name.as_str()],
                 live: live.get(name.as_str()).map(Arc::as_ref),
-                has_new_spec: found.is_some_and(|found| {
-                    changes && has_new_spec(&desired.value, found, &spec.ignored_differences)
-                }),
+                has_new_spec: new_specs.contains(name.as_str()),
                 prunes: desired.prunes,
             };
             (name.as_str(), member)
@@ -72,25 +72,22 @@ impl SetController {
         }))
     }
 
-    pub(super) fn application(&self, key: &AppKey, name: &str) -> Option<Arc<Application>> {
-        let reference = ObjectRef::new(name).within(&key.namespace);
-        self.controller.configuration.applications.get(&reference)
+    /// The steps of a set, where the installation lets sets roll.
+    fn rolling<'a>(&self, spec: &'a SetSpec) -> Option<&'a Rolling> {
+        let rolls = self.controller.sources.settings.application_sets().rolls;
+        spec.rolling.as_ref().filter(|_| rolls)
     }
 
-    /// Takes the finalizer of sets that are deleted in reverse along, or off.
+    /// Gives a set that is to be deleted in reverse the finalizer that makes it wait for that.
     pub(super) async fn keep_finalizer(
         &self,
         set: &WrittenApplicationSet,
         spec: &SetSpec,
     ) -> anyhow::Result<()> {
-        let rolls = self.controller.sources.settings.application_sets().rolls;
-        let rolling = spec.rolling.as_ref().filter(|_| rolls);
-        let is_reverse = rolling.is_some_and(|one| one.is_deleted_in_reverse);
-        let has = set
-            .finalizers()
-            .iter()
-            .any(|one| one == finalizer::RESOURCES);
-        if !is_reverse || has {
+        let is_reverse = self
+            .rolling(spec)
+            .is_some_and(|one| one.is_deleted_in_reverse);
+        if !is_reverse || waits(set) {
             return Ok(());
         }
         let mut all = set.finalizers().to_vec();
@@ -105,26 +102,14 @@ impl SetController {
         key: &AppKey,
         set: &WrittenApplicationSet,
     ) -> Option<Duration> {
-        let has = set
-            .finalizers()
-            .iter()
-            .any(|one| one == finalizer::RESOURCES);
-        if !has {
+        if !waits(set) {
             return None;
         }
-        let written = Value::Object(set.spec.clone());
-        let spec = SetSpec::read(&written);
-        let rolls = self.controller.sources.settings.application_sets().rolls;
-        let rolling = spec
-            .rolling
-            .filter(|one| rolls && one.is_deleted_in_reverse);
-        let applications = self.controller.configuration.applications.state();
-        let own = applications.iter().filter(|one| {
-            let mut owners = one.owner_references().iter();
-            one.namespace().as_deref() == Some(&key.namespace)
-                && owners.any(|owner| owner.kind == "ApplicationSet" && owner.name == key.name)
-        });
+        let spec = SetSpec::read(&Value::Object(set.spec.clone()));
+        let rolling = self.rolling(&spec).filter(|one| one.is_deleted_in_reverse);
+        let own = self.applications_of(key);
         let steps = rolling.map_or_else(BTreeMap::new, |rolling| {
+            let own = own.iter();
             own.map(|one| (one.name_any(), rolling.step_of(one.labels())))
                 .collect()
         });
@@ -157,6 +142,12 @@ impl SetController {
         }
         (carried.again || !carried.refused.is_empty()).then_some(RETRY)
     }
+}
+
+/// Whether its deletion waits for the agent.
+fn waits(set: &WrittenApplicationSet) -> bool {
+    let mut finalizers = set.finalizers().iter();
+    finalizers.any(|one| one == finalizer::RESOURCES)
 }
 
 fn texts(value: &Value) -> BTreeMap<String, String> {

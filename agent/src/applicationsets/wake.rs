@@ -9,7 +9,6 @@ use gitops_api::Application;
 use gitops_api::application_set::WrittenApplicationSet;
 use gitops_core::applicationset::{Rolling, uses_clusters};
 use gitops_core::manifest::digest;
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -73,12 +72,7 @@ impl Wake {
     /// An Application as it is now. Its status concerns only sets that roll.
     pub(crate) fn application(&self, application: &Application) {
         let metadata = &application.metadata;
-        let owners: Vec<String> = application
-            .owner_references()
-            .iter()
-            .filter(|owner| owner.kind == "ApplicationSet")
-            .map(|owner| owner.name.clone())
-            .collect();
+        let owners: Vec<String> = application.sets().map(str::to_owned).collect();
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         let rolls = owners.iter().any(|name| self.rolls(namespace, name));
         let now = Seen {
@@ -107,8 +101,7 @@ impl Wake {
     fn rolls(&self, namespace: &str, name: &str) -> bool {
         let reference = ObjectRef::new(name).within(namespace);
         let set = self.sets.get().and_then(|sets| sets.get(&reference));
-        let strategy = set.and_then(|set| set.spec.get("strategy").cloned());
-        strategy.is_some_and(|strategy| Rolling::read(&strategy).is_some())
+        set.is_some_and(|set| set.spec.get("strategy").is_some_and(Rolling::is_meant))
     }
 
     /// An Application is gone.

@@ -157,11 +157,11 @@ impl SetController {
         let api: Api<Application> = Api::namespaced(self.client.clone(), &key.namespace);
         let metrics = &self.controller.metrics;
         for (name, operation) in operations {
-            tracing::info!(applicationset = %key, application = name, "its step has its turn: syncing");
-            metrics.write("patch");
             let Some(app) = self.application(key, name) else {
                 continue;
             };
+            tracing::info!(applicationset = %key, application = name, "its step has its turn: syncing");
+            metrics.write("patch");
             let patch = json!({
                 "metadata": {"resourceVersion": app.resource_version()},
                 "operation": operation,

@@ -25,18 +25,23 @@ const PAGE: u32 = 500;
 /// Completes "cannot …".
 const READING: &str = "read Applications";
 
-/// What APP says: a name, and perhaps a namespace.
+/// What APP or APPSET says: a name, and perhaps a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// As said with -n or before the slash.
     pub namespace: Option<String>,
-    /// Name of the Application.
+    /// Name of the object.
     pub name: String,
 }
 
 impl Named {
-    /// Reads NAME or NAMESPACE/NAME.
+    /// Reads NAME or NAMESPACE/NAME of an Application.
     pub fn read(given: &str, args: &ConnectionArgs) -> Result<Self, CommandError> {
+        Self::read_kind("Application", given, args)
+    }
+
+    /// The same of an object of another kind.
+    pub fn read_kind(kind: &str, given: &str, args: &ConnectionArgs) -> Result<Self, CommandError> {
         let usage = |message: String| CommandError::new(CommandErrorKind::Usage, message);
         let (before, name) = match given.split_once('/') {
             None => (None, given),
@@ -55,7 +60,7 @@ impl Named {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
         if name.is_empty() || !name.chars().all(fits) || namespace == Some("") {
             return Err(usage(format!(
-                "{given:?} names no Application: it is NAME or NAMESPACE/NAME"
+                "{given:?} names no {kind}: it is NAME or NAMESPACE/NAME"
             )));
         }
         Ok(Self {

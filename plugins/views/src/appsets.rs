@@ -56,8 +56,8 @@ impl Set {
     pub fn of(set: &ApplicationSet, rollout: Option<&str>) -> Self {
         let status = set.status.clone().unwrap_or_default();
         let condition = |kind: &str| {
-            let found = status.conditions.iter();
-            found.clone().find(|one| one.condition_type == kind)
+            let mut conditions = status.conditions.iter();
+            conditions.find(|one| one.condition_type == kind)
         };
         let said = |kind: &str, state: &str| {
             let found = condition(kind).filter(|one| one.status == state);

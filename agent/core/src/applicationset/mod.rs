@@ -47,5 +47,5 @@ pub use self::patterns::FileGlobbing;
 pub use self::plan::{Change, Plan, PlanInput, Policy, Verb, plan};
 pub use self::rollout::{Member, Rolling, Rollout, RolloutInput, Stage, deletion_turn, roll};
 pub use self::spec::{SetSpec, requeue_after_seconds, uses_clusters};
-pub use self::update::has_new_spec;
+pub use self::update::new_specs;
 pub use self::validation::{Destinations, Invalid, Validated, validate};

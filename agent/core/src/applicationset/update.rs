@@ -1,11 +1,14 @@
 //! What has to change about one Application so that it is as generated.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gitops_api::constants::annotation;
 use gitops_api::sync_policy::ResourceIgnoreDifferences;
 use gitops_api::{Application, constants};
 use serde_json::{Map, Value, json};
 
 use super::existing::{Existing, Names, SetIdentity};
+use super::generate::Desired;
 use crate::manifest::object::ObjectKey;
 use crate::report::status::merge_patch;
 use crate::settings::ignore::{IgnoreRules, with_live_values};
@@ -63,13 +66,24 @@ impl Rules {
     }
 }
 
-/// Whether the spec of an Application that exists is not what is generated.
-pub fn has_new_spec(desired: &Value, existing: &Existing, ignored: &[Value]) -> bool {
-    let wanted = json!({"metadata": existing.value["metadata"], "spec": desired["spec"]});
+/// The Applications whose spec is not what is generated, by name.
+pub fn new_specs<'a>(
+    desired: &'a BTreeMap<String, Desired>,
+    existing: &BTreeMap<String, Existing>,
+    ignored: &[Value],
+) -> BTreeSet<&'a str> {
     let rules = Rules::read(ignored);
-    let set = existing.value["metadata"]["namespace"].as_str();
-    let wanted = with_ignored(wanted, &existing.value, set.unwrap_or_default(), &rules);
-    normalized(&existing.value["spec"]) != normalized(&wanted["spec"])
+    let is_new = |name: &str, desired: &Desired| {
+        let Some(Existing { value: live, .. }) = existing.get(name) else {
+            return false;
+        };
+        let wanted = json!({"metadata": live["metadata"], "spec": desired.value["spec"]});
+        let namespace = live["metadata"]["namespace"].as_str().unwrap_or_default();
+        let wanted = with_ignored(wanted, live, namespace, &rules);
+        normalized(&live["spec"]) != normalized(&wanted["spec"])
+    };
+    let names = desired.iter().filter(|(name, one)| is_new(name, one));
+    names.map(|(name, _)| name.as_str()).collect()
 }
 
 /// What is wanted, with what is live where that is ignored.

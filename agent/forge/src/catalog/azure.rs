@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{branches, names, number, required, text};
+use super::{branches, names, number, pull_requests, required, text};
 
 /// Version of the API that is meant.
 const VERSION: (&str, &str) = ("api-version", "7.1");
@@ -107,13 +107,10 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
                 let is_full = values(page).is_some_and(|values| values.len() >= TOP);
                 is_full.then(|| page.with("$skip", &read.to_string()))
             };
-            match api.list(api.address(path, &query), values, next)? {
-                Some(all) => {
-                    let own = all.iter().filter(|one| one["repository"]["name"] == **name);
-                    Listing::PullRequests(own.map(pull_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(api.address(path, &query), values, next)?;
+            let is_own = |one: &&Value| one["repository"]["name"] == **name;
+            let own = listed.as_ref().map(|all| all.iter().filter(is_own));
+            pull_requests(own, pull_request)?
         }
     })
 }

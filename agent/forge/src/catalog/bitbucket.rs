@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{branches, clone_link, number, parts, required, text};
+use super::{branches, clone_link, number, parts, pull_requests, required, text};
 
 /// The address of the API.
 pub(super) fn base(api: &str) -> String {
@@ -66,12 +66,8 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
                 "pullrequests",
             ];
             let url = api.address(path, &[("state", "OPEN"), ("pagelen", "50")]);
-            match api.list(url, values, next)? {
-                Some(all) => {
-                    Listing::PullRequests(all.iter().map(pull_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(url, values, next)?;
+            pull_requests(listed.as_ref(), pull_request)?
         }
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{branches, clone_link, number, parts, required, text};
+use super::{branches, clone_link, number, parts, pull_requests, required, text};
 
 /// Entries of one page.
 const LIMIT: (&str, &str) = ("limit", "100");
@@ -28,10 +28,6 @@ fn next(page: &Page, _: usize) -> Option<Url> {
 }
 
 pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
-    let of = |key: &RepositoryKey| {
-        let (owner, name) = (key.owner.clone(), key.name.clone());
-        ["projects".to_owned(), owner, "repos".to_owned(), name]
-    };
     Ok(match question {
         Question::Repositories(owner) => {
             let url = api.address(["projects", &owner.name, "repos"], &[LIMIT]);
@@ -40,12 +36,10 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             Listing::Repositories(listed.collect::<Result<_, _>>()?)
         }
         Question::Branches { repository, only } => {
-            let start = of(repository);
-            let start = start.iter().map(String::as_str);
             let all = if only.is_some() {
                 default_branch(api, repository)?.into_iter().collect()
             } else {
-                let url = api.address(start.chain(["branches"]), &[LIMIT]);
+                let url = api.address(start(repository).chain(["branches"]), &[LIMIT]);
                 api.whole(url, values, next)?
             };
             branches(&all, "displayId", "/latestCommit")?
@@ -56,31 +50,27 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             path,
             ..
         } => {
-            let start = of(repository);
-            let start = start.iter().map(String::as_str).chain(["browse"]);
-            let segments = start.chain(parts(path));
+            let segments = start(repository).chain(["browse"]).chain(parts(path));
             let url = api.address(segments, &[("at", branch), ("type", "true"), LIMIT]);
             Listing::HasPath(api.find(&url)?.is_some())
         }
         Question::PullRequests { repository, .. } => {
-            let start = of(repository);
-            let path = start.iter().map(String::as_str).chain(["pull-requests"]);
+            let path = start(repository).chain(["pull-requests"]);
             let url = api.address(path, &[("state", "OPEN"), LIMIT]);
-            match api.list(url, values, next)? {
-                Some(all) => {
-                    Listing::PullRequests(all.iter().map(pull_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(url, values, next)?;
+            pull_requests(listed.as_ref(), pull_request)?
         }
     })
 }
 
+/// What the address of a repository begins with.
+fn start(key: &RepositoryKey) -> impl Iterator<Item = &str> {
+    ["projects", &key.owner, "repos", &key.name].into_iter()
+}
+
 /// The default branch of a repository, which its listing does not tell; none when there is none.
 fn default_branch(api: &Api, key: &RepositoryKey) -> Result<Option<Value>, Failure> {
-    let path = [
-        "projects", &key.owner, "repos", &key.name, "branches", "default",
-    ];
+    let path = start(key).chain(["branches", "default"]);
     let page = api.get(&api.address(path, &[]))?;
     match page.status {
         200 => Ok(Some(page.document)),

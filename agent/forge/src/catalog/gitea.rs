@@ -6,7 +6,7 @@ use url::Url;
 
 use super::api::{Api, Failure, Page};
 use super::github::pull_request;
-use super::{branches, names, parts, required, text};
+use super::{branches, names, parts, pull_requests, required, text};
 
 /// Entries of one page; servers allow no more unless they are told to.
 const PER_PAGE: [(&str, &str); 2] = [("limit", "50"), ("page", "1")];
@@ -61,12 +61,8 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let path = ["repos", &repository.owner, &repository.name, "pulls"];
             let query = PER_PAGE.into_iter().chain([("state", "open")]);
             let query: Vec<_> = query.collect();
-            match api.list(api.address(path, &query), Page::items, next)? {
-                Some(all) => {
-                    Listing::PullRequests(all.iter().map(pull_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(api.address(path, &query), Page::items, next)?;
+            pull_requests(listed.as_ref(), pull_request)?
         }
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{branches, names, number, parts, required, text};
+use super::{branches, names, number, parts, pull_requests, required, text};
 
 /// Entries of one page.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
@@ -63,12 +63,8 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
             let path = ["repos", &repository.owner, &repository.name, "pulls"];
             // Open ones: it lists no others unless it is asked to.
             let url = api.address(path, &[PER_PAGE]);
-            match api.list(url, Page::items, linked)? {
-                Some(all) => {
-                    Listing::PullRequests(all.iter().map(pull_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(url, Page::items, linked)?;
+            pull_requests(listed.as_ref(), pull_request)?
         }
     })
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Failure, Page};
-use super::{branches, names, number, required, text};
+use super::{branches, names, number, pull_requests, required, text};
 
 /// Entries of one page.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
@@ -94,12 +94,8 @@ pub(super) fn ask(api: &Api, question: &Question) -> Result<Listing, Failure> {
                 query.push(("state", state));
             }
             let path = ["projects", &repository.name, "merge_requests"];
-            match api.list(api.address(path, &query), Page::items, next)? {
-                Some(all) => {
-                    Listing::PullRequests(all.iter().map(merge_request).collect::<Result<_, _>>()?)
-                }
-                None => Listing::NoRepository,
-            }
+            let listed = api.list(api.address(path, &query), Page::items, next)?;
+            pull_requests(listed.as_ref(), merge_request)?
         }
     })
 }

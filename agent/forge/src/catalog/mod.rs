@@ -14,7 +14,9 @@ mod gitea;
 mod github;
 mod gitlab;
 
-use gitops_core::applicationset::{Account, Branch, Listing, Provider, Question};
+use gitops_core::applicationset::{
+    Account, Branch, ListedPullRequest, Listing, Provider, Question,
+};
 use gitops_transport::http::HeaderValue;
 use gitops_transport::{ClientPool, ClientSettings, Limits, LocalAddresses, Trust, authorization};
 use serde_json::Value;
@@ -159,6 +161,18 @@ fn branches(all: &[Value], name: &str, commit: &str) -> Result<Listing, Failure>
         })
     });
     Ok(Listing::Branches(branches.collect::<Result<_, Failure>>()?))
+}
+
+/// The pull requests of a list; there is none where there is no such repository.
+fn pull_requests<'a>(
+    listed: Option<impl IntoIterator<Item = &'a Value>>,
+    read: impl Fn(&Value) -> Result<ListedPullRequest, Failure>,
+) -> Result<Listing, Failure> {
+    let Some(listed) = listed else {
+        return Ok(Listing::NoRepository);
+    };
+    let read: Result<_, _> = listed.into_iter().map(read).collect();
+    Ok(Listing::PullRequests(read?))
 }
 
 /// The parts of a path in a repository or of a branch.

@@ -15,7 +15,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::cluster::application::{place, places};
+use crate::cluster::application::{Named, place, places};
 use crate::cluster::application_sets;
 use crate::cluster::connection::{Connection, ConnectionArgs};
 
@@ -152,15 +152,15 @@ async fn find(
     flags: &ConnectionArgs,
     connection: &Connection,
 ) -> Result<ApplicationSet, CommandError> {
-    let (named, name) = match given.split_once('/') {
-        Some((namespace, name)) => (Some(namespace), name),
-        None => (flags.namespace.as_deref(), given),
-    };
-    let all = places(named, connection.context_namespace.as_deref());
+    let Named { namespace, name } = Named::read_kind("ApplicationSet", given, flags)?;
+    let all = places(
+        namespace.as_deref(),
+        connection.context_namespace.as_deref(),
+    );
     for namespace in &all {
         let api: Api<ApplicationSet> = Api::namespaced(connection.client.clone(), namespace);
         let what = format!("read ApplicationSet {name} in namespace {namespace}");
-        if let Some(set) = connection.ask(&what, api.get_opt(name)).await? {
+        if let Some(set) = connection.ask(&what, api.get_opt(&name)).await? {
             return Ok(set);
         }
     }

@@ -83,23 +83,25 @@ pub fn roll(input: &RolloutInput<'_>) -> Rollout {
         stopped: Vec::new(),
         issues: rolling.issues(&labels),
     };
+    let before = input.before.iter();
+    let before: BTreeMap<&str, &GeneratedApplicationStatus> =
+        before.map(|one| (&*one.application, one)).collect();
     let mut entries: BTreeMap<&str, GeneratedApplicationStatus> = BTreeMap::new();
+    let mut steps: Vec<Vec<(&str, &Member<'_>)>> = vec![Vec::new(); rolling.len()];
     for (name, member) in *members {
-        let Some(live) = member.live else { continue };
-        let before = input.before.iter().find(|one| one.application == **name);
         let step = rolling.step_of(member.labels);
+        if let Some(of_step) = step.and_then(|step| steps.get_mut(step)) {
+            of_step.push((*name, member));
+        }
+        let Some(live) = member.live else { continue };
+        let before = before.get(*name).copied();
         let entry = judge(live, name, step, before, member.has_new_spec, input.now);
         entries.insert(*name, entry);
     }
     // What the steps so far have rolled out, by what they follow.
     let mut verified: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut is_open = true;
-    for step in 0..rolling.len() {
-        let of_step = members
-            .iter()
-            .filter(|(_, member)| rolling.step_of(member.labels) == Some(step));
-        let of_step: Vec<(&str, &Member<'_>)> =
-            of_step.map(|(name, member)| (*name, member)).collect();
+    for (step, of_step) in steps.iter().enumerate() {
         if is_open {
             let failures = of_step.iter().filter_map(|(name, member)| {
                 let why = failure(member.live?, entries.get(*name)?)?;
@@ -116,7 +118,7 @@ pub fn roll(input: &RolloutInput<'_>) -> Rollout {
         let mut under_way = names.filter(|name| is_under_way(name)).count();
         let limit = rolling.limit(step, of_step.len());
         let mut is_done = true;
-        for (name, member) in &of_step {
+        for (name, member) in of_step {
             let Some(entry) = entries.get_mut(*name) else {
                 // It is made by now, or cannot be.
                 is_done = false;
@@ -142,7 +144,7 @@ pub fn roll(input: &RolloutInput<'_>) -> Rollout {
                 .clone_into(&mut entry.message);
             entry.last_transition_time = Some(seconds(input.now));
         }
-        for (name, member) in &of_step {
+        for (name, member) in of_step {
             let is_pending = entries.get(*name).is_some_and(|one| one.status == PENDING);
             if let Some(live) = member.live.filter(|_| is_pending && goes_on)
                 && live.operation.is_none()

@@ -42,7 +42,7 @@ impl Expression {
 impl Rolling {
     /// Reads `spec.strategy`; `None` when the set does not roll.
     pub fn read(strategy: &Value) -> Option<Self> {
-        if strategy["type"] != "RollingSync" {
+        if !Self::is_meant(strategy) {
             return None;
         }
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -65,6 +65,11 @@ impl Rolling {
             steps: steps.collect(),
             is_deleted_in_reverse: order.is_some_and(|order| order.eq_ignore_ascii_case("reverse")),
         })
+    }
+
+    /// Whether `spec.strategy` says that the set rolls.
+    pub fn is_meant(strategy: &Value) -> bool {
+        strategy["type"] == "RollingSync"
     }
 
     /// How many steps there are.
