@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use gitops_transport::{HostSlots, Limits, LocalAddresses};
 
 use crate::archive::{ArchiveLimits, ChartArchive};
 use crate::error::ChartError;
+use crate::file::KnownFile;
 use crate::http::Http;
 use crate::index::{Listing, PublishedVersion};
 use crate::published::{Freshness, Index, Published};
@@ -81,11 +83,14 @@ pub struct ChartFetcher {
     indexes: Recent<[u8; 32], Option<Index>>,
     pub(crate) registries: Recent<([u8; 32], String), Known>,
     pub(crate) archives: Recent<String, Slot>,
+    pub(crate) files: Recent<[u8; 32], KnownFile>,
+    /// How many bytes of single files are in use.
+    pub(crate) file_bytes: Arc<AtomicU64>,
 }
 
 /// Most repositories whose index is remembered, and most charts of registries.
 const MAX_KNOWN: usize = 256;
-/// Most archives whose places are remembered.
+/// Most archives and single files whose places are remembered.
 const MAX_SLOTS: usize = 1024;
 
 /// What is known about one chart in a registry.
@@ -116,6 +121,8 @@ impl ChartFetcher {
             indexes: Recent::new(MAX_KNOWN, kept),
             registries: Recent::new(MAX_KNOWN, kept),
             archives: Recent::new(MAX_SLOTS, kept),
+            files: Recent::new(MAX_SLOTS, kept),
+            file_bytes: Arc::default(),
         }
     }
 
@@ -180,6 +187,7 @@ impl ChartFetcher {
             let identity = endpoint.identity;
             self.indexes.forget(|known| *known == identity);
             self.registries.forget(|(known, _)| *known == identity);
+            self.files.forget(|known| *known == identity);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Helm charts from where charts are published: chart repositories (`index.yaml` and archives over
-//! HTTP) and OCI registries.
+//! HTTP) and OCI registries; and single files over HTTP, which are had in the same way.
 //!
 //! Decides which published version a range means, as Helm decides it; downloads that version with
 //! the repository's own credentials, certificate authority and proxy; verifies its digest; unpacks
@@ -19,6 +19,7 @@
 //! | [`repository`] | what a user configures: URL, kind, credentials, TLS, proxy |
 //! | `version` | what Helm adds to the versions and ranges of gitops-core |
 //! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
+//! | `file` | a single file behind an address |
 //! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
 //! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
 //! | `http` | requests over gitops-transport, and what a failed one means |
@@ -33,6 +34,7 @@ pub mod dependency;
 mod download;
 pub mod error;
 pub mod fetcher;
+mod file;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod http;
@@ -49,5 +51,6 @@ pub use archive::{ArchiveEntry, ArchiveLimits, ChartArchive};
 pub use dependency::{ChartDependency, DependencySource, chart_dependencies};
 pub use error::ChartError;
 pub use fetcher::{ChartFetcher, FetcherConfig};
+pub use file::RemoteFile;
 pub use gitops_transport::{ClientCertificate, ProxySettings};
 pub use repository::{BasicCredentials, ChartRepository, RepositoryKind};

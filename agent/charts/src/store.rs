@@ -1,4 +1,4 @@
-//! The directory with downloaded indexes and archives, so that a restart downloads nothing again.
+//! The directory with downloaded indexes, archives and single files, so that a restart downloads nothing again.
 //!
 //! Every file carries or is named by its digest and is checked when read; what does not match is
 //! removed and counts as absent. The directory may be deleted at any time. Nothing here fails a
@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 /// Downloads kept between runs.
 pub(crate) struct Store {
     directory: PathBuf,
-    /// Size all archives together may have, and all indexes; the least recently used go first.
+    /// Size all archives together may have, all indexes, and all single files; the least recently used go first.
     max_bytes: u64,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct Validators {
 }
 
 #[derive(Serialize, Deserialize)]
-struct IndexHeader {
+struct Header {
     #[serde(flatten)]
     validators: Validators,
     sha256: String,
@@ -77,36 +78,27 @@ impl Store {
 
     /// The index last downloaded from this URL.
     pub(crate) fn index(&self, url: &str) -> Option<StoredIndex> {
-        let path = self.index_path(url);
-        let text = String::from_utf8(fs::read(&path).ok()?).ok();
-        let parts = text.as_deref().and_then(|text| text.split_once('\n'));
-        let stored = parts.and_then(|(header, body)| {
-            let header: IndexHeader = serde_json::from_str(header).ok()?;
-            (hexadecimal_sha256(body.as_bytes()) == header.sha256).then(|| StoredIndex {
-                validators: header.validators,
-                body: body.to_owned(),
-            })
-        });
-        if stored.is_none() {
-            tracing::warn!(path = %path.display(), "a stored chart index is damaged; it is downloaded again");
-            remove(&path);
-        }
-        stored
+        let (validators, body) = document(&self.index_path(url))?;
+        let body = String::from_utf8(body).ok()?;
+        Some(StoredIndex { validators, body })
     }
 
     /// Keeps an index, and removes those downloaded longest ago when they get too many.
     pub(crate) fn keep_index(&self, url: &str, validators: &Validators, body: &str) {
-        let header = IndexHeader {
-            validators: validators.clone(),
-            sha256: hexadecimal_sha256(body.as_bytes()),
-        };
-        if let Ok(header) = serde_json::to_string(&header) {
-            write(
-                &self.index_path(url),
-                &[header.as_bytes(), b"\n", body.as_bytes()],
-            );
-        }
+        keep_document(&self.index_path(url), validators, body.as_bytes());
         self.remove_oldest("indexes");
+    }
+
+    /// The single file last downloaded under this key.
+    pub(crate) fn file(&self, key: &str) -> Option<(Validators, Arc<[u8]>)> {
+        let (validators, body) = document(&self.file_path(key))?;
+        Some((validators, body.into()))
+    }
+
+    /// Keeps a single file, and removes those downloaded longest ago when they get too many.
+    pub(crate) fn keep_file(&self, key: &str, validators: &Validators, body: &[u8]) {
+        keep_document(&self.file_path(key), validators, body);
+        self.remove_oldest("files");
     }
 
     fn archive_path(&self, repository: &str, digest: &str) -> PathBuf {
@@ -118,6 +110,12 @@ impl Store {
         self.directory
             .join("indexes")
             .join(hexadecimal_sha256(url.as_bytes()))
+    }
+
+    fn file_path(&self, key: &str) -> PathBuf {
+        self.directory
+            .join("files")
+            .join(hexadecimal_sha256(key.as_bytes()))
     }
 
     fn remove_oldest(&self, part: &str) {
@@ -143,6 +141,33 @@ impl Store {
     }
 }
 
+/// What was kept at a place, if it is whole.
+fn document(path: &Path) -> Option<(Validators, Vec<u8>)> {
+    let bytes = fs::read(path).ok()?;
+    let whole = || {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let header: Header = serde_json::from_slice(&bytes[..end]).ok()?;
+        let body = bytes.get(end + 1..)?;
+        (hexadecimal_sha256(body) == header.sha256).then(|| (header.validators, body.to_vec()))
+    };
+    let found = whole();
+    if found.is_none() {
+        tracing::warn!(path = %path.display(), "a stored chart index or file is damaged; it is downloaded again");
+        remove(path);
+    }
+    found
+}
+
+fn keep_document(path: &Path, validators: &Validators, body: &[u8]) {
+    let header = Header {
+        validators: validators.clone(),
+        sha256: hexadecimal_sha256(body),
+    };
+    if let Ok(header) = serde_json::to_string(&header) {
+        write(path, &[header.as_bytes(), b"\n", body]);
+    }
+}
+
 /// SHA-256 in lower-case hexadecimal.
 pub(crate) fn hexadecimal_sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
@@ -162,7 +187,7 @@ fn write(path: &Path, parts: &[&[u8]]) {
             file.persist(path).map_err(|error| error.error).map(drop)
         });
     if let Err(error) = written {
-        tracing::warn!(path = %path.display(), %error, "a downloaded chart or index cannot be kept");
+        tracing::warn!(path = %path.display(), %error, "a downloaded chart, index or file cannot be kept");
     }
 }
 
@@ -170,7 +195,7 @@ fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "a stored chart or index cannot be removed");
+        tracing::warn!(path = %path.display(), %error, "a stored chart, index or file cannot be removed");
     }
 }
 

@@ -52,6 +52,7 @@ pub fn value_files(pattern: &str, paths: &str) {
         trees: &mut trees,
         environment: &environment,
         directory: "a",
+        schemes: &[],
     };
     for file in resolver
         .value_files(&[pattern.to_owned()], true)

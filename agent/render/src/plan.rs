@@ -155,6 +155,7 @@ pub(crate) fn options(
                 trees,
                 environment,
                 directory,
+                schemes: &request.app.values_schemes,
             };
             Options::Helm(helm(
                 spec.helm.clone().unwrap_or_default(),

@@ -1,19 +1,19 @@
-//! What kustomizations refer to outside of their repository. The worker says what it needs; who renders gets it, and
+//! What kustomizations and lists of values files refer to outside of their repository. The worker says what it needs; who renders gets it, and
 //! hands it over as trees.
 
 use serde::{Deserialize, Serialize};
 
-/// A folder of another repository's, or a chart.
+/// A folder of another repository's, a chart, or a file of another server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Remote {
     /// What it is.
     pub kind: RemoteKind,
-    /// The repository.
+    /// The repository, or the file's address.
     pub url: String,
-    /// Name of the chart; empty for Git.
+    /// Name of the chart; empty for anything else.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// A branch, tag or commit, or a version or range of a chart; empty for the default branch.
+    /// A branch, tag or commit, or a version or range of a chart; empty for the default branch and for a file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub revision: String,
 }
@@ -26,6 +26,8 @@ pub enum RemoteKind {
     Git,
     /// A chart of a chart repository.
     Chart,
+    /// A file behind an `https://` or `http://` address. Its tree holds it by any name.
+    File,
 }
 
 impl Remote {
@@ -40,6 +42,7 @@ impl Remote {
         let kind = match kind {
             RemoteKind::Git => "git",
             RemoteKind::Chart => "chart",
+            RemoteKind::File => "file",
         };
         format!("{kind} {url} {name} {revision}")
     }

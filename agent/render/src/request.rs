@@ -27,6 +27,8 @@ pub struct AppContext {
     pub api_versions: Arc<[String]>,
     /// `kustomize.buildOptions` of argocd-cm.
     pub kustomize: KustomizeBuild,
+    /// `helm.valuesFileSchemes` of argocd-cm: schemes by which values files may be had from other servers.
+    pub values_schemes: Arc<[String]>,
 }
 
 /// Options of `kustomize build` that an installation may set.

@@ -1,5 +1,5 @@
 //! Which files `helm.valueFiles` and `helm.fileParameters` mean: relative to the application's directory, from the root
-//! with a leading slash, or `$ref/…` in another source's repository; with globs in value files. Rules and order are
+//! with a leading slash, `$ref/…` in another source's repository, or an address of another server's; with globs in value files. Rules and order are
 //! Argo CD's: a glob's files come in lexical order, each file once, and a file that is also named outright keeps the
 //! place it is named at.
 
@@ -12,6 +12,7 @@ use crate::error::RenderError;
 use crate::message::FileReference;
 use crate::path::join;
 use crate::reader::{ListedKind, Place};
+use crate::remote::{Remote, RemoteKind};
 use crate::trees::{OWN, Trees};
 
 /// Longest entry that is shown whole, in characters.
@@ -23,16 +24,23 @@ pub(crate) struct Resolver<'a> {
     pub(crate) environment: &'a Environment,
     /// The application's directory.
     pub(crate) directory: &'a str,
+    /// Schemes by which a file may be had from another server.
+    pub(crate) schemes: &'a [String],
 }
 
 impl Resolver<'_> {
     /// The tree and clean path one entry means; the path may still be a pattern.
     pub(crate) fn locate(&self, field: &str, written: &str) -> Result<FileReference, RenderError> {
         if written.contains("://") {
-            return Err(RenderError::Unsupported {
-                message: format!(
-                    "{field}: {written} is a URL, and remote value files are not fetched; commit the file, or give its repository a source with a ref and use $ref/path"
-                ),
+            let remote = self.remote(field, written)?;
+            let tree = remote.tree();
+            if self.trees.has(&tree) {
+                let path = file_name(&remote.url).to_owned();
+                return Ok(FileReference { tree, path });
+            }
+            return Err(RenderError::MissingRemotes {
+                message: format!("{field} has {written}, which is not in this repository"),
+                remotes: vec![remote],
             });
         }
         let escapes = |_| RenderError::PathEscapes {
@@ -67,26 +75,62 @@ impl Resolver<'_> {
         })
     }
 
-    /// Every value file, in order.
+    /// What an entry that is an address means.
+    fn remote(&self, field: &str, written: &str) -> Result<Remote, RenderError> {
+        let url = self.environment.substitute(field, written)?;
+        let refused = |why: String| RenderError::Unsupported {
+            message: format!(
+                "{field}: {written} {why}; commit the file, or give its repository a source with a ref and use $ref/path"
+            ),
+        };
+        let (scheme, _) = url.split_once("://").unwrap_or_default();
+        if !matches!(scheme, "https" | "http") {
+            return Err(refused("is neither https:// nor http://, and values files are fetched by no other protocol".to_owned()));
+        }
+        if !self.schemes.iter().any(|allowed| allowed == scheme) {
+            return Err(refused(format!(
+                "is not fetched, because helm.valuesFileSchemes of argocd-cm does not have {scheme}"
+            )));
+        }
+        Ok(Remote {
+            kind: RemoteKind::File,
+            url,
+            name: String::new(),
+            revision: String::new(),
+        })
+    }
+
+    /// Every value file, in order. Those of other servers that are not there are asked for all at once.
     pub(crate) fn value_files(
         &mut self,
         entries: &[String],
         ignore_missing: bool,
     ) -> Result<Vec<FileReference>, RenderError> {
         const FIELD: &str = "spec.source.helm.valueFiles";
-        let located = entries
-            .iter()
-            .map(|entry| Ok((entry, self.locate(FIELD, entry)?)))
-            .collect::<Result<Vec<_>, RenderError>>()?;
+        let mut located = Vec::new();
+        let mut needed: Vec<Remote> = Vec::new();
+        for entry in entries {
+            match self.locate(FIELD, entry) {
+                Ok(file) => located.push((entry, file)),
+                Err(RenderError::MissingRemotes { remotes, .. }) => needed.extend(remotes),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(first) = needed.first() {
+            return Err(RenderError::MissingRemotes {
+                message: format!("{FIELD} has {}, which is not in this repository", first.url),
+                remotes: needed,
+            });
+        }
         let named: BTreeSet<FileReference> = located
             .iter()
-            .filter(|(_, file)| !is_pattern(&file.path))
+            .filter(|(_, file)| !is_search(file))
             .map(|(_, file)| file.clone())
             .collect();
         let mut files: Vec<FileReference> = Vec::new();
         let mut found_by_pattern: BTreeSet<FileReference> = BTreeSet::new();
         for (entry, file) in located {
-            if is_pattern(&file.path) {
+            if is_search(&file) {
                 let found = self.expand(FIELD, entry, &file)?;
                 if found.is_empty() && !ignore_missing {
                     return Err(missing(FIELD, entry, &file.path, "matches no file"));
@@ -260,6 +304,23 @@ fn shortened(entry: &str) -> String {
     }
 }
 
+/// Whether a reference is a pattern for files of a repository. The address of a file is none.
+fn is_search(file: &FileReference) -> bool {
+    let is_address = file.tree.starts_with("file ");
+    !is_address && is_pattern(&file.path)
+}
+
+/// What the file behind an address is called.
+fn file_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if matches!(name, "" | "." | "..") {
+        "values.yaml"
+    } else {
+        name
+    }
+}
+
 fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
@@ -307,6 +368,7 @@ mod tests {
             trees: &mut trees,
             environment: &environment,
             directory: "app",
+            schemes: &[],
         };
         let files = resolver.value_files(&[pattern.to_owned()], false)?;
         Ok(files.into_iter().map(|file| file.path).collect())

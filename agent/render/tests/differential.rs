@@ -187,6 +187,7 @@ fn request(case: &Case) -> RenderRequest {
             kube_version: reference::KUBE_VERSION.to_owned(),
             api_versions: case.api_versions.clone().into(),
             kustomize: KustomizeBuild::default(),
+            values_schemes: Arc::new([]),
         },
         source: SourceRequest {
             spec: SourceSpec::from_json(spec)

@@ -34,11 +34,11 @@ type Dependency struct {
 	Repository string `json:"repository"`
 }
 
-// Remote is something outside of the repository that a kustomization refers to: a chart, or a commit of another repository.
+// Remote is something outside of the repository that a kustomization refers to: a chart, a commit of another repository, or a file.
 type Remote struct {
-	// Kind is chart or git.
+	// Kind is chart, git or file.
 	Kind string `json:"kind"`
-	// URL of the repository.
+	// URL of the repository or the file.
 	URL string `json:"url"`
 	// Name of the chart.
 	Name string `json:"name,omitempty"`

@@ -76,6 +76,9 @@ func place(file protocol.FileRef) string {
 	if file.Tree == "" {
 		return file.Path
 	}
+	if address, ok := strings.CutPrefix(file.Tree, "file "); ok {
+		return strings.TrimSpace(address)
+	}
 	return file.Tree + "/" + file.Path
 }
 

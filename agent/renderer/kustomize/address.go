@@ -27,6 +27,8 @@ var (
 	userName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]*@`)
 	// fileName is how URLs of single files end.
 	fileName = regexp.MustCompile(`\.(ya?ml|json)$`)
+	// raw is how forges address a single file, whatever its name is; after the scheme.
+	raw = regexp.MustCompile(`^(raw|gist)\.githubusercontent\.com/|/releases/download/|/-/raw/|/repository/files/[^/]+/raw$`)
 )
 
 // parseAddress reads an entry; false for one that is a local path, or a local repository (file://).
@@ -89,7 +91,8 @@ func parseAddress(entry string) (address, bool) {
 		}
 	}
 	isHTTP := scheme == "https://" || scheme == "http://"
-	found.explicit = !isHTTP || marked || hasRevision || !fileName.MatchString(text)
+	isFile := raw.MatchString(text) || !marked && !hasRevision && fileName.MatchString(text)
+	found.explicit = !isHTTP || !isFile
 	return found, true
 }
 

@@ -46,6 +46,9 @@ func TestAddressesAreReadAsKustomizeReadsThem(t *testing.T) {
 	for entry, explicit := range map[string]bool{
 		"https://raw.githubusercontent.com/org/repo/main/a.yaml":        false,
 		"https://github.com/org/repo/releases/download/v1/install.yaml": false,
+		"https://raw.githubusercontent.com/org/o.github.io/main/crds":   false,
+		"https://gitlab.com/org/repo/-/raw/main/a?ref_type=heads":       false,
+		"https://gitlab.com/org/repo/-/raw/main/a.yaml?ref=x":           false,
 		"https://github.com/org/repo//deploy?ref=v1":                    true,
 		"https://github.com/org/repo/deploy":                            true,
 		"https://git.example.com/org/repo.git/a.yaml?ref=v1":            true,

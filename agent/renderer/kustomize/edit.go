@@ -70,6 +70,14 @@ func (f *filesystem) edit(folder string, job *protocol.KustomizeJob) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
+	at, err := f.spot(path.Join(mount, name))
+	if err != nil {
+		return err
+	}
+	// The Application's patches and components may be elsewhere, too.
+	if edited, err = f.localized(path.Join(mount, name), at, edited); err != nil {
+		return err
+	}
 	f.replaced[name] = edited
 	return nil
 }

@@ -57,8 +57,9 @@ func (f *filesystem) brokenSource(name, generator string, sources types.KvPairSo
 		envs = append(envs, sources.EnvSource)
 	}
 	for index, env := range envs {
-		file := path.Join(path.Dir(name), env)
-		if entry, err := f.trees.Stat("", file); err != nil || entry.Kind != tree.File {
+		at, entry, err := f.beside(name, env)
+		file := at.shown
+		if err != nil || entry.Kind != tree.File {
 			return broken(failure.Missing, "envs[%d] names a file that %s", index, missing(entry, err))
 		}
 		number := 0
@@ -81,16 +82,26 @@ func (f *filesystem) brokenSource(name, generator string, sources types.KvPairSo
 		if named && (key == "" || file == "") || strings.Contains(file, "=") {
 			return broken(failure.Invalid, "files[%d] is neither PATH nor KEY=PATH", index)
 		}
-		found, err := f.trees.Stat("", path.Join(path.Dir(name), file))
+		at, found, err := f.beside(name, file)
 		if err != nil || found.Kind != tree.File {
 			shown := fmt.Sprintf("files[%d]", index)
 			if filePath.MatchString(file) {
-				shown += " (" + file + ")"
+				shown += " (" + at.shown + ")"
 			}
 			return broken(failure.Missing, "%s names a file that %s", shown, missing(found, err))
 		}
 	}
 	return nil
+}
+
+// beside finds what an entry of a kustomization of this repository names.
+func (f *filesystem) beside(kustomization, entry string) (spot, tree.Entry, error) {
+	at, err := f.spot(path.Join(mount, path.Dir(kustomization), entry))
+	if err != nil {
+		return spot{shown: entry}, tree.Entry{}, err
+	}
+	found, err := f.trees.Stat(at.tree, at.path)
+	return at, found, err
 }
 
 func missing(entry tree.Entry, err error) string {

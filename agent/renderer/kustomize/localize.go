@@ -3,8 +3,10 @@ package kustomize
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
+	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
 
@@ -15,42 +17,69 @@ import (
 // folders are the fields of a kustomization file whose entries may be folders, so other repositories too.
 var folders = []string{"resources", "bases", "components", "generators", "transformers", "validators"}
 
-// localized gives a kustomization file in which other repositories are named by where they are found. name is what kustomize calls
-// the file. A file that cannot be read is left to kustomize, whose message names the field.
+// files are where a kustomization file names single files: fields, and * for each entry of a list.
+var files = [][]string{
+	{"crds", "*"},
+	{"configurations", "*"},
+	{"openapi", "path"},
+	{"patches", "*", "path"},
+	{"patchesStrategicMerge", "*"},
+	{"patchesJson6902", "*", "path"},
+	{"replacements", "*", "path"},
+	{"configMapGenerator", "*", "files", "*"},
+	{"configMapGenerator", "*", "envs", "*"},
+	{"configMapGenerator", "*", "env"},
+	{"secretGenerator", "*", "files", "*"},
+	{"secretGenerator", "*", "envs", "*"},
+	{"secretGenerator", "*", "env"},
+	{"helmCharts", "*", "valuesFile"},
+	{"helmCharts", "*", "additionalValuesFiles", "*"},
+}
+
+// localized gives a kustomization file in which other repositories and files of other servers are named by where they are found. name
+// is what kustomize calls the file. A file that cannot be read is left to kustomize, whose message names the field.
 func (f *filesystem) localized(name string, at spot, content []byte) ([]byte, error) {
-	if refusal := f.unsupported(at, content); refusal != nil {
-		return nil, f.refuse(refusal)
-	}
 	var document yamlv3.Node
 	if err := yamlv3.Unmarshal(content, &document); err != nil || len(document.Content) != 1 || document.Content[0].Kind != yamlv3.MappingNode {
 		return content, nil
 	}
+	if !path.IsAbs(name) {
+		name = path.Join(mount, name)
+	}
 	changed := false
-	fields := document.Content[0].Content
-	for index := 0; index+1 < len(fields); index += 2 {
-		field, entries := fields[index].Value, fields[index+1]
-		if entries.Kind == yamlv3.AliasNode {
-			entries = entries.Alias
-		}
-		if !slices.Contains(folders, field) || entries.Kind != yamlv3.SequenceNode {
-			continue
-		}
-		for _, entry := range entries.Content {
-			if entry.Kind == yamlv3.AliasNode {
-				entry = entry.Alias
-			}
-			if entry.Kind != yamlv3.ScalarNode {
-				continue
-			}
-			local, refusal := f.localEntry(name, at, field, entry.Value)
+	var refusal *failure.Failure
+	rewrite := func(field string, local func(field, entry string) (string, *failure.Failure)) func(*yamlv3.Node) {
+		return func(entry *yamlv3.Node) {
 			if refusal != nil {
-				return nil, f.refuse(refusal)
+				return
 			}
-			if local != entry.Value {
-				entry.Value, entry.Tag, entry.Style = local, "!!str", yamlv3.DoubleQuotedStyle
+			var found string
+			if found, refusal = local(field, entry.Value); refusal == nil && found != entry.Value {
+				entry.Value, entry.Tag, entry.Style = found, "!!str", yamlv3.DoubleQuotedStyle
 				changed = true
 			}
 		}
+	}
+	for _, field := range folders {
+		texts(document.Content[0], []string{field, "*"}, rewrite(field, func(field, entry string) (string, *failure.Failure) {
+			return f.localEntry(name, at, field, entry)
+		}))
+	}
+	for _, place := range files {
+		texts(document.Content[0], place, rewrite(place[0], func(field, entry string) (string, *failure.Failure) {
+			key, file := "", entry
+			if last := place[len(place)-2]; last == "files" {
+				// An entry may have a key before it; an address has a slash before any =.
+				if before, after, found := strings.Cut(entry, "="); found && !strings.Contains(before, "/") {
+					key, file = before+"=", after
+				}
+			}
+			local, refusal := f.localFile(name, at, field, file)
+			return key + local, refusal
+		}))
+	}
+	if refusal != nil {
+		return nil, f.refuse(refusal)
 	}
 	if missing := f.remotes.missing(); missing != nil {
 		// Those of the whole file are asked for at once; kustomize would run git.
@@ -67,14 +96,73 @@ func (f *filesystem) localized(name string, at spot, content []byte) ([]byte, er
 	return written.Bytes(), nil
 }
 
+// texts visits the texts at a place below a node.
+func texts(node *yamlv3.Node, place []string, visit func(*yamlv3.Node)) {
+	if node.Kind == yamlv3.AliasNode {
+		node = node.Alias
+	}
+	switch {
+	case len(place) == 0:
+		if node.Kind == yamlv3.ScalarNode {
+			visit(node)
+		}
+	case place[0] == "*":
+		if node.Kind == yamlv3.SequenceNode {
+			for _, entry := range node.Content {
+				texts(entry, place[1:], visit)
+			}
+		}
+	case node.Kind == yamlv3.MappingNode:
+		for index := 0; index+1 < len(node.Content); index += 2 {
+			if node.Content[index].Value == place[0] {
+				texts(node.Content[index+1], place[1:], visit)
+			}
+		}
+	}
+}
+
+// localFile gives the path by which kustomize finds the single file that an entry names.
+func (f *filesystem) localFile(name string, at spot, field, entry string) (string, *failure.Failure) {
+	if !isRemote(entry) || f.isThere(at, entry) {
+		return entry, nil
+	}
+	address, err := url.Parse(entry)
+	if err != nil || address.Scheme != "https" && address.Scheme != "http" || address.Host == "" {
+		return "", noRemoteFile(at.shown, field, entry)
+	}
+	wanted := failure.Remote{Kind: "file", URL: entry, In: at.shown}
+	local, found := f.remotes.file(path.Dir(name), wanted)
+	if !found {
+		return entry, nil
+	}
+	if part := moving(address.Path); part != "" {
+		f.warn(fmt.Sprintf("%s: %s has the entry %s, and what is behind %s changes without notice; name a tag or a commit instead", at.shown, field, label(wanted), part))
+	}
+	return local, nil
+}
+
+// moving finds the part of an address that names no version but whatever is the newest.
+func moving(address string) string {
+	for part := range strings.SplitSeq(address, "/") {
+		if slices.Contains([]string{"main", "master", "HEAD", "latest", "develop", "trunk"}, part) {
+			return part
+		}
+	}
+	return ""
+}
+
+// isThere tells whether there is a file or folder by the name of an entry.
+func (f *filesystem) isThere(at spot, entry string) bool {
+	local, err := f.trees.Stat(at.tree, path.Join(path.Dir(at.path), entry))
+	return err == nil && local.Kind != tree.Absent
+}
+
 // localEntry gives the path by which kustomize finds what an entry names.
 func (f *filesystem) localEntry(name string, at spot, field, entry string) (string, *failure.Failure) {
 	remote, ok := parseAddress(entry)
 	if !ok {
 		if isRemote(entry) {
-			if local, err := f.trees.Stat(at.tree, path.Join(path.Dir(at.path), entry)); err != nil || local.Kind == tree.Absent {
-				return "", noRemoteFile(at.shown, field, entry)
-			}
+			return f.localFile(name, at, field, entry)
 		}
 		if at.root != mount && isPathOut(at, entry) {
 			return "", failure.At(failure.Invalid, at.shown, 0, fmt.Sprintf(
@@ -86,7 +174,7 @@ func (f *filesystem) localEntry(name string, at spot, field, entry string) (stri
 		return entry, nil
 	}
 	if !remote.explicit {
-		return "", noRemoteFile(at.shown, field, entry)
+		return f.localFile(name, at, field, entry)
 	}
 	root, found := f.remotes.repository(failure.Remote{Kind: "git", URL: remote.url, Revision: remote.revision, In: at.shown})
 	if !found {

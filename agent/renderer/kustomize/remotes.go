@@ -14,15 +14,22 @@ import (
 // outside is where kustomize finds other repositories, each in a folder of its own.
 const outside = "/outside"
 
+// fetched is the folder of single files of other servers, below that of the kustomization which refers to them.
+const fetched = ".gitops-agent-fetched"
+
 // remotes are the charts and repositories that kustomizations refer to: what the agent has given, and what is still needed.
 type remotes struct {
 	given []protocol.Remote
-	// pulled are charts by the folder in which kustomize looks for them.
+	// pulled are charts and single files by the folder in which kustomize looks for them.
 	pulled map[string]pulled
 	needed []failure.Remote
 }
 
-type pulled struct{ tree, shown string }
+type pulled struct {
+	tree, shown string
+	// file is the only one in the folder; empty for a chart.
+	file string
+}
 
 func newRemotes(given []protocol.Remote) remotes {
 	return remotes{given: given, pulled: map[string]pulled{}}
@@ -61,10 +68,31 @@ func (r *remotes) pull(folder string, wanted failure.Remote) bool {
 	return ok
 }
 
+// file puts the file behind an address into a folder of its own below the folder of the kustomization that refers to it, if it is there,
+// and gives its path from there.
+func (r *remotes) file(folder string, wanted failure.Remote) (string, bool) {
+	at, ok := r.find(wanted)
+	if !ok {
+		return "", false
+	}
+	name := path.Base(strings.TrimRight(withoutQuery(wanted.URL), "/"))
+	local := path.Join(fetched, strconv.Itoa(at))
+	r.pulled[path.Join(folder, local)] = pulled{tree: r.given[at].Tree, shown: label(wanted), file: name}
+	return path.Join(local, name), true
+}
+
+func withoutQuery(address string) string {
+	address, _, _ = strings.Cut(address, "#")
+	address, _, _ = strings.Cut(address, "?")
+	return address
+}
+
 // spot finds what a clean name means outside of the repository, or in a chart that was pulled.
 func (r *remotes) spot(name string) (spot, bool) {
 	for folder, chart := range r.pulled {
-		if inside, ok := below(folder, name); ok {
+		if inside, ok := below(folder, name); ok && chart.file != "" {
+			return spot{shown: chart.shown, tree: chart.tree, path: inside, root: folder}, true
+		} else if ok {
 			return spot{shown: path.Join(chart.shown, inside), tree: chart.tree, path: inside, root: folder}, true
 		}
 	}
@@ -89,8 +117,13 @@ func below(folder, name string) (string, bool) {
 	return strings.CutPrefix(name, folder+"/")
 }
 
-// label is how another repository is named to people.
-func label(remote failure.Remote) string { return withoutPassword(remote.URL) }
+// label is how another repository or a file is named to people. What follows a file's address may be a token.
+func label(remote failure.Remote) string {
+	if remote.Kind == "file" {
+		return withoutQuery(withoutPassword(remote.URL))
+	}
+	return withoutPassword(remote.URL)
+}
 
 // isShown tells whether something is named as a part of what is outside.
 func (r *remotes) isShown(name string) bool {
@@ -107,6 +140,13 @@ func (r *remotes) named(text string) string {
 	for at, one := range slices.Backward(r.given) {
 		if one.Kind == "git" {
 			text = strings.ReplaceAll(text, path.Join(outside, strconv.Itoa(at)), label(one.Remote)+"/")
+		}
+	}
+	for folder, one := range r.pulled {
+		if one.file != "" {
+			name := path.Join(folder, one.file)
+			text = strings.ReplaceAll(text, name, one.shown)
+			text = strings.ReplaceAll(text, name[strings.LastIndex(name, fetched):], one.shown)
 		}
 	}
 	return text

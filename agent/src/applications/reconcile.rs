@@ -216,7 +216,7 @@ async fn run(
             return Ok(Requeue::After(pause)
                 .or_sooner(operation)
                 .or_sooner(pause::end(draft))
-                .or_sooner(chart_interval(controller, sources))
+                .or_sooner(unannounced_interval(controller, key, sources))
                 .or_sooner(cleaned));
         }
     };
@@ -237,7 +237,7 @@ async fn run(
     let cleaned = clean_up(controller, key, app, gate.as_ref(), cache).await;
     Ok(requeue
         .or_sooner(cleaned)
-        .or_sooner(chart_interval(controller, sources))
+        .or_sooner(unannounced_interval(controller, key, sources))
         .or_sooner(hold::time_left(&draft.hold).into())
         .or_sooner(pause::end(draft))
         .or_sooner(if draft.fetching {
@@ -344,9 +344,13 @@ async fn keep_finalizers(context: &ReconcileContext<'_>, cache: &mut AppCache, h
     }
 }
 
-/// Charts are not announced by anyone: ranges are looked up again at the poll interval.
-fn chart_interval(controller: &Controller, sources: &[ApplicationSource]) -> Requeue {
-    if sources.iter().any(|source| !source.chart.is_empty()) {
+/// Charts and files of other servers are not announced by anyone: they are looked up again at the poll interval.
+fn unannounced_interval(
+    controller: &Controller,
+    key: &AppKey,
+    sources: &[ApplicationSource],
+) -> Requeue {
+    if controller.sources.reads_unannounced(key, sources) {
         Requeue::After(controller.limits.poll_interval)
     } else {
         Requeue::AwaitChange

@@ -1,4 +1,4 @@
-//! Charts of chart repositories, for whoever asks: a version range resolved and its archive fetched.
+//! Charts of chart repositories, for whoever asks: a version range resolved and its archive fetched. And single files by their address.
 //!
 //! What failed is asked for again when its next attempt is due, however often it is needed until
 //! then. Never decides which repository may be used.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitops_charts::{ChartArchive, ChartError, ChartFetcher, ChartRepository};
+use gitops_charts::{ChartArchive, ChartError, ChartFetcher, ChartRepository, RemoteFile};
 use gitops_core::source::{FailedAttempts, FailureKind};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -28,11 +28,12 @@ pub(crate) struct ChartQuery {
     pub(crate) version: String,
 }
 
-/// All chart repositories.
+/// All chart repositories, and all files that are named by their address.
 pub(crate) struct Charts {
     known: Arc<Known>,
     /// What servers are being asked for; a refresh is another question.
     errands: Errands<(ChartQuery, bool), Result<Arc<ChartArchive>, ChartError>>,
+    files: Errands<(ChartRepository, bool), Result<Arc<RemoteFile>, ChartError>>,
 }
 
 /// Why a chart is not there.
@@ -48,11 +49,15 @@ pub(crate) enum ChartFailure {
 
 struct Known {
     fetcher: ChartFetcher,
-    failures: Mutex<Vec<Failure>>,
+    charts: Failures<ChartQuery>,
+    files: Failures<ChartRepository>,
 }
 
-struct Failure {
-    query: ChartQuery,
+/// What could not be had, and when it is asked for again.
+struct Failures<Q>(Mutex<Vec<Failure<Q>>>);
+
+struct Failure<Q> {
+    query: Q,
     error: ChartError,
     attempts: FailedAttempts,
 }
@@ -63,9 +68,11 @@ impl Charts {
         Self {
             known: Arc::new(Known {
                 fetcher,
-                failures: Mutex::default(),
+                charts: Failures::default(),
+                files: Failures::default(),
             }),
             errands: Errands::default(),
+            files: Errands::default(),
         }
     }
 
@@ -83,30 +90,54 @@ impl Charts {
     ) -> Result<Arc<ChartArchive>, ChartFailure> {
         let work = {
             let (known, query) = (Arc::clone(&self.known), query.clone());
-            Box::pin(async move { known.get(&query, refresh, poll_interval).await })
+            Box::pin(async move { known.chart(&query, refresh, poll_interval).await })
         };
         let question = (query.clone(), refresh);
-        let asked = self.errands.ask(question, patience, work, || {});
-        match Box::pin(asked).await {
+        let asked = Box::pin(self.errands.ask(question, patience, work, || {}));
+        let what = || format!("chart {}", query.chart);
+        match asked.await {
             Ok(answer) => answer.found().map_err(ChartFailure::Chart),
-            Err(NoAnswer::Yet(since)) => {
-                let url = gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]);
-                Err(ChartFailure::Fetching(Fetching { url, since }))
-            }
-            Err(NoAnswer::Interrupted(reason)) => {
-                Err(ChartFailure::Chart(ChartError::Unreachable {
-                    repository: gitops_core::mask::mask_text::<&str>(&query.repository.url, &[]),
-                    what: format!("chart {}", query.chart),
-                    host: "its server".to_owned(),
-                    reason,
-                }))
-            }
+            Err(none) => Err(unanswered(none, &query.repository, what())),
+        }
+    }
+
+    /// The file at an address, as [`Self::get`] gets a chart.
+    pub(crate) async fn file(
+        &self,
+        address: &ChartRepository,
+        refresh: bool,
+        poll_interval: Option<Duration>,
+        patience: Duration,
+    ) -> Result<Arc<RemoteFile>, ChartFailure> {
+        let work = {
+            let (known, address) = (Arc::clone(&self.known), address.clone());
+            Box::pin(async move { known.file(&address, refresh, poll_interval).await })
+        };
+        let question = (address.clone(), refresh);
+        let asked = Box::pin(self.files.ask(question, patience, work, || {}));
+        match asked.await {
+            Ok(answer) => answer.found().map_err(ChartFailure::Chart),
+            Err(none) => Err(unanswered(none, address, "the file".to_owned())),
         }
     }
 }
 
+/// That a server has not answered yet, or never will.
+fn unanswered(none: NoAnswer, repository: &ChartRepository, what: String) -> ChartFailure {
+    let url = gitops_core::mask::mask_text::<&str>(&repository.url, &[]);
+    match none {
+        NoAnswer::Yet(since) => ChartFailure::Fetching(Fetching { url, since }),
+        NoAnswer::Interrupted(reason) => ChartFailure::Chart(ChartError::Unreachable {
+            repository: url,
+            what,
+            host: "its server".to_owned(),
+            reason,
+        }),
+    }
+}
+
 impl Known {
-    async fn get(
+    async fn chart(
         &self,
         query: &ChartQuery,
         refresh: bool,
@@ -114,7 +145,7 @@ impl Known {
     ) -> Result<Arc<ChartArchive>, ChartError> {
         if refresh {
             self.fetcher.forget(&query.repository);
-        } else if let Some(error) = self.not_due(query, poll_interval, Timestamp::now()) {
+        } else if let Some(error) = self.charts.not_due(query, poll_interval, Timestamp::now()) {
             return Err(error);
         }
         let ChartQuery {
@@ -127,25 +158,51 @@ impl Known {
             self.fetcher.fetch(repository, chart, &version).await
         }
         .await;
-        self.note(query, result.as_ref().err(), Timestamp::now());
+        self.charts
+            .note(query, result.as_ref().err(), Timestamp::now());
         result
     }
 
+    async fn file(
+        &self,
+        address: &ChartRepository,
+        refresh: bool,
+        poll_interval: Option<Duration>,
+    ) -> Result<Arc<RemoteFile>, ChartError> {
+        if refresh {
+            self.fetcher.forget(address);
+        } else if let Some(error) = self.files.not_due(address, poll_interval, Timestamp::now()) {
+            return Err(error);
+        }
+        let result = self.fetcher.file(address).await;
+        self.files
+            .note(address, result.as_ref().err(), Timestamp::now());
+        result
+    }
+}
+
+impl<Q> Default for Failures<Q> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q: PartialEq + Clone> Failures<Q> {
     /// The error of the last attempt, if the next one has to wait.
     fn not_due(
         &self,
-        query: &ChartQuery,
+        query: &Q,
         poll_interval: Option<Duration>,
         now: Timestamp,
     ) -> Option<ChartError> {
-        let failures = self.failures.lock();
+        let failures = self.0.lock();
         let failure = failures.iter().find(|failure| failure.query == *query)?;
         let waits = failure.attempts.wait(poll_interval, now).is_some();
         waits.then(|| failure.error.clone())
     }
 
-    fn note(&self, query: &ChartQuery, error: Option<&ChartError>, now: Timestamp) {
-        let mut failures = self.failures.lock();
+    fn note(&self, query: &Q, error: Option<&ChartError>, now: Timestamp) {
+        let mut failures = self.0.lock();
         let place = failures.iter().position(|failure| failure.query == *query);
         let earlier = place.map(|place| failures.swap_remove(place).attempts);
         let Some(error) = error else { return };
@@ -175,8 +232,6 @@ pub(crate) fn kind(error: &ChartError) -> FailureKind {
 
 #[cfg(test)]
 mod tests {
-    use gitops_charts::FetcherConfig;
-
     use super::*;
 
     fn query(version: &str) -> ChartQuery {
@@ -214,38 +269,26 @@ mod tests {
 
     #[test]
     fn what_failed_waits_for_its_time_and_holds_up_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let charts = Charts::new(ChartFetcher::new(FetcherConfig::new(folder.path())));
+        let failures = Failures::default();
         let interval = Some(Duration::from_secs(30));
-        charts.known.note(&query("9"), Some(&missing()), at(100));
+        failures.note(&query("9"), Some(&missing()), at(100));
         assert_eq!(
-            charts.known.not_due(&query("9"), interval, at(129)),
+            failures.not_due(&query("9"), interval, at(129)),
             Some(missing())
         );
-        assert_eq!(charts.known.not_due(&query("9"), interval, at(130)), None);
-        assert_eq!(charts.known.not_due(&query("8"), interval, at(101)), None);
+        assert_eq!(failures.not_due(&query("9"), interval, at(130)), None);
+        assert_eq!(failures.not_due(&query("8"), interval, at(101)), None);
         // A server that is away is asked ever less often, and at once again after it answered.
         for (second, wait) in [(200, 15), (300, 30), (400, 60)] {
-            charts
-                .known
-                .note(&query("1"), Some(&unreachable()), at(second));
+            failures.note(&query("1"), Some(&unreachable()), at(second));
             let due = second + wait;
-            assert!(
-                charts
-                    .known
-                    .not_due(&query("1"), None, at(due - 1))
-                    .is_some()
-            );
-            assert!(charts.known.not_due(&query("1"), None, at(due)).is_none());
+            assert!(failures.not_due(&query("1"), None, at(due - 1)).is_some());
+            assert!(failures.not_due(&query("1"), None, at(due)).is_none());
         }
-        charts.known.note(&query("1"), None, at(401));
-        assert!(charts.known.not_due(&query("1"), None, at(401)).is_none());
+        failures.note(&query("1"), None, at(401));
+        assert!(failures.not_due(&query("1"), None, at(401)).is_none());
         let later = 100 + 3 * 60 * 60;
-        charts.known.note(&query("1"), Some(&missing()), at(later));
-        assert_eq!(
-            charts.known.failures.lock().len(),
-            1,
-            "old failures are forgotten"
-        );
+        failures.note(&query("1"), Some(&missing()), at(later));
+        assert_eq!(failures.0.lock().len(), 1, "old failures are forgotten");
     }
 }

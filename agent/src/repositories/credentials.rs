@@ -170,6 +170,14 @@ impl RepositoryCredentials {
         ScopedAccess::new(Scope::of(&entry), access)
     }
 
+    /// How a single file is had: as from a chart repository over HTTP at its address.
+    pub(crate) fn file(&self, permit: &SourcePermit, project: &str) -> ChartRepository {
+        ChartRepository {
+            kind: RepositoryKind::Http,
+            ..self.chart(permit, project, false)
+        }
+    }
+
     /// Access to a chart repository for an application of this project.
     pub(crate) fn chart(
         &self,

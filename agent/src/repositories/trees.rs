@@ -1,9 +1,9 @@
-//! Commits and chart archives as the trees the renderer reads.
+//! Commits, chart archives and single files as the trees the renderer reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gitops_charts::{ArchiveEntry, ChartArchive};
+use gitops_charts::{ArchiveEntry, ChartArchive, RemoteFile};
 use gitops_git::{Entry, ItemKind, Snapshot};
 use gitops_render::{SourceTree, TreeEntry, TreeError, TreeItem};
 
@@ -137,6 +137,43 @@ impl SourceTree for ChartTree {
                 entry: self.item(&join(path, name), entry),
             })
             .collect())
+    }
+}
+
+/// One file, by whatever name it is asked for: a folder that holds nothing else.
+pub(crate) struct FileTree(pub Arc<RemoteFile>);
+
+impl SourceTree for FileTree {
+    fn entry(&self, path: &str) -> Result<TreeEntry, TreeError> {
+        let id = self.0.sha256.clone();
+        Ok(match path {
+            "" => TreeEntry::Tree { id },
+            name if name.contains('/') => TreeEntry::Absent,
+            _ => TreeEntry::Blob {
+                id,
+                symlink: None,
+                executable: false,
+            },
+        })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        let is_file = matches!(self.entry(path)?, TreeEntry::Blob { .. });
+        Ok(is_file.then_some(self.0.content.len() as u64))
+    }
+
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+        match self.entry(path)? {
+            TreeEntry::Blob { .. } => Ok(Arc::clone(&self.0.content)),
+            _ => Err(TreeError::NotAFile { path: path.into() }),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<TreeItem>, TreeError> {
+        match self.entry(path)? {
+            TreeEntry::Tree { .. } => Ok(Vec::new()),
+            _ => Err(TreeError::NotADirectory { path: path.into() }),
+        }
     }
 }
 

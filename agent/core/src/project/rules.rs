@@ -154,7 +154,7 @@ impl ProjectRules {
         Ok(SourcePermit::new(url))
     }
 
-    /// Whether a kustomization may refer to another repository: as for a source, and unless the project denies it with
+    /// Whether a kustomization or a list of values files may refer to what is outside of its repository: as for a source, and unless the project denies it with
     /// the annotation `gitops-agent.io/remote-bases: deny`.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl ProjectRules {
         Err(Denial {
             rule: format!("{}: deny", annotation::REMOTE_BASES),
             message: format!(
-                "project {} denies what kustomizations refer to outside of their repository ({url}) by the annotation {}: deny of the AppProject; copy it into the repository",
+                "project {} denies what kustomizations and values files refer to outside of their repository ({url}) by the annotation {}: deny of the AppProject; copy it into the repository",
                 self.name,
                 annotation::REMOTE_BASES
             ),

@@ -157,6 +157,8 @@ impl Api {
         let body = answer.read(MAX_ANSWER).map_err(failed)?;
         let document = match serde_json::from_slice(&body) {
             Ok(document) => document,
+            // "No content" has no document.
+            Err(_) if status == 204 && body.is_empty() => Value::Null,
             Err(_) if !(200..300).contains(&status) => {
                 Value::String(String::from_utf8_lossy(&body).into_owned())
             }

@@ -155,7 +155,7 @@ async fn what_is_missing_or_outside_is_named() {
         ),
         (
             json!({"valueFiles": ["https://example.com/v.yaml"]}),
-            "remote value files are not fetched",
+            "https://example.com/v.yaml, which is not in this repository",
         ),
         (
             json!({"valueFiles": ["$other/v.yaml"]}),

@@ -253,15 +253,15 @@ async fn messages_name_the_reason() {
         (inside.to_vec(), "gone.yaml"),
         (
             with("openapi: {path: 'https://example.com/s.json'}\n"),
-            "kustomization.yaml: openapi has the entry https://example.com/s.json",
+            "kustomization.yaml refers to https://example.com/s.json, which is not",
         ),
         (
-            with("patches: [{path: 'https://example.com/p.yaml'}]\n"),
+            with("patches: [{path: 's3://example/p.yaml'}]\n"),
             "kustomization.yaml: patches has the entry",
         ),
         (
-            with("configMapGenerator: [{name: a, files: ['k=https://example.com/f']}]\n"),
-            "kustomization.yaml: configMapGenerator has the entry https://example.com/f",
+            with("configMapGenerator: [{name: a, files: ['k=s3://example/f']}]\n"),
+            "kustomization.yaml: configMapGenerator has the entry s3://example/f",
         ),
         (
             generator,

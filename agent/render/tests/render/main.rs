@@ -16,4 +16,5 @@ mod kustomize;
 mod limits;
 mod losses;
 mod paths;
+mod remote_files;
 mod support;

@@ -65,6 +65,7 @@ pub(crate) fn app() -> AppContext {
         kube_version: "v1.36.3".to_owned(),
         api_versions: Arc::new(["monitoring.coreos.com/v1".to_owned()]),
         kustomize: KustomizeBuild::default(),
+        values_schemes: Arc::new(["https".to_owned()]),
     }
 }
 

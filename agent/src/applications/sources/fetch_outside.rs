@@ -1,4 +1,4 @@
-//! Gets what kustomizations refer to outside of their repository.
+//! Gets what kustomizations and lists of values files refer to outside of their repository.
 //!
 //! A render says what it needs, and is repeated with it. Each is had as a source is: only what the
 //! project allows, with its credentials, from the same mirrors, and followed while it is read.
@@ -15,7 +15,7 @@ use crate::applications::source_error::SourceError;
 use crate::applications::sources::outside::{RemoteTree, permit, target};
 use crate::applications::sources::{PATIENCE, Sources};
 use crate::repositories::charts::ChartQuery;
-use crate::repositories::trees::ChartTree;
+use crate::repositories::trees::{ChartTree, FileTree};
 
 /// Most things outside of its repository that one Application may read.
 const MAX_REMOTES: usize = 64;
@@ -56,7 +56,7 @@ impl Sources {
         if given.len() + wanted.len() > MAX_REMOTES {
             return Err(SourceError::from(RenderError::Unsupported {
                 message: format!(
-                    "its kustomizations refer to more than {MAX_REMOTES} charts and folders of other repositories; copy some of them into the repository"
+                    "it refers to more than {MAX_REMOTES} charts, files and folders outside of its repository; copy some of them into the repository"
                 ),
             })
             .into());
@@ -113,6 +113,14 @@ impl Sources {
                 Ok(RemoteTree {
                     revision: archive.version.clone(),
                     tree: Arc::new(ChartTree(archive)),
+                })
+            }
+            RemoteKind::File => {
+                let address = credentials.file(&permit, project);
+                let file = self.file(&address, refresh).await?;
+                Ok(RemoteTree {
+                    revision: format!("sha256:{}", file.sha256),
+                    tree: Arc::new(FileTree(file)),
                 })
             }
         }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_api::{ApplicationSource, ApplicationSpec};
-use gitops_charts::ChartArchive;
+use gitops_charts::{ChartArchive, ChartRepository, RemoteFile};
 use gitops_core::manifest::digest::DigestKey;
 use gitops_core::report::status::Condition;
-use gitops_render::Renderer;
+use gitops_render::{RemoteKind, Renderer};
 
 use crate::app_key::AppKey;
 use crate::applications::condition::comparison_failed;
@@ -170,6 +170,26 @@ impl Sources {
     ) -> Result<Arc<ChartArchive>, SourceError> {
         let interval = self.repositories.interval();
         Ok(self.charts.get(query, refresh, interval, PATIENCE).await?)
+    }
+
+    /// The file at an address.
+    pub(crate) async fn file(
+        &self,
+        address: &ChartRepository,
+        refresh: bool,
+    ) -> Result<Arc<RemoteFile>, SourceError> {
+        let interval = self.repositories.interval();
+        Ok(self
+            .charts
+            .file(address, refresh, interval, PATIENCE)
+            .await?)
+    }
+
+    /// Whether an Application reads something that nobody announces: charts, and files of other servers.
+    pub(crate) fn reads_unannounced(&self, key: &AppKey, sources: &[ApplicationSource]) -> bool {
+        let outside = self.outside.remotes(key);
+        sources.iter().any(|source| !source.chart.is_empty())
+            || outside.iter().any(|remote| remote.kind != RemoteKind::Git)
     }
 }
 

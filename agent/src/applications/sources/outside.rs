@@ -1,4 +1,4 @@
-//! What kustomizations refer to outside of their repository: other repositories and charts.
+//! What kustomizations and lists of values files refer to outside of their repository: other repositories, charts and single files.
 //!
 //! Decides which of it is followed and what a render may use; `fetch_outside` gets it.
 
@@ -26,7 +26,7 @@ const KEPT: Duration = Duration::from_mins(10);
 pub(crate) struct RemoteTree {
     /// Its files.
     pub(crate) tree: Arc<dyn SourceTree>,
-    /// The commit, or the chart's version.
+    /// The commit, the chart's version, or the file's digest.
     pub(crate) revision: String,
 }
 

@@ -247,6 +247,12 @@ impl Sources {
                     kube_version: kinds.version.clone(),
                     api_versions: kinds.api_versions.clone(),
                     kustomize: kustomize_build(&self.settings.get()),
+                    values_schemes: self
+                        .settings
+                        .get()
+                        .helm_values_file_schemes
+                        .as_slice()
+                        .into(),
                 },
                 source: SourceRequest {
                     spec: spec.clone(),
@@ -328,8 +334,11 @@ fn render_key<'a>(
         sources.collect::<Vec<_>>(),
         namespace,
         format!(
-            "{:?} {:?} {:?}",
-            settings.tracking, settings.resources, settings.kustomize_build
+            "{:?} {:?} {:?} {:?}",
+            settings.tracking,
+            settings.resources,
+            settings.kustomize_build,
+            settings.helm_values_file_schemes
         ),
     ]);
     digest::of_value(&render_key)

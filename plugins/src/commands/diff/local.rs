@@ -73,7 +73,15 @@ pub(super) async fn compare(
         legacy_order: build.legacy_order,
         managed_by_label: build.managed_by_label,
     };
-    let rendering = render(&renderer, application, sources, &tree, &kinds, build);
+    let schemes = installation.settings.helm_values_file_schemes.as_slice();
+    let rendering = render(
+        &renderer,
+        application,
+        sources,
+        &tree,
+        &kinds,
+        (build, schemes),
+    );
     let (manifests, notices) = rendering.await?;
     let (desired, rules) = pipeline
         .desired(manifests)
@@ -130,7 +138,7 @@ async fn render(
     sources: &[ApplicationSource],
     tree: &WorkingTree,
     kinds: &ServedKinds,
-    kustomize: KustomizeBuild,
+    (kustomize, values_schemes): (KustomizeBuild, &[String]),
 ) -> Result<(Vec<Manifest>, Vec<String>), CommandError> {
     let files: Arc<dyn SourceTree> = Arc::new(LocalDirectory::new(&tree.top));
     let refs: BTreeMap<String, Arc<dyn SourceTree>> = sources
@@ -157,6 +165,7 @@ async fn render(
                 kube_version: kinds.version.clone(),
                 api_versions: Arc::clone(&kinds.api_versions),
                 kustomize,
+                values_schemes: values_schemes.into(),
             },
             source: SourceRequest {
                 spec: source_spec,
