@@ -150,10 +150,7 @@ impl ChartFetcher {
                 Err(unexpected(endpoint, WHAT, url, reason.to_owned()))
             }
             StatusCode::OK => {
-                let validators = Validators {
-                    etag: answer.header("etag").map(str::to_owned),
-                    last_modified: answer.header("last-modified").map(str::to_owned),
-                };
+                let validators = answer.validators();
                 Ok(Some((validators, answer.body.into())))
             }
             StatusCode::NOT_FOUND => {

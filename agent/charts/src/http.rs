@@ -17,6 +17,7 @@ use url::{Origin, Url};
 use crate::blocking::blocking;
 use crate::error::ChartError;
 use crate::repository::Endpoint;
+use crate::store::Validators;
 
 const USER_AGENT: &str = concat!("gitops-agent/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 10;
@@ -179,6 +180,17 @@ impl Response {
             host: self.host.clone(),
             reason: format!("answered {}; {advice}", self.status),
             temporary,
+        }
+    }
+
+    /// What the server calls this version, to ask later whether there is another one. A time says nothing when the answer was given
+    /// within that very second: what is written in the rest of it has the same time (RFC 9110, 8.8.2.2).
+    pub(crate) fn validators(&self) -> Validators {
+        let text = |name: &str| self.header(name).map(str::to_owned);
+        let modified = text("last-modified");
+        Validators {
+            etag: text("etag"),
+            last_modified: modified.filter(|time| self.header("date") != Some(time)),
         }
     }
 

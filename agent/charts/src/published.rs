@@ -228,10 +228,7 @@ impl Published<'_> {
                     .await
             }
             StatusCode::OK => {
-                let validators = Validators {
-                    etag: answer.header("etag").map(str::to_owned),
-                    last_modified: answer.header("last-modified").map(str::to_owned),
-                };
+                let validators = answer.validators();
                 let body = Arc::new(self.text(answer).await?);
                 let listing = self
                     .learn(known, validators.clone(), body.clone(), chart)

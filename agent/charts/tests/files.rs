@@ -66,6 +66,31 @@ async fn a_file_is_fetched_when_it_changed_and_not_again_when_it_did_not() {
 }
 
 #[tokio::test]
+async fn what_was_written_in_the_second_of_the_answer_is_not_told_by_its_time() {
+    const WRITTEN: &str = "Tue, 01 Dec 2026 16:40:00 GMT";
+    for (date, expected) in [
+        (WRITTEN, None),
+        ("Tue, 01 Dec 2026 16:40:01 GMT", Some(WRITTEN)),
+    ] {
+        let server = Server::start(move |seen| {
+            if seen.if_modified_since.is_some() {
+                return Answer::status(304);
+            }
+            let answer = Answer::ok("a: 1").with("last-modified", WRITTEN);
+            answer.with("date", date)
+        })
+        .await;
+        let directory = tempfile::tempdir().unwrap();
+        let eager = fetcher(&directory, Duration::ZERO);
+        let file = eager.file(&at(&server, "a.yaml")).await.unwrap();
+        eager.file(&at(&server, "a.yaml")).await.unwrap();
+        let asked = server.seen()[1].if_modified_since.clone();
+        assert_eq!(asked.as_deref(), expected);
+        drop(file);
+    }
+}
+
+#[tokio::test]
 async fn what_names_a_commit_is_asked_for_once() {
     let server = Server::start(|seen| versioned(seen, 1)).await;
     let directory = tempfile::tempdir().unwrap();

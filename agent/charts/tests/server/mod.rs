@@ -26,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
     pub(crate) if_none_match: Option<String>,
+    pub(crate) if_modified_since: Option<String>,
 }
 
 /// What the server says.
@@ -133,6 +134,7 @@ fn router(
                 path: request.uri().path_and_query().unwrap().to_string(),
                 authorization: header("authorization"),
                 if_none_match: header("if-none-match"),
+                if_modified_since: header("if-modified-since"),
             };
             log.lock().unwrap().push(seen.clone());
             let answer = answer(&seen);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitops_api::ApplicationSpec;
+use gitops_core::source::FailureKind;
 use gitops_render::{Remote, RemoteKind, RenderError};
 
 use crate::app_key::AppKey;
@@ -21,21 +22,28 @@ use crate::repositories::trees::{ChartTree, FileTree};
 const MAX_REMOTES: usize = 64;
 
 impl Sources {
-    /// Everything an Application was known to read outside of its repositories, as servers say now. What cannot be had
-    /// is as it was. `refresh` asks the servers again.
+    /// Everything an Application was known to read outside of its repositories, as servers say now. What a server does not answer
+    /// for at the moment is as it was, and `stale` says so. `refresh` asks the servers again.
     pub(super) async fn outside_now(
         &self,
         key: &AppKey,
         spec: &ApplicationSpec,
         refresh: bool,
+        stale: &mut Vec<String>,
     ) -> BTreeMap<Remote, RemoteTree> {
         let mut now = BTreeMap::new();
         for remote in self.outside.remotes(key) {
             let found = match self.had(spec, &remote, refresh).await {
                 Ok(found) => Some(found),
-                // What the project no longer allows is not used, either.
-                Err(ReconcileError::Denied(_)) => None,
-                Err(_) => self.outside.last(key, &remote),
+                Err(ReconcileError::Source(error)) if error.kind() == FailureKind::Transient => {
+                    let last = self.outside.last(key, &remote);
+                    if last.is_some() && !error.is_fetching() {
+                        stale.push(format!("{error}; what it last had is used"));
+                    }
+                    last
+                }
+                // What is gone, may not be read, or is no longer allowed by the project is not used: the render says so.
+                Err(_) => None,
             };
             if let Some(found) = found {
                 self.outside.note(key, &remote, Some(found.clone()));

@@ -70,7 +70,8 @@ impl Sources {
         let settings = self.settings.get();
         let render_key = render_key(key, app, &settings, found.iter().map(|source| &source.spec));
         let cluster = digest::of_value(&serde_json::json!([kinds.version, kinds.api_versions]));
-        let outside = self.outside_now(key, &app.spec, hard).await;
+        let mut stale = Vec::new();
+        let outside = self.outside_now(key, &app.spec, hard, &mut stale).await;
         let reusable = last.take(|rendered| {
             !hard
                 && rendered.render_key == render_key
@@ -129,7 +130,7 @@ impl Sources {
             Condition::new(condition::RENDER_WARNING, Reason::RenderWarning { detail })
         };
         let conditions = conditions
-            .chain(rendered.warnings.iter().map(render_warning))
+            .chain(rendered.warnings.iter().chain(&stale).map(render_warning))
             .chain(about_revisions)
             .collect();
         Ok(RenderedApp {
@@ -159,7 +160,10 @@ impl Sources {
         cluster: String,
     ) -> Result<RenderedSources, ReconcileError> {
         let refs = refs(&found);
-        let mut outside = self.outside_now(target.key, &target.app.spec, false).await;
+        // What is stale was said when it was found out whether anything changed.
+        let mut outside = self
+            .outside_now(target.key, &target.app.spec, false, &mut Vec::new())
+            .await;
         let mut manifests = Vec::new();
         let mut sources = Vec::new();
         let mut warnings = Vec::new();

@@ -110,3 +110,77 @@ async fn charts_of_a_kustomization_come_from_its_repository_or_from_a_chart_repo
     let map = world.config_map_is("near-map", "default").await;
     assert_eq!(map.data.unwrap()["chart"], "own-0.1.0");
 }
+
+#[tokio::test]
+async fn files_of_other_servers_are_fetched_followed_and_allowed_by_the_project() {
+    let world = World::new("remotefile").await;
+    let servers = &Environment::get().servers;
+    let folder = servers.charts_root.join(&world.namespace);
+    std::fs::create_dir_all(folder.join("main")).unwrap();
+    let write = |path: &str, text: &str| {
+        // In place of the old one at once: it is being served.
+        let new = folder.join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, folder.join(path)).unwrap();
+    };
+    let address = format!("{}/{}", servers.charts, world.namespace);
+    write("main/map.yaml", &config_map("far", "one"));
+    write("values.yaml", "value: one\n");
+    let repo = world.repo("config");
+    for (path, text) in chart("web", "0.1.0") {
+        let file = repo.path().join("chart").join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let kustomization = format!(
+        "resources: ['{address}/main/map.yaml']\nconfigMapGenerator:\n- name: near\n  files: ['value={address}/values.yaml']\n\
+         generatorOptions: {{disableNameSuffixHash: true}}\n"
+    );
+    repo.commit(&[("kustomized/kustomization.yaml", Some(&kustomization))]);
+    let kustomized = || {
+        let app = world.app("kustomized").repo(&repo).path("kustomized");
+        app.automated()
+    };
+    let app = kustomized().create().await;
+    app.synced().await;
+    app.condition(
+        "RenderWarning",
+        &["main/map.yaml", "name a tag or a commit"],
+    )
+    .await;
+    world.config_map_is("far", "one").await;
+    world.config_map_is("near", "value: one\n").await;
+    let chart = world.app("chart").repo(&repo).path("chart").automated();
+    let values = json!({"valueFiles": [format!("{address}/values.yaml")], "releaseName": "web"});
+    let chart = chart.set("/spec/source/helm", values).create().await;
+    chart.synced().await;
+    world.config_map_is("web-map", "one").await;
+
+    // Nobody announces what changes there.
+    write("main/map.yaml", &config_map("far", "two"));
+    write("values.yaml", "value: two\n");
+    world.config_map_is("far", "two").await;
+    world.config_map_is("near", "value: two\n").await;
+    world.config_map_is("web-map", "two").await;
+
+    // What is gone is named, and nothing of it is pruned.
+    std::fs::remove_file(folder.join("main/map.yaml")).unwrap();
+    app.condition("ComparisonError", &["main/map.yaml", "404 Not Found"])
+        .await;
+    world.config_map_is("far", "two").await;
+    write("main/map.yaml", &config_map("far", "three"));
+    world.config_map_is("far", "three").await;
+
+    world
+        .configure(&format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {{name: narrow}}\n\
+             spec:\n  sourceRepos: ['{}']\n  destinations: [{{server: '*', namespace: '*'}}]\n",
+            repo.url()
+        ))
+        .await;
+    let narrow = world.app("narrow").repo(&repo).path("kustomized");
+    let narrow = narrow.set("/spec/project", json!("narrow")).create().await;
+    narrow
+        .condition("ComparisonError", &["does not allow", &address])
+        .await;
+}
