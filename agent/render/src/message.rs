@@ -195,6 +195,7 @@ pub(crate) struct HelmOptions {
     pub(crate) packaged: Vec<Packaged>,
     /// What precedes a template's path in origins.
     pub(crate) shown: String,
+    pub(crate) remotes: Vec<GivenRemote>,
 }
 
 /// A file of one of the job's trees.

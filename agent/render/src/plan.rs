@@ -14,6 +14,7 @@ use crate::message::{
 };
 use crate::path::join;
 use crate::reader::Place;
+use crate::remote::Remote;
 use crate::request::{AppContext, RenderRequest, SourceType};
 use crate::source::{
     DirectorySpec, HelmSpec, JsonnetSpec, JsonnetVariable, KustomizeSpec, SourceSpec,
@@ -297,16 +298,17 @@ fn kustomize(
         load_anywhere: request.app.kustomize.load_anywhere,
         legacy_order: request.app.kustomize.legacy_order,
         managed_by_label: request.app.kustomize.managed_by_label,
-        remotes: request
-            .source
-            .remotes
-            .keys()
-            .map(|remote| GivenRemote {
-                tree: remote.tree(),
-                remote: remote.clone(),
-            })
-            .collect(),
+        remotes: given(request),
     })
+}
+
+/// What is outside of the source's tree and is there.
+fn given(request: &RenderRequest) -> Vec<GivenRemote> {
+    let given = |remote: &Remote| GivenRemote {
+        tree: remote.tree(),
+        remote: remote.clone(),
+    };
+    request.source.remotes.keys().map(given).collect()
 }
 
 fn or(value: String, default: &str) -> String {
@@ -377,6 +379,7 @@ fn helm(
         } else {
             spec.api_versions
         },
+        remotes: given(request),
         packaged: request.source.packaged.clone(),
         shown: files.directory.to_owned(),
     })

@@ -28,6 +28,8 @@ type Inflation struct {
 	KubeVersion                       string
 	APIVersions                       []string
 	IncludeCRDs, SkipHooks, SkipTests bool
+	// Remotes are what is outside of the repository, as far as it is there.
+	Remotes []protocol.Remote
 }
 
 // Inflate gives what `helm template` prints.
@@ -57,7 +59,7 @@ func Inflate(trees *tree.Trees, inflation *Inflation, warn func(string)) ([]byte
 	if err != nil {
 		return nil, named(loaded, err)
 	}
-	job := &protocol.HelmJob{ReleaseName: name, Namespace: inflation.Namespace, KubeVersion: inflation.KubeVersion, APIVersions: inflation.APIVersions}
+	job := &protocol.HelmJob{ReleaseName: name, Namespace: inflation.Namespace, KubeVersion: inflation.KubeVersion, APIVersions: inflation.APIVersions, Remotes: inflation.Remotes}
 	if job.Namespace == "" {
 		job.Namespace = "default"
 	}
@@ -68,7 +70,7 @@ func Inflate(trees *tree.Trees, inflation *Inflation, warn func(string)) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	files, err := execute(loaded, given, job, capabilities)
+	files, err := execute(trees, loaded, given, job, capabilities)
 	if err != nil {
 		return nil, named(loaded, err)
 	}

@@ -74,7 +74,7 @@ func outputOf(t *testing.T, files map[string]string, given, template string) str
 	if values == nil {
 		values = map[string]any{}
 	}
-	rendered, err := execute(loaded, values, &protocol.HelmJob{ReleaseName: "web"}, common.DefaultCapabilities)
+	rendered, err := execute(nil, loaded, values, &protocol.HelmJob{ReleaseName: "web"}, common.DefaultCapabilities)
 	if err != nil {
 		t.Fatal(err)
 	}

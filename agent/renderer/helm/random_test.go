@@ -57,7 +57,7 @@ func saidOf(t *testing.T, name, template string) []string {
 	}
 	job := &protocol.HelmJob{ReleaseName: "web"}
 	values := map[string]any{}
-	files, err := execute(loaded, values, job, common.DefaultCapabilities)
+	files, err := execute(nil, loaded, values, job, common.DefaultCapabilities)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,9 @@ package helm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -53,7 +53,7 @@ func Render(trees *tree.Trees, job *protocol.Job, emit Emit, warn func(string)) 
 	if err != nil {
 		return err
 	}
-	files, err := execute(loaded, given, job.Helm, capabilities)
+	files, err := execute(trees, loaded, given, job.Helm, capabilities)
 	if err != nil {
 		return named(loaded, err)
 	}
@@ -78,11 +78,14 @@ func capabilities(job *protocol.HelmJob) (*common.Capabilities, error) {
 	return result, nil
 }
 
-func execute(loaded *chart.Chart, given map[string]any, job *protocol.HelmJob, capabilities *common.Capabilities) (map[string]string, error) {
+func execute(trees *tree.Trees, loaded *chart.Chart, given map[string]any, job *protocol.HelmJob, capabilities *common.Capabilities) (map[string]string, error) {
 	if err := chartutil.ProcessDependencies(loaded, given); err != nil {
 		return nil, fmt.Errorf("chart dependencies processing failed: %w", err)
 	}
 	keepNulls(loaded, given, nil)
+	if err := checkSchemas(trees, loaded, given, job); err != nil {
+		return nil, err
+	}
 	return templates(loaded, given, job, capabilities)
 }
 
@@ -163,13 +166,9 @@ func (o *output) one(name string, content []byte, known bool) error {
 	return nil
 }
 
-// remoteSchema is the error of a schema that refers to another one at an address.
-var remoteSchema = regexp.MustCompile(`failing loading "(https?://[^"\s]+)"`)
-
 func named(loaded *chart.Chart, err error) error {
-	if found := remoteSchema.FindStringSubmatch(err.Error()); found != nil {
-		return failure.New(failure.Unsupported, fmt.Sprintf(
-			"helm: chart %s: its values.schema.json refers to %s, and schemas are not fetched; set spec.source.helm.skipSchemaValidation: true, which leaves only that check out", loaded.Name(), found[1]))
+	if asks, ok := errors.AsType[*failure.Failure](err); ok {
+		return asks
 	}
 	return failure.New(failure.Tool, fmt.Sprintf("helm: chart %s: %s", loaded.Name(), shorten(err.Error())))
 }

@@ -126,6 +126,7 @@ func (c *chartGenerator) Generate() (resmap.ResMap, error) {
 		ReleaseName: c.ReleaseName, NameTemplate: c.NameTemplate, Namespace: c.Namespace,
 		Values: values, KubeVersion: c.KubeVersion, APIVersions: c.ApiVersions,
 		IncludeCRDs: c.IncludeCRDs, SkipHooks: c.SkipHooks, SkipTests: c.SkipTests,
+		Remotes: c.files.remotes.given,
 	}, c.files.warn)
 	if err != nil {
 		return nil, err

@@ -85,8 +85,11 @@ func (f *filesystem) brokenSource(name, generator string, sources types.KvPairSo
 		at, found, err := f.beside(name, file)
 		if err != nil || found.Kind != tree.File {
 			shown := fmt.Sprintf("files[%d]", index)
-			if filePath.MatchString(file) {
+			switch {
+			case strings.Contains(at.shown, "://"):
 				shown += " (" + at.shown + ")"
+			case filePath.MatchString(file):
+				shown += " (" + file + ")"
 			}
 			return broken(failure.Missing, "%s names a file that %s", shown, missing(found, err))
 		}

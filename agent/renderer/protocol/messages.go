@@ -164,6 +164,8 @@ type HelmJob struct {
 	Packaged []Packaged `json:"packaged"`
 	// Shown is what precedes a template's path in origins: the chart's folder, or nothing for an archive.
 	Shown string `json:"shown"`
+	// Remotes are what the chart's schemas refer to outside of it, as far as it is there.
+	Remotes []Remote `json:"remotes"`
 }
 
 // Packaged is a dependency that is not a part of the chart's own folder, so that the chart's .helmignore does not reach

@@ -275,18 +275,4 @@ async fn messages_name_the_reason() {
             .to_string();
         assert!(error.contains(says), "{says}: {error}");
     }
-    let schema = tree(&[
-        ("Chart.yaml", "{apiVersion: v2, name: c, version: 0.1.0}\n"),
-        (
-            "values.schema.json",
-            r#"{"$schema":"http://json-schema.org/draft-07/schema#","$ref":"https://schemas.example.com/values.json"}"#,
-        ),
-        ("templates/a.yaml", &map("a")),
-    ]);
-    let error = render(&schema, at(".")).await.unwrap_err().to_string();
-    assert!(
-        error.contains("https://schemas.example.com/values.json")
-            && error.contains("skipSchemaValidation"),
-        "{error}"
-    );
 }

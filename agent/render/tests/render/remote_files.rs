@@ -334,3 +334,47 @@ async fn values_files_are_had_by_the_schemes_that_the_installation_allows() {
         assert!(text.contains(expected) && text.contains(entry), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_schema_of_values_may_refer_to_schemas_at_addresses() {
+    let (whole, part) = (
+        "https://files.example.com/schemas/values.json",
+        "https://files.example.com/schemas/part.json",
+    );
+    let schema = r#"{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "https://files.example.com/schemas/values.json"}"#;
+    let servers = BTreeMap::from([
+        (
+            whole,
+            r#"{"properties": {"a": {"$ref": "part.json#/definitions/text"}}}"#,
+        ),
+        (part, r#"{"definitions": {"text": {"type": "string"}}}"#),
+    ]);
+    let chart = |values: &str| {
+        let mut files = tree(CHART);
+        for folder in ["app", "kustomized/charts/web"] {
+            for (path, content) in CHART {
+                files.insert(path.replacen("app", folder, 1), *content);
+            }
+            files.insert(format!("{folder}/values.schema.json"), schema);
+            files.insert(format!("{folder}/values.yaml"), values);
+        }
+        files.insert("kustomized/kustomization.yaml", "helmCharts: [{name: web}]");
+        files
+    };
+    for path in ["app", "kustomized"] {
+        let (result, asked) = rendered(&chart("a: text\n"), &servers, at(path)).await;
+        assert_eq!(names(&result.unwrap()), ["ConfigMap/there"], "{path}");
+        assert_eq!(asked, [whole, part], "{path}");
+        let (result, _) = rendered(&chart("a: 1\n"), &servers, at(path)).await;
+        let text = result.unwrap_err().to_string();
+        assert!(text.contains("got number, want string"), "{path}: {text}");
+        assert!(text.contains("web:"), "{path}: {text}");
+    }
+    let mut source = at("app");
+    source["helm"] = json!({"skipSchemaValidation": true});
+    let (result, asked) = rendered(&chart("a: 1\n"), &servers, source).await;
+    assert!(
+        result.is_ok() && asked.is_empty(),
+        "nothing is asked for a check that is left out"
+    );
+}
