@@ -11,3 +11,4 @@ pub mod extension;
 pub mod forge;
 pub mod git;
 pub mod program;
+pub mod render_worker;

@@ -19,7 +19,7 @@
 //! | [`repository`] | what a user configures: URL, kind, credentials, TLS, proxy |
 //! | `version` | what Helm adds to the versions and ranges of gitops-core |
 //! | [`fetcher`], `download` | resolve and fetch, with what was learnt kept for a while |
-//! | `file` | a single file behind an address |
+//! | `file`, `fetch_file` | a single file behind an address |
 //! | `index`, `published` | chart repositories: `index.yaml`, where an archive is |
 //! | `registry`, `token` | OCI registries: tags, manifests, blobs, access tokens |
 //! | `http` | requests over gitops-transport, and what a failed one means |
@@ -33,6 +33,7 @@ mod blocking;
 pub mod dependency;
 mod download;
 pub mod error;
+mod fetch_file;
 pub mod fetcher;
 mod file;
 #[cfg(feature = "fuzz")]

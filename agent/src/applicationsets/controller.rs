@@ -65,7 +65,10 @@ impl SetController {
     /// The clusters that have a Secret.
     pub(super) fn known_clusters(&self) -> Vec<Cluster> {
         let secrets = self.clusters.state();
-        let mut clusters: Vec<Cluster> = secrets.iter().map(|secret| cluster(secret)).collect();
+        let mut clusters: Vec<Cluster> = secrets
+            .iter()
+            .map(|secret| Cluster::of_secret(secret))
+            .collect();
         clusters.sort();
         clusters
     }
@@ -104,21 +107,4 @@ impl SetController {
 
 fn is_of(application: &Application, set: &AppKey) -> bool {
     application.sets().any(|name| name == set.name)
-}
-
-fn cluster(secret: &Secret) -> Cluster {
-    let text = |key: &str| {
-        let value = secret.data.as_ref().and_then(|data| data.get(key));
-        value.map_or_else(String::new, |value| {
-            String::from_utf8_lossy(&value.0).into_owned()
-        })
-    };
-    Cluster {
-        secret: secret.name_any(),
-        name: text("name"),
-        server: text("server"),
-        project: text("project"),
-        labels: secret.labels().clone(),
-        annotations: secret.annotations().clone(),
-    }
 }

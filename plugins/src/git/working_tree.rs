@@ -87,6 +87,28 @@ impl WorkingTree {
         })
     }
 
+    /// Every file that is or would be committed, by its path from the top; what is ignored is none.
+    pub async fn files(&self) -> Result<Vec<String>, GitError> {
+        let arguments = [
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ];
+        let git = Git::in_directory(&self.top);
+        let listed = git.done(&arguments, &[], "list the files").await?;
+        let text = String::from_utf8_lossy(&listed);
+        let mut files: Vec<String> = text
+            .split('\0')
+            .filter(|path| !path.is_empty() && self.top.join(path).symlink_metadata().is_ok())
+            .map(str::to_owned)
+            .collect();
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+
     /// Whether it is a clone of a repository.
     pub fn is_of(&self, repo_url: &str) -> bool {
         self.remotes

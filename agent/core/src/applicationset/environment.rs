@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gitops_api::constants::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+use k8s_openapi::api::core::v1::Secret;
 
 use super::forge::Forges;
 use super::patterns::FileGlobbing;
@@ -31,6 +32,25 @@ impl Cluster {
             name: IN_CLUSTER_NAME.to_owned(),
             server: IN_CLUSTER_SERVER.to_owned(),
             ..Self::default()
+        }
+    }
+
+    /// What a Secret says about a cluster, besides what opens it.
+    pub fn of_secret(secret: &Secret) -> Self {
+        let text = |key: &str| {
+            let value = secret.data.as_ref().and_then(|data| data.get(key));
+            value.map_or_else(String::new, |value| {
+                String::from_utf8_lossy(&value.0).into_owned()
+            })
+        };
+        let metadata = &secret.metadata;
+        Self {
+            secret: metadata.name.clone().unwrap_or_default(),
+            name: text("name"),
+            server: text("server"),
+            project: text("project"),
+            labels: metadata.labels.clone().unwrap_or_default(),
+            annotations: metadata.annotations.clone().unwrap_or_default(),
         }
     }
 }

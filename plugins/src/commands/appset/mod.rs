@@ -12,16 +12,19 @@ use gitops_kit::terminal::View;
 use gitops_views::appsets::Set;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cluster::application::{Named, place, places};
 use crate::cluster::application_sets;
 use crate::cluster::connection::{Connection, ConnectionArgs};
 
+mod preview;
 mod screen;
 
-/// List ApplicationSets, show one, hold its rollout, agree to its deletions
+/// List ApplicationSets, show one, preview it, hold its rollout, agree to its deletions
 ///
 /// A set says what it generates, why it generates nothing, how far its rollout is, and what it asks
 /// before it deletes many Applications.
@@ -31,6 +34,10 @@ mod screen;
 ///   kubectl gitops appset get fleet
 ///   kubectl gitops appset pause fleet      hold its rollout; resume lets it go on
 ///   kubectl gitops appset approve fleet    agree to the deletions it asks about
+///   kubectl gitops appset preview -f fleet.yaml
+///                                          what it would create, change and delete; exit code 1 if anything
+///   kubectl gitops appset generate -f fleet.yaml
+///                                          its Applications, without a cluster
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct AppsetArgs {
@@ -51,6 +58,10 @@ pub enum Action {
     Resume(OneArgs),
     /// Agree to the deletions that one asks about
     Approve(ApproveArgs),
+    /// What one would create, change and delete, from the cluster, a file or a clone as it is now
+    Preview(preview::ComparedArgs),
+    /// The Applications one generates
+    Generate(preview::PreviewArgs),
 }
 
 /// Which sets are listed.
@@ -93,22 +104,22 @@ pub struct ApproveArgs {
 /// Runs the command.
 pub async fn run(args: AppsetArgs, flags: ConnectionArgs) -> Result<ExitStatus, CommandError> {
     let may_ask = !matches!(&args.action, Action::Approve(args) if args.yes);
-    let connection = flags.connect_or_pick(may_ask).await?;
+    // What is generated from a file needs no cluster.
+    let connect = || flags.connect_or_pick(may_ask);
     match args.action {
-        Action::List(args) => list(&args, &flags, &connection).await,
+        Action::List(args) => list(&args, &flags, &connect().await?).await,
         Action::Get(args) => {
-            let set = find(&args.set, &flags, &connection).await?;
+            let set = find(&args.set, &flags, &connect().await?).await?;
             let view = View::of_stdout(args.color.color);
-            print(&screen::one(
-                &application_sets::told(&set),
-                Timestamp::now(),
-                &view,
-            ))?;
+            let told = application_sets::told(&set);
+            print(&screen::one(&told, Timestamp::now(), &view))?;
             Ok(ExitStatus::Success)
         }
-        Action::Pause(args) => hold(&args, true, &flags, &connection).await,
-        Action::Resume(args) => hold(&args, false, &flags, &connection).await,
-        Action::Approve(args) => approve(&args, &flags, &connection).await,
+        Action::Pause(args) => hold(&args, true, &flags, &connect().await?).await,
+        Action::Resume(args) => hold(&args, false, &flags, &connect().await?).await,
+        Action::Approve(args) => approve(&args, &flags, &connect().await?).await,
+        Action::Preview(args) => preview::preview(&args, &flags).await,
+        Action::Generate(args) => preview::generate(&args, &flags).await,
     }
 }
 
@@ -152,13 +163,28 @@ async fn find(
     flags: &ConnectionArgs,
     connection: &Connection,
 ) -> Result<ApplicationSet, CommandError> {
+    find_as(given, flags, connection).await
+}
+
+/// A set as one of the ways to read it.
+async fn find_as<K>(
+    given: &str,
+    flags: &ConnectionArgs,
+    connection: &Connection,
+) -> Result<K, CommandError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
     let Named { namespace, name } = Named::read_kind("ApplicationSet", given, flags)?;
     let all = places(
         namespace.as_deref(),
         connection.context_namespace.as_deref(),
     );
     for namespace in &all {
-        let api: Api<ApplicationSet> = Api::namespaced(connection.client.clone(), namespace);
+        let api: Api<K> = Api::namespaced(connection.client.clone(), namespace);
         let what = format!("read ApplicationSet {name} in namespace {namespace}");
         if let Some(set) = connection.ask(&what, api.get_opt(&name)).await? {
             return Ok(set);

@@ -2,7 +2,7 @@
 //! cluster as a dry run under the user's own rights. Writes nothing anywhere.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use gitops_api::preview::{PreviewPhase, PreviewStatus};
@@ -30,11 +30,8 @@ use crate::commands::diff::installation::Installation;
 use crate::commands::diff::suitable::Unsuitable;
 use crate::commands::diff::{cluster, place, suitable};
 use crate::git::WorkingTree;
+use crate::render_worker;
 
-/// Names the worker's program where it is not beside this one.
-const VARIABLE: &str = "GITOPS_RENDERER";
-/// Its program.
-const PROGRAM: &str = "gitops-renderer";
 /// Most objects named that the project does not allow.
 const MAX_PROBLEMS: usize = 5;
 
@@ -47,7 +44,11 @@ pub(super) async fn compare(
     progress: &mut Progress,
 ) -> Result<(PreviewStatus, String), CommandError> {
     let sources = application.spec.effective_sources();
-    let program = renderer()?;
+    let program = render_worker::program().map_err(|error| {
+        error.hint(
+            "what is pushed is compared without it: kubectl gitops diff APP --revision BRANCH",
+        )
+    })?;
     let tree = WorkingTree::of(directory).await?;
     suitable::check(sources, &tree, |url| tree.is_of(url))
         .map_err(|why| unsuitable(&why, directory, application))?;
@@ -201,38 +202,6 @@ fn agent_namespace(application: &Application) -> &str {
         .map(|status| status.controller_namespace.as_str())
         .filter(|namespace| !namespace.is_empty())
         .unwrap_or(place(application).0)
-}
-
-/// The worker: as `$GITOPS_RENDERER` says, or beside this program, where links to it lead.
-fn renderer() -> Result<PathBuf, CommandError> {
-    if let Some(named) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-        let named = PathBuf::from(named);
-        // The worker is started in another directory.
-        return std::path::absolute(&named)
-            .ok()
-            .filter(|path| path.is_file())
-            .ok_or_else(|| no_renderer(&format!("${VARIABLE} is {}", named.display())));
-    }
-    let here = std::env::current_exe()
-        .and_then(|program| program.canonicalize())
-        .map_err(|error| failed(&format!("cannot find this program: {error}")))?;
-    let beside = here.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
-    if beside.is_file() {
-        Ok(beside)
-    } else {
-        Err(no_renderer(&format!("looked for {}", beside.display())))
-    }
-}
-
-fn no_renderer(where_: &str) -> CommandError {
-    CommandError::new(
-        CommandErrorKind::Io,
-        format!("there is no render worker ({PROGRAM}): {where_}"),
-    )
-    .hint(format!(
-        "it comes with kubectl gitops in one archive: keep both in one directory, or set {VARIABLE}"
-    ))
-    .hint("what is pushed is compared without it: kubectl gitops diff APP --revision BRANCH")
 }
 
 fn failed(message: &str) -> CommandError {

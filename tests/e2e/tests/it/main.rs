@@ -8,6 +8,7 @@ mod app_of_apps;
 mod applicationset_outside;
 mod applicationset_rollout;
 mod applicationsets;
+mod appset_preview;
 mod autoscaler;
 mod bad_input;
 mod bad_manifests;
