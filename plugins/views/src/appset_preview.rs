@@ -295,12 +295,18 @@ mod tests {
             ..Plan::default()
         };
         let deletes = ["resources-finalizer.argocd.argoproj.io"];
-        let existing = BTreeMap::from([
-            ("changed".to_owned(), application("changed", &[])),
-            ("old".to_owned(), application("old", &deletes)),
-            ("orphan".to_owned(), application("orphan", &[])),
-            ("many".to_owned(), application("many", &deletes)),
-        ]);
+        let existing = ["changed", "old", "orphan", "many"].map(|name| {
+            let finalizers: &[&str] = if matches!(name, "old" | "many") {
+                &deletes
+            } else {
+                &[]
+            };
+            Box::new(application(name, finalizers))
+        });
+        let existing = existing
+            .into_iter()
+            .map(|one| (one.metadata.name.clone().unwrap(), *one));
+        let existing = existing.collect();
         let preview = Preview::of(&plan, &existing, Vec::new());
         let shown: Vec<_> = preview
             .applications
