@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use fixture::{Case, Expected, Kind};
 use gitops_render::{
-    AppContext, KustomizeBuild, MemoryTree, RenderError, RenderRequest, Rendered, Renderer,
-    RendererConfig, SourceRequest, SourceSpec, SourceTree,
+    AppContext, KustomizeBuild, MemoryTree, RemoteKind, RenderError, RenderRequest, Rendered,
+    Renderer, RendererConfig, SourceRequest, SourceSpec, SourceTree,
 };
 use serde_json::{Value, json};
 
@@ -140,7 +140,8 @@ async fn rendered(renderer: &Renderer, case: &Case) -> Result<Rendered, RenderEr
     loop {
         let remotes = match renderer.render(request.clone()).await {
             Err(RenderError::MissingRemotes { remotes, .. })
-                if !request.source.remotes.contains_key(&remotes[0]) =>
+                if remotes.iter().all(|remote| remote.kind == RemoteKind::Git)
+                    && !request.source.remotes.contains_key(&remotes[0]) =>
             {
                 remotes
             }
